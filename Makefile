@@ -1,0 +1,51 @@
+# `make demo` and `make test` need Python >= 3.11 and nothing else; everything is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
+PROTOS := $(wildcard protos/unikat/v1/*.proto)
+
+.PHONY: demo test lint format protos bench compose-test settings clean
+
+demo: .venv/.demo ## Sets everything up, draws a sheet through the whole path, prints where it is.
+	$(BIN)/unikat demo
+
+test: .venv/.dev lint ## Lint, types, proto lint and drift, and the tests.
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/buf lint protos
+	$(BIN)/buf format --diff --exit-code protos
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format --write protos
+
+protos: .venv/.dev ## Generates the stubs from protos/.
+	$(BIN)/python -m tests.tools.protos
+
+bench: .venv/.dev ## Prints the tables of benchmarks/README.md.
+	$(BIN)/python -m benchmarks
+
+compose-test: .venv/.dev ## Brings the compose stack up, draws, kills a worker, draws on.
+	$(BIN)/python -m deploy.compose_test
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Unikat needs Python 3.11 or newer; say which with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: .venv/pyvenv.cfg pyproject.toml requirements/constraints.txt
+	@echo "Installing Unikat into .venv (service, CPU worker, embedded Valkey) ..."
+	$(PIP) -e '.[up]'
+	@touch $@
+
+.venv/.dev: .venv/pyvenv.cfg pyproject.toml requirements/constraints.txt
+	@echo "Installing Unikat with everything that its tests need into .venv ..."
+	$(PIP) -e '.[dev]'
+	@touch $@ .venv/.demo
+
+clean:
+	rm -rf .venv out

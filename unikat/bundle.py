@@ -1,0 +1,209 @@
+"""A model bundle: the folder `<models>/<name>/<version>/` that training writes and workers serve.
+
+It holds `generator.onnx`, `model.json` (the proto `Model` as JSON), `samples.png` and `MODEL_CARD.md`. A version is
+immutable: `model.json` has the digest of every other file, and the bundle's own digest is that of `model.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from google.protobuf import json_format
+
+from unikat.v1.model_pb2 import BundleFile, Model
+
+FORMAT_VERSION: Final = 1
+GRAPH: Final = "generator.onnx"
+MANIFEST: Final = "model.json"
+SAMPLES: Final = "samples.png"
+CARD: Final = "MODEL_CARD.md"
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_ATTRIBUTE = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_BAD_CATEGORY = re.compile(r"^\s|\s$|[=,:]|^$|[\x00-\x1f\x7f]")
+
+
+class BundleError(ValueError):
+    """A bundle cannot be used; the message names the file, what is wrong and what was expected."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk. `model.digest` is filled in."""
+
+    path: Path
+    model: Model
+
+    @property
+    def graph(self) -> Path:
+        """The ONNX file."""
+        return self.path / GRAPH
+
+    def verify(self) -> None:
+        """Compare every file with its digest. Raises BundleError naming the first that differs or is missing."""
+        for file in self.model.files:
+            path = self.path / file.path
+            if not path.is_file():
+                raise BundleError(f"{path}: is missing, but {MANIFEST} lists it")
+            found = digest_of(path)
+            if found != file.digest:
+                raise BundleError(f"{path}: digest is {found}, but {MANIFEST} says {file.digest}; restore the file")
+
+
+def digest_of(path: Path) -> str:
+    """ "sha256:<hex>" of a file's bytes."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def key_of(model: Model) -> str:
+    """ "name@version"."""
+    return f"{model.name}@{model.version}"
+
+
+def parse_reference(reference: str) -> tuple[str, int | None]:
+    """ "emoji" to ("emoji", None), "emoji@1" to ("emoji", 1). Raises ValueError for anything else."""
+    name, at, version = reference.partition("@")
+    well_formed = _NAME.fullmatch(name) and (not at or re.fullmatch(r"[1-9][0-9]{0,8}", version))
+    if not well_formed:
+        raise ValueError(f'must be "name" or "name@version", for example "emoji" or "emoji@1", not {reference!r}')
+    return name, int(version) if at else None
+
+
+def condition_size(model: Model) -> int:
+    """Width of the graph's condition input: the number of categories of all attributes together."""
+    return sum(len(attribute.categories) for attribute in model.attributes)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read `model.json` and check what it says of itself; the files' digests are left to `verify`.
+
+    Raises BundleError for a missing or malformed manifest, a newer format, or a model that contradicts itself.
+    """
+    manifest = path / MANIFEST
+    try:
+        text = manifest.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{manifest}: cannot be read: {error.strerror}") from error
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise BundleError(f"{manifest}: is not JSON: {error}") from error
+    version = fields.get("formatVersion") if isinstance(fields, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise BundleError(f"{manifest}: format version {version} is newer than {FORMAT_VERSION}; upgrade unikat")
+    try:
+        model = json_format.ParseDict(fields, Model())
+    except json_format.ParseError as error:
+        raise BundleError(f"{manifest}: is not a model: {error}") from error
+    check_model(model, manifest)
+    model.digest = "sha256:" + hashlib.sha256(text).hexdigest()
+    return Bundle(path, model)
+
+
+def write_bundle(path: Path, model: Model, files: Mapping[str, Path | bytes]) -> Bundle:
+    """Write a bundle to `path`, which must not exist; files appear together or not at all.
+
+    `files` maps a path inside the bundle to a file to copy or to its bytes, and must hold generator.onnx,
+    samples.png and MODEL_CARD.md. `model.files`, `model.digest` and `model.format_version` are filled in here.
+    Raises BundleError for a bundle that would not be readable, FileExistsError for a version that is there.
+    """
+    missing = {GRAPH, SAMPLES, CARD} - files.keys()
+    if missing:
+        raise BundleError(f"{path}: a bundle needs {', '.join(sorted(missing))}")
+    if path.exists():
+        raise FileExistsError(f"{path}: is there already; a version is immutable, so choose the next one")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A leading dot: list_bundles passes over it while it is being written.
+    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    try:
+        for name, content in sorted(files.items()):
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                (scratch / name).write_bytes(content)
+            else:
+                shutil.copyfile(content, scratch / name)
+        _write_manifest(scratch, model, sorted(files))
+        scratch.chmod(0o755)
+        os.rename(scratch, path)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return read_bundle(path)
+
+
+def _write_manifest(folder: Path, model: Model, names: list[str]) -> None:
+    complete = Model()
+    complete.CopyFrom(model)
+    complete.digest = ""
+    complete.format_version = FORMAT_VERSION
+    del complete.files[:]
+    for name in names:
+        file = folder / name
+        complete.files.append(BundleFile(path=name, digest=digest_of(file), size=file.stat().st_size))
+    check_model(complete, folder / MANIFEST)
+    (folder / MANIFEST).write_text(json_format.MessageToJson(complete, indent=1) + "\n", encoding="utf-8")
+
+
+def check_model(model: Model, source: Path) -> None:
+    """Raise BundleError if a model contradicts itself; `source` is named in the message."""
+    for problem in _problems(model):
+        raise BundleError(f"{source}: {problem}")
+
+
+def _problems(model: Model) -> Iterator[str]:
+    if not 1 <= model.format_version <= FORMAT_VERSION:
+        yield f"formatVersion: must be 1 to {FORMAT_VERSION}, not {model.format_version}"
+    if not _NAME.fullmatch(model.name):
+        yield f"name: must match {_NAME.pattern}, not {model.name!r}"
+    for field in ("version", "width", "height", "latent_size"):
+        if getattr(model, field) < 1:
+            yield f"{field}: must be at least 1"
+    yield from _attribute_problems(model)
+    for combination in model.combinations:
+        sizes = [len(attribute.categories) for attribute in model.attributes]
+        chosen = list(combination.categories)
+        if len(chosen) != len(sizes) or any(c >= size for c, size in zip(chosen, sizes, strict=False)):
+            yield f"combinations: {chosen} does not name one category of each of {len(sizes)} attributes"
+    if model.attributes and not any(combination.count for combination in model.combinations):
+        yield "combinations: must hold at least one with a count, for a model with attributes"
+    paths = [file.path for file in model.files]
+    if GRAPH not in paths:
+        yield f"files: must list {GRAPH}"
+    for path in paths:
+        if Path(path).is_absolute() or ".." in Path(path).parts:
+            yield f"files: {path!r} leads out of the bundle"
+
+
+def _attribute_problems(model: Model) -> Iterator[str]:
+    names = [attribute.name for attribute in model.attributes]
+    if len(set(names)) < len(names):
+        yield f"attributes: a name occurs twice in {names}"
+    for attribute in model.attributes:
+        if not _ATTRIBUTE.fullmatch(attribute.name):
+            yield f"attributes: a name must match {_ATTRIBUTE.pattern}, not {attribute.name!r}"
+        categories = [category.name for category in attribute.categories]
+        if not categories or len(set(categories)) < len(categories):
+            yield f"attributes: {attribute.name} must have categories of different names, not {categories}"
+        for category in categories:
+            if _BAD_CATEGORY.search(category):
+                yield f"attributes: {attribute.name}: {category!r} cannot name a category (no '=', ',' or ':')"
+
+
+def list_bundles(models: Path) -> list[Path]:
+    """Paths of the bundles below `models`, by name and version. Nothing is read, so a broken one is listed too."""
+    found = [
+        (folder.parent.name, int(folder.name), folder)
+        for folder in models.glob("*/*")
+        if folder.name.isdigit() and not folder.parent.name.startswith(".") and (folder / MANIFEST).exists()
+    ]
+    return [folder for _, _, folder in sorted(found)]
