@@ -1,0 +1,86 @@
+"""A bundle whose graph is small and real: two matrix products, drawn by ONNX Runtime like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, checker, helper, numpy_helper
+
+from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, write_bundle
+from unikat.v1.model_pb2 import Attribute, Category, Combination, Model
+
+STYLES = ("ink", "oil", "chalk")
+SUBJECTS = ("sea", "hill")
+LATENT = 8
+
+
+def tiny_model(name: str = "tiny", version: int = 1, size: int = 16, conditional: bool = True) -> Model:
+    """Metadata of a model with two attributes, one of whose combinations (chalk, hill) was never seen."""
+    model = Model(
+        name=name, version=version, description="For tests.", width=size, height=size, latent_size=LATENT,
+        default_truncation=0.8, licence="CC0-1.0", format_version=1,
+    )  # fmt: skip
+    if conditional:
+        for attribute, names in (("style", STYLES), ("subject", SUBJECTS)):
+            categories = [Category(name=category, count=10) for category in names]
+            model.attributes.append(Attribute(name=attribute, description="For tests.", categories=categories))
+        for cell, count in (((0, 0), 6), ((0, 1), 4), ((1, 0), 5), ((1, 1), 5), ((2, 0), 10)):
+            model.combinations.append(Combination(categories=cell, count=count))
+    return model
+
+
+def tiny_graph(size: int = 16, conditional: bool = True, work: int = 0) -> bytes:
+    """ONNX bytes: sigmoid of a linear map of latent and condition; `work` adds that many 256 x 256 products."""
+    rng = np.random.default_rng(7)
+    inputs = {"latent": LATENT} | ({"condition": len(STYLES) + len(SUBJECTS)} if conditional else {})
+    width = sum(inputs.values())
+    weights = {"w0": rng.normal(0, 0.8, (width, 256)), "w1": rng.normal(0, 0.3, (256, size * size * 3))}
+    weights |= {f"loop{i}": rng.normal(0, 0.06, (256, 256)) for i in range(work)}
+    nodes = [
+        helper.make_node("Mul", ["latent", "truncation"], ["z"]),
+        helper.make_node("Concat", ["z", "condition"] if conditional else ["z"], ["zc"], axis=1),
+        helper.make_node("MatMul", ["zc", "w0"], ["h0"]),
+        helper.make_node("Tanh", ["h0"], ["x0"]),
+    ]
+    for i in range(work):
+        nodes += [
+            helper.make_node("MatMul", [f"x{i}", f"loop{i}"], [f"h{i + 1}"]),
+            helper.make_node("Tanh", [f"h{i + 1}"], [f"x{i + 1}"]),
+        ]
+    nodes += [
+        helper.make_node("MatMul", [f"x{work}", "w1"], ["y"]),
+        helper.make_node("Sigmoid", ["y"], ["unit"]),
+        helper.make_node("Mul", ["unit", "scale"], ["grey"]),
+        helper.make_node("Round", ["grey"], ["rounded"]),
+        helper.make_node("Cast", ["rounded"], ["bytes"], to=TensorProto.UINT8),
+        helper.make_node("Reshape", ["bytes", "shape"], ["image"]),
+    ]
+    constants = [numpy_helper.from_array(w.astype(np.float32), name) for name, w in weights.items()]
+    constants += [numpy_helper.from_array(np.array(255.0, np.float32), "scale")]
+    constants += [numpy_helper.from_array(np.array([-1, size, size, 3], np.int64), "shape")]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", w])
+            for n, w in (*inputs.items(), ("truncation", 1))
+        ],
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size, size, 3])],
+        constants,
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    checker.check_model(proto, full_check=True)
+    return proto.SerializeToString()
+
+
+def write_tiny_bundle(
+    models: Path, name: str = "tiny", version: int = 1, *, conditional: bool = True, work: int = 0
+) -> Bundle:
+    """Write the bundle to `models/<name>/<version>`. `work` makes it slower: 1 ms an image is about 60 a core."""
+    files: dict[str, Path | bytes] = {
+        GRAPH: tiny_graph(conditional=conditional, work=work),
+        SAMPLES: b"\x89PNG\r\n\x1a\n",
+        CARD: b"# For tests\n",
+    }
+    return write_bundle(models / name / str(version), tiny_model(name, version, conditional=conditional), files)
