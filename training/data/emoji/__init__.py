@@ -1,0 +1,1 @@
+"""The emoji set: seven designers' drawings of the same things, labelled with style, category and skin tone."""
