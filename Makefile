@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 PROTOS := $(wildcard protos/unikat/v1/*.proto)
 
-.PHONY: demo test lint format protos bench compose-test settings clean
+.PHONY: demo test lint format protos bench compose-test released pins clean
 
 demo: .venv/.demo ## Sets everything up, draws a sheet through the whole path, prints where it is.
 	$(BIN)/unikat demo
@@ -18,6 +18,7 @@ lint: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/buf lint protos
 	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/buf breaking protos --against protos/released.binpb
 
 format: .venv/.dev
 	$(BIN)/ruff format .
@@ -26,6 +27,13 @@ format: .venv/.dev
 
 protos: .venv/.dev ## Generates the stubs from protos/.
 	$(BIN)/python -m tests.tools.protos
+
+released: .venv/.dev ## Freezes the contract: from here on, what breaks it fails `make lint`.
+	$(BIN)/buf build protos -o protos/released.binpb
+
+pins: .venv/.dev ## Writes requirements/constraints.txt from what is installed and tested.
+	{ head -n 1 requirements/constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; grep '^onnxruntime-gpu==' requirements/constraints.txt; } > requirements/new.txt
+	mv requirements/new.txt requirements/constraints.txt
 
 bench: .venv/.dev ## Prints the tables of benchmarks/README.md.
 	$(BIN)/python -m benchmarks

@@ -98,7 +98,9 @@ def read_bundle(path: Path) -> Bundle:
         fields = json.loads(text)
     except ValueError as error:
         raise BundleError(f"{manifest}: is not JSON: {error}") from error
-    version = fields.get("formatVersion") if isinstance(fields, dict) else None
+    if not isinstance(fields, dict):
+        raise BundleError(f"{manifest}: must hold a JSON object, not {type(fields).__name__}")
+    version = fields.get("formatVersion")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BundleError(f"{manifest}: format version {version} is newer than {FORMAT_VERSION}; upgrade unikat")
     try:

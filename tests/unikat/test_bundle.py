@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.tiny_model import tiny_graph, tiny_model, write_tiny_bundle
+from unikat.bundle import (
+    CARD,
+    GRAPH,
+    MANIFEST,
+    SAMPLES,
+    BundleError,
+    digest_of,
+    key_of,
+    list_bundles,
+    parse_reference,
+    read_bundle,
+    write_bundle,
+)
+
+
+def edit_manifest(folder: Path, changes: dict[str, Any]) -> None:
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | changes))
+
+
+def test_what_was_written_is_read_back_and_verifies(tmp_path: Path) -> None:
+    written = write_tiny_bundle(tmp_path)
+    read = read_bundle(tmp_path / "tiny" / "1")
+    read.verify()
+    assert read.model == written.model
+    assert key_of(read.model) == "tiny@1"
+    assert [file.path for file in read.model.files] == [CARD, GRAPH, SAMPLES]
+    assert read.model.digest == digest_of(read.path / MANIFEST)
+
+
+def test_the_same_content_has_the_same_digest(tmp_path: Path) -> None:
+    assert write_tiny_bundle(tmp_path / "a").model.digest == write_tiny_bundle(tmp_path / "b").model.digest
+    assert write_tiny_bundle(tmp_path / "c", work=1).model.digest != write_tiny_bundle(tmp_path / "d").model.digest
+
+
+def test_a_version_is_immutable(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path)
+    with pytest.raises(FileExistsError, match="immutable"):
+        write_tiny_bundle(tmp_path)
+
+
+def test_a_changed_file_is_named(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path)
+    graph = bundle.graph.read_bytes()
+    bundle.graph.write_bytes(graph[:-1] + bytes([graph[-1] ^ 1]))
+    with pytest.raises(BundleError, match=r"generator\.onnx: digest is sha256:.* but model\.json says sha256:"):
+        bundle.verify()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path)
+    (bundle.path / SAMPLES).unlink()
+    with pytest.raises(BundleError, match=r"samples\.png: is missing"):
+        bundle.verify()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"formatVersion": 2}, "format version 2 is newer than 1; upgrade unikat"),
+        ({"formatVersion": 0}, "formatVersion: must be 1 to 1"),
+        ({"name": "Tiny!"}, "name: must match"),
+        ({"width": 0}, "width: must be at least 1"),
+        ({"latentSize": "many"}, "is not a model"),
+        ({"surprise": 1}, "is not a model"),
+        ({"attributes": [{"name": "style"}]}, "style must have categories"),
+        ({"attributes": [{"name": "style", "categories": [{"name": "a=b"}]}]}, "'a=b' cannot name a category"),
+        ({"attributes": [{"name": "a", "categories": [{"name": "x"}]}] * 2}, "a name occurs twice"),
+        ({"combinations": [{"categories": [9, 9], "count": "1"}]}, "does not name one category of each of 2"),
+        ({"combinations": []}, "combinations: must hold at least one"),
+        ({"files": []}, r"files: must list generator\.onnx"),
+        ({"files": [{"path": GRAPH}, {"path": "../../etc/passwd"}]}, "leads out of the bundle"),
+    ],
+)
+def test_a_broken_manifest_says_what_is_wrong(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    bundle = write_tiny_bundle(tmp_path)
+    edit_manifest(bundle.path, changes)
+    with pytest.raises(BundleError, match=message):
+        read_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"name": "tiny"}', "\xff"])
+def test_what_is_not_a_manifest_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / MANIFEST).write_text(text, encoding="latin-1")
+    with pytest.raises(BundleError, match=r"model\.json"):
+        read_bundle(tmp_path)
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"model\.json: cannot be read"):
+        read_bundle(tmp_path)
+
+
+def test_a_bundle_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.width = 0
+    with pytest.raises(BundleError, match="width"):
+        write_bundle(tmp_path / "tiny" / "1", model, {GRAPH: tiny_graph(), SAMPLES: b"", CARD: b""})
+    with pytest.raises(BundleError, match="needs MODEL_CARD"):
+        write_bundle(tmp_path / "tiny" / "1", tiny_model(), {GRAPH: tiny_graph(), SAMPLES: b""})
+    assert list((tmp_path / "tiny").glob("*")) == []
+
+
+def test_bundles_are_listed_by_name_and_number(tmp_path: Path) -> None:
+    for name, version in (("b", 10), ("b", 9), ("a", 1)):
+        write_tiny_bundle(tmp_path, name, version)
+    (tmp_path / "b" / "notes").mkdir()
+    (tmp_path / "b" / "11").mkdir()
+    assert [path.relative_to(tmp_path).as_posix() for path in list_bundles(tmp_path)] == ["a/1", "b/9", "b/10"]
+
+
+def test_references_are_names_with_or_without_a_version() -> None:
+    assert parse_reference("emoji") == ("emoji", None)
+    assert parse_reference("emoji@12") == ("emoji", 12)
+    for bad in ("", "@1", "emoji@", "emoji@0", "emoji@1.0", "Emoji", "a/b", "../x", "emoji@1@2", "emoji\n"):
+        with pytest.raises(ValueError, match='must be "name" or "name@version"'):
+            parse_reference(bad)

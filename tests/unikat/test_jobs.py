@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unikat.jobs import DrawJob, WorkerStatus, fingerprint, job_id_of
+from unikat.stream import END_ID, Progress, artwork_id, finished_id, resume_id
+from unikat.v1.studio_pb2 import Blend, Condition, GenerateRequest
+
+JOB = DrawJob("tiny@1", "sha256:0", {"style": {"ink": 0.25, "oil": 0.75}}, 3, 2**64 - 1, 0.5, 1, 10.0, None)
+
+
+def test_a_job_survives_json() -> None:
+    assert DrawJob.from_kwargs(json.loads(json.dumps(JOB.to_kwargs()))) == JOB
+
+
+@pytest.mark.parametrize("change", [{"count": None}, {"seed": "7"}, {"weights": []}, {"extra": 1}, {"count": -1}])
+def test_a_payload_that_is_no_draw_job_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="not a draw job"):
+        DrawJob.from_kwargs(JOB.to_kwargs() | change)
+
+
+def test_a_fingerprint_is_of_the_content_alone() -> None:
+    weights = {f"c{i}": float(i) for i in range(20)}
+    request = GenerateRequest(model="tiny", count=3, request_id="a", after_index=1)
+    request.conditions.append(Condition(attribute="style", blend=Blend(weights=weights)))
+    again = GenerateRequest(model="tiny", count=3, request_id="b")
+    again.conditions.append(Condition(attribute="style", blend=Blend(weights=dict(reversed(weights.items())))))
+    assert fingerprint(request) == fingerprint(again)
+    again.seed = 0  # asked for, unlike left out
+    assert fingerprint(request) != fingerprint(again)
+    assert job_id_of("a") != job_id_of("b")
+
+
+def test_a_worker_status_survives_json() -> None:
+    status = WorkerStatus("w", {"tiny@1": "sha256:0"}, "cpu", "CPUExecutionProvider", "onnxruntime 1", 1.5, 0.5, 3.0)
+    assert WorkerStatus.from_json(status.to_json()) == status
+
+
+def as_pair(entry_id: str) -> tuple[int, int]:
+    first, _, second = entry_id.partition("-")
+    return int(first), int(second)
+
+
+@given(st.integers(1, 10**6), st.data())
+def test_ids_grow_with_the_index_and_nothing_fits_behind_an_end(count: int, data: st.DataObject) -> None:
+    index = data.draw(st.integers(0, count - 1))
+    assert as_pair(resume_id(None)) < as_pair(artwork_id(index)) < as_pair(finished_id(count)) < as_pair(END_ID)
+    assert as_pair(artwork_id(index)) == as_pair(resume_id(index)) < as_pair(artwork_id(index + 1))
+    assert Progress.of(artwork_id(index), count) == Progress(index + 1, False)
+    assert Progress.of(finished_id(count).encode(), count) == Progress(count, True)
+    assert Progress.of(END_ID, count).ended
+    assert Progress.of(None, count) == Progress(0, False)

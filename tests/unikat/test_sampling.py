@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.tools.vectors import build
+from unikat.sampling import MAX_SEED, Purpose, latents, normals, philox, uniforms
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "latents.json").read_text(encoding="utf-8"))
+SEEDS = st.integers(0, MAX_SEED)
+INDICES = st.integers(0, 2**40)
+
+
+def philox_in_plain_integers(counter: list[int], key: list[int]) -> list[int]:
+    """The definition of docs/sampling.md, word for word."""
+    for _ in range(10):
+        low, high = 0xD2511F53 * counter[0], 0xCD9E8D57 * counter[2]
+        counter = [
+            (high >> 32) ^ counter[1] ^ key[0],
+            high & 0xFFFFFFFF,
+            (low >> 32) ^ counter[3] ^ key[1],
+            low & 0xFFFFFFFF,
+        ]
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return counter
+
+
+def test_the_frozen_vectors_still_come_out_bit_for_bit() -> None:
+    assert build() == VECTORS
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "words"),
+    [  # known answers of the Random123 distribution (philox4x32 10)
+        ([0, 0, 0, 0], [0, 0], [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+        ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
+        (
+            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+            [0xA4093822, 0x299F31D0],
+            [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+        ),
+    ],
+)
+def test_the_plain_definition_gives_the_published_answers(counter: list[int], key: list[int], words: list[int]) -> None:
+    assert philox_in_plain_integers(counter, key) == words
+
+
+@given(SEEDS, INDICES, st.sampled_from(Purpose))
+def test_philox_agrees_with_its_plain_definition(seed: int, index: int, purpose: Purpose) -> None:
+    words = philox(seed, [index], purpose, blocks=2)[0].tolist()
+    key = [seed & 0xFFFFFFFF, seed >> 32]
+    for block in range(2):
+        counter = [block, index & 0xFFFFFFFF, index >> 32, int(purpose)]
+        assert words[4 * block : 4 * block + 4] == philox_in_plain_integers(counter, key)
+
+
+@given(SEEDS, st.lists(INDICES, min_size=1, max_size=5), st.integers(1, 9))
+def test_a_latent_does_not_depend_on_its_neighbours(seed: int, indices: list[int], size: int) -> None:
+    together = latents(seed, indices, size)
+    for row, index in enumerate(indices):
+        assert together[row].tobytes() == latents(seed, [index], size)[0].tobytes()
+
+
+@given(SEEDS, INDICES, st.integers(1, 20))
+def test_a_longer_latent_begins_with_the_shorter_one(seed: int, index: int, size: int) -> None:
+    assert latents(seed, [index], 20)[0, :size].tobytes() == latents(seed, [index], size)[0].tobytes()
+
+
+def test_the_normal_formula_is_the_inverse_of_the_normal_distribution() -> None:
+    ends = np.array([2.0**-33, 1e-9, 1e-4, 0.0749, 0.0751, 0.5, 0.9249, 0.9251, 1 - 2.0**-33])
+    inside = uniforms(philox(3, range(500), Purpose.LATENT, 4)).ravel()
+    for uniform in np.concatenate([ends, inside]):
+        exact = NormalDist().inv_cdf(float(uniform))
+        assert float(normals(np.array([uniform]))[0]) == pytest.approx(exact, rel=2e-15, abs=1e-15)
+
+
+def test_latents_are_normal_and_independent() -> None:
+    values = latents(11, range(20_000), 16).astype(np.float64)
+    assert abs(values.mean()) < 4 / np.sqrt(values.size)
+    assert abs(values.var() - 1) < 4 * np.sqrt(2 / values.size)
+    correlation = np.corrcoef(values.T) - np.eye(16)
+    assert np.abs(correlation).max() < 5 / np.sqrt(len(values))
+    neighbours = np.corrcoef(values[:-1, 0], values[1:, 0])[0, 1]
+    assert abs(neighbours) < 4 / np.sqrt(len(values))
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])
+def test_a_seed_outside_64_bits_is_refused(seed: int) -> None:
+    with pytest.raises(ValueError, match="seed: must be 0 to 18446744073709551615"):
+        latents(seed, [0], 4)
+
+
+def test_an_empty_latent_is_refused() -> None:
+    with pytest.raises(ValueError, match="size: must be at least 1"):
+        latents(0, [0], 0)
