@@ -36,7 +36,8 @@ def tiny_graph(size: int = 16, conditional: bool = True, work: int = 0) -> bytes
     inputs = {"latent": LATENT} | ({"condition": len(STYLES) + len(SUBJECTS)} if conditional else {})
     width = sum(inputs.values())
     weights = {"w0": rng.normal(0, 0.8, (width, 256)), "w1": rng.normal(0, 0.3, (256, size * size * 3))}
-    weights["loop"] = rng.normal(0, 0.06, (256, 256))
+    if work:
+        weights["loop"] = rng.normal(0, 0.06, (256, 256))
     nodes = [
         helper.make_node("Mul", ["latent", "truncation"], ["z"]),
         helper.make_node("Concat", ["z", "condition"] if conditional else ["z"], ["zc"], axis=1),
