@@ -1,0 +1,39 @@
+"""Unikat: one-of-a-kind artworks to order.
+
+from unikat import Studio
+
+with Studio("localhost:50051") as studio:
+    for artwork in studio.generate("emoji", {"style": "noto"}, count=16, seed=7):
+        artwork.save(f"{artwork.index}.png")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from unikat.aio import AsyncGeneration, AsyncStudio
+    from unikat.artwork import Accepted, Artwork, Finished
+    from unikat.client import Generation, Studio
+    from unikat.errors import UnikatError
+
+__all__ = [
+    "Studio", "Generation", "AsyncStudio", "AsyncGeneration", "Artwork", "Accepted", "Finished", "UnikatError",
+]  # fmt: skip
+
+# Loaded on first use: a worker or a trainer that imports `unikat.bundle` does not load a gRPC client with it.
+_HOMES: Final = {
+    "Studio": "client", "Generation": "client", "AsyncStudio": "aio", "AsyncGeneration": "aio",
+    "Artwork": "artwork", "Accepted": "artwork", "Finished": "artwork", "UnikatError": "errors",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unikat' has no attribute {name!r}")
+    return getattr(import_module(f"unikat.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -1,0 +1,89 @@
+"""Where a client connects to and how, and what gRPC's own errors mean; the same for both clients."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import grpc
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from unikat.errors import UnikatError, error_of
+
+DEFAULT_TARGET: Final = "localhost:50051"
+TARGET_VARIABLE: Final = "UNIKAT_TARGET"
+
+# Only the unary calls: gRPC cannot retry a stream that has begun, and `Delivery` resumes Generate better.
+_SERVICE_CONFIG: Final = {
+    "methodConfig": [
+        {
+            "name": [{"service": "unikat.v1.Studio", "method": method} for method in ("ListModels", "GetModel")],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 3,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+
+OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
+    # A dead connection is noticed within 30 + 10 s while a call waits for images; idle channels send nothing.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # An image of 2048 x 2048 as PNG is about 12 MB; gRPC's default is 4 MB.
+    ("grpc.max_receive_message_length", 64 * 2**20),
+    # A service that comes back is found within 2 s, not within gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A target ("host:port", or any gRPC name such as "unix:/run/unikat.sock") and its credentials, None for plain."""
+
+    target: str
+    credentials: grpc.ChannelCredentials | None
+
+    @classmethod
+    def of(cls, target: str | None, tls: bool = False, ca: str | Path | None = None) -> Address:
+        """`target` defaults to $UNIKAT_TARGET, then localhost:50051. `ca` is a PEM file to trust, and implies `tls`.
+
+        Raises OSError if `ca` cannot be read.
+        """
+        roots = Path(ca).read_bytes() if ca is not None else None
+        secure = tls or roots is not None
+        return cls(
+            target or os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET,
+            grpc.ssl_channel_credentials(roots) if secure else None,
+        )
+
+    def typed(self, error: grpc.RpcError) -> UnikatError:
+        """The typed error for gRPC's, with the details that the service sent along."""
+        status = _rich_status(error)
+        if status is None:
+            code, details = _code_of(error), error.details() or "no details"
+            silent = code is grpc.StatusCode.UNAVAILABLE
+            message = f"no service answers on {self.target} ({details})" if silent else details
+            status = Status(code=code.value[0], message=message)
+        return error_of(status)
+
+
+def _rich_status(error: grpc.RpcError) -> Status | None:
+    try:
+        return rpc_status.from_call(cast(grpc.Call, error))  # every error of a call is the call
+    except ValueError:  # a proxy rewrote the code and left the details
+        return None
+
+
+def _code_of(error: grpc.RpcError) -> grpc.StatusCode:
+    code = error.code()
+    return code if isinstance(code, grpc.StatusCode) else grpc.StatusCode.UNKNOWN
