@@ -16,7 +16,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from training.data.build import Output, Picture, Recipe, build
 from training.data.emoji.packages import default_cache
 from training.data.emoji.prepare import Collection, EmojiDrawings, emoji_recipe, fetch_all
+from training.data.fashion_mnist import (
+    DEBIAN_FOLDER,
+    Split,
+    fashion_pictures,
+    fashion_recipe,
+    read_split,
+)
 from training.data.fields import DatasetError
+from training.data.folder.layout import list_pictures
+from training.data.folder.prepare import UNSPECIFIED, folder_pictures, folder_recipe
+from training.data.pictures import Fit
 from training.data.report import Problem
 
 Item = TypeVar("Item")
@@ -59,6 +69,56 @@ def emoji(
         drawings = EmojiDrawings(collection, tarballs, size)
         pictures = _track(progress, "drawings", drawings.pictures(jobs), len(drawings))
         _finish(console, progress, emoji_recipe(size, collection), pictures, output)
+
+
+@app.command()
+def folder(
+    path: Annotated[Path, typer.Argument(help="A folder, a zip, or a CSV or JSONL file with pictures beside it.")],
+    size: Size = 64,
+    out: Out = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="File of labels: CSV, TSV, JSONL or StyleGAN's dataset.json; else looked for.")
+    ] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(help="Folders: the attribute's name. Tables: a column to use (repeatable; all by default)."),
+    ] = None,
+    fit: Annotated[Fit, typer.Option(help="Crop the middle square, or pad to a square with white.")] = "crop",
+    licence: Annotated[str, typer.Option(help="SPDX expression, such as CC-BY-4.0.")] = UNSPECIFIED,
+    credit: Annotated[str, typer.Option(help="Whom the licence asks to name.")] = "",
+    jobs: Jobs = 2,
+    dry_run: DryRun = False,
+    force: Force = False,
+) -> None:
+    """Your own pictures: folders of folders, a table of labels, StyleGAN's archive, or no labels."""
+    console = Console(stderr=True)
+    output = _output(out, path.absolute().stem, dry_run, force)
+    with _told(console), _progress(console) as progress:
+        output.check()
+        listing = list_pictures(path, labels, tuple(attribute or ()))
+        recipe = folder_recipe(output.path.name, listing, size, licence, credit)
+        total = len(listing.items) + len(listing.problems)
+        pictures = _track(progress, "pictures", folder_pictures(listing, size, fit, jobs), total)
+        _finish(console, progress, recipe, pictures, output)
+
+
+@app.command("fashion-mnist")
+def fashion_mnist(
+    size: Size = 32,
+    out: Out = None,
+    source: Annotated[Path, typer.Option(help="Folder of the IDX files, gzipped or not.")] = DEBIAN_FOLDER,
+    split: Annotated[Split, typer.Option(help="60,000 images for training or 10,000 for testing.")] = "train",
+    dry_run: DryRun = False,
+    force: Force = False,
+) -> None:
+    """Fashion-MNIST from its IDX files, as Debian's package dataset-fashion-mnist installs them."""
+    console = Console(stderr=True)
+    output = _output(out, f"fashion-mnist-{split}-{size}", dry_run, force)
+    with _told(console), _progress(console) as progress:
+        output.check()
+        images, categories = read_split(source, split)
+        pictures = _track(progress, "images", fashion_pictures(images, categories, size, split), len(images))
+        _finish(console, progress, fashion_recipe(size, split), pictures, output)
 
 
 def _output(out: Path | None, name: str, dry_run: bool, force: bool) -> Output:
