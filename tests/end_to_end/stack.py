@@ -1,0 +1,110 @@
+"""The whole path as processes: a durable Valkey, services, workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from redis import Redis
+from rq import Worker
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from tests.support.processes import Program, eventually
+from tests.support.valkey import Valkey, running_valkey
+from unikat.jobs import QUEUE
+
+
+class Stack:
+    """One service and any number of workers over one Valkey; each can be killed and started again."""
+
+    def __init__(self, valkey: Valkey, models: Path, **settings: str) -> None:
+        """`settings` are environment variables of every program."""
+        self.valkey = valkey
+        self.redis: Redis = valkey.client()
+        self.port = free_port()
+        self.target = f"127.0.0.1:{self.port}"
+        self.env = {
+            "UNIKAT_REDIS_URL": valkey.url,
+            "UNIKAT_MODELS": str(models),
+            "UNIKAT_LISTEN": self.target,
+            "UNIKAT_THREADS": "1",
+        } | settings
+        self.workers: list[Program] = []
+        self.service: Program | None = None
+
+    def start_service(self) -> Program:
+        """Returns when it listens."""
+        self.service = Program("service", env=self.env)
+        self.service.wait_for_line("service ready")
+        return self.service
+
+    def start_worker(self) -> Program:
+        """Returns at once; the service sees the worker some time later."""
+        worker = Program("worker", env=self.env)
+        self.workers.append(worker)
+        return worker
+
+    def start(self, workers: int) -> None:
+        """Returns when everything is ready."""
+        for _ in range(workers):
+            self.start_worker()
+        self.start_service()
+        for worker in self.workers:
+            worker.wait_for_line("worker ready")
+
+    def kill(self, worker: Program) -> None:
+        """SIGKILL."""
+        self.workers.remove(worker)
+        worker.kill()
+
+    def drawing(self) -> Program:
+        """The worker that has a job in hand, waited for."""
+        return eventually(lambda: next((w for w in self.workers if w.process.pid in self._busy_pids()), None))
+
+    def _busy_pids(self) -> set[int]:
+        names = {job.worker_name for job in self.jobs() if job.is_started}
+        return {worker.pid for worker in Worker.all(connection=self.redis) if worker.name in names and worker.pid}
+
+    def jobs(self) -> list[Job]:
+        """All jobs that RQ knows."""
+        ids = [key.decode().rpartition(":")[2] for key in self.redis.scan_iter("rq:job:*", count=1000)]
+        found = Job.fetch_many(ids, connection=self.redis, serializer=JSONSerializer)
+        return [job for job in found if job is not None]
+
+    def queued(self) -> int:
+        """Jobs that wait."""
+        return int(self.redis.llen(f"rq:queue:{QUEUE}"))
+
+    def close(self) -> None:
+        """Kill everything."""
+        for program in [*self.workers, *([self.service] if self.service else [])]:
+            program.kill()
+        self.redis.close()
+
+
+@contextmanager
+def running_stack(models: Path, workers: int = 1, **settings: str) -> Iterator[Stack]:
+    """A stack that is ready, and gone at the end of the block."""
+    with ExitStack() as exits:
+        stack = Stack(exits.enter_context(running_valkey(aof=True)), models, **settings)
+        exits.callback(stack.close)
+        stack.start(workers)
+        yield stack
+
+
+def pause(program: Program) -> None:
+    """SIGSTOP: alive, and silent."""
+    os.kill(program.process.pid, signal.SIGSTOP)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,95 @@
+"""Killed processes: nothing but a pause, and every index once."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.stack import Stack, running_stack
+from tests.support.tiny_model import write_tiny_bundle
+from unikat import Studio
+
+COUNT = 2000
+KILLS = 10
+
+
+def draw_through(stack: Stack, disasters: int, strike: Callable[[], None]) -> tuple[list[bytes], float]:
+    """Draw COUNT images while `strike` is called `disasters` times, evenly spread; the images and the longest pause."""
+    images: list[bytes] = []
+    arrivals: list[float] = []
+    marks = [COUNT * (n + 1) // (disasters + 2) for n in range(disasters)]
+    with Studio(stack.target) as studio:
+        for artwork in studio.generate("tiny", {"style": "ink"}, count=COUNT, seed=5):
+            assert artwork.index == len(images)
+            images.append(artwork.data)
+            arrivals.append(time.monotonic())
+            if marks and len(images) >= marks[0]:
+                marks.pop(0)
+                strike()
+                arrivals.append(time.monotonic())  # what the strike itself took is not the system's pause
+    assert not marks
+    pauses = [after - before for before, after in itertools.pairwise(arrivals)]
+    return images, max(pauses)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    write_tiny_bundle(tmp_path, work=800)
+    return tmp_path
+
+
+@pytest.fixture
+def undisturbed(models: Path) -> list[bytes]:
+    """The same images from a stack that nothing happens to."""
+    with running_stack(models) as stack:
+        images, _ = draw_through(stack, 0, lambda: None)
+    return images
+
+
+@pytest.mark.timeout(300)
+def test_ten_killed_workers_in_a_row_lose_no_image(models: Path, undisturbed: list[bytes]) -> None:
+    with running_stack(models, workers=2) as stack:
+
+        def strike() -> None:
+            stack.kill(stack.drawing())
+            stack.start_worker()
+
+        images, pause = draw_through(stack, KILLS, strike)
+        (job,) = stack.jobs()
+        assert job.get_status() == "finished"
+    assert images == undisturbed
+    assert pause <= 15
+
+
+@pytest.mark.timeout(300)
+def test_ten_killed_services_in_a_row_lose_no_image(models: Path, undisturbed: list[bytes]) -> None:
+    with running_stack(models) as stack:
+
+        def strike() -> None:
+            assert stack.service is not None
+            stack.service.kill()
+            threading.Thread(target=stack.start_service, daemon=True).start()
+
+        images, pause = draw_through(stack, KILLS, strike)
+        (job,) = stack.jobs()
+        assert job.get_status() == "finished"
+    assert images == undisturbed
+    assert pause <= 15
+
+
+@pytest.mark.timeout(300)
+def test_a_valkey_that_is_killed_and_restarted_loses_no_image(models: Path, undisturbed: list[bytes]) -> None:
+    with running_stack(models) as stack:
+
+        def strike() -> None:
+            stack.valkey.kill()
+            stack.valkey.start()
+
+        images, pause = draw_through(stack, 5, strike)
+    assert images == undisturbed
+    assert pause <= 15

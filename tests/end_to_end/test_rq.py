@@ -1,0 +1,70 @@
+"""Stock RQ tools read what we write."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from rq import Queue, Worker
+from rq.serializers import JSONSerializer
+
+from tests.end_to_end.stack import free_port, running_stack
+from tests.support.processes import eventually, spawn
+from tests.support.tiny_model import write_tiny_bundle
+from unikat import Studio
+from unikat.jobs import DRAW, QUEUE
+
+
+def test_rq_and_its_dashboard_show_the_jobs(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path)
+    with running_stack(tmp_path) as stack, Studio(stack.target) as studio:
+        for seed in range(3):
+            list(studio.generate("tiny", count=4, seed=seed))
+        queue = Queue(QUEUE, connection=stack.redis, serializer=JSONSerializer)
+        finished = queue.finished_job_registry.get_job_ids()
+        assert len(finished) == 3
+        assert queue.started_job_registry.count == 0
+        assert queue.failed_job_registry.count == 0
+        job = queue.fetch_job(finished[0])
+        assert job is not None
+        assert job.func_name == DRAW
+        assert job.kwargs["count"] == 4
+        assert job.ended_at is not None
+        (worker,) = Worker.all(connection=stack.redis)
+        assert worker.successful_job_count == 3
+
+        command = [sys.executable, "-m", "rq.cli", "info", "--url", stack.valkey.url, "--raw"]
+        info = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        assert f"queue {QUEUE} 0" in info.stdout
+        assert f"worker {worker.name}" in info.stdout
+
+
+def test_the_dashboard_lists_finished_jobs(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path)
+    with running_stack(tmp_path) as stack, Studio(stack.target) as studio:
+        generation = studio.generate("tiny", count=2, seed=1)
+        list(generation)
+        page = dashboard_jobs(stack.valkey.tcp_url)
+        assert generation.accepted.job_id in page
+        assert DRAW in page
+
+
+def dashboard_jobs(url: str) -> str:
+    """What a stock `rq-dashboard --json` answers for the finished jobs."""
+    port = free_port()
+    args = ["--json", "--bind", "127.0.0.1", "--port", str(port), "--redis-url", url]
+    address = f"http://127.0.0.1:{port}/0/data/jobs/{QUEUE}/finished/10/asc/1.json"
+
+    def answer() -> str | None:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as response:
+                return str(response.read().decode())
+        except OSError:
+            return None
+
+    with spawn("rq_dashboard", *args) as _:
+        found = eventually(answer)
+        assert found is not None
+        return found
