@@ -1,0 +1,170 @@
+"""`python -m deploy.compose_test`: the compose stack for real, with a worker killed while it draws.
+
+Builds the images, brings the stack up without GPUs, looks into the running containers, draws from outside, kills the
+container of the worker that draws, and checks that every image arrives once, decodes, and is what another worker
+draws. Exits with 0, or with 1 and what went wrong.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from deploy.engine import Engine, EngineError, Stack
+from unikat.bundle import list_bundles
+from unikat.client import Generation, Studio
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+FILES: Final = ("compose.yaml", "compose.cpu.yaml")
+HEALTH_DEADLINE: Final = 180.0  # seconds; images are there by then
+PAUSE_LIMIT: Final = 15.0  # seconds without an image that the loss of a worker may cost
+LEFT_OUT: Final = {  # what an image must not hold
+    "service": ("torch", "onnxruntime", "worker", "training", "pip"),
+    "worker": ("torch", "grpc_health", "service", "training", "pip"),
+}
+
+console = Console(soft_wrap=True)
+
+
+class BrokenPromise(RuntimeError):
+    """A promise was broken; the message says which."""
+
+
+@dataclass
+class Drawn:
+    """Images as they arrived: by index, and the longest time between two of them in seconds."""
+
+    data: dict[int, bytes] = field(default_factory=dict)
+    longest_pause: float = 0.0
+    seconds: float = 0.0
+
+
+def require(holds: bool, promise: str) -> None:
+    """Raise BrokenPromise with the promise that does not hold."""
+    if not holds:
+        raise BrokenPromise(promise)
+
+
+def look_inside(stack: Stack) -> None:
+    """Not root, nothing writable but the temporary folder, no compiler, no module that does not belong there."""
+    script = 'test "$(id -u)" -ne 0 && ! touch /written 2>/dev/null && ! command -v cc gcc g++ make'
+    for service in ("valkey", "service", "worker"):
+        for container in stack.containers(service):
+            stack.engine("exec", container, "sh", "-c", script)
+    for service, modules in LEFT_OUT.items():
+        missing = f"import importlib.util as u, sys; sys.exit(any(u.find_spec(m) for m in {modules}))"
+        stack.engine("exec", stack.containers(service)[0], "python", "-c", missing)
+
+
+def drawing_container(stack: Stack, job_id: str) -> str:
+    """The container of the worker that has the job, by RQ's own records."""
+
+    def record(key: str, name: str) -> str:
+        valkey = stack.containers("valkey")[0]
+        return stack.engine("exec", valkey, "valkey-cli", "--raw", "hget", key, name).strip()
+
+    host = record(f"rq:worker:{record(f'rq:job:{job_id}', 'worker_name')}", "hostname")
+    found = [container for container in stack.containers("worker") if host and container.startswith(host)]
+    require(len(found) == 1, f"job {job_id} has one worker in one container, not {found or 'none'} (host {host!r})")
+    return found[0]
+
+
+def draw(stack: Stack, generation: Generation, count: int) -> Drawn:
+    """Take every image of a call, and kill its worker when a quarter has arrived."""
+    drawn = Drawn()
+    began = last = time.monotonic()
+    for artwork in track(generation, "drawing", total=count, console=console):
+        now = time.monotonic()
+        drawn.longest_pause = max(drawn.longest_pause, now - last)
+        last = now
+        require(artwork.index not in drawn.data, f"image {artwork.index} arrives once")
+        require(artwork.image().size == (artwork.width, artwork.height), f"image {artwork.index} has its size")
+        drawn.data[artwork.index] = artwork.data
+        if len(drawn.data) == count // 4:
+            victim = drawing_container(stack, generation.accepted.job_id)
+            last = time.monotonic()  # how long it takes to find out is not the stack's pause
+            stack.engine("kill", victim)
+            console.print(f"killed worker {victim[:12]} after {len(drawn.data)} images")
+    drawn.seconds = time.monotonic() - began
+    require(sorted(drawn.data) == list(range(count)), f"all of {count} images arrive")
+    return drawn
+
+
+def check(stack: Stack, target: str, model: str, count: int) -> None:
+    """Draw with a kill in the middle, then draw some again. Raises BrokenPromise, EngineError or UnikatError."""
+    with Studio(target) as studio:
+        console.print(f"serving {', '.join(f'{m.name}@{m.version}' for m in studio.models())} on {target}")
+        generation = studio.generate(model, count=count, seed=7)
+        drawn = draw(stack, generation, count)
+        finished = generation.finished
+        attempts = finished.attempts if finished else 0
+        require(attempts > 1, f"the kill hit a running job (attempts: {attempts}); ask for a larger --count")
+        again = {a.index: a.data for a in studio.generate(model, count=min(50, count), seed=7)}
+    require(all(drawn.data[i] == data for i, data in again.items()), "another worker draws the same bytes")
+    console.print(
+        f"{count} images, each once, all decoded, in {drawn.seconds:.1f} s; longest pause {drawn.longest_pause:.1f} s; "
+        f"{attempts} attempts; {len(again)} drawn again with the same bytes"
+    )
+    require(drawn.longest_pause <= PAUSE_LIMIT, f"the pause is at most {PAUSE_LIMIT:.0f} s")
+
+
+@contextmanager
+def running(stack: Stack, workers: int) -> Iterator[None]:
+    """The stack, healthy, until the end of the block; whatever happens, nothing of it is left."""
+    try:
+        began = time.monotonic()
+        stack.up()
+        console.print(f"built and started in {time.monotonic() - began:.0f} s ({' '.join(stack.engine.compose)})")
+        began = time.monotonic()
+        stack.wait_until_healthy({"valkey": 1, "service": 1, "worker": workers}, HEALTH_DEADLINE)
+        console.print(f"healthy {time.monotonic() - began:.1f} s later")
+        yield
+    except Exception:
+        console.print(stack.logs(), markup=False)
+        raise
+    finally:
+        stack.down()
+
+
+def main(
+    compose: Annotated[
+        str | None, typer.Option(envvar="COMPOSE", help="The compose command, where it is not found by itself.")
+    ] = None,
+    models: Annotated[Path, typer.Option(envvar="UNIKAT_MODELS_DIR", help="Bundles to serve.")] = ROOT / "models",
+    count: Annotated[int, typer.Option(min=100, max=4096, help="Images to draw while a worker dies.")] = 2000,
+    workers: Annotated[int, typer.Option(min=2, help="Workers, one of which is killed.")] = 2,
+) -> None:
+    """Bring the compose stack up, draw, kill a worker, draw on, tear down."""
+    bundles = list_bundles(models)
+    try:
+        require(bool(bundles), f"{models} holds a bundle to serve")
+        engine = Engine.find(compose)
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            port = probe.getsockname()[1]
+        variables = {
+            "UNIKAT_PORT": str(port),
+            "UNIKAT_WORKERS": str(workers),
+            "UNIKAT_MODELS_DIR": str(models.resolve()),
+        }
+        stack = Stack(engine, "unikat-compose-test", FILES, variables)
+        with running(stack, workers):
+            look_inside(stack)
+            check(stack, f"localhost:{port}", bundles[0].parent.name, count)
+    except (EngineError, BrokenPromise) as error:
+        console.print(f"failed: {error}", style="red", markup=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

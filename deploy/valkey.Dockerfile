@@ -1,0 +1,4 @@
+# Valkey with a data folder of its own user's, so that it never runs as root, not even to start.
+FROM docker.io/valkey/valkey:9
+RUN mkdir /var/lib/unikat && chown 999:999 /var/lib/unikat
+USER 999:999
