@@ -43,6 +43,7 @@ class Recipe:
     attributes: tuple[AttributePlan, ...]
     sources: tuple[Source, ...]
     warnings: tuple[str, ...] = ()
+    recorded_digest: str = ""  # of the images as they came out before; empty: not known
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ def build(recipe: Recipe, pictures: Iterable[Picture | Problem], output: Output)
         labels, report.attributes = _number_labels(recipe.attributes, collection.labels)
         report.warn_about_balance()
         report.digest = sha256_of(folder / IMAGES)
+        if recipe.recorded_digest not in ("", report.digest):
+            report.warnings.append(f"the pixels are not the recorded ones ({recipe.recorded_digest}): other renderer?")
         images: npt.NDArray[np.uint8] = np.load(folder / IMAGES, mmap_mode="r")
         write_contact_sheet(folder / SHEET, images, labels, report.attributes)
         if output.dry_run:

@@ -92,7 +92,7 @@ def folder(
 ) -> None:
     """Your own pictures: folders of folders, a table of labels, StyleGAN's archive, or no labels."""
     console = Console(stderr=True)
-    output = _output(out, path.absolute().stem, dry_run, force)
+    output = _output(out, Path(os.path.abspath(path)).stem, dry_run, force)
     with _told(console), _progress(console) as progress:
         output.check()
         listing = list_pictures(path, labels, tuple(attribute or ()))

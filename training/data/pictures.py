@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # What decoders are tried, whatever the file's name says. Not EPS: that would start Ghostscript on a stranger's file.
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "TGA", "ICO", "JPEG2000")
@@ -47,6 +47,8 @@ def decode(content: bytes) -> Image.Image:
                 return _on_white(_to_8_bit(_upright(image)))
     except Image.DecompressionBombError as error:
         raise UnsafePictureError(str(error)) from error
+    except UnidentifiedImageError as error:  # its own message holds a memory address
+        raise BrokenPictureError("not a picture of a known format") from error
     except (BrokenPictureError, UnsafePictureError):
         raise
     except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from training.data.build import AttributePlan, Picture, Recipe
@@ -12,7 +12,7 @@ from training.data.emoji.catalogue import CATEGORIES, TONES, Catalogue, Emoji, i
 from training.data.emoji.drawings import chars_of, drawings_of
 from training.data.emoji.packages import Package, Tarball, fetch
 from training.data.emoji.rendering import Drawing, render
-from training.data.emoji.styles import CATALOGUE, CATALOGUE_SOURCE, STYLES, Style
+from training.data.emoji.styles import CATALOGUE, CATALOGUE_SOURCE, RECORDED_DIGESTS, STYLES, Style
 from training.data.fields import DatasetError
 from training.data.parallel import map_in_order
 from training.data.report import Problem
@@ -45,8 +45,10 @@ def emoji_recipe(resolution: int, collection: Collection) -> Recipe:
         AttributePlan("category", "what it shows", tuple(CATEGORIES)),
         AttributePlan("tone", "skin tone; none: yellow, or no skin", TONES),
     )
-    sources = (*(style.source for style in collection.styles), CATALOGUE_SOURCE)
-    return Recipe(f"emoji-{resolution}", resolution, attributes, sources)
+    labels = replace(CATALOGUE_SOURCE, origin=collection.catalogue.spec)
+    sources = (*(style.source for style in collection.styles), labels)
+    recorded = RECORDED_DIGESTS.get(resolution, "") if collection == Collection() else ""
+    return Recipe(f"emoji-{resolution}", resolution, attributes, sources, recorded_digest=recorded)
 
 
 def fetch_all(collection: Collection, cache: Path, on_fetched: Callable[[], None]) -> dict[str, Tarball]:

@@ -113,3 +113,9 @@ STYLES: Final = (
         scale=0.97,
     ),
 )
+
+# images.npy by resolution, as resvg-py 0.5.0 and Pillow 13.0.0 made it; other versions may round otherwise.
+RECORDED_DIGESTS: Final = {
+    32: "sha256:a665d0b1a01e7c58807c746358ef24fffdf0fcb9f46d96fc662cc71aa93658d0",
+    64: "sha256:fea23f7e4c29a8ae2de41f3fcfce863cebd809acfaee0d5006b017ce05e6b9eb",
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def folder_recipe(name: str, listing: Listing, size: int, licence: str, credit: 
         )
     elif "CC-BY" in licence and not credit:
         warnings.append(f"--credit is not given, and {licence} asks for it")
-    source = Source(name, f"file:{display(listing.path.absolute().name)}", licence, credit)
+    source = Source(name, f"file:{display(os.path.basename(os.path.abspath(listing.path)))}", licence, credit)
     attributes = tuple(AttributePlan(attribute) for attribute in listing.attributes)
     return Recipe(name, size, attributes, (source,), tuple(warnings))
 
