@@ -1,0 +1,106 @@
+"""Errors of the service, and the one place where they become a gRPC status."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import grpc
+from google.rpc.code_pb2 import Code
+from google.rpc.error_details_pb2 import BadRequest
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+from redis.exceptions import RedisError
+
+from unikat.conditions import FieldError
+from unikat.errors import Reason, UnikatError, error_of, make_status, retry_later
+
+log = logging.getLogger(__name__)
+
+# gRPC refuses trailing metadata above 8 KiB, where a status is base64 and its message percent-encoded; and part of a
+# message may be what a caller sent.
+MESSAGE_BYTES: Final = 400
+DETAIL_BYTES: Final = 3000
+
+RETRY_STORE_S: Final = 1.0
+RETRY_RESTART_S: Final = 1.0
+
+Result = TypeVar("Result")
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Handler = Callable[[bytes, Context], Awaitable[Result]]
+
+
+def invalid(problems: Sequence[FieldError]) -> UnikatError:
+    """INVALID_ARGUMENT that names every field which is wrong."""
+    first, *others = problems
+    message = str(first) + (f" (and {len(others)} more)" if others else "")
+    violations = [BadRequest.FieldViolation(field=p.field, description=p.message) for p in problems]
+    details = BadRequest(field_violations=violations)
+    return error_of(make_status(Code.INVALID_ARGUMENT, message, Reason.BAD_FIELD, details))
+
+
+def store_unavailable(error: Exception) -> UnikatError:
+    """UNAVAILABLE: Redis does not answer, or not as it should."""
+    text = f"the job store cannot be used at the moment: {error}"
+    return error_of(retry_later(Code.UNAVAILABLE, text, Reason.STORE_UNAVAILABLE, RETRY_STORE_S))
+
+
+def shutting_down() -> Status:
+    """UNAVAILABLE: this service ends; another one, or its successor, goes on."""
+    text = "this service is shutting down; send the request again with the same request_id to go on"
+    return retry_later(Code.UNAVAILABLE, text, Reason.SHUTTING_DOWN, RETRY_RESTART_S)
+
+
+def translated(handler: Handler[Result]) -> Handler[Result]:
+    """A handler whose exceptions end the call with a status; a cancellation passes through as it is."""
+
+    async def handle(request: bytes, context: Context) -> Result:
+        try:
+            return await handler(request, context)
+        except UnikatError as error:
+            status = error.status
+        except RedisError as error:
+            log.warning("Redis: %s", error)
+            status = store_unavailable(error).status
+        except Exception:
+            log.exception("A call failed")
+            status = make_status(Code.INTERNAL, "the service failed; its log says why", Reason.JOB_FAILED)
+        final = rpc_status.to_status(fitted(status))
+        await context.abort(final.code, final.details or "", final.trailing_metadata or ())
+        raise AssertionError("abort always raises")
+
+    return handle
+
+
+def fitted(status: Status) -> Status:
+    """The status with its texts cut to what gRPC carries."""
+    if status.ByteSize() <= MESSAGE_BYTES:
+        return status
+    small = Status(code=status.code, message=_cut(status.message, MESSAGE_BYTES))
+    left = DETAIL_BYTES
+    for detail in status.details:
+        bad = BadRequest()
+        if detail.Unpack(bad):
+            detail.Pack(_fitted_violations(bad))
+        left -= detail.ByteSize()
+        if left >= 0:
+            small.details.append(detail)
+    return small
+
+
+def _fitted_violations(bad: BadRequest) -> BadRequest:
+    shown = bad.field_violations[:8]
+    share = (DETAIL_BYTES - 600) // max(1, len(shown))
+    cut = [
+        BadRequest.FieldViolation(
+            field=_cut(violation.field, share // 4), description=_cut(violation.description, share // 4 * 3 - 8)
+        )
+        for violation in shown
+    ]
+    return BadRequest(field_violations=cut)
+
+
+def _cut(text: str, limit: int) -> str:
+    encoded = text.encode()
+    return text if len(encoded) <= limit else encoded[: limit - 3].decode(errors="ignore") + "…"

@@ -1,0 +1,157 @@
+"""The server process: put together, run, and ended so that no caller loses anything."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final
+
+import grpc
+import redis
+import redis.asyncio
+from grpc_channelz.v1 import channelz, channelz_pb2
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from service.call import Backstage
+from service.catalogue import Catalogue
+from service.errors import shutting_down
+from service.health import Health
+from service.jobs import JobQueue
+from service.keeper import Keeper
+from service.reader import BLOCK_MS, StreamReader
+from service.settings import Settings
+from service.studio import NAME, Studio
+
+log = logging.getLogger(__name__)
+
+# A request is small: conditions of a few attributes. Responses are not limited here; a client has a limit of its own.
+MAX_REQUEST_BYTES: Final = 1 << 20
+# A client whose machine is gone sends no reset; without an answer to a ping its jobs are let go.
+KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
+REDIS_TIMEOUT_S: Final = 5.0
+# What a call still needs to end after its grace: to send what it holds to a caller that reads.
+LAST_WORDS_S: Final = 1.0
+
+
+def serve(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    logging.basicConfig(
+        level=logging.DEBUG if settings.debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        asyncio.run(_serve(settings))
+    except OSError as error:
+        print(f"service: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    asked_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop.set)
+    async with _backstage(settings) as backstage:
+        health_of = Health(backstage.catalogue)
+        await health_of.update()
+        server = _new_server(settings, backstage, health_of)
+        port = _bind(server, settings)
+        await server.start()
+        refreshing = asyncio.create_task(health_of.run())
+        host = settings.listen.rpartition(":")[0]
+        print(f"service ready: listening on {host}:{port} pid={os.getpid()}", flush=True)
+        await asked_to_stop.wait()
+        log.info("Asked to stop; calls have %g s to end", settings.grace_s)
+        await health_of.shut_down()
+        await _stop(server, backstage, settings.grace_s)
+        refreshing.cancel()
+
+
+@asynccontextmanager
+async def _backstage(settings: Settings) -> AsyncIterator[Backstage]:
+    """What calls share, with its tasks running; connections are closed at the end."""
+    url = settings.redis_url
+    shared = _async_redis(url, REDIS_TIMEOUT_S)
+    blocking = _async_redis(url, BLOCK_MS / 1000 + REDIS_TIMEOUT_S)
+    threaded = redis.Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
+    threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="enqueue")
+    reader = StreamReader(blocking, shared)
+    backstage = Backstage(
+        catalogue=Catalogue(shared, settings.worker_grace_s),
+        queue=JobQueue(threaded, settings),
+        reader=reader,
+        keeper=Keeper(shared, settings.result_ttl_s),
+        threads=threads,
+    )
+    reading, keeping = asyncio.create_task(reader.run()), asyncio.create_task(backstage.keeper.run())
+    try:
+        yield backstage
+    finally:
+        await backstage.drained()
+        keeping.cancel()
+        reader.stop()
+        await asyncio.wait([reading], timeout=BLOCK_MS / 1000 + REDIS_TIMEOUT_S)
+        threads.shutdown()
+        await blocking.aclose()
+        await shared.aclose()
+        threaded.close()
+
+
+def _async_redis(url: str, timeout: float) -> redis.asyncio.Redis:
+    # Not `legacy_responses`: XREAD answers with a dict, whatever the protocol version.
+    return redis.asyncio.Redis.from_url(
+        url, socket_timeout=timeout, socket_connect_timeout=REDIS_TIMEOUT_S, legacy_responses=False
+    )
+
+
+def _new_server(settings: Settings, backstage: Backstage, health_of: Health) -> grpc.aio.Server:
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+            # Otherwise two services on one port would silently share its calls.
+            ("grpc.so_reuseport", 0),
+            ("grpc.enable_channelz", int(settings.debug)),
+        ]
+    )
+    server.add_generic_rpc_handlers((Studio(backstage, settings.max_count).handlers(),))
+    health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)
+    names = [NAME, health.SERVICE_NAME, reflection.SERVICE_NAME]
+    if settings.debug:
+        channelz.add_channelz_servicer(server)  # type: ignore[arg-type]  # it takes both kinds of server
+        names.append(channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name)
+    reflection.enable_server_reflection(names, server)
+    return server
+
+
+def _bind(server: grpc.aio.Server, settings: Settings) -> int:
+    """Open the port; its number. Raises OSError if it cannot be had."""
+    try:
+        if settings.tls_cert is None or settings.tls_key is None:
+            return server.add_insecure_port(settings.listen)
+        pair = settings.tls_key.read_bytes(), settings.tls_cert.read_bytes()
+        roots = settings.tls_ca.read_bytes() if settings.tls_ca else None
+        credentials = grpc.ssl_server_credentials([pair], roots, require_client_auth=roots is not None)
+        return server.add_secure_port(settings.listen, credentials)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {settings.listen}: {error}") from error
+
+
+async def _stop(server: grpc.aio.Server, backstage: Backstage, grace: float) -> None:
+    """New calls are refused at once; running ones may end by themselves, then end with UNAVAILABLE."""
+    stopping = asyncio.create_task(server.stop(grace + LAST_WORDS_S))
+    await asyncio.wait([stopping], timeout=grace)
+    backstage.stopping = True
+    for cursor in backstage.reader.cursors:
+        cursor.fail(shutting_down())
+    await stopping
