@@ -78,7 +78,7 @@ def tiny_graph(size: int = 16, conditional: bool = True, work: int = 0) -> bytes
 def write_tiny_bundle(
     models: Path, name: str = "tiny", version: int = 1, *, conditional: bool = True, work: int = 0
 ) -> Bundle:
-    """Write the bundle to `models/<name>/<version>`. `work` makes it slower: 1,000 are about 2 ms an image in batches."""
+    """Write the bundle to `models/<name>/<version>`. `work` makes it slower: 1,000 are about 2 ms an image, batched."""
     files: dict[str, Path | bytes] = {
         GRAPH: tiny_graph(conditional=conditional, work=work),
         SAMPLES: b"\x89PNG\r\n\x1a\n",
