@@ -140,7 +140,7 @@ class Artwork:
         return _SUFFIXES[self.media_type][0]
 
     def save(self, path: str | Path) -> Path:
-        """Write the bytes as they came, and return where; a path without an ending gets the right one.
+        """Write the bytes as they came, and return where; an ending and folders that are missing are added.
 
         Raises ValueError if the ending says another format: converting would lose what the bytes carry.
         """
@@ -150,5 +150,6 @@ class Artwork:
         if path.suffix.lower() not in _SUFFIXES[self.media_type]:
             asked = path.suffix.lstrip(".").lower()
             raise ValueError(f'{path}: the artwork is {self.media_type}; ask for it with format="{asked}"')
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(self.data)
         return path

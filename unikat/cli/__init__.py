@@ -1,0 +1,56 @@
+"""The `unikat` command."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from unikat.cli.demo import demo
+from unikat.cli.doctor import doctor
+from unikat.cli.generate import generate
+from unikat.cli.models import list_models, show_model
+from unikat.cli.problems import Problem
+from unikat.cli.up import up
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="One-of-a-kind artworks to order: draw them, serve them, look after what serves them.",
+)
+models = typer.Typer(help="What can be drawn: the models that a service offers.")
+app.command()(up)
+app.command()(generate)
+app.add_typer(models, name="models")
+models.callback(invoke_without_command=True)(list_models)
+models.command("show")(show_model)
+app.command()(doctor)
+app.command()(demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"unikat {version('unikat')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    wanted: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """One-of-a-kind artworks to order: draw them, serve them, look after what serves them."""
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 what was typed is wrong, 130 interrupted."""
+    try:
+        app()
+    except Problem as problem:
+        problem.show()
+        sys.exit(problem.code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,5 @@
+"""`python -m unikat.cli`."""
+
+from unikat.cli import main
+
+main()

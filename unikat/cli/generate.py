@@ -1,0 +1,193 @@
+"""`unikat generate`: draw images into a folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+
+from unikat.cli import options
+from unikat.cli.connect import connect, get_model
+from unikat.cli.problems import Problem, explain, stderr, stdout
+from unikat.cli.where import check_where, describe, format_where, parse_where
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from rich.progress import Progress
+
+    from unikat.artwork import Artwork
+    from unikat.client import Generation
+    from unikat.request import Where
+
+SHEET: Final = "sheet.png"
+SHEET_LIMIT: Final = 400  # images on a sheet; more cannot be told apart
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for, and where it goes."""
+
+    model: str
+    where: Where
+    count: int
+    seed: int | None
+    truncation: float | None
+    format: str
+    request_id: str | None
+    out: Path
+    sheet: bool
+    as_json: bool
+
+
+@dataclass
+class Kept:
+    """What has arrived: files, and the pictures for the sheet."""
+
+    files: list[Path] = field(default_factory=list)
+    tiles: list[tuple[Artwork, Image]] = field(default_factory=list)
+
+
+def generate(
+    model: Annotated[str, typer.Argument(help='Model: "emoji" for its newest version, or "emoji@1".')],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Condition: attribute=category, or a blend attribute=one:0.7,other:0.3. Repeat it."),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of images.")] = 16,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same one draws the same images. Random.")] = None,
+    truncation: Annotated[
+        float | None, typer.Option(help="0 (the typical image) to 1 (full variety) to 2. The model's default.")
+    ] = None,
+    format: Annotated[Literal["png", "webp", "jpeg"], typer.Option(help="Image format.")] = "png",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images.")] = Path("out"),
+    sheet: Annotated[bool, typer.Option(help=f"Also write a contact sheet, {SHEET}.")] = True,
+    request_id: Annotated[
+        str | None, typer.Option(help="Makes the call idempotent: the same id joins its job.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line: every image, then all.")
+    ] = False,
+    target: options.Target = options.DEFAULT_TARGET,
+    tls: options.Tls = False,
+    ca: options.Ca = None,
+) -> None:
+    """Draw images, and say how to draw the same ones again."""
+    conditions = parse_where(where or [])
+    order = Order(model, conditions, count, seed, truncation, format, request_id, out, sheet, as_json)
+    with connect(target, tls, ca) as studio:
+        check_where(get_model(studio, model), conditions)
+        _make_folder(out)
+        with studio.generate(
+            model, conditions, count=count, seed=seed, truncation=truncation, format=format, request_id=request_id
+        ) as generation:
+            kept = _receive(generation, order)
+            _report(generation, order, kept)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem(f"--out {out}: {error.strerror}", code=2) from error
+
+
+def _receive(generation: Generation, order: Order) -> Kept:
+    """Write every image as it arrives. What has arrived stays, whatever happens to the rest."""
+    from unikat.errors import UnikatError
+
+    kept = Kept()
+    try:
+        stem = f"{generation.accepted.model.partition('@')[0]}-s{generation.accepted.seed}"
+        with _progress(order) as progress:
+            bar = progress.add_task(f"Drawing {generation.accepted.model}", total=order.count)
+            for artwork in generation:
+                kept.files.append(artwork.save(order.out / f"{stem}-{artwork.index:05}{artwork.suffix}"))
+                if order.sheet and len(kept.tiles) < SHEET_LIMIT:
+                    kept.tiles.append((artwork, artwork.image()))
+                if order.as_json:
+                    print(json.dumps(_as_dict(artwork, kept.files[-1])), flush=True)
+                progress.advance(bar)
+    except UnikatError as error:
+        problem = explain(error)
+        if kept.files:
+            problem.hints.append(f"{len(kept.files)} of {order.count} images had arrived: they are in {order.out}/.")
+        raise problem from error
+    return kept
+
+
+def _as_dict(artwork: Artwork, file: Path) -> dict[str, object]:
+    facts = {name: value for name, value in vars(artwork).items() if name not in {"data", "renderer", "timings"}}
+    return {
+        "event": "artwork", "file": str(file), **facts,
+        "renderer": asdict(artwork.renderer), "timings": asdict(artwork.timings),
+    }  # fmt: skip
+
+
+@contextmanager
+def _progress(order: Order) -> Iterator[Progress]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    quiet = order.as_json or not sys.stderr.isatty()
+    with Progress(*columns, console=stderr(), transient=True, disable=quiet) as progress:
+        yield progress
+
+
+def _report(generation: Generation, order: Order, kept: Kept) -> None:
+    accepted, finished = generation.accepted, generation.finished
+    sheet = order.out / SHEET if order.sheet else None
+    if sheet is not None:
+        draw_sheet(order, accepted.model, accepted.seed, kept).save(sheet)
+    again = _command(order, accepted.model, accepted.seed)
+    elapsed = finished.elapsed if finished is not None else 0.0
+    if order.as_json:
+        facts = {"model": accepted.model, "model_digest": accepted.model_digest, "seed": accepted.seed}
+        last = {"event": "finished", "count": len(kept.files), "elapsed": elapsed, "again": again, **facts}
+        print(json.dumps(last | {"sheet": str(sheet) if sheet else None}), flush=True)
+        return
+    console = stdout()
+    console.print(f"{len(kept.files)} images of {accepted.model} in {elapsed:.2f} s: {kept.files[0]} ...", markup=False)
+    if sheet is not None:
+        console.print(f"Contact sheet: {sheet}", markup=False)
+    console.print(f"Seed {accepted.seed}. The same again: {again}", markup=False)
+
+
+def _command(order: Order, model: str, seed: int) -> str:
+    words = ["unikat", "generate", model]
+    for condition in format_where(order.where):
+        words += ["--where", condition]
+    words += ["-n", str(order.count), "--seed", str(seed)]
+    words += [] if order.truncation is None else ["--truncation", f"{order.truncation:g}"]
+    words += [] if order.format == "png" else ["--format", order.format]
+    return shlex.join([*words, "-o", str(order.out)])
+
+
+def draw_sheet(order: Order, model: str, seed: int, kept: Kept) -> Image:
+    """The contact sheet: what was asked for above, under each image what was left open and came out."""
+    from unikat.sheet import Sheet, grid
+
+    rows = grid([tile for _, tile in kept.tiles])
+    asked = " · ".join(f"{name}: {describe(value)}" for name, value in order.where.items())
+    captions = [_caption(artwork, order.where) for artwork, _ in kept.tiles]
+    captions += [""] * (len(rows) * len(rows[0]) - len(captions))
+    left_out = order.count - len(kept.tiles)
+    note = f"{model} · seed {seed}" + (f" · the first {len(kept.tiles)} of {order.count}" if left_out > 0 else "")
+    width = len(rows[0])
+    return Sheet(
+        rows,
+        title=asked or model,
+        note=note,
+        captions=[captions[i : i + width] for i in range(0, len(captions), width)],
+    ).draw()
+
+
+def _caption(artwork: Artwork, asked: Where) -> str:
+    drawn = [describe(value) for name, value in artwork.conditions.items() if name not in asked]
+    return " ".join([str(artwork.index), *drawn])

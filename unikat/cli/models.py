@@ -1,0 +1,120 @@
+"""`unikat models`: what can be drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from unikat.cli import options
+from unikat.cli.connect import connect, get_model
+from unikat.cli.problems import Problem, stderr, stdout
+
+if TYPE_CHECKING:
+    from unikat.v1.model_pb2 import Model
+
+
+def list_models(
+    context: typer.Context,
+    target: options.Target = options.DEFAULT_TARGET,
+    tls: options.Tls = False,
+    ca: options.Ca = None,
+) -> None:
+    """List the models that live workers serve."""
+    if context.invoked_subcommand is not None:
+        return
+    with connect(target, tls, ca) as studio:
+        models = studio.models()
+    if not models:
+        raise Problem(
+            f"{target} answers, but no live worker serves a model", "Start a worker, or look with `unikat doctor`."
+        )
+    table = Table("model", "size", "attributes", "licence", "description", box=None, pad_edge=False)
+    for model in models:
+        attributes = ", ".join(f"{a.name} ({len(a.categories)})" for a in model.attributes) or "none"
+        size = f"{model.width}x{model.height}"
+        table.add_row(f"{model.name}@{model.version}", size, attributes, model.licence, Text(model.description))
+    stdout().print(table, soft_wrap=False)
+
+
+def show_model(
+    name: Annotated[str, typer.Argument(help='Model: "emoji" for its newest version, or "emoji@1".')],
+    models: options.Models = options.DEFAULT_MODELS,
+    target: options.Target = options.DEFAULT_TARGET,
+    tls: options.Tls = False,
+    ca: options.Ca = None,
+) -> None:
+    """Show what can be asked of a model, where it comes from, and how good it is.
+
+    Where no service answers, a bundle in the models folder is read instead.
+    """
+    try:
+        with connect(target, tls, ca) as studio:
+            model = get_model(studio, name)
+    except Problem as problem:
+        found = _read_local(models, name)
+        if found is None:
+            raise
+        stderr().print(f"No service says anything of it ({problem.message}); this is {models}.", style="dim")
+        model = found
+    _show(model, _sample_sheet(models, model))
+
+
+def _read_local(models: Path, reference: str) -> Model | None:
+    from unikat.bundle import BundleError, list_bundles, parse_reference, read_bundle
+
+    try:
+        name, version = parse_reference(reference)
+        wanted = [
+            path
+            for path in list_bundles(models)
+            if path.parent.name == name and path.name in {str(version or path.name)}
+        ]
+        return read_bundle(wanted[-1]).model if wanted else None
+    except (ValueError, BundleError):
+        return None
+
+
+def _sample_sheet(models: Path, model: Model) -> Path | None:
+    from unikat.bundle import SAMPLES
+
+    path = models / model.name / str(model.version) / SAMPLES
+    return path if path.is_file() else None
+
+
+def _show(model: Model, samples: Path | None) -> None:
+    console = stdout()
+    console.print(f"{model.name}@{model.version}", style="bold", markup=False)
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="dim")
+    facts.add_column(overflow="fold")
+    for label, value in _facts(model, samples):
+        facts.add_row(label, Text(value))  # not markup, whatever brackets it has
+    console.print(facts, soft_wrap=False)
+    for attribute in model.attributes:
+        console.print(f"\n{attribute.name}", style="bold", markup=False, end="")
+        console.print(f"  {attribute.description}", style="dim", markup=False)
+        for category in attribute.categories:
+            console.print(f"  {category.name:<24} {category.count:>9,} images", markup=False)
+
+
+def _facts(model: Model, samples: Path | None) -> list[tuple[str, str]]:
+    facts = [
+        ("description", model.description),
+        ("image size", f"{model.width} x {model.height}"),
+        ("default truncation", f"{model.default_truncation:g}"),
+        ("licence", model.licence),
+        ("digest", model.digest),
+    ]
+    facts += [("source", f"{s.name} ({s.licence}), {s.origin}. {s.credit}") for s in model.sources]
+    if model.HasField("training"):
+        run = model.training
+        trained = f"{run.images_seen:,} images of {run.data_set} seen in {run.hours:.1f} h on {run.hardware}"
+        facts.append(("training", trained))
+    facts += [("measured", f"{m.name} = {m.value:.4g}  {m.description}") for m in model.metrics]
+    if samples is not None:
+        facts.append(("sample sheet", str(samples)))
+    return [(label, value) for label, value in facts if value]

@@ -1,0 +1,40 @@
+"""Settings that several commands share: each declared once, from its flag or its environment variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Target = Annotated[
+    str,
+    typer.Option(envvar="UNIKAT_TARGET", help="Where the service is: host:port, or another gRPC name."),
+]
+Tls = Annotated[
+    bool,
+    typer.Option("--tls", envvar="UNIKAT_TLS", help="Encrypt, trusting the system's certificate authorities."),
+]
+Ca = Annotated[
+    Path | None,
+    typer.Option(envvar="UNIKAT_CA", help="PEM file of the authorities to trust instead; implies --tls."),
+]
+Models = Annotated[
+    Path,
+    typer.Option(envvar="UNIKAT_MODELS", help="Folder of model bundles: <name>/<version>/."),
+]
+Data = Annotated[
+    Path,
+    typer.Option(envvar="UNIKAT_DATA", help="Folder of the embedded Valkey's data, its socket, and all logs."),
+]
+RedisUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar="UNIKAT_REDIS_URL",
+        help="Redis or Valkey to use: redis://host:6379, rediss://..., unix:///path. Left out: the embedded Valkey.",
+    ),
+]
+
+DEFAULT_TARGET = "localhost:50051"
+DEFAULT_MODELS = Path("models")
+DEFAULT_DATA = Path(".unikat")

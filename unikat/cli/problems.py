@@ -1,0 +1,87 @@
+"""What goes wrong, as a person should read it: one sentence, then what to do. Never a traceback."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from unikat.errors import UnikatError
+
+BAD_INPUT: Final = 2  # exit code: what was typed is wrong
+FAILURE: Final = 1  # exit code: what was asked could not be done
+
+# Field of a request -> how it is written on the command line.
+_FLAGS: Final = {
+    "model": "MODEL", "count": "--count", "seed": "--seed", "truncation": "--truncation", "format": "--format",
+    "request_id": "--request-id", "conditions": "--where", "name": "MODEL",
+}  # fmt: skip
+
+
+class Problem(Exception):
+    """Ends the program with `code`, a sentence on stderr, and hints on what to do."""
+
+    def __init__(self, message: str, *hints: str, code: int = FAILURE) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hints = [hint for hint in hints if hint]
+        self.code = code
+
+    def show(self) -> None:
+        """Print to stderr."""
+        console = stderr()
+        console.print(f"[bold red]Error:[/] {escape(self.message)}")
+        for hint in self.hints:
+            console.print(escape(hint), style="dim" if hint.startswith(" ") else None)
+
+
+def stderr() -> Console:
+    """Console for all that is not the result; lines are broken by the terminal only, so that they can be copied."""
+    return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def stdout() -> Console:
+    """Console for results; tables in files and pipes are wide rather than broken."""
+    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 200)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ "Did you mean …?" for what is spelled alike, or nothing."""
+    by_lower = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.55)
+    return f"Did you mean {' or '.join(by_lower[c] for c in close)}?" if close else ""
+
+
+def unknown(what: str, name: str, known: Sequence[str], plural: str) -> Problem:
+    """Problem with a name that is none of `known`: what is spelled alike first, then all."""
+    listed = f"{plural}: {', '.join(known)}" if known else f"There are no {plural.lower()}."
+    return Problem(f'unknown {what} "{name}"', did_you_mean(name, known), listed, code=BAD_INPUT)
+
+
+def explain(error: UnikatError) -> Problem:
+    """A service's error as a problem; fields are called what they are called on the command line."""
+    from unikat.errors import InvalidRequest, Overloaded, Unavailable
+
+    if isinstance(error, InvalidRequest):
+        lines = [f"{flag_of(field)}: {message}" for field, message in error.fields.items()] or [str(error)]
+        return Problem("\n".join(lines), code=BAD_INPUT)
+    if isinstance(error, Overloaded):
+        wait = f"Try again in {error.retry_after:.0f} s." if error.retry_after else "Try again later."
+        return Problem(str(error), wait)
+    if isinstance(error, Unavailable) and not error.reason:  # nobody answered who could have named one
+        return Problem(
+            str(error), "Start one with `unikat up`, or say where it is with --target or UNIKAT_TARGET.",
+            "`unikat doctor` looks for what is wrong.",
+        )  # fmt: skip
+    return Problem(str(error), "`unikat doctor` looks for what is wrong.")
+
+
+def flag_of(field: str) -> str:
+    """ "conditions[0].category" to "--where"."""
+    head = field.partition(".")[0].partition("[")[0]
+    return _FLAGS.get(head, field)

