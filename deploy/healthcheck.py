@@ -1,43 +1,82 @@
 """The containers' health checks: `python healthcheck.py service`, `python healthcheck.py worker`.
 
 The service is healthy when it says so by `grpc.health.v1`; a worker when Redis knows it, by this container's host
-name, among those whose last beat is recent. Exits with 0, or with 1 and the reason.
+name, among those whose last beat is recent. Exits with 0, or with 1 and the reason. What the programs are told by
+UNIKAT_LISTEN, UNIKAT_TLS_… and UNIKAT_REDIS_URL, the checks read too.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from unikat.jobs import WORKERS_KEY
+
+if TYPE_CHECKING:
+    from grpc import Channel
 
 TIMEOUT: Final = 4.0  # seconds; the engine gives a check five
 
 
-def service(target: str = "localhost:50051") -> str | None:
-    """What is wrong with the service on `target`; None if it serves."""
+def check_service() -> str | None:
+    """What is wrong with the service of this container; None if it serves."""
     import grpc
     from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
     from grpc_health.v1.health_pb2_grpc import HealthStub
 
-    with grpc.insecure_channel(target) as channel:
-        try:
-            response = HealthStub(channel).Check(HealthCheckRequest(), timeout=TIMEOUT, wait_for_ready=True)
-        except grpc.RpcError as error:
-            return f"{target}: {error.code().name}: {error.details()}"
+    port = int(os.environ["UNIKAT_LISTEN"].rpartition(":")[2])
+    try:
+        with _channel(port) as channel:
+            response = HealthStub(channel).Check(HealthCheckRequest(), timeout=TIMEOUT)
+    except grpc.RpcError as error:
+        return f"port {port}: {error.code().name}: {error.details()}"
+    except OSError as error:
+        return f"port {port}: {error}"
     status = HealthCheckResponse.ServingStatus.Name(response.status)
-    return None if status == "SERVING" else f"{target}: {status}"
+    return None if status == "SERVING" else f"port {port}: {status}"
 
 
-def worker(host: str = socket.gethostname()) -> str | None:
-    """What is wrong with the worker on this host; None if its last beat is recent."""
+def _channel(port: int) -> Channel:
+    import grpc
+
+    target = f"localhost:{port}"
+    certificate = os.environ.get("UNIKAT_TLS_CERT")
+    if not certificate:
+        return grpc.insecure_channel(target)
+    chain, key = Path(certificate).read_bytes(), None
+    if os.environ.get("UNIKAT_TLS_CA"):  # clients need a certificate: the service's own, where the same CA signed it
+        key = Path(os.environ["UNIKAT_TLS_KEY"]).read_bytes()
+    # The certificate is for the name that clients know: trust exactly it, under a name that it has.
+    options = (("grpc.ssl_target_name_override", _name_of(certificate, port)),)
+    credentials = grpc.ssl_channel_credentials(chain, key, chain if key else None)
+    return grpc.secure_channel(target, credentials, options)
+
+
+def _name_of(certificate: str, port: int) -> str:
+    """A DNS name of the certificate that the service shows, which must be the one in the file. Raises OSError."""
+    context = ssl.create_default_context(cafile=certificate)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file need not hold the root
+    context.set_alpn_protocols(["h2"])
+    if os.environ.get("UNIKAT_TLS_CA"):
+        context.load_cert_chain(certificate, os.environ["UNIKAT_TLS_KEY"])
+    with socket.create_connection(("localhost", port), TIMEOUT) as plain, context.wrap_socket(plain) as shown:
+        peer = shown.getpeercert() or {}
+    names = [str(entry[1]) for entry in peer.get("subjectAltName", ()) if entry[0] == "DNS"]
+    return names[0].replace("*", "any") if names else "localhost"
+
+
+def check_worker() -> str | None:
+    """What is wrong with the worker of this container; None if its last beat is recent."""
     from redis import Redis, RedisError
 
-    url = os.environ["UNIKAT_REDIS_URL"]
+    url, host = os.environ["UNIKAT_REDIS_URL"], socket.gethostname()
     with Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, decode_responses=True) as redis:
         try:
             alive = redis.zrangebyscore(WORKERS_KEY, time.time(), "+inf")
@@ -50,7 +89,7 @@ def worker(host: str = socket.gethostname()) -> str | None:
     return None if host in hosts else f"no live worker on {host}; {len(alive)} elsewhere"
 
 
-CHECKS: Final[dict[str, Callable[[], str | None]]] = {"service": service, "worker": worker}
+CHECKS: Final[dict[str, Callable[[], str | None]]] = {"service": check_service, "worker": check_worker}
 
 if __name__ == "__main__":
     problem = CHECKS[sys.argv[1]]()

@@ -1,0 +1,120 @@
+"""The compose files keep what docs/deploy.md promises. (`make compose-test` runs them.)"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from service.settings import Settings
+from tests.deploy.compose_files import DEPLOY, ROOT, Node, load
+
+FILES = {
+    "gpu": ("compose.yaml",),
+    "cpu": ("compose.yaml", "compose.cpu.yaml"),
+    "tls": ("compose.yaml", "compose.cpu.yaml", "compose.tls.yaml"),
+}
+each_stack = pytest.mark.parametrize("stack", FILES)
+each_service = pytest.mark.parametrize("service", ["valkey", "service", "worker"])
+
+
+def service_of(stack: str, service: str) -> Node:
+    node: Node = load(*FILES[stack])["services"][service]
+    return node
+
+
+def seconds(text: str) -> float:
+    assert re.fullmatch(r"[0-9]+s", text), text
+    return float(text[:-1])
+
+
+@each_stack
+@each_service
+def test_a_container_can_write_nothing_and_gain_nothing(stack: str, service: str) -> None:
+    node = service_of(stack, service)
+    assert node["read_only"] is True
+    assert node["cap_drop"] == ["ALL"]
+    assert "cap_add" not in node
+    assert node.get("privileged", False) is False
+    assert node["security_opt"] == ["no-new-privileges:true"]
+    assert "user" not in node  # the image's, which is not root (test_dockerfiles.py)
+
+
+@each_stack
+@each_service
+def test_a_container_is_checked_restarted_and_given_time_to_stop(stack: str, service: str) -> None:
+    node = service_of(stack, service)
+    check = node["healthcheck"]
+    assert check["test"][0] == "CMD"
+    assert seconds(check["timeout"]) < seconds(check["interval"])
+    assert node["restart"] == "unless-stopped"
+    assert seconds(node["stop_grace_period"]) >= 30
+
+
+@each_stack
+def test_only_the_service_is_published(stack: str) -> None:
+    published = {name: node.get("ports") for name, node in load(*FILES[stack])["services"].items()}
+    assert published == {"valkey": None, "service": ["${UNIKAT_PORT:-50051}:50051"], "worker": None}
+
+
+@each_stack
+def test_valkey_keeps_everything_on_a_volume_and_forgets_nothing(stack: str) -> None:
+    valkey = service_of(stack, "valkey")
+    words = valkey["command"]
+    options = dict(zip(words[1::2], words[2::2], strict=True))
+    assert words[0] == "valkey-server"
+    assert options["--appendonly"] == "yes"
+    assert options["--appendfsync"] == "everysec"
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert valkey["volumes"] == [f"valkey:{options['--dir']}"]
+    assert "valkey" in load(*FILES[stack])["volumes"]
+
+
+@each_stack
+def test_models_are_mounted_read_only(stack: str) -> None:
+    worker = service_of(stack, "worker")
+    [mount] = worker["volumes"]
+    assert mount["source"] == "${UNIKAT_MODELS_DIR:-../models}"
+    assert mount["target"] == worker["environment"]["UNIKAT_MODELS"]
+    assert mount["read_only"] is True
+    assert (DEPLOY / "../models").resolve() == ROOT / "models"
+
+
+def test_workers_reserve_a_gpu_and_the_override_takes_that_back() -> None:
+    gpu, cpu = (service_of(stack, "worker") for stack in ("gpu", "cpu"))
+    assert gpu["deploy"]["resources"]["reservations"]["devices"] == [
+        {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+    ]
+    assert "devices" not in cpu["deploy"]["resources"]["reservations"]
+    assert (gpu["build"]["args"]["EXTRA"], cpu["build"]["args"]["EXTRA"]) == ("worker-gpu", "worker")
+    assert gpu["image"] != cpu["image"]
+    assert gpu["deploy"]["replicas"] == cpu["deploy"]["replicas"] == "${UNIKAT_WORKERS:-1}"
+
+
+def test_a_service_that_stops_has_time_to_end_its_calls() -> None:
+    assert seconds(service_of("gpu", "service")["stop_grace_period"]) > Settings().grace_s
+
+
+@pytest.mark.parametrize("program", ["service", "worker"])
+def test_every_variable_that_compose_sets_is_a_setting_of_the_program(program: str) -> None:
+    done = subprocess.run([sys.executable, "-m", program, "--help"], cwd=ROOT, capture_output=True, text=True)
+    settings = set(re.findall(r"UNIKAT_[A-Z_]+", done.stdout))
+    for stack in FILES:
+        assert set(service_of(stack, program)["environment"]) <= settings
+
+
+def test_every_variable_of_the_compose_files_is_documented() -> None:
+    documented = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    for file in DEPLOY.glob("compose*.yaml"):
+        for name in re.findall(r"\$\{(UNIKAT_[A-Z_]+)", file.read_text(encoding="utf-8")):
+            assert f"`{name}`" in documented, f"{name} of {file.name}"
+
+
+@each_stack
+def test_no_secret_is_written_down(stack: str) -> None:
+    for service in load(*FILES[stack])["services"].values():
+        for name, value in service.get("environment", {}).items():
+            assert not re.search(r"PASSWORD|SECRET|TOKEN", name)
+            assert "@" not in value  # redis://user:password@host

@@ -1,0 +1,91 @@
+"""The images hold what they need and nothing else. (`make compose-test` looks into the running containers.)"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+
+from tests.deploy.compose_files import DEPLOY, ROOT, load, stages
+
+PROGRAMS = ("service.Dockerfile", "worker.Dockerfile")
+each_file = pytest.mark.parametrize("file", sorted(path.name for path in DEPLOY.glob("*.Dockerfile")))
+each_program = pytest.mark.parametrize("file", PROGRAMS)
+
+
+def requirements_of(extra: str) -> set[str]:
+    """Names of the distributions that an extra asks for, those of the extras that it includes among them."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    names: set[str] = set()
+    for requirement in [*project["optional-dependencies"][extra], *project["dependencies"]]:
+        name, extras = re.match(r"([A-Za-z0-9_-]+)(?:\[(.*?)\])?", requirement).groups()  # type: ignore[union-attr]  # a requirement begins with a name
+        if name == "unikat":
+            names = names.union(*(requirements_of(included) for included in extras.split(",")))
+        else:
+            names.add(name)
+    return names
+
+
+@each_file
+def test_every_base_image_is_pinned(file: str) -> None:
+    for stage in stages(file):
+        assert re.fullmatch(r"docker\.io/[a-z/]+:[0-9][a-z0-9.-]*", stage.base)
+
+
+@each_file
+def test_the_final_stage_runs_as_a_user_that_is_not_root(file: str) -> None:
+    user, group = stages(file)[-1].all("USER")[-1].split(":")
+    assert int(user) > 0
+    assert int(group) > 0
+
+
+@each_program
+def test_the_final_stage_installs_nothing(file: str) -> None:
+    final = stages(file)[-1]
+    for step in final.all("RUN"):
+        assert not re.search(r"\b(apt|apt-get|apk|pip|gcc|g\+\+|make|curl|wget)\b", step)
+    copied = final.all("COPY")
+    assert "--from=build /opt/unikat /opt/unikat" in copied
+    assert len(copied) == 2  # and the health check
+    assert not final.all("ADD")
+
+
+@each_program
+def test_dependencies_are_pinned_and_installed_before_the_code_is_copied(file: str) -> None:
+    steps = stages(file)[0].steps
+    code = next(i for i, step in enumerate(steps) if step == ("COPY", "unikat unikat"))
+    installs = [(i, step) for i, (name, step) in enumerate(steps) if name == "RUN" and " install " in step]
+    assert [i < code for i, _ in installs] == [True, False]
+    assert "-c requirements/constraints.txt" in installs[0][1]
+    assert "--no-deps" in installs[1][1]
+
+
+@each_file
+def test_no_stage_takes_a_secret(file: str) -> None:
+    for stage in stages(file):
+        for step in [*stage.all("ARG"), *stage.all("ENV")]:
+            assert not re.search(r"PASSWORD|SECRET|TOKEN|CREDENTIAL", step, re.IGNORECASE)
+
+
+def test_what_a_program_is_built_from_holds_no_torch_and_one_onnxruntime() -> None:
+    assert "'.[service]'" in stages("service.Dockerfile")[0].all("RUN")[1]
+    assert not {"torch", "onnxruntime", "onnxruntime-gpu"} & requirements_of("service")
+    for file, runtime in (("compose.yaml", "onnxruntime-gpu"), ("compose.cpu.yaml", "onnxruntime")):
+        extra = load(file)["services"]["worker"]["build"]["args"]["EXTRA"]
+        found = {"torch", "onnxruntime", "onnxruntime-gpu"} & requirements_of(extra)
+        assert found == {runtime}
+
+
+@each_program
+def test_the_ignore_file_lets_through_what_is_copied(file: str) -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert "*" in lines
+    allowed = {line[1:] for line in lines if line.startswith("!")}
+    for stage in stages(file):
+        for step in stage.all("COPY"):
+            words = step.split()
+            if not words[0].startswith("--"):
+                assert set(words[:-1]) <= allowed
+                assert all((ROOT / word).exists() for word in words[:-1])
