@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from training.data.dataset import Attribute
@@ -19,6 +20,8 @@ MAX_CELL = 128
 MARGIN = 220  # pixels for the category names
 GAP = 2
 HEADING = 26
+# Pillow's own font knows English only; this one also Europe's other languages, Greek and Cyrillic.
+FONT = str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,10 @@ def write_contact_sheet(
 
 def _draw_text(draw: ImageDraw.ImageDraw, row: _Row, top: int, cell: int) -> None:
     heading = not len(row.indices)
-    font = ImageFont.load_default(16 if heading else 13)
+    font = ImageFont.truetype(FONT, 16 if heading else 13)
     position = (6, top + (4 if heading else cell // 2 - 8))
     text = row.text if len(row.text) <= 32 else row.text[:31] + "…"
-    try:
-        draw.text(position, text, fill="black", font=font)
-    except UnicodeEncodeError:  # Pillow without FreeType has a Latin-1 font only
-        draw.text(position, text.encode("ascii", "replace").decode(), fill="black", font=font)
+    draw.text(position, text, fill="black", font=font)
 
 
 def _rows(labels: npt.NDArray[np.int64], attributes: tuple[Attribute, ...]) -> Iterator[_Row]:

@@ -94,7 +94,8 @@ def collection(tmp_path: Path) -> Collection:
     icons = {"grin": disc("#f00"), "wave": disc("#ff0"), "wave-dark": disc("#420"), "heart": disc("#c00")}
     icons |= {"old-grin": disc("#0f0") | {"hidden": True}, "finger": disc("#123"), "flag": disc("#eee")}
     chars = {"1f600": "grin", "1f44b": "wave", "1f44b-1f3ff": "wave-dark", "2764": "heart"}
-    chars |= {"1f595": "finger", "1f3f3": "flag"}
+    icons |= {"finger-light": disc("#124")}
+    chars |= {"1f595": "finger", "1f595-1f3fb": "finger-light", "1f3f3": "flag"}
     flat = npm_package(cache, "@icons/flat", {"icons.json": {"icons": icons}, "chars.json": chars})
     named = {"cat-face": disc("#888"), "waving-hand-light-skin-tone": disc("#fda"), "mystery": disc("#00f")}
     named |= {"reversed-hand-with-middle-finger-extended": disc("#321"), "wave": disc("#fe0")}
@@ -139,6 +140,7 @@ def test_what_is_left_out_is_named(tmp_path: Path, collection: Collection) -> No
     assert {(problem.kind, problem.item) for problem in report.problems} == {
         ("unlabelled", "named/mystery"),
         ("excluded", "flat/1f595"),
+        ("excluded", "flat/1f595-1f3fb"),
         ("excluded", "named/1f595"),
         ("broken", "solid/2764 red heart"),  # not a picture
         ("broken", "named/2764 red heart"),  # an empty drawing
