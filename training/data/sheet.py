@@ -54,9 +54,11 @@ def write_contact_sheet(
 
 def _draw_text(draw: ImageDraw.ImageDraw, row: _Row, top: int, cell: int) -> None:
     heading = not len(row.indices)
-    font = ImageFont.truetype(FONT, 16 if heading else 13)
+    # Not Raqm, which refuses control characters and is not on every machine.
+    font = ImageFont.truetype(FONT, 16 if heading else 13, layout_engine=ImageFont.Layout.BASIC)
     position = (6, top + (4 if heading else cell // 2 - 8))
-    text = row.text if len(row.text) <= 32 else row.text[:31] + "…"
+    text = "".join(letter if letter.isprintable() else " " for letter in row.text)
+    text = text if len(text) <= 32 else text[:31] + "…"
     draw.text(position, text, fill="black", font=font)
 
 

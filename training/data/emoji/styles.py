@@ -109,7 +109,7 @@ STYLES: Final = (
             "sha512-T9+T3HIbJNLKKsmxYKlaYhvnHYkz/HNYTV7SHCXVZPfeUi4FqskY70YeN8yYAZT8cCv7w5vJxS4Q1m8zb9CMMg==",
         ),
         "CC-BY-4.0",
-        "EmojiOne 2.3 by Ranks.com Inc. (EmojiOne), kept as EmojiTwo (github.com/EmojiTwo/emojitwo)",
+        "EmojiTwo (github.com/EmojiTwo/emojitwo), originally released as EmojiOne 2 by Ranks.com",
         scale=0.97,
     ),
 )
