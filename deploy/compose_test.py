@@ -57,7 +57,11 @@ def require(holds: bool, promise: str) -> None:
 
 def look_inside(stack: Stack) -> None:
     """Not root, nothing writable but the temporary folder, no compiler, no module that does not belong there."""
-    script = 'test "$(id -u)" -ne 0 && ! touch /written 2>/dev/null && ! command -v cc gcc g++ make'
+    script = (
+        'test "$(id -u)" -ne 0 || { echo root; exit 1; }; '
+        "! touch /written 2>/dev/null || { echo writable; exit 1; }; "
+        'for tool in cc gcc g++ make; do ! command -v "$tool" || exit 1; done'
+    )
     for service in ("valkey", "service", "worker"):
         for container in stack.containers(service):
             stack.engine("exec", container, "sh", "-c", script)
@@ -145,10 +149,10 @@ def main(
     workers: Annotated[int, typer.Option(min=2, help="Workers, one of which is killed.")] = 2,
 ) -> None:
     """Bring the compose stack up, draw, kill a worker, draw on, tear down."""
-    bundles = list_bundles(models)
     try:
-        require(bool(bundles), f"{models} holds a bundle to serve")
         engine = Engine.find(compose)
+        bundles = list_bundles(models)
+        require(bool(bundles), f"{models} holds a bundle to serve")
         with socket.socket() as probe:
             probe.bind(("", 0))
             port = probe.getsockname()[1]

@@ -2,3 +2,4 @@
 FROM docker.io/valkey/valkey:9
 RUN mkdir /var/lib/unikat && chown 999:999 /var/lib/unikat
 USER 999:999
+WORKDIR /var/lib/unikat
