@@ -50,7 +50,7 @@ def emoji(
         Path | None,
         typer.Option(
             envvar="UNIKAT_NPM_CACHE",
-            help="Folder of npm tarballs (34 MB); those that are there are not fetched again.",
+            help="Folder of npm tarballs (32 MB); those that are there are not fetched again.",
             show_default="~/.cache/unikat/npm",
         ),
     ] = None,
