@@ -1,0 +1,68 @@
+"""Small real data sets and runs for the tests of training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from training.config import Config, Operation
+from training.data.dataset import IMAGES, METADATA, Dataset, sha256_of
+
+# Small enough that a step takes a few hundredths of a second, with every part that a large one has
+TINY = Config(batch=4, latent=8, width=4, max_width=8, feature_size=32, ema_images=50)
+SHAPES = ("disc", "square")
+COLOURS = ("red", "green", "blue")
+
+
+def write_dataset(path: Path, count: int = 60, resolution: int = 16, plain: bool = False) -> Dataset:
+    """Discs and squares in three colours, of random sizes; red squares are rare. `plain` leaves the labels away."""
+    rng = np.random.default_rng(5)
+    labels = np.stack([rng.integers(0, len(SHAPES), count), rng.integers(0, len(COLOURS), count)], axis=1)
+    labels[(labels[:, 0] == 1) & (labels[:, 1] == 0) & (np.arange(count) > 3)] = (0, 0)
+    images = np.stack([drawing(rng, resolution, *row) for row in labels])
+    path.mkdir(parents=True)
+    np.save(path / IMAGES, images)
+    names = [] if plain else [("shape", SHAPES), ("colour", COLOURS)]
+    document = {
+        "format": 1,
+        "name": "shapes",
+        "resolution": resolution,
+        "count": count,
+        "attributes": [
+            {
+                "name": name,
+                "description": f"The {name}.",
+                "categories": [
+                    {"name": category, "count": int((labels[:, column] == index).sum())}
+                    for index, category in enumerate(categories)
+                ],
+            }
+            for column, (name, categories) in enumerate(names)
+        ],
+        "labels": [[] if plain else row.tolist() for row in labels],
+        "sources": [{"name": "tests", "url": "none", "licence": "CC0-1.0", "credit": "Drawn by the tests"}],
+        "items": [f"drawing {index}" for index in range(count)],
+        "digests": {IMAGES: sha256_of(path / IMAGES)},
+    }
+    (path / METADATA).write_text(json.dumps(document))
+    return Dataset.load(path)
+
+
+def drawing(
+    rng: np.random.Generator, resolution: int, shape: int, colour: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    rows, columns = np.mgrid[:resolution, :resolution] - resolution / 2 + rng.uniform(-2, 2)
+    radius = rng.uniform(0.2, 0.4) * resolution
+    inside = rows**2 + columns**2 < radius**2 if shape == 0 else np.maximum(abs(rows), abs(columns)) < radius
+    image = np.full((resolution, resolution, 3), 255, dtype=np.uint8)
+    image[inside] = 30
+    image[inside, colour] = rng.integers(160, 256)
+    return image
+
+
+def sitting(images: int, **changes: float) -> Operation:
+    """One thread, no progress bar, and a checkpoint at the end only, unless `changes` say otherwise."""
+    settings = {"threads": 1, "checkpoint_seconds": 1e9, "sheet_images": 10**9, "log_images": 4, **changes}
+    return Operation(images=images, progress=False, **settings)  # type: ignore[arg-type]  # numbers of both kinds

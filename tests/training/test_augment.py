@@ -1,0 +1,53 @@
+"""DiffAugment: gradients pass, shares are kept, the same draws give the same images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from training.augment import augment, colour, cutout, translate
+
+
+def pictures(count: int = 8) -> torch.Tensor:
+    return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("change", [colour, translate, cutout])
+def test_gradients_reach_the_images(change: object) -> None:
+    images = pictures().requires_grad_()
+    assert callable(change)
+    changed = change(images, rng())
+    (changed**2).sum().backward()
+    assert images.grad is not None
+    assert torch.isfinite(images.grad).all()
+    assert (images.grad.flatten(1).abs().sum(dim=1) > 0).all()
+    assert not torch.equal(changed, images)
+
+
+def test_the_gradient_is_that_of_the_function() -> None:
+    images = pictures(2)[:, :, :4, :4].double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: augment(x, 1.0, rng()), (images,))
+
+
+def test_probability_zero_changes_nothing_and_a_half_about_half() -> None:
+    images = pictures(400)
+    assert torch.equal(augment(images, 0.0, rng()), images)
+    untouched = (augment(images, 0.5, rng()) == images).flatten(1).all(dim=1).float().mean()
+    assert 0.06 < untouched < 0.22  # three changes: 1/8, and a few of zero strength
+
+
+def test_the_same_generator_state_gives_the_same_images() -> None:
+    images = pictures()
+    assert torch.equal(augment(images, 0.7, rng(3)), augment(images, 0.7, rng(3)))
+    assert not torch.equal(augment(images, 0.7, rng(3)), augment(images, 0.7, rng(4)))
+
+
+def test_translation_repeats_the_border() -> None:
+    images = pictures(64)
+    moved = translate(images, rng())
+    for image, source in zip(moved, images, strict=True):
+        assert set(image.flatten().tolist()) <= set(source.flatten().tolist())

@@ -1,0 +1,149 @@
+"""What is exported: a bundle that verifies, whose graph draws what torch draws, whatever the batch."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from tests.training.making import write_dataset
+from training.errors import TrainingError
+from training.export import export
+from training.graph import open_graph, run_graph
+from training.latents import latents
+from unikat.bundle import Bundle, BundleError, condition_size, read_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(conditional_run: Path) -> Bundle:
+    return export(conditional_run, conditional_run.parent / "models" / "shapes" / "3")
+
+
+@pytest.fixture(scope="module")
+def plain(plain_run: Path) -> Bundle:
+    return export(plain_run, plain_run.parent / "models" / "plain-shapes" / "1")
+
+
+def inputs(bundle: Bundle) -> dict[str, int]:
+    graph = onnx.load(bundle.graph).graph
+    return {value.name: value.type.tensor_type.shape.dim[1].dim_value for value in graph.input}
+
+
+def test_the_bundle_verifies_and_says_what_can_be_asked(bundle: Bundle) -> None:
+    read = read_bundle(bundle.path)
+    read.verify()
+    model = read.model
+    assert (model.name, model.version, model.width, model.height, model.latent_size) == ("shapes", 3, 16, 16, 8)
+    assert [(a.name, [c.name for c in a.categories]) for a in model.attributes] == [
+        ("shape", ["disc", "square"]),
+        ("colour", ["red", "green", "blue"]),
+    ]
+    assert sum(c.count for c in model.combinations) == sum(c.count for c in model.attributes[0].categories) == 60
+    assert (model.training.images, model.training.images_seen) == (60, 40)
+    assert model.sources[0].licence == "CC0-1.0"
+
+
+def test_the_graph_is_one_file_with_the_agreed_inputs_and_output(bundle: Bundle) -> None:
+    assert inputs(bundle) == {"latent": 8, "condition": condition_size(bundle.model), "truncation": 1}
+    (output,) = onnx.load(bundle.graph).graph.output
+    assert output.name == "image"
+    assert output.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [dim.dim_value for dim in output.type.tensor_type.shape.dim][1:] == [16, 16, 3]
+    assert sorted(path.name for path in bundle.path.iterdir()) == [
+        "MODEL_CARD.md",
+        "generator.onnx",
+        "model.json",
+        "samples.png",
+    ]
+
+
+def test_there_is_no_random_number_in_the_graph(bundle: Bundle) -> None:
+    operators = {node.op_type for node in onnx.load(bundle.graph).graph.node}
+    assert not {name for name in operators if "Random" in name or name in ("Bernoulli", "Multinomial", "Dropout")}
+
+
+def test_torch_and_the_graph_agree_and_batches_are_exact(bundle: Bundle, plain: Bundle) -> None:
+    for each in (bundle, plain):
+        figures = {metric.name: metric.value for metric in each.model.metrics}
+        assert figures["parity_max_grey_levels"] <= 1
+        assert figures["batch_exact"] == figures["thread_exact"] == 1
+
+
+def test_a_plain_model_has_no_condition_input(plain: Bundle) -> None:
+    plain.verify()
+    assert inputs(plain) == {"latent": 8, "truncation": 1}
+    assert not plain.model.attributes
+    assert not plain.model.combinations
+    assert "unconditional" in (plain.path / "MODEL_CARD.md").read_text()
+
+
+def test_truncation_zero_draws_the_centre_of_the_condition(bundle: Bundle) -> None:
+    session = open_graph(bundle.graph)
+    latent = latents(3, range(6), 8).numpy()
+    condition = np.array([[1, 0, 0, 1, 0]] * 6, dtype=np.float32)
+    centre = run_graph(session, latent, condition, truncation=0.0)
+    assert (centre == centre[0]).all()
+    full = run_graph(session, latent, condition, truncation=1.0)
+    assert len({image.tobytes() for image in full}) == 6
+
+
+def test_a_blend_lies_between_what_it_blends(bundle: Bundle) -> None:
+    session = open_graph(bundle.graph)
+    latent = latents(3, range(1), 8).numpy()
+    weights = [[1, 0, 1, 0, 0], [0.5, 0.5, 1, 0, 0], [0, 1, 1, 0, 0]]
+    one, blend, other = (
+        run_graph(session, latent, np.array([row], dtype=np.float32), 1.0).astype(int) for row in weights
+    )
+    apart = np.abs(one - other).sum()
+    assert apart > 0
+    assert 0 < np.abs(one - blend).sum() < apart
+    assert 0 < np.abs(other - blend).sum() < apart
+
+
+def test_samples_and_card_tell_what_was_measured(bundle: Bundle) -> None:
+    sheet = Image.open(io.BytesIO((bundle.path / "samples.png").read_bytes()))
+    assert min(sheet.size) > 300
+    card = (bundle.path / "MODEL_CARD.md").read_text()
+    assert card.startswith("# shapes, version 3\n")
+    for words in (
+        "Drawn by the tests",
+        "CC0-1.0",
+        "40 images shown",
+        "CPU, 1 core",
+        "parity_max_grey_levels",
+        "blue (",
+    ):
+        assert words in card
+    assert "fewer than 20 pictures" in card
+
+
+def test_a_data_set_that_moved_is_found_where_one_says(conditional_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(conditional_run, tmp_path / "run"))
+    moved = Path(shutil.copytree(conditional_run.parent / "shapes", tmp_path / "moved"))
+    config = run / "config.json"
+    config.write_text(config.read_text().replace(str(conditional_run.parent / "shapes"), "/nowhere"))
+    assert export(run, tmp_path / "models" / "shapes" / "1", moved).model.training.images == 60
+
+
+def test_another_data_set_is_refused(conditional_run: Path, tmp_path: Path) -> None:
+    other = write_dataset(tmp_path / "fewer", count=59)
+    with pytest.raises(TrainingError, match="--dataset"):
+        export(conditional_run, tmp_path / "models" / "shapes" / "1", other.path)
+
+
+def test_a_version_is_never_overwritten(bundle: Bundle, conditional_run: Path) -> None:
+    with pytest.raises(TrainingError, match="immutable"):
+        export(conditional_run, bundle.path)
+
+
+def test_a_name_that_no_model_may_have_is_refused(conditional_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="name"):
+        export(conditional_run, tmp_path / "Bad Name" / "1")
+    with pytest.raises(TrainingError, match="models/emoji/1"):
+        export(conditional_run, tmp_path / "models" / "shapes")
+    assert not (tmp_path / "Bad Name" / "1").exists()

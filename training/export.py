@@ -1,0 +1,189 @@
+"""From a run to a bundle that workers serve: graph, parity check, samples, model card, manifest."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from training.card import model_card
+from training.checkpoint import Progress, checkpoints, load_checkpoint
+from training.config import Config, load_config
+from training.data.dataset import Dataset
+from training.errors import TrainingError
+from training.generator import Generator
+from training.graph import BATCHES, Artist, Parity, build_artist, check_graph, open_graph, run_graph, write_graph
+from training.latents import latents
+from training.loop import ENVIRONMENT
+from training.pictures import COLUMNS, Row, choose_rows, draw_sheet, png
+from training.sampler import cells
+from training.trainer import generator_shape, under
+from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, write_bundle
+from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Metric, Model, TrainingRun
+
+SAMPLE_SEED = 0
+SAMPLE_TRUNCATION = 1.0
+WEIGHTS_LICENCE = "Apache-2.0"  # the project's own; the data's licences are listed with the sources
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run has come to."""
+
+    config: Config
+    dataset: Dataset
+    progress: Progress
+    environment: dict[str, str]
+    generator: Generator  # the averaged one
+
+
+def export(run: Path, out: Path, dataset: Path | None = None) -> Bundle:
+    """Write the latest checkpoint of `run` as the bundle `out`, a folder `<models>/<name>/<version>`.
+
+    `dataset` is where the run's data set lies now, if it was moved. Raises TrainingError for what is not a run, a run
+    without a checkpoint, another data set and a graph that does not draw what torch draws; BundleError or
+    FileExistsError where `out` cannot be written.
+    """
+    name, version = name_and_version(out)
+    trained = load_trained(run, dataset)
+    conditions = trained_conditions(trained.dataset)
+    artist = build_artist(trained.generator, conditions)
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / GRAPH
+        write_graph(artist, graph)
+        parity = check_graph(artist, graph, conditions)
+        model = describe(trained, artist, parity)
+        model.name, model.version = name, version
+        files: dict[str, Path | bytes] = {
+            GRAPH: graph,
+            SAMPLES: samples(trained.dataset, graph, trained.config.latent),
+            CARD: model_card(model, artist, graph.stat().st_size).encode(),
+        }
+        return write_bundle(out, model, files)
+
+
+def name_and_version(out: Path) -> tuple[str, int]:
+    """`models/emoji/1` -> ("emoji", 1)."""
+    out = out.absolute()
+    if not out.name.isdigit() or int(out.name) < 1:
+        raise TrainingError(f"--out: must end in the name and the version, as in models/emoji/1, not {out}")
+    if out.exists():
+        raise TrainingError(f"--out: {out} is there already; a version is immutable, so choose the next one")
+    return out.parent.name, int(out.name)
+
+
+def load_trained(run: Path, dataset: Path | None) -> Trained:
+    config, origin = load_config(run)
+    found = checkpoints(run)
+    if not found:
+        raise TrainingError(f"{run}: has no checkpoint yet; train it first")
+    data = Dataset.load(dataset or Path(origin["path"]))
+    if data.digest != origin["digest"]:
+        raise TrainingError(
+            f"--dataset: {data.path} is not what {run} was trained on ({origin['name']}, {origin['digest']})"
+        )
+    progress, tensors = load_checkpoint(found[-1], torch.device("cpu"))
+    generator = Generator(generator_shape(config, data.resolution, data.one_hots().shape[1]))
+    generator.load_state_dict(under("average.", tensors))
+    environment = json.loads((run / ENVIRONMENT).read_text())
+    return Trained(config, data, progress, environment, generator.requires_grad_(False).eval())
+
+
+def trained_conditions(dataset: Dataset) -> npt.NDArray[np.float32]:
+    """The condition vectors that occur in training, (cells, C); one of no width for a plain data set."""
+    _, membership = cells(dataset.labels)
+    return dataset.one_hots()[np.unique(membership, return_index=True)[1]]
+
+
+def samples(dataset: Dataset, graph: Path, latent_size: int) -> bytes:
+    """The sample sheet, drawn by the graph itself: what a user will get, not what was picked."""
+    session = open_graph(graph)
+
+    def draw(index: int, row: Row) -> npt.NDArray[np.uint8]:
+        indices = range(index * COLUMNS, (index + 1) * COLUMNS)
+        latent = latents(SAMPLE_SEED, indices, latent_size).numpy()
+        return run_graph(session, latent, np.tile(row.condition, (COLUMNS, 1)), SAMPLE_TRUNCATION)
+
+    return png(draw_sheet(choose_rows(dataset), COLUMNS, draw))
+
+
+def describe(trained: Trained, artist: Artist, parity: Parity) -> Model:
+    """The manifest, but for name, version and files."""
+    data, config = trained.dataset, trained.config
+    created = Timestamp()
+    created.GetCurrentTime()
+    what = "conditional" if data.attributes else "plain"
+    size = f"{data.resolution} x {data.resolution}"
+    return Model(
+        description=f"A {what} GAN of {size} images, trained on {data.name}: {len(data):,} pictures.",
+        width=data.resolution,
+        height=data.resolution,
+        latent_size=config.latent,
+        attributes=[
+            Attribute(
+                name=attribute.name,
+                description=attribute.description,
+                categories=[
+                    Category(name=n, count=c) for n, c in zip(attribute.categories, attribute.counts, strict=True)
+                ],
+            )
+            for attribute in data.attributes
+        ],
+        combinations=combinations(data),
+        default_truncation=SAMPLE_TRUNCATION,
+        licence=WEIGHTS_LICENCE,
+        sources=[DataSource(name=s.name, origin=s.origin, licence=s.licence, credit=s.credit) for s in data.sources],
+        training=training_run(trained),
+        metrics=metrics(parity),
+        create_time=created,
+    )
+
+
+def combinations(dataset: Dataset) -> list[Combination]:
+    if not dataset.attributes:
+        return []
+    found, membership = cells(dataset.labels)
+    sizes = np.bincount(membership)
+    return [Combination(categories=row.tolist(), count=int(size)) for row, size in zip(found, sizes, strict=True)]
+
+
+def training_run(trained: Trained) -> TrainingRun:
+    return TrainingRun(
+        data_set=trained.dataset.name,
+        data_digest=trained.dataset.digest,
+        images=len(trained.dataset),
+        images_seen=trained.progress.images,
+        hours=trained.progress.seconds / 3600,
+        hardware=trained.environment["hardware"],
+        config=json.dumps(vars(trained.config), sort_keys=True),
+    )
+
+
+def metrics(parity: Parity) -> list[Metric]:
+    batches = ", ".join(map(str, BATCHES))
+    return [
+        Metric(
+            name="parity_max_grey_levels",
+            value=parity.max_grey_levels,
+            description=f"largest difference, of 255, between torch and ONNX Runtime on CPU, at batches of {batches}",
+        ),
+        Metric(
+            name="parity_differing_share",
+            value=parity.differing,
+            description="share of the compared values that differ at all",
+        ),
+        Metric(
+            name="batch_exact",
+            value=parity.batch_exact,
+            description="1 if batches of 1 to 32 gave the same bytes on the CPU that exported, else 0",
+        ),
+        Metric(
+            name="thread_exact",
+            value=parity.thread_exact,
+            description="1 if one and two threads gave the same bytes on the CPU that exported, else 0",
+        ),
+    ]
