@@ -1,0 +1,27 @@
+"""The id of an artwork: the same image has the same id wherever it is drawn."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+from unikat.conditions import Weights
+
+
+def identity_of(digest: str, weights: Weights, seed: int, index: int, truncation: float) -> str:
+    """The first 16 hex digits of the SHA-256 of what an image is a pure function of.
+
+    Hashed is UTF-8 text, one item a line: the model's digest, the seed, the index, the truncation, then for each
+    attribute, by name, `attribute=category:weight,category:weight` with the categories by name and those of weight 0
+    left out. Numbers are decimal; truncation and weights are the 8 hex digits of their float32, most significant
+    first (1 is 3f800000), because text of a float differs between languages. An `Artwork` message holds all of it.
+    """
+    lines = [digest, str(seed), str(index), _hex(truncation)]
+    for name in sorted(weights):
+        shares = ",".join(f"{category}:{_hex(share)}" for category, share in sorted(weights[name].items()) if share)
+        lines.append(f"{name}={shares}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _hex(number: float) -> str:
+    return struct.pack(">f", number).hex()

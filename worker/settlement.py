@@ -1,0 +1,156 @@
+"""What RQ is told of a job: begun, finished, cancelled, failed, given back. All by RQ's own methods.
+
+RQ spends a round trip for each of its steps; here the steps of all jobs of a batch share one, wherever RQ's methods
+take a pipeline. The lease of an execution is the expiry of its hash. Its entry in the StartedJobRegistry, by contrast,
+lasts a day: every look at that registry (`rq info`, a dashboard) fails the jobs whose entry ran out, and a worker's
+death must not be found by a looker-on who spends the job's retries.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import suppress
+from typing import Final
+from uuid import uuid4
+
+from redis.client import Pipeline
+from rq import Queue, SimpleWorker
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.executions import Execution, ExecutionRegistry
+from rq.job import Job, JobStatus
+from rq.utils import now
+
+from worker.active import ActiveJob, Ending
+from worker.exchange import Exchange
+
+# Fields of a job's hash beside RQ's own.
+ATTEMPTS: Final = "unikat_attempts"  # times it was begun
+CRASHES: Final = "unikat_crashes"  # workers that it was lost with, in a row, without one more image
+CRASHED_AT: Final = "unikat_crashed_at"  # images in the stream at the last of them
+
+_RECORD_TTL: Final = 24 * 3600  # seconds in RQ's registries, for a job whose workers all died
+
+log = logging.getLogger(__name__)
+
+
+class Settlement:
+    """Settles jobs of one worker and its queue."""
+
+    def __init__(self, worker: SimpleWorker, queue: Queue, lease_s: float, result_ttl_s: int) -> None:
+        self._worker = worker
+        self._queue = queue
+        self._lease_s = math.ceil(lease_s)
+        self._result_ttl_s = result_ttl_s
+
+    def new_execution(self, job: Job) -> Execution:
+        """An execution of this worker; nothing is written yet."""
+        execution = Execution(uuid4().hex, job.id, self._worker.connection, self._worker.name)
+        execution._job = job
+        return execution
+
+    def begin(self, exchange: Exchange, job: ActiveJob) -> None:
+        """The job is STARTED and leased to this worker; only then it leaves the intermediate list."""
+        pipeline, execution = exchange.pipeline, job.execution
+        execution.save(ttl=self._lease_s, pipeline=pipeline)
+        ExecutionRegistry(job.rq.id, connection=pipeline).add(execution, ttl=_RECORD_TTL, pipeline=pipeline)
+        self._queue.started_job_registry.add_execution(execution, pipeline=pipeline, ttl=_RECORD_TTL)
+        pipeline.sadd(execution.worker_executions_key, execution.composite_key)
+        job.rq.prepare_for_execution(self._worker.name, pipeline=pipeline)
+        pipeline.hset(job.rq.key, ATTEMPTS, str(job.attempts))
+        pipeline.persist(job.rq.key)
+        self.forget(exchange, job.rq.id)
+
+        def begun(_: object) -> None:
+            job.prepared = True
+            self._worker.executions[execution.id] = execution  # beaten for from now on, as now there is a lease
+
+        exchange.on_reply(begun)
+
+    def forget(self, exchange: Exchange, job_id: str) -> None:
+        """A job leaves the intermediate list: it is begun, or there is nothing to do for it."""
+        exchange.pipeline.lrem(self._queue.intermediate_queue_key, 1, job_id)
+
+    def finish(self, exchange: Exchange, job: ActiveJob) -> None:
+        """The job is FINISHED."""
+        rq, pipeline = job.rq, exchange.pipeline
+        rq.ended_at = now()
+        rq._result = {"images": job.draw.count, "attempts": job.attempts}
+        if rq.repeats_left or rq.has_rate_limit:  # not what our service enqueues: RQ's own, slower way
+            registry = self._queue.started_job_registry
+            self._worker.handle_job_success(rq, self._queue, registry, job.execution)
+            return
+        self._worker.increment_successful_job_count(pipeline=pipeline)
+        if rq.started_at is not None:
+            self._worker.increment_total_working_time(rq.ended_at - rq.started_at, pipeline)
+        ttl = rq.get_result_ttl(self._result_ttl_s)
+        if ttl != 0:
+            rq._handle_success(
+                ttl,
+                pipeline=pipeline,
+                worker_name=self._worker.name,
+                execution_id=job.execution.id,
+                execution_started_at=job.execution.created_at,
+                execution_ended_at=rq.ended_at,
+            )
+        self._worker.cleanup_execution(rq, pipeline=pipeline, execution=job.execution)
+        # A dependent that registers itself from now on finds the job finished; the others are here.
+        pipeline.smembers(rq.dependents_key)
+        exchange.on_reply(lambda dependents: self._queue.enqueue_dependents(rq) if dependents else None)
+        rq.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
+
+    def cancel(self, job: ActiveJob) -> None:
+        """The job is CANCELED, if whoever closed its stream has not seen to that."""
+        self.release(job)
+        with suppress(InvalidJobOperation, NoSuchJobError):  # it was cancelled, or deleted
+            if job.rq.get_status() != JobStatus.CANCELED:
+                job.rq.cancel()
+            job.rq.cleanup(self._result_ttl_s, remove_from_queue=False)
+
+    def fail(self, job: ActiveJob, error: BaseException, stopped: bool = False) -> None:
+        """The job is enqueued again if it has retries left, else FAILED (STOPPED where an operator wanted it)."""
+        if stopped:
+            self._worker._stopped_job_id = job.rq.id
+        self._worker._finalize_failure(job.rq, self._queue, job.execution, (type(error), error, error.__traceback__))
+
+    def refuse(self, job: Job, error: BaseException) -> None:
+        """The job is FAILED without a try: no retry makes its payload better."""
+        job.retries_left = None
+        # A name in Redis must not choose what code a worker runs, nor an address whom it talks to.
+        job._success_callback_name = job._failure_callback_name = job._stopped_callback_name = None
+        job.webhooks = []
+        execution = self.new_execution(job)
+        self._worker._finalize_failure(job, self._queue, execution, (type(error), error, error.__traceback__))
+
+    def give_back(self, pipeline: Pipeline, job: ActiveJob) -> None:
+        """The job goes to the front of the queue: another worker goes on after its last image."""
+        requeue(self._queue, job.rq, pipeline)
+        if not job.prepared:
+            pipeline.lrem(self._queue.intermediate_queue_key, 1, job.rq.id)
+        self._worker.cleanup_execution(job.rq, pipeline=pipeline, execution=job.execution)
+
+    def release(self, job: ActiveJob) -> None:
+        """Drop the lease and say nothing of the job: somebody else does."""
+        with self._worker.connection.pipeline(transaction=False) as pipeline:
+            self._worker.cleanup_execution(job.rq, pipeline=pipeline, execution=job.execution)
+            pipeline.execute()
+
+    def settle(self, exchange: Exchange, job: ActiveJob) -> None:
+        """Tell RQ of a job that has ended."""
+        if job.ending is Ending.FINISHED:
+            self.finish(exchange, job)
+        elif job.ending is Ending.CANCELLED:
+            self.cancel(job)
+        elif job.ending is Ending.LOST:
+            self.release(job)
+        else:
+            error = job.error or RuntimeError("its stream says that it failed")
+            self.fail(job, error, stopped=job.ending is Ending.STOPPED)
+
+
+def requeue(queue: Queue, job: Job, pipeline: Pipeline) -> None:
+    """Put a job that was begun back to the front; no retry is spent."""
+    job.started_at = None
+    job.ended_at = None
+    job.worker_name = None
+    queue._enqueue_job(job, pipeline=pipeline, at_front=True)

@@ -1,0 +1,138 @@
+"""A job's result stream, as the worker writes and reads it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.code_pb2 import Code
+from google.rpc.status_pb2 import Status
+from redis import Redis
+from redis.client import Pipeline
+
+from unikat.errors import Reason, make_status
+from unikat.stream import END_ID, RESPONSE, STATUS, Progress, artwork_id, finished_id, is_refusal
+from unikat.v1.studio_pb2 import Finished, GenerateResponse
+from worker.active import ActiveJob, Ending
+from worker.exchange import Exchange
+
+Entry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
+
+
+class Stream:
+    """Adds entries to the streams of jobs and tells the jobs what became of them."""
+
+    def __init__(self, ttl_s: int, refused: Callable[[ActiveJob], None]) -> None:
+        """`refused` is called for a job whose stream holds more than this worker knew of."""
+        self._ttl_ms = ttl_s * 1000
+        self._refused = refused
+
+    def publish(self, exchange: Exchange, job: ActiveJob) -> int:
+        """Add the images that are due and, behind the last one, the end. Returns how many images."""
+        if job.ending is not None:
+            return 0
+        due = job.due()
+        for index in due:
+            exchange.pipeline.xadd(job.key, {RESPONSE: job.ready[index]}, id=artwork_id(index))
+            exchange.on_reply(self._published(job, index + 1))
+        if job.published + len(due) == job.draw.count:
+            exchange.pipeline.xadd(job.key, {RESPONSE: _finished(job)}, id=finished_id(job.draw.count))
+            exchange.on_reply(self._closed(job, Ending.FINISHED))
+        elif not due:
+            return 0
+        exchange.pipeline.pexpire(job.key, self._ttl_ms)
+        return len(due)
+
+    def close(self, exchange: Exchange, job: ActiveJob, status: Status, ending: Ending) -> None:
+        """End a stream early."""
+        exchange.pipeline.xadd(job.key, {STATUS: status.SerializeToString()}, id=END_ID)
+        exchange.on_reply(self._closed(job, ending))
+        exchange.pipeline.pexpire(job.key, self._ttl_ms)
+
+    def look_for_end(self, exchange: Exchange, job: ActiveJob) -> None:
+        """Ask whether somebody else ended the stream. The answer is empty while it is open: no image travels."""
+        exchange.pipeline.xrange(job.key, min=finished_id(job.draw.count), max="+", count=1)
+        exchange.on_reply(lambda entries: observe(job, entries[-1] if entries else None))
+
+    def read_last(self, exchange: Exchange, job: ActiveJob) -> None:
+        """Ask how far the stream is."""
+        exchange.pipeline.xrevrange(job.key, count=1)
+        exchange.on_reply(lambda entries: observe(job, entries[0] if entries else None))
+
+    def _published(self, job: ActiveJob, published: int) -> Callable[[Any], None]:
+        def take_in(reply: object) -> None:
+            if isinstance(reply, Exception):
+                self._refuse(job, reply)
+            elif not job.ending:
+                job.advance(published)
+
+        return take_in
+
+    def _closed(self, job: ActiveJob, ending: Ending) -> Callable[[Any], None]:
+        def take_in(reply: object) -> None:
+            if isinstance(reply, Exception):
+                self._refuse(job, reply)
+            else:
+                job.ending = ending
+
+        return take_in
+
+    def _refuse(self, job: ActiveJob, error: Exception) -> None:
+        if not is_refusal(error):
+            raise error
+        self._refused(job)
+
+
+def observe(job: ActiveJob, last: Entry | None) -> None:
+    """Take in the last entry of a job's stream: whoever wrote it, it is what the caller saw."""
+    progress = Progress.of(last[0] if last else None, job.draw.count)
+    job.advance(progress.published)
+    if progress.ended and last is not None:
+        job.ending = ending_of(last)
+
+
+def ending_of(entry: Entry) -> Ending:
+    """What the last entry of an ended stream says."""
+    fields = entry[1]
+    if STATUS not in fields:
+        return Ending.FINISHED
+    code = Status.FromString(fields[STATUS]).code
+    return Ending.CANCELLED if code in (Code.CANCELLED, Code.DEADLINE_EXCEEDED) else Ending.FAILED
+
+
+def failed_status(job_id: str, error: BaseException) -> Status:
+    """INTERNAL, with the job's id: the traceback is in RQ's FailedJobRegistry, not for callers."""
+    message = f"job {job_id} failed: {type(error).__name__}"
+    return make_status(Code.INTERNAL, message, Reason.JOB_FAILED, job_id=job_id)
+
+
+def deadline_status(job_id: str) -> Status:
+    """DEADLINE_EXCEEDED."""
+    message = f"job {job_id} was not complete at its deadline"
+    return make_status(Code.DEADLINE_EXCEEDED, message, Reason.DEADLINE_EXCEEDED, job_id=job_id)
+
+
+def stopped_status(job_id: str) -> Status:
+    """CANCELLED, by an operator's stop command."""
+    return make_status(Code.CANCELLED, f"job {job_id} was stopped", Reason.CANCELLED, job_id=job_id)
+
+
+def end_stream(redis: Redis | Pipeline, key: str, status: Status, ttl_s: int) -> bool:
+    """Close a stream outside an exchange; False if it had ended. In a pipeline the answer means nothing."""
+    try:
+        redis.xadd(key, {STATUS: status.SerializeToString()}, id=END_ID)
+    except Exception as error:
+        if is_refusal(error):
+            return False
+        raise
+    redis.expire(key, ttl_s)
+    return True
+
+
+def _finished(job: ActiveJob) -> bytes:
+    elapsed = Duration()
+    elapsed.FromMicroseconds(max(0, round((time.time() - job.draw.enqueued_at) * 1e6)))
+    finished = Finished(count=job.draw.count, elapsed=elapsed, attempts=job.attempts)
+    return GenerateResponse(finished=finished).SerializeToString()

@@ -1,0 +1,145 @@
+"""Finds the jobs of dead workers and puts them back to the front of the queue.
+
+RQ does this too, but every ten minutes, and it spends the retries that are meant for real failures. Here a crash is
+free as long as the job gets on: only a job that ends worker after worker without one more image is failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import Final
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import WatchError
+from rq import Queue
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.job_lifecycle import record_job_failure
+
+from unikat.stream import Progress, stream_key
+from worker.settlement import CRASHED_AT, CRASHES, requeue
+from worker.stream import end_stream, failed_status
+
+LOCK: Final = "unikat:sweep"  # one sweep a period is enough, however many workers there are
+
+_WAITING: Final = (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.CREATED)
+
+log = logging.getLogger(__name__)
+
+
+class WorkerLost(RuntimeError):
+    """A job ended worker after worker."""
+
+
+class Sweeper:
+    """Sweeps one queue. Called by one thread."""
+
+    def __init__(self, redis: Redis, queue: Queue, lease_s: float, max_crashes: int, result_ttl_s: int) -> None:
+        self._redis = redis
+        self._queue = queue
+        self._max_crashes = max_crashes
+        self._result_ttl_s = result_ttl_s
+        self._patience = lease_s / 2  # seconds that a live worker may take from the queue to the registry
+        self._first_seen: dict[str, float] = {}
+
+    def sweep(self, period: float) -> None:
+        """Once per `period` (seconds) of all workers together."""
+        if not self._redis.set(LOCK, "1", nx=True, px=max(1, int(period * 1000))):
+            return
+        with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.zrange(self._queue.started_job_registry.key, 0, -1)
+            pipeline.lrange(self._queue.intermediate_queue_key, 0, -1)
+            started, taken = pipeline.execute()
+        self._sweep_started([entry.decode() for entry in started])
+        self._sweep_taken([entry.decode() for entry in taken])
+
+    def _sweep_started(self, entries: list[str]) -> None:
+        executions = [Execution.from_composite_key(entry, connection=self._redis) for entry in entries]
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for execution in executions:
+                pipeline.exists(execution.key)
+            alive = pipeline.execute()
+        lost = [execution for execution, lives in zip(executions, alive, strict=True) if not lives]
+        random.shuffle(lost)  # a job that kills its worker must not always come before the same others
+        for execution in lost:
+            self._reclaim(execution)
+
+    def _sweep_taken(self, job_ids: list[str]) -> None:
+        """Jobs that a worker moved to the intermediate list and then died."""
+        moment = time.monotonic()
+        self._first_seen = {job_id: self._first_seen.get(job_id, moment) for job_id in job_ids}
+        for job_id, since in list(self._first_seen.items()):
+            if moment - since > self._patience:
+                self._recover(job_id)
+                del self._first_seen[job_id]
+
+    def _reclaim(self, execution: Execution) -> None:
+        with self._redis.pipeline() as pipeline:
+            try:
+                # Two sweepers, or a worker that wakes up: whoever comes second finds the job changed.
+                pipeline.watch(Job.key_for(execution.job_id), execution.key)
+                if pipeline.exists(execution.key):
+                    return
+                if pipeline.zscore(self._queue.started_job_registry.key, execution.composite_key) is None:
+                    return
+                self._settle(pipeline, execution)
+            except WatchError:
+                log.debug("job %s: somebody else took care of it", execution.job_id)
+
+    def _settle(self, pipeline: Pipeline, execution: Execution) -> None:
+        fields = pipeline.hgetall(Job.key_for(execution.job_id))
+        newest = pipeline.xrevrange(stream_key(execution.job_id), count=1)
+        job = _restored(execution.job_id, fields, self._queue)
+        pipeline.multi()
+        if job is None:
+            pipeline.zrem(self._queue.started_job_registry.key, execution.composite_key)
+            pipeline.execute()
+            return
+        if job.get_status(refresh=False) == JobStatus.STARTED:
+            published = Progress.of(newest[0][0] if newest else None, 2**63).published
+            crashes = _crashes(fields, published)
+            if crashes > self._max_crashes:
+                self._fail(pipeline, job, crashes)
+            else:
+                log.warning("job %s: its worker %s is gone; goes on at image %d", job.id, job.worker_name, published)
+                pipeline.hset(job.key, mapping={CRASHES: str(crashes), CRASHED_AT: str(published)})
+                requeue(self._queue, job, pipeline)
+        execution.delete(job, pipeline)
+        pipeline.execute()
+
+    def _fail(self, pipeline: Pipeline, job: Job, crashes: int) -> None:
+        error = WorkerLost(f"{crashes} workers in a row were lost with this job, without one more image")
+        log.error("job %s: %s; it is failed", job.id, error)
+        end_stream(pipeline, stream_key(job.id), failed_status(job.id, error), self._result_ttl_s)
+        record_job_failure(job, f"{type(error).__name__}: {error}", pipeline)
+
+    def _recover(self, job_id: str) -> None:
+        with self._redis.pipeline() as pipeline:
+            try:
+                pipeline.watch(Job.key_for(job_id))
+                job = _restored(job_id, pipeline.hgetall(Job.key_for(job_id)), self._queue)
+                pipeline.multi()
+                if job is not None and job.get_status(refresh=False) in _WAITING:
+                    log.warning("job %s: taken from the queue and never begun; it goes back to the front", job_id)
+                    requeue(self._queue, job, pipeline)
+                pipeline.lrem(self._queue.intermediate_queue_key, 1, job_id)
+                pipeline.execute()
+            except WatchError:
+                log.debug("job %s: somebody else took care of it", job_id)
+
+
+def _restored(job_id: str, fields: dict[bytes, bytes], queue: Queue) -> Job | None:
+    if not fields:
+        return None
+    job = Job(job_id, connection=queue.connection, serializer=queue.serializer)
+    job.restore(fields)
+    return job
+
+
+def _crashes(fields: dict[bytes, bytes], published: int) -> int:
+    """Crashes in a row without one more image, this one included."""
+    got_on = published > int(fields.get(CRASHED_AT.encode(), -1))
+    return 1 if got_on else int(fields.get(CRASHES.encode(), 0)) + 1
