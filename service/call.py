@@ -13,7 +13,7 @@ from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
 from service.catalogue import Catalogue
-from service.errors import Context
+from service.errors import Context, shutting_down
 from service.jobs import JobQueue, OpenJob
 from service.keeper import Keeper
 from service.reader import Cursor, StreamReader
@@ -94,6 +94,8 @@ class Call:
         """Send what the job publishes. Returns None at its end, or the status with which its stream ended."""
         cursor = self._backstage.reader.open(job.job_id, self._sent)
         self._backstage.keeper.keep(cursor, job.lease)
+        if self._backstage.stopping:  # since the job was asked for
+            cursor.fail(shutting_down())
         try:
             return await self._send_entries(cursor, job.job.count)
         except BaseException:  # CancelledError, a failed write, a cursor given up: whichever, nobody listens here now

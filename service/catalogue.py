@@ -25,8 +25,9 @@ from unikat.v1.model_pb2 import Model
 log = logging.getLogger(__name__)
 
 REFRESH_S: Final = 1.0
-# A model that is not known may have appeared just now; but unknown names must not become a load on Redis.
-REFRESH_ON_MISS_S: Final = 0.1
+# A model that is not known may have appeared just now, so a miss asks again; but not more often than this, so that
+# unknown names do not become a load on Redis.
+REFRESH_ON_MISS_S: Final = 0.05
 RETRY_NO_WORKER_S: Final = 5.0
 
 
@@ -66,7 +67,7 @@ class Catalogue:
         self._grace = grace
         self._parsed: dict[str, Model] = {}  # by digest; immutable, so for good
         self._seen: dict[str, tuple[str, float]] = {}  # "name@version" -> digest, when it was last served
-        self._refreshed = 0.0
+        self._asked = 0.0  # when Redis was last asked
         self._failure: Exception | None = None
         self._lock = asyncio.Lock()
         self.snapshot = Snapshot()
@@ -110,11 +111,15 @@ class Catalogue:
             await self._refresh()
 
     async def _refresh_on_miss(self) -> None:
-        async with self._lock:  # concurrent misses share one refresh
-            if time.monotonic() - self._refreshed > REFRESH_ON_MISS_S:
-                await self._refresh()
+        missed = time.monotonic()
+        async with self._lock:
+            if self._asked > missed:  # by another call that missed, and what it learnt is new enough
+                return
+            await asyncio.sleep(self._asked + REFRESH_ON_MISS_S - missed)
+            await self._refresh()
 
     async def _refresh(self) -> None:
+        self._asked = time.monotonic()
         try:
             statuses = await self._live_workers()
             await self._parse(digest for status in statuses for digest in status.models.values())
@@ -122,8 +127,6 @@ class Catalogue:
         except Exception as error:
             self._failure = error
             raise
-        finally:
-            self._refreshed = time.monotonic()
         self.snapshot = self._snapshot(statuses)
 
     async def _live_workers(self) -> list[WorkerStatus]:

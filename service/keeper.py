@@ -19,7 +19,7 @@ from unikat.errors import Reason, make_status, retry_later
 
 log = logging.getLogger(__name__)
 
-ROUND_S: Final = 5.0
+ROUND_S: Final = 3.0
 # A worker publishes a job's end before RQ records it; but a round may fall between, so one sign is not enough.
 ROUNDS_WITHOUT_LIFE: Final = 2
 
@@ -63,12 +63,12 @@ class Keeper:
                     pipe.zadd(leases_key(cursor.job_id), {lease: time.time() + LEASE_S})
             replies = iter(await pipe.execute())
         for cursor, lease in kept.items():
-            exists, status = next(replies), next(replies)
+            _, status = next(replies), next(replies)
             if lease:
                 next(replies)
-            self._judge(cursor, bool(exists), status.decode() if status else None)
+            self._judge(cursor, status.decode() if status else None)
 
-    def _judge(self, cursor: Cursor, stream_exists: bool, job_status: str | None) -> None:
+    def _judge(self, cursor: Cursor, job_status: str | None) -> None:
         quiet = time.monotonic() - cursor.heard > ROUND_S and cursor.wants_more
         unfinished = job_status is not None and job_status not in _ENDED
         if unfinished or not quiet:
@@ -76,12 +76,15 @@ class Keeper:
             return
         cursor.suspicions += 1
         if cursor.suspicions >= ROUNDS_WITHOUT_LIFE:
-            cursor.fail(_verdict(cursor.job_id, stream_exists, job_status))
+            cursor.fail(_verdict(cursor.job_id, job_status))
 
 
-def _verdict(job_id: str, stream_exists: bool, job_status: str | None) -> Status:
-    if stream_exists and job_status in (JobStatus.FAILED, JobStatus.STOPPED):
+def _verdict(job_id: str, job_status: str | None) -> Status:
+    """Why a job that has ended will publish nothing more, as seen from its RQ status (None: it is not there)."""
+    if job_status in (JobStatus.FAILED, JobStatus.STOPPED):
         text = f"job {job_id} {job_status} without a result; RQ's failed job registry has the details"
         return make_status(Code.INTERNAL, text, Reason.JOB_FAILED, job_id=job_id)
+    if job_status == JobStatus.CANCELED:
+        return make_status(Code.CANCELLED, f"job {job_id} was cancelled by an operator", Reason.CANCELLED)
     text = f"the results of job {job_id} are no longer there; send the request again"
     return retry_later(Code.UNAVAILABLE, text, Reason.RESULT_EXPIRED, 1.0)

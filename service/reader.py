@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 # What one call may hold in memory unsent; beyond it, its stream is not read until half is gone.
 MAX_IMAGES: Final = 64
 MAX_BYTES: Final = 4 * 2**20
-ENTRIES_A_READ: Final = 32
+# What one read may bring, of all streams together: an estimate, from the entries that came before.
+MAX_READ_BYTES: Final = 8 * 2**20
+MAX_READ_ENTRIES: Final = 32  # of one stream
 
 BLOCK_MS: Final = 2000
 WAKE_TTL_S: Final = 60
@@ -111,6 +113,7 @@ class StreamReader:
         self._wake_key = f"unikat:wake:{uuid.uuid4().hex}".encode()
         self._wake_position = b"0-0"
         self._is_blocked = False
+        self._entry_bytes = 4096.0  # moving average
         self._wake_up: asyncio.Task[None] | None = None  # sent since the last read began
         self._stopped = asyncio.Event()
 
@@ -179,12 +182,15 @@ class StreamReader:
         streams[self._wake_key] = self._wake_position
         self._wake_up = None
         self._is_blocked = True
-        reply = cast(Reply, await self._blocking.xread(streams, count=ENTRIES_A_READ, block=BLOCK_MS))
+        count = max(1, min(MAX_READ_ENTRIES, int(MAX_READ_BYTES / (len(streams) * self._entry_bytes))))
+        reply = cast(Reply, await self._blocking.xread(streams, count=count, block=BLOCK_MS))
         self._is_blocked = False
         for key, entries in reply.items():
             if key == self._wake_key:
                 self._wake_position = entries[-1][0]
             else:
+                size = max(len(fields.get(RESPONSE, b"")) for _, fields in entries)
+                self._entry_bytes += (size - self._entry_bytes) / 8
                 _deliver(entries, readers[key])
 
     def _readers(self) -> dict[bytes, list[Cursor]]:

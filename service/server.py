@@ -15,9 +15,12 @@ from typing import Final
 import grpc
 import redis
 import redis.asyncio
+import redis.asyncio.retry
+import redis.retry
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from redis.backoff import NoBackoff
 
 from service.call import Backstage
 from service.catalogue import Catalogue
@@ -82,7 +85,12 @@ async def _backstage(settings: Settings) -> AsyncIterator[Backstage]:
     url = settings.redis_url
     shared = _async_redis(url, REDIS_TIMEOUT_S)
     blocking = _async_redis(url, BLOCK_MS / 1000 + REDIS_TIMEOUT_S)
-    threaded = redis.Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
+    threaded = redis.Redis.from_url(
+        url,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        retry=redis.retry.Retry(NoBackoff(), 1),
+    )
     threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="enqueue")
     reader = StreamReader(blocking, shared)
     backstage = Backstage(
@@ -107,9 +115,14 @@ async def _backstage(settings: Settings) -> AsyncIterator[Backstage]:
 
 
 def _async_redis(url: str, timeout: float) -> redis.asyncio.Redis:
-    # Not `legacy_responses`: XREAD answers with a dict, whatever the protocol version.
     return redis.asyncio.Redis.from_url(
-        url, socket_timeout=timeout, socket_connect_timeout=REDIS_TIMEOUT_S, legacy_responses=False
+        url,
+        socket_timeout=timeout,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        # One more try, on a new connection: Redis may have been restarted since this one was last used. Not more:
+        # while Redis is away, callers shall hear it at once.
+        retry=redis.asyncio.retry.Retry(NoBackoff(), 1),
+        legacy_responses=False,  # XREAD answers with a dict, whatever the protocol version
     )
 
 
