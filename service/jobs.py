@@ -128,9 +128,10 @@ class JobQueue:
             self._redis.zrem(leases_key(job_id), lease)
 
     def _take_lease(self, job_id: str, lease: str) -> int:
-        """Jobs that wait, counted in the round trip that takes the lease."""
+        """Jobs that wait, counted in the round trip that takes the lease and names the queue to RQ."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.llen(self._queue.key)
+        pipe.sadd(self._queue.redis_queues_keys, self._queue.key)  # RQ would make a round trip of its own of it
         if lease:
             pipe.zadd(leases_key(job_id), {lease: time.time() + LEASE_S})
             pipe.expire(leases_key(job_id), self._settings.result_ttl_s)
@@ -145,6 +146,7 @@ class JobQueue:
                 kwargs=draw.to_kwargs(),
                 job_id=job_id,
                 unique=True,
+                pipeline=self._redis.pipeline(),  # takes RQ's SADD, which `_take_lease` has sent; it is never executed
                 retry=Retry(max=self._settings.retries),
                 result_ttl=self._settings.result_ttl_s,
                 failure_ttl=self._settings.failure_ttl_s,
