@@ -107,5 +107,5 @@ def export(
 ) -> None:
     """Write the latest checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card."""
     with told():
-        bundle = export_bundle(run, out, dataset)
+        bundle = export_bundle(run, out, dataset, progress=True)
     typer.echo(bundle.path)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from google.protobuf.timestamp_pb2 import Timestamp
+from tqdm import tqdm
 
 from training.card import model_card
 from training.checkpoint import Progress, checkpoints, load_checkpoint
@@ -16,7 +17,17 @@ from training.config import Config, load_config
 from training.data.dataset import Dataset
 from training.errors import TrainingError
 from training.generator import Generator
-from training.graph import BATCHES, Artist, Parity, build_artist, check_graph, open_graph, run_graph, write_graph
+from training.graph import (
+    BATCHES,
+    CHECKS,
+    Artist,
+    Parity,
+    build_artist,
+    check_graph,
+    open_graph,
+    run_graph,
+    write_graph,
+)
 from training.latents import latents
 from training.loop import ENVIRONMENT
 from training.pictures import COLUMNS, Row, choose_rows, draw_sheet, png
@@ -41,21 +52,23 @@ class Trained:
     generator: Generator  # the averaged one
 
 
-def export(run: Path, out: Path, dataset: Path | None = None) -> Bundle:
+def export(run: Path, out: Path, dataset: Path | None = None, progress: bool = False) -> Bundle:
     """Write the latest checkpoint of `run` as the bundle `out`, a folder `<models>/<name>/<version>`.
 
-    `dataset` is where the run's data set lies now, if it was moved. Raises TrainingError for what is not a run, a run
-    without a checkpoint, another data set and a graph that does not draw what torch draws; BundleError or
-    FileExistsError where `out` cannot be written.
+    `dataset` is where the run's data set lies now, if it was moved; `progress` shows a bar. Raises TrainingError for
+    what is not a run, a run without a checkpoint, another data set and a graph that does not draw what torch draws;
+    BundleError or FileExistsError where `out` cannot be written.
     """
     name, version = name_and_version(out)
     trained = load_trained(run, dataset)
     conditions = trained_conditions(trained.dataset)
     artist = build_artist(trained.generator, conditions)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tqdm(total=CHECKS, unit="batch", disable=not progress) as bar:
         graph = Path(folder) / GRAPH
+        bar.set_description("writing the graph")
         write_graph(artist, graph)
-        parity = check_graph(artist, graph, conditions)
+        bar.set_description("checking the graph")
+        parity = check_graph(artist, graph, conditions, bar.update)
         model = describe(trained, artist, parity)
         model.name, model.version = name, version
         files: dict[str, Path | bytes] = {

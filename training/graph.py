@@ -1,6 +1,8 @@
 """The generator as one ONNX file, with everything in the graph, and the checks that it draws what torch draws."""
 
+import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from training.latents import latents
 
 OPSET = 18
 BATCHES = (1, 2, 3, 8, 16, 32)
+TRUNCATIONS = (1.0, 0.7)
+THREADS = (1, 2)
+CHECKS = len(TRUNCATIONS) * len(THREADS) * max(BATCHES)  # batches that a check draws
 TOLERANCE = 1  # grey levels between torch and ONNX Runtime; they round differently at most at an edge
 CENTRE_LATENTS = 512  # an average of so many styles is a condition's centre
 CENTRE_SEED = 2
@@ -90,6 +95,7 @@ def write_graph(artist: Artist, path: Path) -> None:
     if not shape.conditions:
         del names[1], inputs[1]
     batch = torch.export.Dim("batch", min=1, max=4096)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it would tell which packages it does not find
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations; what it wrote is checked below
         program = torch.onnx.export(
@@ -133,17 +139,18 @@ def run_graph(session: onnxruntime.InferenceSession, latent: Floats, condition: 
     return image
 
 
-def check_graph(artist: Artist, path: Path, conditions: Floats) -> Parity:
+def check_graph(artist: Artist, path: Path, conditions: Floats, drawn: Callable[[], object] = lambda: None) -> Parity:
     """Compares the file with torch, and with itself across batch sizes and threads, over two truncations.
 
-    Raises TrainingError when it is further than `TOLERANCE` grey levels from torch.
+    Calls `drawn` after each of `CHECKS` batches. Raises TrainingError when it is further than `TOLERANCE` grey levels
+    from torch.
     """
     count = max(BATCHES)
     latent = latents(CHECK_SEED, range(count), artist.generator.shape.latent).numpy()
     condition = conditions[np.arange(count) % len(conditions)]  # (B, C)
-    sessions = [open_graph(path, threads) for threads in (1, 2)]
+    sessions = [open_graph(path, threads) for threads in THREADS]
     differences, batch_exact, thread_exact = [], True, True
-    for truncation in (1.0, 0.7):
+    for truncation in TRUNCATIONS:
         expected = run_torch(artist, latent, condition, truncation)
         whole = [run_graph(session, latent, condition, truncation) for session in sessions]
         thread_exact &= np.array_equal(whole[0], whole[1])
@@ -153,6 +160,7 @@ def check_graph(artist: Artist, path: Path, conditions: Floats) -> Parity:
                 batch_exact &= np.array_equal(part, whole[0][:size])
                 if size in BATCHES:
                     differences.append(np.abs(part.astype(int) - expected[:size]))
+                drawn()
     worst = max(int(difference.max()) for difference in differences)
     if worst > TOLERANCE:
         raise TrainingError(f"{path}: differs from torch by {worst} grey levels; at most {TOLERANCE} is allowed")
