@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import grpc
 
@@ -16,7 +16,10 @@ from unikat.errors import UnikatError
 from unikat.request import Where, generate_request
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import GenerateRequest, GenerateResponse, GetModelRequest, ListModelsRequest
-from unikat.v1.studio_pb2_grpc import StudioAsyncStub, StudioStub
+from unikat.v1.studio_pb2_grpc import StudioStub
+
+if TYPE_CHECKING:
+    from unikat.v1.studio_pb2_grpc import StudioAsyncStub  # StudioStub on an asyncio channel, for the type checker
 
 
 class AsyncGeneration(AsyncIterator[Artwork]):

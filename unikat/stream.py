@@ -20,8 +20,8 @@ STATUS: Final = b"s"
 END_ID: Final = "18446744073709551615-18446744073709551615"
 START_ID: Final = "0-0"
 
-# The beginning of what Redis and Valkey answer to an XADD whose id is not larger than the last.
-REFUSED: Final = "The ID specified in XADD"
+# What Redis and Valkey answer to an XADD whose id is not larger than the last; the second, where that is `END_ID`.
+REFUSED: Final = ("The ID specified in XADD", "The stream has exhausted the last possible ID")
 
 
 def stream_key(job_id: str) -> str:
@@ -62,4 +62,4 @@ class Progress:
 
 def is_refusal(error: Exception) -> bool:
     """Whether Redis refused an entry because its id is not larger than the last: somebody else was first."""
-    return REFUSED in str(error)
+    return any(refused in str(error) for refused in REFUSED)

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from unikat.cli import options
-from unikat.cli.problems import BAD_INPUT, Problem, stderr, stdout
+from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, stderr, stdout
 from unikat.up.signals import Signals
 from unikat.up.stack import SERVICE, CannotStart, Settings, check_installed, free_address, locked, programs, served
 from unikat.up.supervisor import ProgramFailed, Supervisor
@@ -44,7 +44,7 @@ def up(
             settings = Settings(free_address(listen), workers, models, data, redis_url, device)
             _run(settings, _echo if verbose else None)
     except CannotStart as error:
-        raise Problem(str(error), error.hint) from error
+        raise Problem(str(error), error.hint, code=BAD_INPUT if error.mistyped else FAILURE) from error
     except ProgramFailed as error:
         raise Problem(
             error.message, f"The end of {error.log}:", *(f"    {line}" for line in error.last_lines)

@@ -26,11 +26,12 @@ _NEEDED: Final = {
 
 
 class CannotStart(Exception):
-    """Something is in the way; the message says what, `hint` what to do."""
+    """Something is in the way; the message says what, `hint` what to do, `mistyped` that it is what was typed."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", mistyped: bool = False) -> None:
         super().__init__(message)
         self.hint = hint
+        self.mistyped = mistyped
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def free_address(listen: str) -> str:
     """`listen`, with port 0 replaced by a free one. Raises CannotStart if it is malformed, taken or not ours."""
     host, colon, text = listen.rpartition(":")
     if not (host and colon and text.isdigit() and int(text) <= 65535):
-        raise CannotStart(f"--listen {listen}: it must be host:port, for example 127.0.0.1:50051")
+        raise CannotStart(f"--listen {listen}: it must be host:port, for example 127.0.0.1:50051", mistyped=True)
     bare = host.strip("[]")
     family = socket.AF_INET6 if ":" in bare else socket.AF_INET
     try:
