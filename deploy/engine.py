@@ -32,13 +32,13 @@ class Engine:
     @classmethod
     def find(cls, compose: str | None = None) -> Engine:
         """The engine of `compose`, by default the first that is installed. Raises EngineError if there is none."""
-        programs = [program for program in ("docker", "podman") if shutil.which(program)]
+        programs = [program for program in ("docker", "podman") if _answers(program, "ps")]
         if compose is not None and programs:
             named = next((program for program in programs if program in compose), programs[0])
             return cls(named, tuple(shlex.split(compose)))
         for program, command in KNOWN:
             words = tuple(shlex.split(command))
-            if program in programs and subprocess.run((*words, "version"), capture_output=True).returncode == 0:
+            if program in programs and _answers(*words, "version"):
                 return cls(program, words)
         raise EngineError("no docker (with its compose plugin) or podman (with podman-compose) here")
 
@@ -103,6 +103,11 @@ class Stack:
     def _compose(self, *args: str) -> None:
         files = [word for file in self.files for word in ("-f", str(FOLDER / file))]
         _run((*self.engine.compose, "-p", self.project, *files, *args), os.environ | dict(self.variables))
+
+
+def _answers(*words: str) -> bool:
+    """Whether the command is there and works: a Docker client, for one, may be without its engine."""
+    return bool(shutil.which(words[0])) and subprocess.run(words, capture_output=True).returncode == 0
 
 
 def _run(words: tuple[str, ...], environment: Mapping[str, str]) -> str:
