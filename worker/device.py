@@ -59,5 +59,6 @@ def choose_device(name: DeviceName, threads: int = 0, lanes: int = 0) -> Device:
         )
     cores = threads or usable_cores()
     if has_cuda and name is not DeviceName.CPU:
+        ort.preload_dlls()  # CUDA and cuDNN come as wheels, where the loader does not look
         return Device(CUDA, cores, lanes or max(2, min(4, cores)), gpu_name())
     return Device(CPU, cores, lanes or cores, platform.machine())
