@@ -98,7 +98,7 @@ class ActiveJob:
 
     def due(self) -> list[int]:
         """The drawn images that can be published now, in order."""
-        due = []
+        due: list[int] = []
         while self.published + len(due) in self.ready:
             due.append(self.published + len(due))
         return due

@@ -8,10 +8,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from google.protobuf import json_format
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import SimpleWorker, worker_registration
 from rq.executions import Execution
@@ -86,7 +88,7 @@ class Heartbeat:
         doubtful: list[Execution] = []
         for execution in list(self._worker.executions.values()):
             pipeline.pexpire(execution.key, self._lease_ms)
-            exchange.on_reply(lambda held, execution=execution: held or doubtful.append(execution))
+            exchange.on_reply(partial(_doubt, doubtful, execution))
         pipeline.exists(WORKERS_SUSPENDED)
         exchange.on_reply(self._suspend)
         self._add_status(pipeline)
@@ -94,7 +96,7 @@ class Heartbeat:
         if doubtful:
             self._examine(doubtful)
 
-    def _add_status(self, pipeline: Redis) -> None:
+    def _add_status(self, pipeline: Pipeline) -> None:
         status = self._status()
         pipeline.set(worker_key(status.name), status.to_json(), ex=math.ceil(WORKER_TTL))
         pipeline.zadd(WORKERS_KEY, {status.name: status.beat_at + WORKER_TTL})
@@ -144,3 +146,8 @@ class Heartbeat:
             except Exception:
                 log.exception("the heartbeat stopped; this worker ends, so that others take its jobs")
                 os._exit(70)
+
+
+def _doubt(doubtful: list[Execution], execution: Execution, held: int) -> None:
+    if not held:
+        doubtful.append(execution)

@@ -29,8 +29,8 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def _option(env: str, text: str, **limits: float) -> Any:  # noqa: ANN401  (what typer.Option itself returns)
-    return typer.Option(envvar=f"UNIKAT_{env}", help=text, **limits)
+def _option(env: str, text: str, min: float | None = None, max: float | None = None) -> Any:  # noqa: ANN401
+    return typer.Option(envvar=f"UNIKAT_{env}", help=text, min=min, max=max)  # typer's own type is Any, too
 
 
 @dataclass(frozen=True)

@@ -96,8 +96,12 @@ class Settlement:
         self._worker.cleanup_execution(rq, pipeline=pipeline, execution=job.execution)
         # A dependent that registers itself from now on finds the job finished; the others are here.
         pipeline.smembers(rq.dependents_key)
-        exchange.on_reply(lambda dependents: self._queue.enqueue_dependents(rq) if dependents else None)
+        exchange.on_reply(lambda dependents: self._enqueue_dependents(rq, bool(dependents)))
         rq.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
+
+    def _enqueue_dependents(self, job: Job, there_are: bool) -> None:
+        if there_are:
+            self._queue.enqueue_dependents(job)
 
     def cancel(self, job: ActiveJob) -> None:
         """The job is CANCELED, if whoever closed its stream has not seen to that."""

@@ -4,12 +4,15 @@ RQ does this too, but every ten minutes, and it spends the retries that are mean
 free as long as the job gets on: only a job that ends worker after worker without one more image is failed.
 """
 
+# RQ and redis-py annotate only a part of what they offer.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import logging
 import random
 import time
-from typing import Final
+from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
@@ -90,7 +93,7 @@ class Sweeper:
                 log.debug("job %s: somebody else took care of it", execution.job_id)
 
     def _settle(self, pipeline: Pipeline, execution: Execution) -> None:
-        fields = pipeline.hgetall(Job.key_for(execution.job_id))
+        fields = _fields(pipeline, execution.job_id)
         newest = pipeline.xrevrange(stream_key(execution.job_id), count=1)
         job = _restored(execution.job_id, fields, self._queue)
         pipeline.multi()
@@ -120,7 +123,7 @@ class Sweeper:
         with self._redis.pipeline() as pipeline:
             try:
                 pipeline.watch(Job.key_for(job_id))
-                job = _restored(job_id, pipeline.hgetall(Job.key_for(job_id)), self._queue)
+                job = _restored(job_id, _fields(pipeline, job_id), self._queue)
                 pipeline.multi()
                 if job is not None and job.get_status(refresh=False) in _WAITING:
                     log.warning("job %s: taken from the queue and never begun; it goes back to the front", job_id)
@@ -129,6 +132,11 @@ class Sweeper:
                 pipeline.execute()
             except WatchError:
                 log.debug("job %s: somebody else took care of it", job_id)
+
+
+def _fields(pipeline: Pipeline, job_id: str) -> dict[bytes, bytes]:
+    """A job's hash, read at once (the pipeline is watching)."""
+    return cast(dict[bytes, bytes], pipeline.hgetall(Job.key_for(job_id)))
 
 
 def _restored(job_id: str, fields: dict[bytes, bytes], queue: Queue) -> Job | None:

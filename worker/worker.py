@@ -1,5 +1,8 @@
 """The RQ worker: registered, listed and commanded like any other, but drawing many jobs at a time."""
 
+# RQ and redis-py annotate only a part of what they offer.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import logging

@@ -1,0 +1,220 @@
+"""What RQ, its tools and the caller are told when a job does not simply end well."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from google.rpc.code_pb2 import Code
+from rq import Callback, Queue, Worker
+from rq.command import send_stop_job_command
+from rq.job import Job
+from rq.registry import CanceledJobRegistry
+from rq.serializers import DefaultSerializer, JSONSerializer
+
+from tests.support.processes import Program, eventually
+from tests.worker.bench import Bench, assert_complete
+from unikat.bundle import Bundle
+from unikat.errors import Cancelled, DeadlineExceeded, JobFailed, Reason, error_of, make_status
+from unikat.jobs import DRAW, MODELS_KEY, QUEUE, WORKERS_KEY, WorkerStatus, worker_key
+from unikat.stream import END_ID, STATUS, stream_key
+
+pytestmark = [pytest.mark.xdist_group("worker-settling"), pytest.mark.usefixtures("shared_worker")]
+
+CANCELLED = make_status(Code.CANCELLED, "cancelled by the caller", Reason.CANCELLED)
+
+
+def test_a_finished_job_is_finished_for_rq(shared_bench: Bench, shared_bundle: Bundle, shared_worker: Program) -> None:
+    job = shared_bench.enqueue(shared_bundle.model.digest, count=2)
+    assert_complete(shared_bench.outcome(job), 2)
+    shared_bench.wait_for_state(job, "finished")
+    queue = shared_bench.queue
+    eventually(lambda: job.id not in queue.started_job_registry)
+    assert job.id in queue.finished_job_registry
+    assert job.id not in queue.intermediate_queue.get_job_ids()
+    assert job.return_value() == {"images": 2, "attempts": 1}
+    assert 0 < shared_bench.redis.ttl(job.key) <= 600
+    assert not shared_bench.redis.keys(f"rq:execution:{job.id}:*")
+    (worker,) = Worker.all(queue=queue)
+    assert worker.pid == shared_worker.process.pid
+    assert worker.successful_job_count >= 1
+
+
+def test_a_job_that_is_being_drawn_is_started_for_rq(shared_bench: Bench, shared_bundle: Bundle) -> None:
+    job = shared_bench.enqueue(shared_bundle.model.digest, count=4000)
+    shared_bench.wait_for_state(job, "started")
+    queue = shared_bench.queue
+    # Looking at the registry sweeps it, as every dashboard does: this must not disturb the job.
+    assert queue.started_job_registry.get_job_ids() == [job.id]
+    job.refresh()
+    (worker,) = Worker.all(queue=queue)
+    assert job.worker_name == worker.name
+    assert job.id in [execution.job_id for execution in worker.get_current_executions()]
+    assert_complete(shared_bench.outcome(job), 4000)
+    shared_bench.wait_for_state(job, "finished")
+
+
+def test_a_cancelled_job_stops_within_a_batch(shared_bench: Bench, shared_bundle: Bundle) -> None:
+    job = shared_bench.enqueue(shared_bundle.model.digest, count=4000)
+    eventually(lambda: shared_bench.published(job) > 0)
+    close_stream(shared_bench, job)
+    job.cancel()
+    probe = shared_bench.enqueue(shared_bundle.model.digest, count=1)
+    assert_complete(shared_bench.outcome(probe), 1)
+    eventually(lambda: not shared_bench.redis.zcard(shared_bench.queue.started_job_registry.key), deadline=2.0)
+    outcome = shared_bench.outcome(job)
+    assert outcome.status is not None
+    assert isinstance(error_of(outcome.status), Cancelled)
+    assert len(outcome.artworks) < 4000
+    assert shared_bench.state(job) == "canceled"
+    assert job.id not in shared_bench.queue.failed_job_registry
+
+
+def test_closing_the_stream_is_enough_to_cancel(shared_bench: Bench, shared_bundle: Bundle) -> None:
+    job = shared_bench.enqueue(shared_bundle.model.digest, count=4000)
+    eventually(lambda: shared_bench.published(job) > 0)
+    close_stream(shared_bench, job)
+    shared_bench.wait_for_state(job, "canceled", deadline=2.0)
+    registry = CanceledJobRegistry(queue=shared_bench.queue)
+    assert job.id in registry.get_job_ids()
+
+
+def test_a_job_cancelled_in_the_queue_is_never_drawn(shared_bench: Bench, shared_bundle: Bundle) -> None:
+    os.kill(worker_pid(shared_bench), signal.SIGSTOP)
+    try:
+        job = shared_bench.enqueue(shared_bundle.model.digest, count=3)
+        close_stream(shared_bench, job)
+        job.cancel()
+        late = shared_bench.enqueue(shared_bundle.model.digest, count=3)
+        close_stream(shared_bench, late)  # the service died before it could tell RQ
+    finally:
+        os.kill(worker_pid(shared_bench), signal.SIGCONT)
+    shared_bench.wait_for_state(late, "canceled")
+    assert shared_bench.state(job) == "canceled"
+    assert shared_bench.outcome(job).ids == [END_ID]
+    assert shared_bench.outcome(late).ids == [END_ID]
+
+
+def test_a_job_past_its_deadline_ends_with_it(shared_bench: Bench, shared_bundle: Bundle) -> None:
+    job = shared_bench.enqueue(shared_bundle.model.digest, count=3, deadline=time.time() - 1)
+    outcome = shared_bench.outcome(job)
+    assert outcome.status is not None
+    assert isinstance(error_of(outcome.status), DeadlineExceeded)
+    assert not outcome.artworks
+    shared_bench.wait_for_state(job, "canceled")
+
+
+def test_a_deadline_passes_while_the_job_is_drawn(shared_bench: Bench, shared_bundle: Bundle) -> None:
+    job = shared_bench.enqueue(shared_bundle.model.digest, count=100_000, deadline=time.time() + 0.5)
+    outcome = shared_bench.outcome(job)
+    assert outcome.status is not None
+    assert outcome.status.code == Code.DEADLINE_EXCEEDED
+    assert outcome.artworks
+    assert [artwork.index for artwork in outcome.artworks] == list(range(len(outcome.artworks)))
+
+
+def test_rqs_stop_command_stops_a_job(shared_bench: Bench, shared_bundle: Bundle) -> None:
+    job = shared_bench.enqueue(shared_bundle.model.digest, count=100_000)
+    shared_bench.wait_for_state(job, "started")
+    send_stop_job_command(shared_bench.redis, job.id, serializer=JSONSerializer)
+    outcome = shared_bench.outcome(job, deadline=5.0)
+    assert outcome.status is not None
+    assert outcome.status.code == Code.CANCELLED
+    shared_bench.wait_for_state(job, "stopped")
+
+
+def test_a_job_that_fails_every_time_lands_in_the_failed_registry(shared_bench: Bench, shared_bundle: Bundle) -> None:
+    job = shared_bench.enqueue(shared_bundle.model.digest, weights={"style": {"crayon": 1.0}}, retries=2)
+    outcome = shared_bench.outcome(job)
+    assert outcome.status is not None
+    assert isinstance(error_of(outcome.status), JobFailed)
+    shared_bench.wait_for_state(job, "failed")
+    assert job.id in shared_bench.queue.failed_job_registry
+    job.refresh()
+    assert job.retries_left == 0
+    result = job.latest_result()
+    assert result is not None
+    assert "crayon" in str(result.exc_string)
+
+
+def test_a_pickle_is_refused_and_never_loaded(shared_bench: Bench, tmp_path: Path) -> None:
+    proof = tmp_path / "pickle-was-loaded"
+    queue = Queue(QUEUE, connection=shared_bench.redis, serializer=DefaultSerializer)
+    job = queue.enqueue(DRAW, Bomb(proof), job_timeout=-1)
+    outcome = shared_bench.outcome(job)
+    assert outcome.status is not None
+    assert outcome.status.code == Code.INTERNAL
+    shared_bench.wait_for_state(job, "failed")
+    assert not proof.exists()
+    pickle.loads(job.data)  # noqa: S301  (the bomb is real: it goes off here)
+    assert proof.exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "kwargs"),
+    [
+        ("os.getcwd", {}),
+        (DRAW, {"model": "tiny@1"}),
+        (DRAW, {"cat": "dog"}),
+    ],
+)
+def test_a_payload_that_is_not_a_draw_job_is_refused(
+    shared_bench: Bench, function: str, kwargs: dict[str, str]
+) -> None:
+    job = shared_bench.queue.enqueue(function, kwargs=kwargs, job_timeout=-1)
+    outcome = shared_bench.outcome(job)
+    assert outcome.status is not None
+    shared_bench.wait_for_state(job, "failed")
+
+
+def test_a_callback_named_in_redis_is_not_run(shared_bench: Bench) -> None:
+    queue = shared_bench.queue
+    job = queue.enqueue(DRAW, job_timeout=-1, on_failure=Callback("os.abort"))
+    shared_bench.wait_for_state(job, "failed")
+    assert shared_bench.outcome(job).status is not None
+
+
+def test_a_worker_says_what_it_serves(shared_bench: Bench, shared_bundle: Bundle) -> None:
+    (name,) = shared_bench.redis.zrange(WORKERS_KEY, 0, -1)
+    text = shared_bench.redis.get(worker_key(name.decode()))
+    assert text is not None
+    status = WorkerStatus.from_json(text)
+    assert status.models == {"tiny@1": shared_bundle.model.digest}
+    assert status.provider == "CPUExecutionProvider"
+    assert time.time() - status.beat_at < 10
+    assert shared_bench.redis.hexists(MODELS_KEY, shared_bundle.model.digest)
+    job = shared_bench.enqueue(shared_bundle.model.digest, count=2000)
+    shared_bench.outcome(job)
+    eventually(lambda: current_rate(shared_bench, name.decode()) > 10)
+
+
+class Bomb:
+    """Creates a file where it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self._proof = proof
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self._proof,))
+
+
+def close_stream(bench: Bench, job: Job) -> None:
+    """What the service does when a caller has gone."""
+    bench.redis.xadd(stream_key(job.id), {STATUS: CANCELLED.SerializeToString()}, id=END_ID)
+
+
+def worker_pid(bench: Bench) -> int:
+    """Process id of the only worker."""
+    (worker,) = Worker.all(queue=bench.queue)
+    assert worker.pid is not None
+    return worker.pid
+
+
+def current_rate(bench: Bench, name: str) -> float:
+    """Images per second, as the worker announces."""
+    text = bench.redis.get(worker_key(name))
+    return WorkerStatus.from_json(text).images_per_second if text else 0.0
