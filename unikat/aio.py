@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -81,8 +82,9 @@ class AsyncGeneration(AsyncIterator[Artwork]):
 
     async def _pause(self, error: UnikatError) -> None:
         if not self._cancelled.is_set():
+            seconds = self._delivery.pause_after(error)
             try:
-                await asyncio.wait_for(self._cancelled.wait(), self._delivery.pause_after(error))
+                await asyncio.wait_for(self._cancelled.wait(), seconds)
             except TimeoutError:
                 return
         raise cancelled()
@@ -100,6 +102,11 @@ class AsyncGeneration(AsyncIterator[Artwork]):
 
     async def __aexit__(self, *_: object) -> None:
         self.cancel()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_call"):  # the first connection can fail, on a channel that is closed
+            with suppress(RuntimeError):  # the loop is closed, and the call with it
+                self._call.cancel()
 
 
 class AsyncStudio:

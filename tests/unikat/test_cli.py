@@ -1,0 +1,192 @@
+"""`unikat` as people run it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.end_to_end.stack import Stack, free_port, running_stack
+from tests.support.tiny_model import STYLES, write_tiny_bundle
+from unikat.bundle import GRAPH, SAMPLES
+from unikat.sheet import enlarge
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_tiny_bundle(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack(models: Path) -> Iterator[Stack]:
+    with running_stack(models) as running:
+        yield running
+
+
+def unikat(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line; it must never show a traceback."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("UNIKAT_")}
+    command = [sys.executable, "-m", "unikat.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean | environment, cwd=cwd, timeout=60)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_generate_writes_files_by_index_and_seed_and_a_sheet(stack: Stack, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "art"
+    where = ("--where", "style=ink:3,oil:1")
+    done = unikat("generate", "tiny", *where, "-n", "5", "--seed", "7", "-o", str(out), UNIKAT_TARGET=stack.target)
+    assert (done.returncode, done.stderr) == (0, "")
+    files = sorted(path.name for path in out.iterdir())
+    assert files == ["sheet.png", *(f"tiny-s7-{index:05}.png" for index in range(5))]
+    sheet = np.array(Image.open(out / "sheet.png"))
+    for index in range(5):
+        tile = np.array(enlarge(Image.open(out / f"tiny-s7-{index:05}.png").convert("RGB")))
+        assert contains(sheet, tile), f"image {index} is not on the sheet"
+
+
+def contains(
+    picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], tile: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+) -> bool:
+    """Whether `tile` is somewhere in `picture`, pixel by pixel."""
+    height, width = tile.shape[:2]
+    corners = np.argwhere((picture[: -height + 1, : -width + 1] == tile[0, 0]).all(axis=2))
+    return any(np.array_equal(picture[y : y + height, x : x + width], tile) for y, x in corners)
+
+
+def test_what_it_prints_draws_the_same_again(stack: Stack, tmp_path: Path) -> None:
+    arguments = ("--where", "style=ink:3,oil:1", "-n", "3", "--truncation", "0.5", "-o", str(tmp_path / "art"))
+    done = unikat("generate", "tiny", *arguments, UNIKAT_TARGET=stack.target)
+    assert done.returncode == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "art").iterdir()}
+    again = shlex.split(done.stdout.rpartition("The same again: ")[2])
+    assert again[0] == "unikat"
+    assert "tiny@1" in again
+    for path in (tmp_path / "art").iterdir():
+        path.unlink()
+    assert unikat(*again[1:], UNIKAT_TARGET=stack.target).returncode == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "art").iterdir()} == before
+
+
+def test_json_is_one_object_a_line(stack: Stack, tmp_path: Path) -> None:
+    arguments = ("-n", "3", "--seed", "7", "--json", "--no-sheet", "--format", "webp", "-o", str(tmp_path))
+    done = unikat("generate", "tiny", *arguments, "--target", stack.target)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["event"] for event in events] == ["artwork"] * 3 + ["finished"]
+    assert [event["index"] for event in events[:3]] == [0, 1, 2]
+    assert all(Path(event["file"]).suffix == ".webp" and Path(event["file"]).exists() for event in events[:3])
+    assert events[-1]["seed"] == 7
+    assert events[-1]["sheet"] is None
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_an_unknown_category_shows_the_choices(stack: Stack, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = unikat("generate", "tiny", "--where", "style=inc", "-o", str(out), UNIKAT_TARGET=stack.target)
+    assert done.returncode == 2
+    assert 'unknown style of tiny "inc"' in done.stderr
+    assert "Did you mean ink?" in done.stderr
+    assert ", ".join(STYLES) in done.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("tony",), "Did you mean tiny"),
+        (("tiny", "--where", "tsyle=ink"), "Did you mean style?"),
+        (("tiny", "--where", "style"), "--where style=noto"),
+        (("tiny", "-n", "100000"), "--count: "),
+        (("tiny", "-n", "0"), "--count"),
+        (("tiny", "--truncation", "7"), "--truncation: "),
+        (("tiny", "--seed", str(2**64)), "--seed: "),
+        (("tiny", "--format", "gif"), "--format"),
+        (("Tiny!",), 'MODEL: must be "name" or "name@version"'),
+    ],
+)
+def test_what_is_typed_wrong_is_named_as_it_was_typed(
+    stack: Stack, tmp_path: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
+    done = unikat("generate", *arguments, UNIKAT_TARGET=stack.target, cwd=tmp_path, NO_COLOR="1")
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_folder_that_cannot_be_written_is_named(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = unikat("generate", "tiny", "-o", str(tmp_path / "file" / "out"), UNIKAT_TARGET=stack.target)
+    assert done.returncode == 2
+    assert "Not a directory" in done.stderr
+
+
+def test_without_a_service_it_says_how_to_start_one(tmp_path: Path) -> None:
+    target = f"127.0.0.1:{free_port()}"
+    done = unikat("generate", "tiny", "--target", target, cwd=tmp_path)
+    assert done.returncode == 1
+    assert target in done.stderr
+    assert "unikat up" in done.stderr
+
+
+def test_models_are_listed_with_their_attributes(stack: Stack) -> None:
+    done = unikat("models", UNIKAT_TARGET=stack.target)
+    assert done.returncode == 0
+    assert "tiny@1" in done.stdout
+    assert "style (3), subject (2)" in done.stdout
+
+
+def test_a_model_is_shown_with_all_that_can_be_asked_of_it(stack: Stack, models: Path) -> None:
+    done = unikat("models", "show", "tiny", "--models", str(models), UNIKAT_TARGET=stack.target)
+    assert done.returncode == 0
+    for shown in ("tiny@1", "CC0-1.0", "sha256:", *STYLES, str(models / "tiny" / "1" / SAMPLES)):
+        assert shown in done.stdout
+
+
+def test_without_a_service_a_local_bundle_is_shown(models: Path, tmp_path: Path) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    done = unikat("models", "show", "tiny", "--models", str(models), UNIKAT_TARGET=nowhere)
+    assert done.returncode == 0
+    assert "chalk" in done.stdout
+    assert unikat("models", "show", "tiny", "--models", str(tmp_path), UNIKAT_TARGET=nowhere).returncode == 1
+
+
+def test_the_doctor_finds_nothing_where_everything_works(stack: Stack, models: Path) -> None:
+    done = unikat("doctor", "--models", str(models), UNIKAT_TARGET=stack.target, UNIKAT_REDIS_URL=stack.valkey.url)
+    assert done.returncode == 0, done.stdout
+    assert "PROBLEM" not in done.stdout
+    assert "CPUExecutionProvider: works" in done.stdout
+    assert "offers tiny@1" in done.stdout
+    assert "tiny@1 on " in done.stdout, "the live worker"
+
+
+def test_the_doctor_names_every_problem_and_what_to_do(models: Path, tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "models")
+    (bundle.path / GRAPH).write_bytes(b"broken")
+    port = free_port()
+    done = unikat(
+        "doctor", "--models", str(tmp_path / "models"), "--data", str(tmp_path),
+        UNIKAT_TARGET=f"127.0.0.1:{port}", UNIKAT_REDIS_URL=f"redis://:secret@127.0.0.1:{port}",
+    )  # fmt: skip
+    assert done.returncode == 1
+    problems = [line for line in done.stdout.splitlines() if line.startswith("PROBLEM")]
+    assert len(problems) == 3, done.stdout
+    assert "no service answers" in problems[0]
+    assert f"redis://:***@127.0.0.1:{port} does not answer" in problems[1]
+    assert "generator.onnx" in problems[2]
+    assert "secret" not in done.stdout
+    assert done.stdout.count("->") >= 3
+
+
+def test_the_version_is_printed() -> None:
+    done = unikat("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "unikat")

@@ -1,0 +1,163 @@
+"""`unikat up`: one process tree that starts, heals, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # has no stubs
+import pytest
+
+from tests.support.processes import Program, eventually, spawn
+from tests.support.tiny_model import write_tiny_bundle
+from unikat import Studio
+from unikat.up.valkey import socket_of
+
+READY = r"Unikat is ready on (\S+): tiny@1 \((\d) workers?, CPUExecutionProvider\)\. Ctrl-C stops everything\."
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    write_tiny_bundle(tmp_path / "models")
+    return tmp_path / "models"
+
+
+@contextmanager
+def up(models: Path, *arguments: str) -> Iterator[tuple[Program, str]]:
+    """`unikat up` on a free port, ready; yields it and its target."""
+    data = models.parent / "data"
+    settings = ("--models", str(models), "--data", str(data), "--listen", "127.0.0.1:0", *arguments)
+    with spawn("unikat.cli", "up", *settings) as program:
+        yield program, program.wait_for_line(READY, 60)[1]
+
+
+def tree(program: Program) -> dict[str, psutil.Process]:
+    """What it started, by kind and process id."""
+    children = psutil.Process(program.process.pid).children(recursive=True)
+    return {f"{kind_of(child)} {child.pid}": child for child in children}
+
+
+def kind_of(process: psutil.Process) -> str:
+    return next(kind for kind in ("valkey-server", "service", "worker") if kind in " ".join(process.cmdline()))
+
+
+def members(program: Program, kind: str) -> list[psutil.Process]:
+    return [process for name, process in tree(program).items() if name.startswith(kind)]
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def draw(target: str, count: int = 4) -> int:
+    with Studio(target) as studio:
+        return len(list(studio.generate("tiny", count=count, seed=1)))
+
+
+def test_it_draws_heals_and_stops_without_a_trace(models: Path) -> None:
+    with up(models, "--workers", "2") as (program, target):
+        assert draw(target) == 4
+        assert sorted(name.split()[0] for name in tree(program)) == ["service", "valkey-server", "worker", "worker"]
+        before = {worker.pid for worker in members(program, "worker")}
+        for kind in ("worker", "service", "valkey-server"):
+            members(program, kind)[0].kill()
+            program.wait_for_line(rf"{kind.removesuffix('-server')}\S* was ended by SIGKILL; it is started again")
+        eventually(lambda: len(tree(program)) == 4)
+        assert {worker.pid for worker in members(program, "worker")} != before
+        assert draw(target) == 4
+        everything = list(tree(program).values())
+        assert program.terminate(40) == 0
+    assert all_gone(everything)
+    assert not socket_of(models.parent / "data").exists()
+    assert "service ready" in (models.parent / "data" / "logs" / "service.log").read_text()
+
+
+def test_killed_with_9_it_leaves_no_orphan(models: Path) -> None:
+    with up(models) as (program, _):
+        everything = list(tree(program).values())
+        assert len(everything) == 3
+        program.process.send_signal(signal.SIGKILL)
+        eventually(lambda: all_gone(everything), deadline=15)
+    with up(models) as (_, target):
+        assert draw(target) == 4, "the same data folder can be used again"
+
+
+def test_ctrl_c_stops_it_and_its_logs_can_be_seen(models: Path) -> None:
+    with up(models, "--verbose") as (program, _):
+        everything = list(tree(program).values())
+        assert "service ready" in program.wait_for_line(r"^ +service \| .*ready")[0]
+        program.process.send_signal(signal.SIGINT)
+        assert program.wait(40) == 0
+        assert all_gone(everything)
+
+
+def test_a_port_that_is_taken_is_named(models: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        with spawn("unikat.cli", "up", "--models", str(models), "--data", str(models / "d"), "--listen", listen) as up:
+            assert up.wait() == 1
+    assert f"cannot listen on {listen}: Address already in use" in up.output
+    assert "Traceback" not in up.output
+
+
+def test_two_do_not_share_a_data_folder(models: Path) -> None:
+    with up(models):
+        data = str(models.parent / "data")
+        arguments = ("--models", str(models), "--data", data, "--listen", "127.0.0.1:0")
+        with spawn("unikat.cli", "up", *arguments) as second:
+            assert second.wait() == 1
+        assert f"another `unikat up` uses {data}" in second.output
+
+
+def test_a_program_that_cannot_start_ends_it_with_its_last_words(models: Path) -> None:
+    settings = ("--models", str(models), "--data", str(models.parent / "data"), "--listen", "127.0.0.1:0")
+    with spawn("unikat.cli", "up", *settings, env={"UNIKAT_MAX_BATCH": "many"}) as program:
+        assert program.wait() == 1
+    assert "worker-1 ended with exit code 2 while it started" in program.output
+    assert "--max-batch" in program.output, "what the worker said"
+    assert "Traceback" not in program.output
+
+
+CRASH_LOOP = """
+import sys
+from pathlib import Path
+from unikat.up.process import Program
+from unikat.up.signals import Signals
+from unikat.up.supervisor import ProgramFailed, Supervisor
+
+log, watched = Path(sys.argv[1], "it.log"), Path(sys.argv[1], "watched")
+words = '''
+import sys, time
+from pathlib import Path
+print("it is ready", flush=True)
+while not Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+sys.exit("last words")
+'''
+program = Program("it", (sys.executable, "-c", words, str(watched)), {}, log, "it is ready", grace=1)
+with Signals() as signals:
+    supervisor = Supervisor(signals, print)
+    try:
+        supervisor.start([program], 10)
+        watched.touch()
+        supervisor.watch()
+    except ProgramFailed as error:
+        print(error.message, "|", error.last_lines[-1])
+    finally:
+        supervisor.stop([["it"]])
+"""
+
+
+def test_a_program_that_fails_again_and_again_is_given_up(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CRASH_LOOP, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("it ended with exit code 1; it is started again") == 4
+    assert "it ended with exit code 1, 5 times in a row; giving up | last words" in done.stdout
