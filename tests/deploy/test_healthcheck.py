@@ -72,3 +72,17 @@ def test_the_service_is_healthy_while_a_worker_is(worker: tuple[Program, dict[st
         eventually(lambda: "NOT_SERVING" in check("service", listening).stdout, pause=0.2)
         service.terminate()
         assert_unhealthy("service", listening, "UNAVAILABLE")
+
+
+@pytest.mark.parametrize("client_certificates", [False, True])
+def test_the_check_speaks_tls_where_the_service_does(valkey: Valkey, client_certificates: bool) -> None:
+    tls = ROOT / "tests" / "service" / "tls"
+    pem = str(tls / "localhost.pem")
+    environment = {"UNIKAT_REDIS_URL": valkey.url, "UNIKAT_TLS_CERT": pem, "UNIKAT_TLS_KEY": str(tls / "localhost.key")}
+    if client_certificates:
+        environment["UNIKAT_TLS_CA"] = pem
+    with running_service(environment) as (_, listening):
+        # What it says: there is no worker. To hear that, the check must have been let in.
+        assert_unhealthy("service", listening, "NOT_SERVING")
+        plain = {name: value for name, value in listening.items() if "TLS" not in name}
+        assert_unhealthy("service", plain, "UNAVAILABLE")
