@@ -31,8 +31,8 @@ _NEAREST_BELOW: Final = 32
 class Sheet:
     """A grid of images. `rows` may hold None where there is no image; all images have one size.
 
-    `row_labels` stand left of the rows, `column_labels` above the columns, `captions` under each image; each may be
-    empty. `title` and `note` stand above and below everything.
+    `row_labels` stand left of the rows, `column_labels` above the columns, `captions` under each image (lines apart by
+    "\\n"); each may be empty. `title` and `note` stand above and below everything.
     """
 
     rows: Sequence[Sequence[Image.Image | None]]
@@ -56,9 +56,9 @@ class Sheet:
                 left, top = layout.corner(x, y)
                 if image is not None:
                     picture.paste(enlarge(image), (left, top))
-                if self.captions:
-                    text = fitted(self.captions[y][x], layout.tile[0])
-                    pen.text((left, top + layout.tile[1] + 3), text, FAINT, font(text, LABEL_SIZE))
+                for line, words in enumerate(self.captions[y][x].splitlines() if self.captions else ()):
+                    text = fitted(words, layout.tile[0])
+                    pen.text((left, top + layout.tile[1] + 3 + line * LINE), text, FAINT, font(text, LABEL_SIZE))
         return picture
 
     def _write_frame(self, pen: ImageDraw.ImageDraw, layout: _Layout) -> None:
@@ -72,7 +72,7 @@ class Sheet:
         for x, label in enumerate(self.column_labels):
             centre = layout.corner(x, 0)[0] + layout.tile[0] // 2
             text = fitted(label, layout.tile[0])
-            pen.text((centre, layout.top - 6), text, INK, font(text, LABEL_SIZE), anchor="mb")
+            pen.text((centre, layout.top - 9), text, INK, font(text, LABEL_SIZE), anchor="ms")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ class _Layout:
         labels = [int(font(label, LABEL_SIZE).getlength(label)) for label in sheet.row_labels]
         left = MARGIN + (max(labels) + GAP + 8 if labels else 0)
         top = MARGIN + (TITLE_SIZE + 14 if sheet.title else 0) + (LINE + 4 if sheet.column_labels else 0)
-        row_height = tile[1] + GAP + (LINE if sheet.captions else 0)
+        lines = max((caption.count("\n") + 1 for row in sheet.captions for caption in row), default=0)
+        row_height = tile[1] + GAP + lines * LINE
         columns = max(len(row) for row in sheet.rows)
         width = left + columns * (tile[0] + GAP) - GAP + MARGIN
         note = LINE + 6 if sheet.note else 0

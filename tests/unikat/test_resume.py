@@ -32,15 +32,16 @@ def kill_service(stack: Stack) -> None:
 
 def test_a_killed_service_is_nothing_but_a_pause(stack: Stack) -> None:
     with Studio(stack.target) as studio:
-        undisturbed = [artwork.data for artwork in studio.generate("tiny", count=COUNT, seed=3)]
-        images: list[bytes] = []
+        undisturbed = [(artwork.id, artwork.data) for artwork in studio.generate("tiny", count=COUNT, seed=3)]
+        images: list[tuple[str, bytes]] = []
         for artwork in studio.generate("tiny", count=COUNT, seed=3):
             assert artwork.index == len(images)
-            images.append(artwork.data)
+            images.append((artwork.id, artwork.data))
             if artwork.index in {50, 150}:
                 kill_service(stack)
                 threading.Thread(target=stack.start_service).start()
     assert images == undisturbed
+    assert len(set(images)) == COUNT
 
 
 def test_the_same_with_asyncio(stack: Stack) -> None:

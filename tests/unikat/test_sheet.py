@@ -75,6 +75,12 @@ def test_labels_are_written_where_there_is_room_for_them() -> None:
     assert not ink[:, -1].any(), "nothing runs out of the sheet"
 
 
+def test_a_caption_of_two_lines_makes_room_for_both() -> None:
+    one, two = (Sheet([[plain(RED)], [plain(BLUE)]], captions=[[text], [text]]).draw() for text in ("0", "0\nink"))
+    assert two.height > one.height
+    assert len(area_of(pixels(two), BLUE)) == 96 * 96, "the upper caption does not run into the lower image"
+
+
 def test_a_label_that_is_too_long_is_cut() -> None:
     text = fitted("smileys and people and animals", 100)
     assert text.endswith("...")

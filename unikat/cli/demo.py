@@ -38,7 +38,7 @@ STOPS_WITHIN: Final = 60.0  # seconds
 def demo(
     models: options.Models = options.DEFAULT_MODELS,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images.")] = Path("out/demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all images.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first column; each next one has the next.")] = 7,
 ) -> None:
     """Start everything on free ports, draw a sheet through the whole path, say where it is, and stop everything."""
     if not models.is_dir():
@@ -125,11 +125,12 @@ def _draw(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     reference = f"{model.name}@{model.version}"
-    varied = bool(model.attributes)  # without attributes, and within a row of equal cells, only the seed differs
+    # A column is one latent, drawn under the condition of each row; without attributes, every cell is another.
+    rows_differ = bool(model.attributes)
     calls = {
-        (x, y): studio.generate(reference, where, seed=seed if varied and label else seed + y * len(row) + x)
+        (x, y): studio.generate(reference, where, seed=seed + x + (0 if rows_differ else y * len(row)))
         for y, row in enumerate(cells)
-        for x, (label, where) in enumerate(row)
+        for x, (_, where) in enumerate(row)
     }
     drawn: dict[tuple[int, int], Artwork] = {}
     columns = (TextColumn("Drawing"), BarColumn(), MofNCompleteColumn())
@@ -157,7 +158,7 @@ def _write(
     labels = [describe(row[0][1][down]) for row in cells] if down else []
     path = out / "sheet.png"
     title = f"{model.name}@{model.version}: new images, drawn to order"
-    note = f"seed {seed}" + (
+    note = f"seeds from {seed}" + (
         f"; rows: {down}, columns: {model.attributes[1].name}" if len(model.attributes) > 1 else ""
     )
     Sheet(rows, title, note, labels, [label for label, _ in cells[0]] if cells[0][0][0] else ()).draw().save(path)

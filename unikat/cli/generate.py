@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SHEET: Final = "sheet.png"
 SHEET_LIMIT: Final = 400  # images on a sheet; more cannot be told apart
+CAPTION_LINES: Final = 3
 
 
 @dataclass(frozen=True)
@@ -174,11 +175,11 @@ def draw_sheet(order: Order, model: str, seed: int, kept: Kept) -> Image:
     from unikat.sheet import Sheet, grid
 
     rows = grid([tile for _, tile in kept.tiles])
-    asked = " · ".join(f"{name}: {describe(value)}" for name, value in order.where.items())
+    asked = ", ".join(f"{name}: {describe(value)}" for name, value in order.where.items())
     captions = [_caption(artwork, order.where) for artwork, _ in kept.tiles]
     captions += [""] * (len(rows) * len(rows[0]) - len(captions))
     left_out = order.count - len(kept.tiles)
-    note = f"{model} · seed {seed}" + (f" · the first {len(kept.tiles)} of {order.count}" if left_out > 0 else "")
+    note = f"{model}, seed {seed}" + (f", the first {len(kept.tiles)} of {order.count}" if left_out > 0 else "")
     width = len(rows[0])
     return Sheet(
         rows,
@@ -190,4 +191,4 @@ def draw_sheet(order: Order, model: str, seed: int, kept: Kept) -> Image:
 
 def _caption(artwork: Artwork, asked: Where) -> str:
     drawn = [describe(value) for name, value in artwork.conditions.items() if name not in asked]
-    return " ".join([str(artwork.index), *drawn])
+    return "\n".join([" ".join([str(artwork.index), *drawn[:1]]), *drawn[1:CAPTION_LINES]])
