@@ -54,16 +54,24 @@ class Address:
     credentials: grpc.ChannelCredentials | None
 
     @classmethod
-    def of(cls, target: str | None, tls: bool = False, ca: str | Path | None = None) -> Address:
-        """`target` defaults to $UNIKAT_TARGET, then localhost:50051. `ca` is a PEM file to trust, and implies `tls`.
+    def of(
+        cls,
+        target: str | None,
+        tls: bool = False,
+        ca: str | Path | None = None,
+        identity: tuple[str | Path, str | Path] | None = None,
+    ) -> Address:
+        """`target` defaults to $UNIKAT_TARGET, then localhost:50051.
 
-        Raises OSError if `ca` cannot be read.
+        `ca` is a PEM file to trust, `identity` are PEM files of a certificate and its key to show; both imply `tls`.
+        Raises OSError if a file cannot be read.
         """
         roots = Path(ca).read_bytes() if ca is not None else None
-        secure = tls or roots is not None
+        chain, key = (Path(file).read_bytes() for file in identity) if identity is not None else (None, None)
+        secure = tls or roots is not None or identity is not None
         return cls(
             target or os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET,
-            grpc.ssl_channel_credentials(roots) if secure else None,
+            grpc.ssl_channel_credentials(roots, key, chain) if secure else None,
         )
 
     def typed(self, error: grpc.RpcError) -> UnikatError:

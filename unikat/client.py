@@ -102,8 +102,9 @@ class Studio:
     """A connection to a service; it can be shared by threads.
 
     `target` is "host:port", by default $UNIKAT_TARGET, then localhost:50051. `tls` encrypts, trusting the system's
-    authorities; `ca` is a PEM file with the ones to trust instead. `reconnect_timeout` is how many seconds a call
-    keeps trying to reach the service without getting anything further.
+    authorities; `ca` is a PEM file with the ones to trust instead; `identity`, PEM files of a certificate and its
+    key, is for a service that asks who you are. `reconnect_timeout` is how many seconds a call keeps trying to reach
+    the service without getting anything further. Raises OSError for a file that cannot be read.
     """
 
     def __init__(
@@ -112,9 +113,10 @@ class Studio:
         *,
         tls: bool = False,
         ca: str | Path | None = None,
+        identity: tuple[str | Path, str | Path] | None = None,
         reconnect_timeout: float = 60.0,
     ) -> None:
-        self._address = Address.of(target, tls, ca)
+        self._address = Address.of(target, tls, ca, identity)
         self._reconnect_timeout = reconnect_timeout
         credentials = self._address.credentials
         self._channel = (

@@ -86,7 +86,7 @@ class Delivery:
         if self._give_up_at is None:
             self._give_up_at = now + self._reconnect_timeout
         # Full jitter would allow pauses of nothing; half of it keeps many clients apart as well.
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures) * random.uniform(0.5, 1.0)
+        pause: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures) * random.uniform(0.5, 1.0)
         pause = max(pause, (error.retry_after or 0.0) * random.uniform(1.0, 1.1))
         ends = [self._give_up_at] + ([] if self._deadline is None else [self._deadline])
         if not isinstance(error, Unavailable) or now + pause > min(ends):

@@ -15,13 +15,12 @@ from unikat.v1.studio_pb2 import (
     Blend,
     Condition,
     GenerateRequest,
-    ImageFormat,
 )
 
 # What to draw: attribute -> category, or attribute -> category -> weight for a blend.
 Where = Mapping[str, str | Mapping[str, float]]
 
-FORMATS: Final[dict[str, ImageFormat.ValueType]] = {
+FORMATS: Final = {
     "png": IMAGE_FORMAT_PNG,
     "webp": IMAGE_FORMAT_WEBP,
     "jpeg": IMAGE_FORMAT_JPEG,

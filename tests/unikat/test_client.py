@@ -15,10 +15,12 @@ import pytest
 from PIL import Image
 
 from tests.end_to_end.stack import Stack, free_port, running_stack
-from tests.support.processes import eventually
+from tests.support.processes import eventually, spawn
 from tests.support.tiny_model import STYLES, SUBJECTS, write_tiny_bundle
 from unikat import Studio
 from unikat.errors import Cancelled, DeadlineExceeded, InvalidRequest, NotFound, Unavailable
+
+TLS = Path(__file__).parents[1] / "service" / "tls"
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +189,14 @@ def test_the_target_comes_from_the_environment(stack: Stack) -> None:
         [sys.executable, "-c", program], env={"UNIKAT_TARGET": stack.target}, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == [stack.target, "3"]
+
+
+def test_tls_needs_an_authority_that_is_trusted_and_an_identity_where_one_is_asked_for(stack: Stack) -> None:
+    port, certificate, key = free_port(), TLS / "localhost.pem", TLS / "localhost.key"
+    arguments = ("--listen", f"localhost:{port}", "--tls-cert", str(certificate), "--tls-key", str(key))
+    with spawn("service", *arguments, "--tls-ca", str(certificate), env=stack.env, ready="service ready"):
+        with Studio(f"localhost:{port}", ca=certificate, identity=(certificate, key)) as studio:
+            assert next(studio.generate("tiny")).index == 0
+        for refused in (Studio(f"localhost:{port}", ca=certificate), Studio(f"localhost:{port}", tls=True)):
+            with refused, pytest.raises(Unavailable, match=str(port)):
+                refused.models()
