@@ -1,0 +1,104 @@
+"""Small parts: settings, processors, encoder, rates, identity, the function that plain RQ workers run into."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rq import Queue, SimpleWorker
+from rq.serializers import JSONSerializer
+from typer.testing import CliRunner
+
+from tests.worker.bench import Bench
+from unikat.bundle import Bundle
+from unikat.identity import identity_of
+from unikat.v1.studio_pb2 import ImageFormat
+from worker.__main__ import app
+from worker.encoder import encode, media_type
+from worker.processors import usable_cores
+from worker.rates import Rates
+from worker.settings import Settings
+
+PIXELS = np.random.default_rng(1).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+
+
+def test_every_setting_is_a_documented_flag_and_an_environment_variable() -> None:
+    text = CliRunner().invoke(app, ["--help"], terminal_width=300).output
+    for field in fields(Settings):
+        assert f"--{field.name.replace('_', '-')}" in text
+    assert "UNIKAT_MAX_BATCH" in text
+
+
+def test_a_setting_out_of_range_is_refused() -> None:
+    result = CliRunner().invoke(app, ["--max-batch", "0"])
+    assert result.exit_code == 2
+    assert "--max-batch" in result.output
+
+
+def test_the_cpu_quota_is_respected(tmp_path: Path) -> None:
+    free = usable_cores(tmp_path)
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert usable_cores(tmp_path) == 1
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert usable_cores(tmp_path) == free
+    (tmp_path / "cpu.max").unlink()
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("100000\n")
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
+    assert usable_cores(tmp_path) == 1
+
+
+@pytest.mark.parametrize("image_format", [0, 1, 2])
+def test_lossless_formats_keep_every_pixel(image_format: int) -> None:
+    data = encode(PIXELS, image_format)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), PIXELS)
+    assert encode(PIXELS, image_format) == data
+
+
+def test_jpeg_keeps_the_colours_of_single_pixels() -> None:
+    jpeg = Image.open(io.BytesIO(encode(PIXELS, ImageFormat.IMAGE_FORMAT_JPEG)))
+    assert all(component[1:3] == (1, 1) for component in jpeg.layer)  # type: ignore[attr-defined]  # set by Pillow's JPEG reader
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be one of"):
+        media_type(99)
+
+
+def test_rates_are_averages_over_busy_time() -> None:
+    rates = Rates()
+    rates.update()
+    assert rates.images_per_second == 0
+    rates.set_busy(True)
+    rates._busy_since = (rates._busy_since or 0) - 2.0
+    rates.count(images=100, jobs=10)
+    rates.set_busy(False)
+    rates.update()
+    assert rates.images_per_second == pytest.approx(50, rel=0.1)
+    assert rates.jobs_per_second == pytest.approx(5, rel=0.1)
+    before = rates.images_per_second
+    rates.update()
+    assert rates.images_per_second == before  # idle is not slow
+
+
+def test_an_identity_is_what_its_documentation_says() -> None:
+    import hashlib
+
+    half = struct.pack(">f", 0.5).hex()
+    text = f"sha256:abc\n7\n3\n3f800000\nstyle=ink:{half},oil:{half}\nsubject=sea:3f800000"
+    weights = {"subject": {"sea": 1.0}, "style": {"oil": 0.5, "ink": 0.5, "chalk": 0.0}}
+    assert identity_of("sha256:abc", weights, 7, 3, 1.0) == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def test_a_plain_rq_worker_says_what_is_needed(bench: Bench, bundle: Bundle) -> None:
+    job = bench.enqueue(bundle.model.digest, retries=0)
+    queue = Queue(bench.queue.name, connection=bench.redis, serializer=JSONSerializer)
+    SimpleWorker([queue], connection=bench.redis, serializer=JSONSerializer).work(burst=True)
+    result = job.latest_result()
+    assert result is not None
+    assert "python -m worker" in str(result.exc_string)
