@@ -38,6 +38,12 @@ class Config:
         float,
         Option(help="Images are drawn with weight (size of cell)^-BALANCE (0: as they occur; 1: all cells alike)."),
     ] = 0.6
+    balance_over: Annotated[
+        str, Option(help="Attributes whose combinations are the cells (comma-separated names; empty: all).")
+    ] = ""
+    mismatch: Annotated[
+        float, Option(help="Weight of the loss that tells real images with a wrong condition from ones with theirs.")
+    ] = 0.5
     ema_images: Annotated[int, Option(help="Half-life of the averaged generator (images).")] = 10_000
     augment: Annotated[float, Option(help="Probability of each augmentation (more for little data).")] = 0.5
     mirror: Annotated[bool, Option("--mirror/--no-mirror", help="Also show mirrored pictures.")] = False
@@ -67,6 +73,8 @@ class Config:
             raise TrainingError(f"feature_size: must be one of {FEATURE_SIZES}, not {self.feature_size}")
         if not 0 < self.learning_rate < 1:
             raise TrainingError(f"learning_rate: must be above 0 and below 1, not {self.learning_rate}")
+        if self.mismatch < 0:
+            raise TrainingError(f"mismatch: must be at least 0, not {self.mismatch}")
         for name in ("beta1", "beta2", "balance", "augment"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name}: must be 0 to 1, not {getattr(self, name)}")

@@ -90,11 +90,11 @@ class Head(nn.Module):
 
 
 class Heads(nn.Module):
-    """All that is trained of the discriminator. `forward` returns logits (B, places of all scales)."""
+    """All that is trained of the discriminator. `forward` returns the logits of each scale, (B, places)."""
 
     def __init__(self, feature_size: int, conditions: int) -> None:
         super().__init__()
         self.heads = nn.ModuleList(Head(feature_size >> (scale + 2), conditions) for scale in range(4))
 
-    def forward(self, maps: list[Tensor], condition: Tensor | None) -> Tensor:
-        return torch.cat([head(x, condition) for head, x in zip(self.heads, maps, strict=True)], dim=1)
+    def forward(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
+        return [head(x, condition) for head, x in zip(self.heads, maps, strict=True)]

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from google.protobuf.timestamp_pb2 import Timestamp
-from tqdm import tqdm
 
 from training.card import model_card
 from training.checkpoint import Progress, checkpoints, load_checkpoint
@@ -31,6 +30,7 @@ from training.graph import (
 from training.latents import latents
 from training.loop import ENVIRONMENT
 from training.pictures import COLUMNS, Row, choose_rows, draw_sheet, png
+from training.progress import progress_bar
 from training.sampler import cells
 from training.trainer import generator_shape, under
 from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, write_bundle
@@ -63,7 +63,7 @@ def export(run: Path, out: Path, dataset: Path | None = None, progress: bool = F
     trained = load_trained(run, dataset)
     conditions = trained_conditions(trained.dataset)
     artist = build_artist(trained.generator, conditions)
-    with tempfile.TemporaryDirectory() as folder, tqdm(total=CHECKS, unit="batch", disable=not progress) as bar:
+    with tempfile.TemporaryDirectory() as folder, progress_bar(CHECKS, 0, "batch", progress) as bar:
         graph = Path(folder) / GRAPH
         bar.set_description("writing the graph")
         write_graph(artist, graph)

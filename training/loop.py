@@ -4,7 +4,6 @@ import json
 import logging
 import platform
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from types import FrameType
 import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm import tqdm
 
 from training.checkpoint import Progress, checkpoints, load_checkpoint, save_checkpoint
 from training.config import Config, Operation, check_same_run, save_config
@@ -24,8 +22,9 @@ from training.data.dataset import Dataset
 from training.errors import TrainingError
 from training.latents import latents
 from training.pictures import COLUMNS, Row, choose_rows, draw_sheet, loss_curve
+from training.progress import progress_bar
 from training.sampler import SMALL_CELL, small_cells
-from training.trainer import Losses, Trainer
+from training.trainer import Losses, Trainer, balanced_labels
 
 METRICS = "metrics.jsonl"
 ENVIRONMENT = "environment.json"
@@ -52,6 +51,7 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
     a broken checkpoint and losses that are no longer numbers.
     """
     config.check_resolution(dataset.resolution)
+    balanced_labels(dataset, config)
     device = choose_device(operation.device)
     if operation.threads:
         torch.set_num_threads(operation.threads)
@@ -154,8 +154,7 @@ def loop(session: Session, stopped: Callable[[], bool]) -> Progress:
     trainer, operation = session.trainer, session.operation
     batch, began, saved = trainer.config.batch, time.monotonic(), time.monotonic()
     earlier = session.progress.seconds
-    bar = progress_bar(session)
-    with bar:
+    with progress_bar(operation.images, session.progress.images, "img", operation.progress) as bar:
         while session.progress.images < operation.images and not stopped():
             step = session.progress.step
             losses = trainer.step(step)
@@ -178,17 +177,6 @@ def loop(session: Session, stopped: Callable[[], bool]) -> Progress:
 def crossed(images: int, batch: int, every: int) -> bool:
     """Whether the last step reached or passed a multiple of `every`."""
     return images // every != (images - batch) // every
-
-
-def progress_bar(session: Session) -> "tqdm[None]":
-    return tqdm(
-        total=session.operation.images,
-        initial=session.progress.images,
-        unit="img",
-        unit_scale=True,
-        disable=not session.operation.progress,
-        mininterval=0.2 if sys.stderr.isatty() else 60,  # a log file wants a line a minute
-    )
 
 
 def save(session: Session) -> None:

@@ -1,10 +1,11 @@
 """One training run: networks, optimisers, their state, and a step."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,7 +40,7 @@ class Trainer:
     def __init__(self, config: Config, dataset: Dataset, device: torch.device) -> None:
         self.config, self.dataset, self.device = config, dataset, device
         self.conditions = torch.from_numpy(dataset.one_hots())  # (N, C)
-        self.sampler = BalancedSampler(dataset.labels, config.balance, config.seed)
+        self.sampler = BalancedSampler(balanced_labels(dataset, config), config.balance, config.seed)
         count = self.conditions.shape[1]
         shape = generator_shape(config, dataset.resolution, count)
         with torch.random.fork_rng(devices=[]):
@@ -92,14 +93,25 @@ class Trainer:
         self.heads.requires_grad_(True)
         maps = [torch.cat([real, drawn.detach()]) for real, drawn in zip(real_maps, drawn_maps, strict=True)]
         both = None if condition is None else torch.cat([condition, condition])
-        real, drawn = self.heads(maps, both).chunk(2)  # (B, places) each
-        loss = F.relu(1 - real).mean() + F.relu(1 + drawn).mean()
+        real, drawn = zip(*(logits.chunk(2) for logits in self.heads(maps, both)), strict=True)
+        loss = balanced([F.relu(1 - logits) for logits in real]) + balanced([F.relu(1 + logits) for logits in drawn])
+        if condition is not None and self.config.mismatch:
+            loss = loss + self.config.mismatch * self.mismatch(real_maps, condition)
         self.optimise("heads", loss)
-        return [loss.detach(), real.detach().mean(), drawn.detach().mean()]
+        return [loss.detach(), balanced(real).detach(), balanced(drawn).detach()]
+
+    def mismatch(self, real_maps: list[Tensor], condition: Tensor) -> Tensor:
+        """Hinge loss of real images with the condition of another one (Reed et al. 2016).
+
+        Without it the discriminator first learns what is real, and only much later what belongs to which condition.
+        """
+        wrong = condition.roll(1, 0)  # (B, C)
+        differs = (wrong != condition).any(dim=1, keepdim=True).float()  # (B, 1): a neighbour may have the same
+        return balanced([F.relu(1 + logits) * differs for logits in self.heads(real_maps, wrong)])
 
     def step_generator(self, drawn_maps: list[Tensor], condition: Tensor | None) -> Tensor:
         self.heads.requires_grad_(False)
-        loss: Tensor = -self.heads(drawn_maps, condition).mean()
+        loss = -balanced(self.heads(drawn_maps, condition))
         self.optimise("generator", loss)
         return loss.detach()
 
@@ -134,6 +146,21 @@ class Trainer:
         for name, optimiser in self.optimisers.items():
             set_moments(optimiser, under(f"adam.{name}.", tensors))
         self.rng.set_state(tensors["rng"].cpu())
+
+
+def balanced_labels(dataset: Dataset, config: Config) -> npt.NDArray[np.int64]:
+    """The columns of the labels whose combinations are balanced. Raises TrainingError for an unknown attribute."""
+    names = [attribute.name for attribute in dataset.attributes]
+    chosen = [name.strip() for name in config.balance_over.split(",") if name.strip()] or names
+    unknown = sorted(set(chosen) - set(names))
+    if unknown:
+        raise TrainingError(f"balance_over: {unknown} not among the data set's attributes {names}")
+    return dataset.labels[:, [names.index(name) for name in chosen]]
+
+
+def balanced(scales: Sequence[Tensor]) -> Tensor:
+    """The mean over scales of each scale's mean: the coarse ones have few places, but know what the image shows."""
+    return torch.stack([values.mean() for values in scales]).mean()
 
 
 def generator_shape(config: Config, resolution: int, conditions: int) -> GeneratorShape:

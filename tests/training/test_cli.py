@@ -49,6 +49,8 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("--feature-size=50", "feature_size: must be one of (32, 64, 128, 256)"),
         ("--learning-rate=0", "learning_rate: must be above 0"),
         ("--balance=2", "balance: must be 0 to 1"),
+        ("--balance-over=shape,size", "balance_over: ['size'] not among the data set's attributes ['shape', 'colour']"),
+        ("--mismatch=-1", "mismatch: must be at least 0"),
         ("--device=tpu", "device: must be auto, cpu or cuda"),
         ("--images=0", "--images"),
     ],
