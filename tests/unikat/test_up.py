@@ -15,7 +15,9 @@ import pytest
 
 from tests.support.processes import Program, eventually, spawn
 from tests.support.tiny_model import write_tiny_bundle
+from tests.support.valkey import Valkey
 from unikat import Studio
+from unikat.jobs import WORKERS_KEY
 from unikat.up.valkey import socket_of
 
 READY = r"Unikat is ready on (\S+): tiny@1 \((\d) workers?, CPUExecutionProvider\)\. Ctrl-C stops everything\."
@@ -105,6 +107,28 @@ def test_a_port_that_is_taken_is_named(models: Path) -> None:
             assert up.wait() == 1
     assert f"cannot listen on {listen}: Address already in use" in up.output
     assert "Traceback" not in up.output
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "complaint"),
+    [
+        ("redis://:secret@127.0.0.1:1", 1, "redis://:***@127.0.0.1:1 does not answer"),
+        ("nonsense", 2, "--redis-url nonsense: Redis URL must specify one of the following schemes"),
+    ],
+)
+def test_a_redis_that_cannot_be_used_is_named_at_once(models: Path, url: str, code: int, complaint: str) -> None:
+    with spawn("unikat.cli", "up", "--models", str(models), env={"UNIKAT_REDIS_URL": url}) as program:
+        assert program.wait() == code
+    assert complaint in program.output
+    assert "Traceback" not in program.output
+
+
+def test_a_redis_of_ones_own_is_used(models: Path, valkey: Valkey) -> None:
+    with up(models, "--redis-url", valkey.url) as (program, target):
+        assert draw(target) == 4
+        assert members(program, "valkey-server") == []
+        with valkey.client() as redis:
+            assert redis.zcard(WORKERS_KEY) == 1
 
 
 def test_two_do_not_share_a_data_folder(models: Path) -> None:

