@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from unikat.bundle import list_bundles
 from unikat.cli import options
 from unikat.cli.connect import connect
 from unikat.cli.problems import BAD_INPUT, Problem, stderr, stdout
@@ -41,13 +42,13 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first column; each next one has the next.")] = 7,
 ) -> None:
     """Start everything on free ports, draw a sheet through the whole path, say where it is, and stop everything."""
-    if not models.is_dir():
-        raise Problem(f"--models {models}: there is no such folder", code=BAD_INPUT)
+    if not list_bundles(models):
+        raise Problem(f"--models {models}: there is no model in it", "It holds <name>/<version>/.", code=BAD_INPUT)
     console = stdout()
     began = time.monotonic()
     with _running(models) as target, connect(target, tls=False, ca=None) as studio:
         console.print(f"Valkey, service and worker are up after {time.monotonic() - began:.1f} s.", markup=False)
-        model = _choose(studio, models)
+        model = _choose(studio)
         cells = plan(model)
         drawing = time.monotonic()
         drawn = _draw(studio, model, cells, seed)
@@ -84,10 +85,8 @@ def _running(models: Path) -> Iterator[str]:
                 process.wait(STOPS_WITHIN)
 
 
-def _choose(studio: Studio, models: Path) -> Model:
+def _choose(studio: Studio) -> Model:
     served = studio.models()
-    if not served:
-        raise Problem(f"there is no model in {models}/ that a worker can serve", "The log of the worker says why.")
     names = [model.name for model in served]
     return studio.model(PREFERRED if PREFERRED in names else names[0])
 

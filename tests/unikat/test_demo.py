@@ -1,0 +1,48 @@
+"""`unikat demo`: what `make demo` shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # has no stubs
+from PIL import Image
+
+from tests.support.tiny_model import STYLES, SUBJECTS, tiny_model, write_tiny_bundle
+from tests.unikat.test_cli import unikat
+from unikat.cli.demo import COLUMNS, ROWS, plan
+
+
+def test_it_draws_a_sheet_through_the_whole_path_and_stops_everything(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "models")
+    done = unikat("demo", "--models", str(tmp_path / "models"), "-o", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    sheet = tmp_path / "out" / "sheet.png"
+    assert done.stdout.splitlines()[-1] == str(sheet)
+    assert "images/s" in done.stdout
+    rows, columns = len(STYLES) + 1, len(SUBJECTS)  # the last row is a blend
+    assert len(list((tmp_path / "out").glob("tiny-s*.png"))) == rows * columns
+    with Image.open(sheet) as picture:
+        assert picture.width > columns * 96
+        assert picture.height > rows * 96
+    serving = [process for process in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(process.info["cmdline"])]
+    assert serving == []
+
+
+def test_without_a_model_it_says_so_before_it_starts_anything(tmp_path: Path) -> None:
+    done = unikat("demo", "--models", str(tmp_path / "models"), "-o", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert f"{tmp_path / 'models'}: there is no model in it" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_are_the_first_attribute_and_columns_the_second() -> None:
+    cells = plan(tiny_model())
+    assert cells[1] == [(subject, {"style": "oil", "subject": subject}) for subject in SUBJECTS]
+    assert cells[-1][0] == ("sea", {"style": {"ink": 0.5, "oil": 0.5}, "subject": "sea"})
+
+
+def test_a_model_of_one_attribute_or_none_fills_a_sheet_as_well() -> None:
+    model = tiny_model()
+    del model.attributes[1]
+    assert [len(row) for row in plan(model)] == [COLUMNS] * (len(STYLES) + 1)
+    assert plan(tiny_model(conditional=False)) == [[("", {})] * COLUMNS] * ROWS
