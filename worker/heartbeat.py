@@ -8,7 +8,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from google.protobuf import json_format
@@ -22,6 +21,7 @@ from rq.suspension import WORKERS_SUSPENDED
 from unikat.jobs import MODELS_KEY, WORKER_TTL, WORKERS_KEY, WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
 from worker.exchange import Exchange
+from worker.settlement import lease_key
 from worker.state import State
 from worker.sweeper import Sweeper
 
@@ -77,7 +77,7 @@ class Heartbeat:
     def withdraw(self) -> None:
         """Callers must not count on this worker any more. Raises RedisError."""
         self._redis.zrem(WORKERS_KEY, self._worker.name)
-        self._redis.delete(worker_key(self._worker.name))
+        self._redis.delete(worker_key(self._worker.name), lease_key(self._worker.name))
 
     def beat(self) -> None:
         """One beat. Raises RedisError."""
@@ -85,16 +85,15 @@ class Heartbeat:
         pipeline = exchange.pipeline
         self._worker.heartbeat(math.ceil(max(WORKER_TTL, self._lease_ms / 500)), pipeline=pipeline)
         pipeline.hset(self._worker.key, "state", "busy" if self._worker.executions else "idle")
-        doubtful: list[Execution] = []
-        for execution in list(self._worker.executions.values()):
-            pipeline.pexpire(execution.key, self._lease_ms)
-            exchange.on_reply(partial(_doubt, doubtful, execution))
+        before: list[bytes | None] = []
+        pipeline.set(lease_key(self._worker.name), "1", px=self._lease_ms, get=True)
+        exchange.on_reply(before.append)
         pipeline.exists(WORKERS_SUSPENDED)
         exchange.on_reply(self._suspend)
         self._add_status(pipeline)
         exchange.execute()
-        if doubtful:
-            self._examine(doubtful)
+        if before == [None]:
+            self._examine(list(self._worker.executions.values()))
 
     def _add_status(self, pipeline: Pipeline) -> None:
         status = self._status()
@@ -109,17 +108,14 @@ class Heartbeat:
             self._announced_at = time.monotonic()
 
     def _examine(self, executions: list[Execution]) -> None:
-        """Leases that ran out: after a pause of Redis they are taken up again, unless a sweep was faster."""
+        """The lease had run out (a long pause, or Redis was away): whatever a sweep took meanwhile is lost."""
         registry = self._worker.queues[0].started_job_registry
         for execution in executions:
-            if execution.id not in self._worker.executions:
-                continue  # settled in the meantime
-            if self._redis.zscore(registry.key, execution.composite_key) is None:
+            taken = self._redis.zscore(registry.key, execution.composite_key) is None
+            if taken and execution.id in self._worker.executions:  # else it was settled just now
                 self._state.lost.add(execution.id)
-                self._state.inbox.put(None)
                 log.warning("job %s: the lease ran out and somebody else has it", execution.job_id)
-            else:
-                execution.save(ttl=math.ceil(self._lease_ms / 1000))
+        self._state.inbox.put(None)
 
     def _suspend(self, suspended: int) -> None:
         if bool(suspended) != self._state.suspended:
@@ -146,8 +142,3 @@ class Heartbeat:
             except Exception:
                 log.exception("the heartbeat stopped; this worker ends, so that others take its jobs")
                 os._exit(70)
-
-
-def _doubt(doubtful: list[Execution], execution: Execution, held: int) -> None:
-    if not held:
-        doubtful.append(execution)

@@ -1,15 +1,14 @@
 """What RQ is told of a job: begun, finished, cancelled, failed, given back. All by RQ's own methods.
 
 RQ spends a round trip for each of its steps; here the steps of all jobs of a batch share one, wherever RQ's methods
-take a pipeline. The lease of an execution is the expiry of its hash. Its entry in the StartedJobRegistry, by contrast,
-lasts a day: every look at that registry (`rq info`, a dashboard) fails the jobs whose entry ran out, and a worker's
-death must not be found by a looker-on who spends the job's retries.
+take a pipeline. What a worker holds, it holds as long as its lease, a key that it renews (`worker.heartbeat`). The
+entries in RQ's registries, by contrast, last a day: every look at the StartedJobRegistry (`rq info`, a dashboard)
+fails the jobs whose entry ran out, and a worker's death must not be found by a looker-on who spends the retries.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from contextlib import suppress
 from typing import Final
 from uuid import uuid4
@@ -34,13 +33,17 @@ _RECORD_TTL: Final = 24 * 3600  # seconds in RQ's registries, for a job whose wo
 log = logging.getLogger(__name__)
 
 
+def lease_key(worker: str) -> str:
+    """Key that exists while a worker is alive; without it, what the worker holds is up for grabs."""
+    return f"unikat:lease:{worker}"
+
+
 class Settlement:
     """Settles jobs of one worker and its queue."""
 
-    def __init__(self, worker: SimpleWorker, queue: Queue, lease_s: float, result_ttl_s: int) -> None:
+    def __init__(self, worker: SimpleWorker, queue: Queue, result_ttl_s: int) -> None:
         self._worker = worker
         self._queue = queue
-        self._lease_s = math.ceil(lease_s)
         self._result_ttl_s = result_ttl_s
 
     def new_execution(self, job: Job) -> Execution:
@@ -50,9 +53,9 @@ class Settlement:
         return execution
 
     def begin(self, exchange: Exchange, job: ActiveJob) -> None:
-        """The job is STARTED and leased to this worker; only then it leaves the intermediate list."""
+        """The job is STARTED and this worker's; only then it leaves the intermediate list."""
         pipeline, execution = exchange.pipeline, job.execution
-        execution.save(ttl=self._lease_s, pipeline=pipeline)
+        execution.save(ttl=_RECORD_TTL, pipeline=pipeline)
         ExecutionRegistry(job.rq.id, connection=pipeline).add(execution, ttl=_RECORD_TTL, pipeline=pipeline)
         self._queue.started_job_registry.add_execution(execution, pipeline=pipeline, ttl=_RECORD_TTL)
         pipeline.sadd(execution.worker_executions_key, execution.composite_key)
@@ -63,7 +66,7 @@ class Settlement:
 
         def begun(_: object) -> None:
             job.prepared = True
-            self._worker.executions[execution.id] = execution  # beaten for from now on, as now there is a lease
+            self._worker.executions[execution.id] = execution
 
         exchange.on_reply(begun)
 
@@ -134,7 +137,7 @@ class Settlement:
         self._worker.cleanup_execution(job.rq, pipeline=pipeline, execution=job.execution)
 
     def release(self, job: ActiveJob) -> None:
-        """Drop the lease and say nothing of the job: somebody else does."""
+        """Let the job go and say nothing of it: somebody else does."""
         with self._worker.connection.pipeline(transaction=False) as pipeline:
             self._worker.cleanup_execution(job.rq, pipeline=pipeline, execution=job.execution)
             pipeline.execute()

@@ -23,7 +23,7 @@ from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 
 from unikat.stream import Progress, stream_key
-from worker.settlement import CRASHED_AT, CRASHES, requeue
+from worker.settlement import CRASHED_AT, CRASHES, lease_key, requeue
 from worker.stream import end_stream, failed_status
 
 LOCK: Final = "unikat:sweep"  # one sweep a period is enough, however many workers there are
@@ -63,7 +63,11 @@ class Sweeper:
         executions = [Execution.from_composite_key(entry, connection=self._redis) for entry in entries]
         with self._redis.pipeline(transaction=False) as pipeline:
             for execution in executions:
-                pipeline.exists(execution.key)
+                pipeline.hget(execution.key, "worker_name")
+            names = pipeline.execute()
+            for execution, name in zip(executions, names, strict=True):
+                execution.worker_name = name.decode() if name else ""
+                pipeline.exists(lease_key(execution.worker_name))
             alive = pipeline.execute()
         lost = [execution for execution, lives in zip(executions, alive, strict=True) if not lives]
         random.shuffle(lost)  # a job that kills its worker must not always come before the same others
@@ -83,8 +87,9 @@ class Sweeper:
         with self._redis.pipeline() as pipeline:
             try:
                 # Two sweepers, or a worker that wakes up: whoever comes second finds the job changed.
-                pipeline.watch(Job.key_for(execution.job_id), execution.key)
-                if pipeline.exists(execution.key):
+                lease = lease_key(execution.worker_name)
+                pipeline.watch(Job.key_for(execution.job_id), lease)
+                if pipeline.exists(lease):
                     return
                 if pipeline.zscore(self._queue.started_job_registry.key, execution.composite_key) is None:
                     return
@@ -107,7 +112,9 @@ class Sweeper:
             if crashes > self._max_crashes:
                 self._fail(pipeline, job, crashes)
             else:
-                log.warning("job %s: its worker %s is gone; goes on at image %d", job.id, job.worker_name, published)
+                log.warning(
+                    "job %s: its worker %s is gone; goes on at image %d", job.id, execution.worker_name, published
+                )
                 pipeline.hset(job.key, mapping={CRASHES: str(crashes), CRASHED_AT: str(published)})
                 requeue(self._queue, job, pipeline)
         execution.delete(job, pipeline)

@@ -58,7 +58,7 @@ class DrawWorker(SimpleWorker):
         queue = self.queues[0]
         sweeper = Sweeper(redis, queue, settings.lease_s, settings.max_crashes, settings.result_ttl_s)
         self._pulse = Heartbeat(self, sweeper, self._shared, settings.lease_s, self._status, self._models)
-        settlement = Settlement(self, queue, settings.lease_s, settings.result_ttl_s)
+        settlement = Settlement(self, queue, settings.result_ttl_s)
         artist = Artist(catalogue, device, settings.batch_ms / 1000)
         self._loop = Loop(queue, settings, artist, settlement, self._shared)
 
@@ -79,7 +79,7 @@ class DrawWorker(SimpleWorker):
         return True
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
-        """Seconds of a lease: what RQ derives from the job's time limit, which is not used (a job has a deadline)."""
+        """The lease in seconds: what RQ derives from the job's time limit, which is not used (a job has a deadline)."""
         return int(self._settings.lease_s)
 
     def handle_payload(self, message: dict[Any, Any]) -> None:

@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 
 from tests.support.processes import Program, eventually, spawn
 from tests.support.valkey import Valkey
-from unikat.jobs import DRAW, QUEUE, DrawJob
+from unikat.jobs import DRAW, QUEUE, WORKERS_KEY, DrawJob
 from unikat.stream import RESPONSE, STATUS, stream_key
 from unikat.v1.studio_pb2 import Artwork, GenerateResponse, ImageFormat
 
@@ -59,7 +59,7 @@ class Bench:
     def enqueue(self, digest: str, count: int = 1, seed: int = 1, **more: Any) -> Job:  # noqa: ANN401  (job fields)
         """What the service does; `more` are further fields of the job, and `retries`."""
         retries = more.pop("retries", 3)
-        fields = {"weights": {"style": {"ink": 1.0}}, "image_format": ImageFormat.IMAGE_FORMAT_PNG} | more
+        fields: dict[str, Any] = {"weights": {"style": {"ink": 1.0}}, "image_format": ImageFormat.IMAGE_FORMAT_PNG} | more
         job = DrawJob(
             model="tiny@1", digest=digest, count=count, seed=seed, truncation=0.8, enqueued_at=time.time(), **fields
         )
@@ -78,7 +78,7 @@ class Bench:
 
     def outcome(self, job: Job, deadline: float = 30.0) -> Outcome:
         """What the stream holds when it has ended."""
-        ended = eventually(lambda: self._ended(job), deadline, pause=0.01)
+        ended = eventually(lambda: self._ended(job), deadline, pause=0.01) or []
         ids, artworks, finished, status = [], [], None, None
         for entry_id, fields in ended:
             ids.append(entry_id.decode())
@@ -92,6 +92,10 @@ class Bench:
                     finished = response
         return Outcome(ids, artworks, finished, status)
 
+    def worker_names(self) -> list[str]:
+        """Names of the workers that say they are alive."""
+        return [cast(bytes, name).decode() for name in self.redis.zrange(WORKERS_KEY, 0, -1)]
+
     def state(self, job: Job) -> str:
         """RQ's status of a job."""
         return str(job.get_status().value)
@@ -102,7 +106,7 @@ class Bench:
 
     def _ended(self, job: Job) -> list[tuple[bytes, Mapping[bytes, bytes]]] | None:
         key = stream_key(job.id)
-        newest = self.redis.xrevrange(key, count=1)
+        newest = cast("list[tuple[bytes, Mapping[bytes, bytes]]]", self.redis.xrevrange(key, count=1))
         if not newest:
             return None
         fields = newest[0][1]

@@ -14,7 +14,7 @@ from tests.support.processes import eventually
 from tests.support.tiny_model import tiny_graph, tiny_model, write_tiny_bundle
 from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, BundleError, write_bundle
-from unikat.jobs import WORKERS_KEY, WorkerStatus, worker_key
+from unikat.jobs import WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
 from worker.catalogue import Catalogue, UnknownModel
 from worker.device import choose_device
@@ -164,8 +164,8 @@ def test_a_new_version_is_served_without_a_restart(bench: Bench, bundle: Bundle)
 
 def announced(bench: Bench) -> dict[str, str]:
     """What the only worker says that it serves."""
-    (name,) = bench.redis.zrange(WORKERS_KEY, 0, -1)
-    text = bench.redis.get(worker_key(name.decode()))
+    (name,) = bench.worker_names()
+    text = bench.redis.get(worker_key(name))
     return WorkerStatus.from_json(text).models if text else {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from typing import Any
 
 import pytest
 from google.rpc.code_pb2 import Code
@@ -82,7 +83,9 @@ def test_a_model_without_attributes(shared_bench: Bench) -> None:
 
 def test_images_do_not_depend_on_what_else_is_in_the_batch(shared_bench: Bench, shared_bundle: Bundle) -> None:
     digest = shared_bundle.model.digest
-    requests = [{"seed": seed, "count": 1 + seed % 7, "weights": _weights(seed)} for seed in range(24)]
+    requests: list[dict[str, Any]] = [
+        {"seed": seed, "count": 1 + seed % 7, "weights": _weights(seed)} for seed in range(24)
+    ]
     alone = [shared_bench.outcome(shared_bench.enqueue(digest, **request)).images for request in requests]
     together = [shared_bench.enqueue(digest, **request) for request in requests]
     assert [shared_bench.outcome(job).images for job in together] == alone

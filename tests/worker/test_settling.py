@@ -20,7 +20,7 @@ from tests.support.processes import Program, eventually
 from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import Bundle
 from unikat.errors import Cancelled, DeadlineExceeded, JobFailed, Reason, error_of, make_status
-from unikat.jobs import DRAW, MODELS_KEY, QUEUE, WORKERS_KEY, WorkerStatus, worker_key
+from unikat.jobs import DRAW, MODELS_KEY, QUEUE, WorkerStatus, worker_key
 from unikat.stream import END_ID, STATUS, stream_key
 
 pytestmark = [pytest.mark.xdist_group("worker-settling"), pytest.mark.usefixtures("shared_worker")]
@@ -50,9 +50,8 @@ def test_a_job_that_is_being_drawn_is_started_for_rq(shared_bench: Bench, shared
     queue = shared_bench.queue
     # Looking at the registry sweeps it, as every dashboard does: this must not disturb the job.
     assert queue.started_job_registry.get_job_ids() == [job.id]
-    job.refresh()
     (worker,) = Worker.all(queue=queue)
-    assert job.worker_name == worker.name
+    assert shared_bench.redis.hget(job.key, "worker_name") == worker.name.encode()
     assert job.id in [execution.job_id for execution in worker.get_current_executions()]
     assert_complete(shared_bench.outcome(job), 4000)
     shared_bench.wait_for_state(job, "finished")
@@ -62,25 +61,27 @@ def test_a_cancelled_job_stops_within_a_batch(shared_bench: Bench, shared_bundle
     job = shared_bench.enqueue(shared_bundle.model.digest, count=4000)
     eventually(lambda: shared_bench.published(job) > 0)
     close_stream(shared_bench, job)
-    job.cancel()
     probe = shared_bench.enqueue(shared_bundle.model.digest, count=1)
     assert_complete(shared_bench.outcome(probe), 1)
-    eventually(lambda: not shared_bench.redis.zcard(shared_bench.queue.started_job_registry.key), deadline=2.0)
+    shared_bench.wait_for_state(job, "canceled", deadline=2.0)
+    assert not shared_bench.redis.zcard(shared_bench.queue.started_job_registry.key)
     outcome = shared_bench.outcome(job)
     assert outcome.status is not None
     assert isinstance(error_of(outcome.status), Cancelled)
     assert len(outcome.artworks) < 4000
-    assert shared_bench.state(job) == "canceled"
     assert job.id not in shared_bench.queue.failed_job_registry
+    assert job.id in CanceledJobRegistry(queue=shared_bench.queue).get_job_ids()
 
 
-def test_closing_the_stream_is_enough_to_cancel(shared_bench: Bench, shared_bundle: Bundle) -> None:
+def test_a_job_that_rq_cancelled_too_stays_cancelled(shared_bench: Bench, shared_bundle: Bundle) -> None:
     job = shared_bench.enqueue(shared_bundle.model.digest, count=4000)
-    eventually(lambda: shared_bench.published(job) > 0)
+    shared_bench.wait_for_state(job, "started")
+    job.cancel()
     close_stream(shared_bench, job)
-    shared_bench.wait_for_state(job, "canceled", deadline=2.0)
-    registry = CanceledJobRegistry(queue=shared_bench.queue)
-    assert job.id in registry.get_job_ids()
+    probe = shared_bench.enqueue(shared_bundle.model.digest, count=1)
+    assert_complete(shared_bench.outcome(probe), 1)
+    shared_bench.wait_for_state(probe, "finished")
+    assert shared_bench.state(job) == "canceled"
 
 
 def test_a_job_cancelled_in_the_queue_is_never_drawn(shared_bench: Bench, shared_bundle: Bundle) -> None:
@@ -134,8 +135,7 @@ def test_a_job_that_fails_every_time_lands_in_the_failed_registry(shared_bench: 
     assert isinstance(error_of(outcome.status), JobFailed)
     shared_bench.wait_for_state(job, "failed")
     assert job.id in shared_bench.queue.failed_job_registry
-    job.refresh()
-    assert job.retries_left == 0
+    assert shared_bench.redis.hget(job.key, "retries_left") == b"0"
     result = job.latest_result()
     assert result is not None
     assert "crayon" in str(result.exc_string)
@@ -179,8 +179,8 @@ def test_a_callback_named_in_redis_is_not_run(shared_bench: Bench) -> None:
 
 
 def test_a_worker_says_what_it_serves(shared_bench: Bench, shared_bundle: Bundle) -> None:
-    (name,) = shared_bench.redis.zrange(WORKERS_KEY, 0, -1)
-    text = shared_bench.redis.get(worker_key(name.decode()))
+    (name,) = shared_bench.worker_names()
+    text = shared_bench.redis.get(worker_key(name))
     assert text is not None
     status = WorkerStatus.from_json(text)
     assert status.models == {"tiny@1": shared_bundle.model.digest}
@@ -189,7 +189,7 @@ def test_a_worker_says_what_it_serves(shared_bench: Bench, shared_bundle: Bundle
     assert shared_bench.redis.hexists(MODELS_KEY, shared_bundle.model.digest)
     job = shared_bench.enqueue(shared_bundle.model.digest, count=2000)
     shared_bench.outcome(job)
-    eventually(lambda: current_rate(shared_bench, name.decode()) > 10)
+    eventually(lambda: current_rate(shared_bench, name) > 10)
 
 
 class Bomb:
