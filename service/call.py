@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from service.keeper import Keeper
 from service.reader import Cursor, StreamReader
 from service.requests import Order
 from unikat.conditions import to_messages
-from unikat.errors import Reason, error_of, make_status
+from unikat.errors import Reason, UnikatError, error_of, make_status
 from unikat.v1.studio_pb2 import Accepted, GenerateResponse, ImageFormat
 
 
@@ -64,10 +64,8 @@ class Call:
         job = await self._open()
         await self._write_accepted(job)
         while (status := await self._deliver(job)) is not None:
-            others_deadline = status.code == Code.DEADLINE_EXCEEDED and not self._deadline_passed()
-            if not (job.lease and others_deadline):
+            if not (status.code == Code.DEADLINE_EXCEEDED and self._outlasts(job)):
                 raise error_of(status)
-            # The job had the deadline of an earlier call with this request_id; this one's is later.
             job = await self._open()
 
     async def _open(self) -> OpenJob:
@@ -98,7 +96,10 @@ class Call:
             cursor.fail(shutting_down())
         try:
             return await self._send_entries(cursor, job.job.count)
-        except BaseException:  # CancelledError, a failed write, a cursor given up: whichever, nobody listens here now
+        except UnikatError:  # the cursor was given up: the service ends, or the job did without a word
+            self._backstage.in_background(self._leave(job))
+            raise
+        except BaseException:  # CancelledError, or a write that failed: nobody listens any more
             self._caller_is_gone(job)
             raise
         finally:
@@ -126,11 +127,25 @@ class Call:
 
     async def _let_go(self, job: OpenJob, why: Status) -> None:
         """End the job if it was only for this call; but if it is the service that ends, its caller comes back."""
-        queue, loop = self._backstage.queue, asyncio.get_running_loop()
-        if self._backstage.stopping and job.lease:
-            await loop.run_in_executor(self._backstage.threads, queue.release, job.job_id, job.lease)
+        if self._backstage.stopping:
+            await self._leave(job)
         else:
-            await loop.run_in_executor(self._backstage.threads, queue.close, job, why)
+            await self._in_thread(partial(self._backstage.queue.close, job, why))
+
+    async def _leave(self, job: OpenJob) -> None:
+        """Let the job go on for callers who come back; without a request_id, nobody can."""
+        if job.lease:
+            await self._in_thread(partial(self._backstage.queue.release, job.job_id, job.lease))
+        else:
+            await self._in_thread(partial(self._backstage.queue.close, job, self._why_gone()))
+
+    async def _in_thread(self, work: Callable[[], object]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._backstage.threads, work)
+
+    def _outlasts(self, job: OpenJob) -> bool:
+        """Whether the job had the deadline of an earlier call with this request_id, and this call's is later."""
+        theirs = job.job.deadline
+        return bool(job.lease) and theirs is not None and (self._deadline is None or theirs < self._deadline)
 
     def _why_gone(self) -> Status:
         if self._deadline_passed():

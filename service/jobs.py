@@ -32,7 +32,7 @@ from unikat.stream import END_ID, STATUS, Progress, stream_key
 
 # A lease of a call on its job; renewed by the keeper long before it ends.
 LEASE_S: Final = 20.0
-MAX_ATTEMPTS: Final = 32
+MAX_ATTEMPTS: Final = 256
 # Admission without a measured rate, and bounds of what is told to callers.
 DEFAULT_RATE: Final = 1.0
 MIN_RETRY_S, MAX_RETRY_S = 0.5, 60.0

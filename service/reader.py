@@ -14,12 +14,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, cast
 
+from google.protobuf.message import DecodeError
+from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from redis.typing import KeyT, StreamIdT
 
-from unikat.errors import error_of
+from unikat.errors import Reason, error_of, make_status
 from unikat.stream import RESPONSE, STATUS, stream_key
 
 log = logging.getLogger(__name__)
@@ -148,9 +150,10 @@ class StreamReader:
             try:
                 await self._read()
                 pause = MIN_PAUSE_S
-            except (RedisError, OSError) as error:
+            except Exception as error:  # without the reader no call gets anything, so whatever it is, it goes on
                 self._is_blocked = False
-                log.warning("Reading results: %s; again in %.2f s", error, pause)
+                known = isinstance(error, (RedisError, OSError))
+                log.warning("Reading results: %s; again in %.2f s", error, pause, exc_info=not known)
                 await self._sleep(pause)
                 pause = min(pause * 2, MAX_PAUSE_S)
 
@@ -202,10 +205,18 @@ class StreamReader:
 def _deliver(entries: RawEntries, cursors: list[Cursor]) -> None:
     """Entries to the cursors for which they were read: a cursor that was opened later would miss what came before."""
     for entry_id, fields in entries:
-        number = int(entry_id.partition(b"-")[0])
-        status = Status.FromString(fields[STATUS]) if STATUS in fields else None
-        entry = Entry(number, fields.get(RESPONSE), status)
+        entry = _entry(int(entry_id.partition(b"-")[0]), fields)
         for cursor in cursors:
             # Several calls can read one stream, each from a place of its own; nobody gets an entry twice.
-            if cursor.position < number and cursor.wants_more:
+            if cursor.position < entry.number and cursor.wants_more:
                 cursor.push(entry)
+
+
+def _entry(number: int, fields: dict[bytes, bytes]) -> Entry:
+    if RESPONSE in fields:
+        return Entry(number, fields[RESPONSE], None)
+    try:
+        return Entry(number, None, Status.FromString(fields[STATUS]))
+    except (KeyError, DecodeError):  # one broken stream must not end the reader, and with it all calls
+        text = "the job's result stream has an entry that is neither a response nor a status"
+        return Entry(number, None, make_status(Code.INTERNAL, text, Reason.JOB_FAILED))

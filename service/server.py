@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 MAX_REQUEST_BYTES: Final = 1 << 20
 # A client whose machine is gone sends no reset; without an answer to a ping its jobs are let go.
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
+MIN_PING_INTERVAL_MS: Final = 10_000
 REDIS_TIMEOUT_S: Final = 5.0
 # What a call still needs to end after its grace: to send what it holds to a caller that reads.
 LAST_WORDS_S: Final = 1.0
@@ -50,6 +51,8 @@ def serve(settings: Settings) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    for library in ("grpc", "asyncio"):  # at DEBUG they say too much to be of use
+        logging.getLogger(library).setLevel(logging.INFO)
     try:
         asyncio.run(_serve(settings))
     except OSError as error:
@@ -132,6 +135,8 @@ def _new_server(settings: Settings, backstage: Backstage, health_of: Health) -> 
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+            # Our clients ping as often; gRPC's default of 5 minutes ends a call that waits in a long queue for it.
+            ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
             # Otherwise two services on one port would silently share its calls.
             ("grpc.so_reuseport", 0),
             ("grpc.enable_channelz", int(settings.debug)),
