@@ -21,6 +21,8 @@ from rq import Queue
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
+from rq.registry import clean_registries
+from rq.worker_registration import clean_worker_registry
 
 from unikat.stream import Progress, stream_key
 from worker.settlement import CRASHED_AT, CRASHES, lease_key, requeue
@@ -28,6 +30,7 @@ from worker.stream import end_stream, failed_status
 
 LOCK: Final = "unikat:sweep"  # one sweep a period is enough, however many workers there are
 
+_CLEAN_EVERY: Final = 60.0  # seconds
 _WAITING: Final = (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.CREATED)
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class Sweeper:
         self._result_ttl_s = result_ttl_s
         self._patience = lease_s / 2  # seconds that a live worker may take from the queue to the registry
         self._first_seen: dict[str, float] = {}
+        self._cleaned_at = time.monotonic()
 
     def sweep(self, period: float) -> None:
         """Once per `period` (seconds) of all workers together."""
@@ -58,6 +62,9 @@ class Sweeper:
             started, taken = pipeline.execute()
         self._sweep_started([entry.decode() for entry in started])
         self._sweep_taken([entry.decode() for entry in taken])
+        if time.monotonic() - self._cleaned_at > _CLEAN_EVERY:
+            self._cleaned_at = time.monotonic()
+            self._clean()
 
     def _sweep_started(self, entries: list[str]) -> None:
         executions = [Execution.from_composite_key(entry, connection=self._redis) for entry in entries]
@@ -82,6 +89,14 @@ class Sweeper:
             if moment - since > self._patience:
                 self._recover(job_id)
                 del self._first_seen[job_id]
+
+    def _clean(self) -> None:
+        """RQ's own maintenance: entries of jobs that have expired leave the registries."""
+        clean_registries(self._queue)
+        clean_worker_registry(self._queue)
+        # The one registry that RQ never cleans: its entries bear the time of the cancellation.
+        canceled = self._queue.canceled_job_registry.key
+        self._redis.zremrangebyscore(canceled, "-inf", time.time() - self._result_ttl_s)
 
     def _reclaim(self, execution: Execution) -> None:
         with self._redis.pipeline() as pipeline:

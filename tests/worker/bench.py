@@ -59,7 +59,8 @@ class Bench:
     def enqueue(self, digest: str, count: int = 1, seed: int = 1, **more: Any) -> Job:  # noqa: ANN401  (job fields)
         """What the service does; `more` are further fields of the job, and `retries`."""
         retries = more.pop("retries", 3)
-        fields: dict[str, Any] = {"weights": {"style": {"ink": 1.0}}, "image_format": ImageFormat.IMAGE_FORMAT_PNG} | more
+        fields: dict[str, Any] = {"weights": {"style": {"ink": 1.0}}, "image_format": ImageFormat.IMAGE_FORMAT_PNG}
+        fields |= more
         job = DrawJob(
             model="tiny@1", digest=digest, count=count, seed=seed, truncation=0.8, enqueued_at=time.time(), **fields
         )
