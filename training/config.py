@@ -84,9 +84,19 @@ class Config:
 class Operation:
     """How a run is carried out; may differ each time it is continued. Each field is also a flag."""
 
-    images: Annotated[int, Option(min=1, help="Stop after so many training images, in all sittings.")] = 1_000_000
+    images: Annotated[
+        int,
+        Option(min=1, envvar="UNIKAT_TRAIN_IMAGES", help="Stop after so many training images, in all sittings."),
+    ] = 1_000_000
     device: Annotated[str, Option(envvar="UNIKAT_DEVICE", help="auto, cpu or cuda.")] = "auto"
     threads: Annotated[int, Option(min=0, help="Of torch (0: one a core; the bits depend on it).")] = 0
+    bf16: Annotated[
+        bool,
+        Option(
+            "--bf16/--no-bf16",
+            help="Train the generator's convolutions in bfloat16 (faster on GPUs and on CPUs with AVX512-BF16).",
+        ),
+    ] = False
     checkpoint_seconds: Annotated[float, Option(min=1, help="Time between checkpoints (seconds).")] = 180.0
     keep: Annotated[int, Option(min=1, help="Checkpoints kept.")] = 3
     sheet_images: Annotated[int, Option(min=1, help="A sample sheet and a loss curve every so many images.")] = 20_000

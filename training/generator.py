@@ -132,7 +132,12 @@ class Generator(nn.Module):
 
     def draw(self, latent: Tensor, style: Tensor) -> Tensor:
         """Images from latents and their styles (B, W); truncation changes both before they come here."""
-        x = self.start(latent).unflatten(1, (-1, START, START))  # (B, C, 4, 4)
+        images: Tensor = self.to_rgb(self.paint(latent, style))
+        return images  # (B, 3, H, H)
+
+    def paint(self, latent: Tensor, style: Tensor) -> Tensor:
+        """The last feature map, (B, C, H, H)."""
+        x: Tensor = self.start(latent).unflatten(1, (-1, START, START))  # (B, C, 4, 4)
         x = self.start_conv(x, style)
         maps = {START: x}
         for index, size in enumerate(self.sizes):
@@ -143,5 +148,4 @@ class Generator(nn.Module):
             if str(size) in self.skips:
                 x = self.skips[str(size)](maps[size // 4], x)
             maps[size] = x
-        images: Tensor = self.to_rgb(x)
-        return images  # (B, 3, H, H)
+        return x

@@ -62,7 +62,7 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
         (run / SHEETS).mkdir(parents=True, exist_ok=True)
         save_config(run, config, description)
     warn_of_small_cells(dataset)
-    trainer = Trainer(config, dataset, device)
+    trainer = Trainer(config, dataset, device, operation.bf16)
     progress = resume(run, trainer, device)
     record_environment(run, device)
     forget_metrics_after(run, progress)

@@ -37,8 +37,8 @@ class Trainer:
     data come from (seed, step), everything else from `self.rng`.
     """
 
-    def __init__(self, config: Config, dataset: Dataset, device: torch.device) -> None:
-        self.config, self.dataset, self.device = config, dataset, device
+    def __init__(self, config: Config, dataset: Dataset, device: torch.device, bf16: bool = False) -> None:
+        self.config, self.dataset, self.device, self.bf16 = config, dataset, device, bf16
         self.conditions = torch.from_numpy(dataset.one_hots())  # (N, C)
         self.sampler = BalancedSampler(balanced_labels(dataset, config), config.balance, config.seed)
         count = self.conditions.shape[1]
@@ -48,7 +48,8 @@ class Trainer:
             self.generator = Generator(shape)
             self.heads = Heads(config.feature_size, count)
             self.projection = Projection(config.feature_size, config.seed)
-        for network in (self.generator, self.heads, self.projection):
+        self.generator.to(device)
+        for network in (self.heads, self.projection):
             network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
         self.projection.requires_grad_(False).eval()
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
@@ -62,7 +63,7 @@ class Trainer:
         """Train on the batch of `step`. Raises TrainingError when the losses are no longer numbers."""
         real, condition = self.real_batch(step)
         latent = torch.randn(len(real), self.config.latent, generator=self.rng, device=self.device)
-        drawn = self.generator(latent, condition)
+        drawn = self.draw(latent, condition)
         with torch.no_grad():
             real_maps = self.projection(self.augmented(real))
         drawn_maps = self.projection(self.augmented(drawn))  # for both networks' steps: features are the dear part
@@ -74,6 +75,13 @@ class Trainer:
         if not all(np.isfinite(figures)):
             raise TrainingError(f"step {step}: the losses are no longer numbers; continue with a lower learning_rate")
         return Losses(*figures)
+
+    def draw(self, latent: Tensor, condition: Tensor | None) -> Tensor:
+        """Images (B, 3, H, H) in float32: the last layer too, or they would come in steps of a grey level."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            painted = self.generator.paint(latent, self.generator.mapping(latent, condition))
+        images: Tensor = self.generator.to_rgb(painted.float())
+        return images
 
     def real_batch(self, step: int) -> tuple[Tensor, Tensor | None]:
         indices = self.sampler.batch(step, self.config.batch)

@@ -73,6 +73,18 @@ def test_a_mirrored_plain_run_resumes_exactly_too(tmp_path: Path) -> None:
     assert_same_state(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_a_run_in_bfloat16_learns_alike_and_resumes_exactly(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "shapes")
+    train(dataset, tmp_path / "whole", TINY, sitting(8, bf16=True))
+    for images in (4, 8):
+        train(dataset, tmp_path / "parts", TINY, sitting(images, bf16=True))
+    assert_same_state(tmp_path / "whole", tmp_path / "parts")
+    train(dataset, tmp_path / "float32", TINY, sitting(8))
+    rough, fine = (read_metrics(tmp_path / name)[-1]["generator"] for name in ("whole", "float32"))
+    assert rough != fine
+    assert rough == pytest.approx(fine, abs=0.1)
+
+
 def test_a_run_killed_at_any_moment_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes")
     process = begin(dataset.path, tmp_path / "killed")
