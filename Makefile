@@ -4,13 +4,13 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 PROTOS := $(wildcard protos/unikat/v1/*.proto)
 
-.PHONY: demo test lint format protos bench compose-test released pins clean
+.PHONY: demo test lint format protos bench compose-test released pins settings clean
 
 demo: .venv/.demo ## Sets everything up, draws a sheet through the whole path, prints where it is.
 	$(BIN)/unikat demo
 
 test: .venv/.dev lint ## Lint, types, proto lint and drift, and the tests.
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .
@@ -27,6 +27,9 @@ format: .venv/.dev
 
 protos: .venv/.dev ## Generates the stubs from protos/.
 	$(BIN)/python -m tests.tools.protos
+
+settings: .venv/.dev ## Writes docs/settings.md from the declarations in the code.
+	$(BIN)/python -m unikat.cli.settings_doc > docs/settings.md
 
 released: .venv/.dev ## Freezes the contract: from here on, what breaks it fails `make lint`.
 	$(BIN)/buf build protos -o protos/released.binpb

@@ -85,6 +85,10 @@ class Catalogue:
             await self._refresh_on_miss()
         if not self.snapshot.models:
             text = "no worker is running; start one (python -m worker) or come back later"
+            if self.snapshot.workers:
+                text = (
+                    f"{self.snapshot.workers} workers run, but none has a model; put a bundle into their models folder"
+                )
             raise error_of(retry_later(Code.UNAVAILABLE, text, Reason.NO_WORKER, RETRY_NO_WORKER_S))
         return self.snapshot
 

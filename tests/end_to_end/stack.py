@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 
 from redis import Redis
 from rq import Worker
@@ -17,6 +18,7 @@ from rq.serializers import JSONSerializer
 from tests.support.processes import Program, eventually
 from tests.support.valkey import Valkey, running_valkey
 from unikat.jobs import QUEUE
+from unikat.stream import stream_key
 
 
 class Stack:
@@ -64,7 +66,8 @@ class Stack:
 
     def drawing(self) -> Program:
         """The worker that has a job in hand, waited for."""
-        return eventually(lambda: next((w for w in self.workers if w.process.pid in self._busy_pids()), None))
+        busy = eventually(lambda: [w for w in self.workers if w.process.pid in self._busy_pids()])
+        return busy[0]
 
     def _busy_pids(self) -> set[int]:
         names = {job.worker_name for job in self.jobs() if job.is_started}
@@ -79,6 +82,11 @@ class Stack:
     def queued(self) -> int:
         """Jobs that wait."""
         return int(self.redis.llen(f"rq:queue:{QUEUE}"))
+
+    def stream_of(self, job_id: str) -> list[dict[bytes, bytes]]:
+        """The entries of a job's result stream."""
+        entries = cast(list[tuple[bytes, dict[bytes, bytes]]], self.redis.xrange(stream_key(job_id)))
+        return [fields for _, fields in entries]
 
     def close(self) -> None:
         """Kill everything."""

@@ -15,7 +15,7 @@ from tests.support.tiny_model import write_tiny_bundle
 from unikat import Studio
 from unikat.errors import DeadlineExceeded
 from unikat.jobs import QUEUE
-from unikat.stream import stream_key
+from unikat.stream import RESPONSE, STATUS
 
 BATCH = 8
 
@@ -28,7 +28,7 @@ def models(tmp_path: Path) -> Path:
 
 def published(stack: Stack, job_id: str) -> int:
     """Images in a job's stream."""
-    return sum(b"r" in fields for _, fields in stack.redis.xrange(stream_key(job_id)))
+    return sum(RESPONSE in fields for fields in stack.stream_of(job_id))
 
 
 def test_a_cancelled_call_frees_its_worker_within_a_batch(models: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_cancelled_call_frees_its_worker_within_a_batch(models: Path) -> None:
         job_id = generation.accepted.job_id
         before = published(stack, job_id)
         generation.cancel()
-        eventually(lambda: stack.redis.xrevrange(stream_key(job_id), count=1)[0][1].get(b"s"))
+        eventually(lambda: STATUS in stack.stream_of(job_id)[-1])
         closed = published(stack, job_id)
         started = time.monotonic()
         assert len(list(studio.generate("tiny", count=1, seed=2))) == 1

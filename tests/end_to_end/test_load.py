@@ -32,7 +32,7 @@ def an_order(dice: random.Random) -> Order:
 async def draw(studio: AsyncStudio, order: Order) -> list[bytes]:
     """The images of an order, checked one by one."""
     where, count, seed = order
-    images = []
+    images: list[bytes] = []
     async for artwork in studio.generate("tiny", where, count=count, seed=seed):
         assert artwork.index == len(images)
         image = Image.open(io.BytesIO(artwork.data))

@@ -82,7 +82,6 @@ def lines_with(*words: str) -> list[str]:
     return found
 
 
-@pytest.mark.xdist_group("readme")
 def test_every_block_is_checked_by_a_test_here() -> None:
     known = (
         "make ",
@@ -96,14 +95,12 @@ def test_every_block_is_checked_by_a_test_here() -> None:
     assert {language for language, _ in BLOCKS} == {"sh", "python"}
 
 
-@pytest.mark.xdist_group("readme")
 def test_the_make_targets_exist_and_say_what_they_do() -> None:
     for line in lines_with("make "):
         target = shlex.split(line, comments=True)[1]
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
-@pytest.mark.xdist_group("readme")
 def test_the_compose_and_pip_lines_name_what_exists() -> None:
     for line in lines_with("docker compose"):
         files = re.findall(r"-f (\S+)", line)
@@ -115,13 +112,11 @@ def test_the_compose_and_pip_lines_name_what_exists() -> None:
         assert extra in extras
 
 
-@pytest.mark.xdist_group("readme")
 def test_every_link_leads_somewhere() -> None:
     for link in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / link).exists(), link
 
 
-@pytest.mark.xdist_group("readme")
 def test_the_command_line_shows_the_model_and_draws_blends(studio: Studio) -> None:
     (show,) = lines_with("unikat models show")
     shown = studio.run(show)
@@ -134,7 +129,6 @@ def test_the_command_line_shows_the_model_and_draws_blends(studio: Studio) -> No
     assert any("sheet" in p.name for p in pictures)
 
 
-@pytest.mark.xdist_group("readme")
 def test_the_python_example_runs(studio: Studio) -> None:
     (program,) = [block for language, block in BLOCKS if language == "python"]
     program = program.replace("localhost:50051", studio.target).replace("out/", "out-python/")
@@ -152,7 +146,6 @@ def test_the_python_example_runs(studio: Studio) -> None:
     assert len(list((studio.folder / "out-python").glob("*.png"))) == 16
 
 
-@pytest.mark.xdist_group("readme")
 def test_the_grpcurl_example_works_for_a_client_that_knows_only_reflection(studio: Studio) -> None:
     (line,) = lines_with("grpcurl")
     *_, body, address, method = shlex.split(line)
@@ -162,7 +155,6 @@ def test_the_grpcurl_example_works_for_a_client_that_knows_only_reflection(studi
     assert kinds == ["accepted", "artwork", "artwork", "finished"]
 
 
-@pytest.mark.xdist_group("readme")
 @pytest.mark.timeout(300)
 def test_a_model_of_ones_own_is_trained_and_served_without_a_restart(studio: Studio) -> None:
     rng = np.random.default_rng(3)

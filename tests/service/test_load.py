@@ -6,7 +6,7 @@ import uuid
 from typing import cast
 
 import grpc
-import psutil  # type: ignore[import-untyped]  # has no stubs
+import psutil
 
 from tests.service.calls import Responses, indices, refusal_of
 from tests.service.conftest import Serving, serving_on

@@ -6,7 +6,7 @@ import math
 import string
 
 import grpc
-import psutil  # type: ignore[import-untyped]  # has no stubs
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

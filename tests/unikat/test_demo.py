@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # has no stubs
+import psutil
 from PIL import Image
 
 from tests.support.tiny_model import STYLES, SUBJECTS, tiny_model, write_tiny_bundle

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # has no stubs
+import psutil
 import pytest
 
 from tests.support.processes import Program, eventually, spawn
