@@ -8,10 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+_WEIGHT: Final = 0.1  # of the newest batch in the moving average of a size
+_GENEROUS: Final = 4  # times the budget up to which sizes are tried
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]  # (n, height, width, 3)
 Feeds: TypeAlias = Mapping[str, npt.NDArray[np.float32]]  # graph input -> (n, width)
@@ -29,14 +32,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Buckets:
-    """Batch sizes in use, ascending, with the seconds that each was measured to take.
+    """Batch sizes in use, with the seconds that each takes: measured at first, then a moving average.
 
     `pads`: a rest is padded to the next size (GPUs: a larger batch costs little); else it is split into smaller
     sizes, 5 into 4 and 1 (CPUs: time is proportional to the images).
     """
 
-    seconds: Mapping[int, float]
+    seconds: dict[int, float]
     pads: bool
+
+    def observe(self, size: int, seconds: float) -> None:
+        """A batch of `size` took so long: what was measured at the start may have been a busy moment."""
+        self.seconds[size] += _WEIGHT * (seconds - self.seconds[size])
 
     @property
     def sizes(self) -> list[int]:
@@ -104,7 +111,8 @@ class Trial:
 def try_sizes(run: Run, probes: Feeds, sizes: list[int], budget: float) -> Trial:
     """Draw `probes` (n rows) one by one, then as batches of every size, each probe in every position.
 
-    A size that takes longer than `budget` seconds is the last that is tried: no batch will be cut that large.
+    A size that takes several times longer than `budget` seconds is the last that is tried: no batch will be cut so
+    large, not even in quieter moments.
     """
     count = len(next(iter(probes.values())))
     alone = np.concatenate([run(take(probes, np.array([row]))) for row in range(count)])
@@ -116,6 +124,6 @@ def try_sizes(run: Run, probes: Feeds, sizes: list[int], budget: float) -> Trial
         shifted = (rows + 1) % count
         if np.array_equal(pixels, alone[rows]) and np.array_equal(run(take(probes, shifted)), alone[shifted]):
             agreeing.add(size)
-        if seconds[size] > budget:
+        if seconds[size] > _GENEROUS * budget:
             break
     return Trial(seconds, frozenset(agreeing))

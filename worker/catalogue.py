@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unikat.bundle import MANIFEST, Bundle, BundleError, key_of, list_bundles, read_bundle
+from unikat.bundle import GRAPH, MANIFEST, Bundle, BundleError, key_of, list_bundles, read_bundle
 from unikat.v1.model_pb2 import Model
 from worker.device import Device
-from worker.session import Session
+from worker.session import Session, check_bundle
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,9 @@ class _Entry:
     session: Session | None = None
     loading: threading.Lock = field(default_factory=threading.Lock)
 
+    def version(self) -> int:
+        return self.bundle.model.version
+
 
 class Catalogue:
     """Bundles below a folder by digest. Methods may be called by several threads."""
@@ -40,6 +43,7 @@ class Catalogue:
         self._budget = budget
         self._memory_limit = memory_limit
         self._lock = threading.Lock()
+        self._scanning = threading.RLock()
         self._entries: dict[str, _Entry] = {}  # by digest, least recently used first
         self._served: dict[str, str] = {}  # "name@version" -> digest
         self._stamps: dict[Path, _Stamp] = {}
@@ -84,6 +88,10 @@ class Catalogue:
 
     def scan(self) -> bool:
         """Look for bundles that came, changed or went; True if what is served changed."""
+        with self._scanning:
+            return self._scan()
+
+    def _scan(self) -> bool:
         before = self._digests()
         paths = list_bundles(self._models)
         for path in paths:
@@ -94,7 +102,26 @@ class Catalogue:
         for path in self._stamps.keys() - set(paths):
             del self._stamps[path]
             self._withdraw(f"{path.parent.name}@{path.name}", f"{path}: is gone")
-        return self._digests() != before
+        changed = self._digests() != before
+        if changed:
+            self._preload()
+        return changed
+
+    def _preload(self) -> None:
+        """Load the newest version of each model, as far as memory goes: the first request shall not wait."""
+        with self._lock:
+            entries = [self._entries[digest] for digest in self._served.values()]
+        newest = {entry.bundle.model.name: entry for entry in sorted(entries, key=_Entry.version)}
+        room = self._memory_limit - sum(entry.session.bytes for entry in entries if entry.session)
+        for entry in newest.values():
+            size = sum(file.size for file in entry.bundle.model.files if file.path == GRAPH)
+            if entry.session is not None or size > room:
+                continue
+            room -= size
+            try:
+                self.use(entry.bundle.model.digest)
+            except BundleError as error:
+                log.error("%s cannot be used: %s", key_of(entry.bundle.model), error)
 
     def _digests(self) -> dict[str, str]:
         with self._lock:
@@ -113,7 +140,7 @@ class Catalogue:
             bundle.verify()
             entry = self._find(bundle.model.digest) or _Entry(bundle)
             if entry.session is None:
-                entry.session = self._load(entry)  # the graph is checked before anybody is told of it
+                check_bundle(bundle)  # before anybody is told of it
         except BundleError as error:
             kept = self._served.get(key)
             if kept is not None and self.peek(kept) is not None:
@@ -124,7 +151,6 @@ class Catalogue:
         with self._lock:
             self._entries[bundle.model.digest] = entry
             self._served[key] = bundle.model.digest
-        self._drop_others(keep=bundle.model.digest)
         log.info("serving %s (%s)", key, bundle.model.digest)
 
     def _withdraw(self, key: str, why: str) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 
 from redis import Redis
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import RedisError
 from rq import Queue
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ class Fetcher:
                 return
             try:
                 job_id = self._move()
-            except (ConnectionError, TimeoutError):
+            except RedisError as error:
+                log.debug("no job can be taken: %s", error)  # the loop says it louder
                 self._stopped.wait(_RETRY)
                 continue
             if job_id is not None:

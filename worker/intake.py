@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from redis import Redis
 from rq import Queue
@@ -14,7 +15,7 @@ from unikat.stream import stream_key
 from worker.active import ActiveJob
 from worker.exchange import Exchange
 from worker.settlement import ATTEMPTS, CRASHES, Settlement
-from worker.stream import Entry, Stream, observe
+from worker.stream import AWAY, Entry, Stream, observe
 
 _SUSPECT = 2  # crashes after which a job is drawn in batches of its own
 
@@ -64,7 +65,7 @@ class Intake:
             exchange.pipeline.lmove(self._queue.key, self._queue.intermediate_queue_key)
             exchange.on_reply(take_in)
 
-    def take(self, stale: list[ActiveJob], room: int) -> list[ActiveJob]:
+    def take(self, stale: set[ActiveJob], room: int) -> list[ActiveJob]:
         """Read what arrived and make it active, until the queue is empty or `room` is used up.
 
         On the way, the streams of `stale` jobs are read again.
@@ -96,23 +97,38 @@ class Intake:
         self._arrived.clear()
 
     def _read(self, exchange: Exchange, job_id: str, taken: list[ActiveJob]) -> None:
-        fields: dict[bytes, bytes] = {}
+        replies: list[Any] = []
         exchange.pipeline.hgetall(Job.key_for(job_id))
-        exchange.on_reply(fields.update)
+        exchange.on_reply(replies.append)
         exchange.pipeline.xrevrange(stream_key(job_id), count=1)
-        exchange.on_reply(lambda newest: self._sort(job_id, fields, newest, taken))
+        exchange.on_reply(lambda newest: self._sort(job_id, replies[0], newest, taken))
 
-    def _sort(self, job_id: str, fields: dict[bytes, bytes], newest: list[Entry], taken: list[ActiveJob]) -> None:
+    def _sort(
+        self,
+        job_id: str,
+        fields: dict[bytes, bytes] | Exception,
+        newest: list[Entry] | Exception,
+        taken: list[ActiveJob],
+    ) -> None:
+        for reply in (fields, newest):
+            if isinstance(reply, AWAY):
+                raise reply
         job = Job(job_id, connection=self._redis, serializer=self._queue.serializer)
-        if fields:
-            job.restore(fields)
-        if not fields or not is_waiting(job):
+        if isinstance(fields, Exception) or not fields or not is_waiting(_restore(job, fields)):
             self.void.append(job_id)
+            return
+        if isinstance(newest, Exception):
+            self.refused.append(Refused(job, f"its stream cannot be read: {newest}"))
             return
         try:
             taken.append(admit(job, fields, newest, self._settlement))
         except Refused as refused:
             self.refused.append(refused)
+
+
+def _restore(job: Job, fields: dict[bytes, bytes]) -> Job:
+    job.restore(fields)
+    return job
 
 
 def is_waiting(job: Job) -> bool:

@@ -9,7 +9,6 @@ from itertools import islice
 from queue import Empty
 from typing import Final
 
-from redis.exceptions import ConnectionError, TimeoutError
 from rq import Queue
 
 from unikat.stream import stream_key
@@ -22,7 +21,7 @@ from worker.lanes import Done, Lanes
 from worker.settings import Settings
 from worker.settlement import Settlement
 from worker.state import Event, State
-from worker.stream import Stream, deadline_status, end_stream, failed_status, stopped_status
+from worker.stream import AWAY, Stream, deadline_status, end_stream, failed_status, stopped_status
 
 _LOOK_AGAIN: Final = 0.1  # seconds after which it is asked whether the stream of a waiting job is still open
 _HELPS: Final = 1.2  # times faster an image must be in a large batch for a small one to wait
@@ -44,8 +43,8 @@ class Loop:
         self._state = state
         self._rota = Rota()
         self._ended: list[ActiveJob] = []
-        self._stale: list[ActiveJob] = []
-        self._stream = Stream(settings.result_ttl_s, refused=self._stale.append)
+        self._stale: set[ActiveJob] = set()  # their streams hold more than was known: to be read again
+        self._stream = Stream(settings.result_ttl_s, refused=self._stale.add)
         self._intake = Intake(queue, settlement, self._stream)
         self._limit = artist.limit("")  # images in a batch, as it was last cut
         self._pause = _BACKOFF[0]
@@ -241,7 +240,7 @@ class Loop:
         """`act`, or a pause if the connection is lost; everything that was not confirmed is done again."""
         try:
             act()
-        except (ConnectionError, TimeoutError) as error:
+        except AWAY as error:
             log.warning("Redis does not answer, next try in %.2f s: %s", self._pause, error)
             time.sleep(self._pause)
             self._pause = min(2 * self._pause, _BACKOFF[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Final
 
 import numpy as np
@@ -13,8 +14,8 @@ from unikat.bundle import Bundle, BundleError, condition_size, key_of
 from unikat.conditions import Schema
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
-from worker.buckets import Buckets, Feeds, Pixels, Run, Trial, candidate_sizes, timed, try_sizes
-from worker.device import Device
+from worker.buckets import Buckets, Feeds, Pixels, Run, Trial, candidate_sizes, take, timed, try_sizes
+from worker.device import CPU, Device
 
 LATENT: Final = "latent"
 CONDITION: Final = "condition"
@@ -23,6 +24,8 @@ IMAGE: Final = "image"
 
 _PROBES = 8  # images that batch sizes are compared on
 _WIDE_GAIN = 0.85  # more threads for one image must pay: less than this share of the time with one
+
+_CHECKER: Final = Device(CPU, threads=1, lanes=1, processor="")
 
 log = logging.getLogger(__name__)
 
@@ -58,19 +61,25 @@ class Session:
             return self._wide(feeds)
         parts = self.buckets.parts(count)
         if len(parts) == 1 and parts[0].size == count:
-            return self._run(feeds)
+            return self._run_timed(feeds, count)
         drawn = []
         for part in parts:
             # Padding repeats the last row: any row would do, no row depends on another.
             rows = np.minimum(np.arange(part.start, part.start + part.size), part.stop - 1)
-            batch = self._run({name: values[rows] for name, values in feeds.items()})
+            batch = self._run_timed(take(feeds, rows), part.size)
             drawn.append(batch[: part.stop - part.start])
         return np.concatenate(drawn)
 
+    def _run_timed(self, feeds: Feeds, size: int) -> Pixels:
+        begun = time.perf_counter()
+        pixels = self._run(feeds)
+        self.buckets.observe(size, time.perf_counter() - begun)
+        return pixels
+
     def _try_wide(self, wide: Run, probes: Feeds) -> None:
         one = {name: values[:1] for name, values in probes.items()}
-        _, narrow_seconds = timed(self._run, one, repeats=3)
-        _, wide_seconds = timed(wide, one, repeats=3)
+        _, narrow_seconds = timed(self._run, one, repeats=8)
+        _, wide_seconds = timed(wide, one, repeats=8)
         rows = [{name: values[row : row + 1] for name, values in probes.items()} for row in range(_PROBES)]
         same = all(np.array_equal(wide(row), self._run(row)) for row in rows)
         if same and wide_seconds < _WIDE_GAIN * narrow_seconds:
@@ -81,6 +90,11 @@ class Session:
             key_of(self.model), narrow_seconds * 1e3, wide_seconds * 1e3,
             "all are used while nothing else is drawn" if self._wide else "one is used" if same else "bits differ",
         )  # fmt: skip
+
+
+def check_bundle(bundle: Bundle) -> None:
+    """Raise BundleError for a graph that cannot be loaded or is not what the manifest says. No GPU, no warming."""
+    _check_graph(_open(bundle, _CHECKER, threads=1), bundle)
 
 
 def _open(bundle: Bundle, device: Device, threads: int) -> ort.InferenceSession:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, ResponseError, TimeoutError
 
 from unikat.errors import Reason, make_status
 from unikat.stream import END_ID, RESPONSE, STATUS, Progress, artwork_id, finished_id, is_refusal
 from unikat.v1.studio_pb2 import Finished, GenerateResponse
 from worker.active import ActiveJob, Ending
 from worker.exchange import Exchange
+
+# Redis is away, restarting, failing over or full: nothing to do but to try again.
+AWAY: Final = (ConnectionError, TimeoutError, ReadOnlyError, OutOfMemoryError)
 
 Entry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
 
@@ -54,12 +58,12 @@ class Stream:
     def look_for_end(self, exchange: Exchange, job: ActiveJob) -> None:
         """Ask whether somebody else ended the stream. The answer is empty while it is open: no image travels."""
         exchange.pipeline.xrange(job.key, min=finished_id(job.draw.count), max="+", count=1)
-        exchange.on_reply(lambda entries: observe(job, entries[-1] if entries else None))
+        exchange.on_reply(self._observer(job))
 
     def read_last(self, exchange: Exchange, job: ActiveJob) -> None:
         """Ask how far the stream is."""
         exchange.pipeline.xrevrange(job.key, count=1)
-        exchange.on_reply(lambda entries: observe(job, entries[0] if entries else None))
+        exchange.on_reply(self._observer(job))
 
     def _published(self, job: ActiveJob, published: int) -> Callable[[Any], None]:
         def take_in(reply: object) -> None:
@@ -79,10 +83,22 @@ class Stream:
 
         return take_in
 
+    def _observer(self, job: ActiveJob) -> Callable[[Any], None]:
+        def take_in(entries: Any) -> None:  # noqa: ANN401  (a reply: entries, or an error)
+            if isinstance(entries, Exception):
+                self._refuse(job, entries)
+            else:
+                observe(job, entries[0] if entries else None)
+
+        return take_in
+
     def _refuse(self, job: ActiveJob, error: Exception) -> None:
-        if not is_refusal(error):
+        if is_refusal(error):
+            self._refused(job)
+        elif isinstance(error, AWAY):
             raise error
-        self._refused(job)
+        elif job.ending is None:  # for example, its key holds something else: no other job shall suffer
+            job.error, job.ending = error, Ending.FAILED
 
 
 def observe(job: ActiveJob, last: Entry | None) -> None:
@@ -120,13 +136,13 @@ def stopped_status(job_id: str) -> Status:
 
 
 def end_stream(redis: Redis | Pipeline, key: str, status: Status, ttl_s: int) -> bool:
-    """Close a stream outside an exchange; False if it had ended. In a pipeline the answer means nothing."""
+    """Close a stream outside an exchange; False if it had ended or is none. In a pipeline the answer says nothing."""
     try:
         redis.xadd(key, {STATUS: status.SerializeToString()}, id=END_ID)
-    except Exception as error:
-        if is_refusal(error):
-            return False
-        raise
+    except ResponseError as error:
+        if isinstance(error, AWAY):
+            raise
+        return False
     redis.expire(key, ttl_s)
     return True
 

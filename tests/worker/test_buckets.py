@@ -78,6 +78,9 @@ def test_a_batch_is_cut_to_the_time_it_may_take() -> None:
     buckets = Buckets({1: 0.01, 2: 0.02, 4: 0.04}, pads=False)
     assert [buckets.largest_within(seconds) for seconds in (0.001, 0.025, 1.0)] == [1, 2, 4]
     assert buckets.gain == pytest.approx(1.0)
+    for _ in range(50):
+        buckets.observe(4, 0.02)  # it was a busy moment when it was measured
+    assert buckets.largest_within(0.025) == 4
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -171,6 +171,16 @@ def test_a_payload_that_is_not_a_draw_job_is_refused(
     shared_bench.wait_for_state(job, "failed")
 
 
+def test_a_stream_that_is_none_fails_its_job_alone(shared_bench: Bench, shared_bundle: Bundle) -> None:
+    running = shared_bench.enqueue(shared_bundle.model.digest, count=4000)
+    eventually(lambda: shared_bench.published(running) > 0)
+    shared_bench.redis.delete(stream_key(running.id))
+    shared_bench.redis.set(stream_key(running.id), "occupied")
+    shared_bench.wait_for_state(running, "failed")
+    requeued = shared_bench.enqueue(shared_bundle.model.digest, count=1)
+    assert_complete(shared_bench.outcome(requeued), 1)
+
+
 def test_a_callback_named_in_redis_is_not_run(shared_bench: Bench) -> None:
     queue = shared_bench.queue
     job = queue.enqueue(DRAW, job_timeout=-1, on_failure=Callback("os.abort"))
