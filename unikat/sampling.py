@@ -22,9 +22,9 @@ MAX_SEED: Final = 2**64 - 1
 
 _MASK = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
-_ROUNDS = 10
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (0x9E3779B9, 0xBB67AE85)
+ROUNDS = 10
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
 
 
 class Purpose(IntEnum):
@@ -49,9 +49,9 @@ def philox(seed: int, indices: npt.ArrayLike, purpose: Purpose, blocks: int) -> 
         for word in (block, index & _MASK, index >> _SHIFT, np.uint64(purpose))  # (n, blocks) each
     ]
     key = (seed & 0xFFFFFFFF, seed >> 32)
-    for turn in range(_ROUNDS):
-        k0, k1 = (np.uint64((k + turn * w) & 0xFFFFFFFF) for k, w in zip(key, _WEYL, strict=True))
-        p0, p1 = words[0] * _MULTIPLIERS[0], words[2] * _MULTIPLIERS[1]  # 32 x 32 bits: no overflow in 64
+    for turn in range(ROUNDS):
+        k0, k1 = (np.uint64((k + turn * w) & 0xFFFFFFFF) for k, w in zip(key, WEYL, strict=True))
+        p0, p1 = words[0] * np.uint64(MULTIPLIERS[0]), words[2] * np.uint64(MULTIPLIERS[1])  # 64 bits hold it
         words = [(p1 >> _SHIFT) ^ words[1] ^ k0, p1 & _MASK, (p0 >> _SHIFT) ^ words[3] ^ k1, p0 & _MASK]
     return np.stack(words, axis=-1).reshape(shape[0], 4 * blocks)
 
@@ -76,19 +76,19 @@ def latents(seed: int, indices: Iterable[int], size: int) -> npt.NDArray[np.floa
 
 
 # Wichura's AS 241 (PPND16, Applied Statistics 37, 1988): |relative error| about 1e-16.
-_CENTRE = (
+CENTRE = (
     (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
      13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608),
     (5226.495278852854561, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867,
      5394.1960214247511077, 687.1870074920579083, 42.313330701600911252, 1.0),
 )  # fmt: skip
-_MIDDLE = (
+MIDDLE = (
     (7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177, 1.27045825245236838258,
      3.64784832476320460504, 5.7694972214606914055, 4.6303378461565452959, 1.42343711074968357734),
     (1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966, 0.14810397642748007459,
      0.68976733498510000455, 1.6763848301838038494, 2.05319162663775882187, 1.0),
 )  # fmt: skip
-_TAIL = (
+TAIL = (
     (2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.0012426609473880784386, 0.026532189526576123093,
      0.29656057182850489123, 1.7848265399172913358, 5.4637849111641143699, 6.6579046435011037772),
     (2.04426310338993978564e-15, 1.4215117583164458887e-7, 1.8463183175100546818e-5, 7.868691311456132591e-4,
@@ -100,9 +100,9 @@ def normals(uniform: Floats) -> Floats:
     """The inverse of the normal distribution function at `uniform` (any shape, float64, inside (0, 1))."""
     q = uniform - 0.5
     central = np.abs(q) <= 0.425
-    middle = q * _ratio(_CENTRE, np.where(central, 0.180625 - q * q, 0.0))
+    middle = q * _ratio(CENTRE, np.where(central, 0.180625 - q * q, 0.0))
     r = np.sqrt(-_log(np.where(central, 0.5, np.minimum(uniform, 1.0 - uniform))))
-    outer = np.where(r <= 5.0, _ratio(_MIDDLE, r - 1.6), _ratio(_TAIL, r - 5.0))
+    outer = np.where(r <= 5.0, _ratio(MIDDLE, r - 1.6), _ratio(TAIL, r - 5.0))
     return np.where(central, middle, np.where(q < 0, -outer, outer))
 
 
@@ -117,15 +117,15 @@ def _horner(coefficients: tuple[float, ...], x: Floats) -> Floats:
     return total
 
 
-_LN2 = 0.6931471805599453
-_SQRT_HALF = 0.7071067811865476
-_ATANH = tuple(1.0 / k for k in range(23, 0, -2))  # 2 atanh(f) = 2 f (1 + f²/3 + f⁴/5 + …), here up to f²²
+LN2 = 0.6931471805599453
+SQRT_HALF = 0.7071067811865476
+ATANH = tuple(1.0 / k for k in range(23, 0, -2))  # 2 atanh(f) = 2 f (1 + f²/3 + f⁴/5 + …), here up to f²²
 
 
 def _log(x: Floats) -> Floats:
     """Natural logarithm by exact operations: x = m 2^e with m in [√½, √2), and log m = 2 atanh((m-1)/(m+1))."""
     m, e = np.frexp(x)  # m in [½, 1): exact
-    low = m < _SQRT_HALF
+    low = m < SQRT_HALF
     m, e = np.where(low, m * 2.0, m), np.where(low, e - 1, e)
     f = (m - 1.0) / (m + 1.0)
-    return e.astype(np.float64) * _LN2 + 2.0 * f * _horner(_ATANH, f * f)
+    return e.astype(np.float64) * LN2 + 2.0 * f * _horner(ATANH, f * f)
