@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.tiny_model import write_tiny_bundle
 from worker.buckets import Buckets, Feeds, Part, Pixels, candidate_sizes, try_sizes
-from worker.device import CUDA, Device, DeviceError, choose_device
+from worker.device import CPU, CUDA, Device, DeviceError, choose_device, works
 from worker.session import LATENT, Session, _choose_buckets
 from worker.settings import DeviceName
 
@@ -114,10 +114,12 @@ def test_padding_changes_no_image(tmp_path: Path) -> None:
 
 
 def test_cuda_that_is_not_there_is_an_error_that_says_what_to_install() -> None:
-    if CUDA in choose_device(DeviceName.AUTO).provider:
-        assert choose_device(DeviceName.CUDA).is_cuda
+    assert works(CPU)
+    if works(CUDA):
+        assert choose_device(DeviceName.AUTO) == choose_device(DeviceName.CUDA)
         return
-    with pytest.raises(DeviceError, match=r"worker-gpu"):
+    assert choose_device(DeviceName.AUTO).provider == CPU
+    with pytest.raises(DeviceError, match=r"worker-gpu|nvidia-smi"):
         choose_device(DeviceName.CUDA)
 
 
