@@ -64,7 +64,7 @@ class Sweeper:
         self._sweep_taken([entry.decode() for entry in taken])
         if time.monotonic() - self._cleaned_at > _CLEAN_EVERY:
             self._cleaned_at = time.monotonic()
-            self._clean()
+            self.clean()
 
     def _sweep_started(self, entries: list[str]) -> None:
         executions = [Execution.from_composite_key(entry, connection=self._redis) for entry in entries]
@@ -90,7 +90,7 @@ class Sweeper:
                 self._recover(job_id)
                 del self._first_seen[job_id]
 
-    def _clean(self) -> None:
+    def clean(self) -> None:
         """RQ's own maintenance: entries of jobs that have expired leave the registries."""
         clean_registries(self._queue)
         clean_worker_registry(self._queue)

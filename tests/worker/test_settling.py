@@ -22,6 +22,7 @@ from unikat.bundle import Bundle
 from unikat.errors import Cancelled, DeadlineExceeded, JobFailed, Reason, error_of, make_status
 from unikat.jobs import DRAW, MODELS_KEY, QUEUE, WorkerStatus, worker_key
 from unikat.stream import END_ID, STATUS, stream_key
+from worker.sweeper import Sweeper
 
 pytestmark = [pytest.mark.xdist_group("worker-settling"), pytest.mark.usefixtures("shared_worker")]
 
@@ -200,6 +201,19 @@ def test_a_worker_says_what_it_serves(shared_bench: Bench, shared_bundle: Bundle
     job = shared_bench.enqueue(shared_bundle.model.digest, count=2000)
     shared_bench.outcome(job)
     eventually(lambda: current_rate(shared_bench, name) > 10)
+
+
+def test_registries_do_not_grow_for_ever(shared_bench: Bench, shared_bundle: Bundle) -> None:
+    queue, redis = shared_bench.queue, shared_bench.redis
+    old = time.time() - 10_000
+    for registry in (queue.finished_job_registry, queue.failed_job_registry, queue.canceled_job_registry):
+        redis.zadd(registry.key, {"expired": old})
+    job = shared_bench.enqueue(shared_bundle.model.digest)
+    shared_bench.wait_for_state(job, "finished")
+    Sweeper(redis, queue, lease_s=5, max_crashes=1, result_ttl_s=600).clean()
+    for registry in (queue.finished_job_registry, queue.failed_job_registry, queue.canceled_job_registry):
+        assert redis.zscore(registry.key, "expired") is None
+    assert redis.zscore(queue.finished_job_registry.key, job.id) is not None
 
 
 class Bomb:
