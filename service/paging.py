@@ -61,5 +61,5 @@ def _decode(token: str) -> Position:
         if kind != "models":
             raise ValueError(kind)
         return name, -int(version)
-    except (binascii.Error, ValueError, TypeError, AttributeError) as error:
+    except (binascii.Error, ValueError, TypeError, AttributeError, RecursionError) as error:  # brackets in brackets
         raise FieldError("page_token", "must be the next_page_token of an earlier response, or empty") from error

@@ -33,7 +33,7 @@ from training.pictures import COLUMNS, Row, choose_rows, draw_sheet, png
 from training.progress import progress_bar
 from training.sampler import cells
 from training.trainer import generator_shape, under
-from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, write_bundle
+from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, parse_reference, write_bundle
 from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Metric, Model, TrainingRun
 
 SAMPLE_SEED = 0
@@ -82,11 +82,15 @@ def export(run: Path, out: Path, dataset: Path | None = None, progress: bool = F
 def name_and_version(out: Path) -> tuple[str, int]:
     """`models/emoji/1` -> ("emoji", 1)."""
     out = out.absolute()
-    if not out.name.isdigit() or int(out.name) < 1:
-        raise TrainingError(f"--out: must end in the name and the version, as in models/emoji/1, not {out}")
+    try:
+        name, _ = parse_reference(f"{out.parent.name}@{out.name}")
+    except ValueError as error:
+        raise TrainingError(
+            f"--out: must end in a name (a-z 0-9 -) and a version, as in models/emoji/1, not {out}"
+        ) from error
     if out.exists():
         raise TrainingError(f"--out: {out} is there already; a version is immutable, so choose the next one")
-    return out.parent.name, int(out.name)
+    return name, int(out.name)
 
 
 def load_trained(run: Path, dataset: Path | None) -> Trained:

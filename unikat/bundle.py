@@ -28,8 +28,10 @@ SAMPLES: Final = "samples.png"
 CARD: Final = "MODEL_CARD.md"
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_ATTRIBUTE = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_BAD_CATEGORY = re.compile(r"^\s|\s$|[=,:]|^$|[\x00-\x1f\x7f]")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+ATTRIBUTE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+# What a category must not have, because `--where attribute=one:0.7,other:0.3` could not say it.
+UNTYPABLE: Final = re.compile(r"^\s|\s$|[=,:]|^$|[\x00-\x1f\x7f]")
 
 
 class BundleError(ValueError):
@@ -73,7 +75,7 @@ def key_of(model: Model) -> str:
 def parse_reference(reference: str) -> tuple[str, int | None]:
     """ "emoji" to ("emoji", None), "emoji@1" to ("emoji", 1). Raises ValueError for anything else."""
     name, at, version = reference.partition("@")
-    well_formed = _NAME.fullmatch(name) and (not at or re.fullmatch(r"[1-9][0-9]{0,8}", version))
+    well_formed = _NAME.fullmatch(name) and (not at or _VERSION.fullmatch(version))
     if not well_formed:
         raise ValueError(f'must be "name" or "name@version", for example "emoji" or "emoji@1", not {reference!r}')
     return name, int(version) if at else None
@@ -191,13 +193,13 @@ def _attribute_problems(model: Model) -> Iterator[str]:
     if len(set(names)) < len(names):
         yield f"attributes: a name occurs twice in {names}"
     for attribute in model.attributes:
-        if not _ATTRIBUTE.fullmatch(attribute.name):
-            yield f"attributes: a name must match {_ATTRIBUTE.pattern}, not {attribute.name!r}"
+        if not ATTRIBUTE_NAME.fullmatch(attribute.name):
+            yield f"attributes: a name must match {ATTRIBUTE_NAME.pattern}, not {attribute.name!r}"
         categories = [category.name for category in attribute.categories]
         if not categories or len(set(categories)) < len(categories):
             yield f"attributes: {attribute.name} must have categories of different names, not {categories}"
         for category in categories:
-            if _BAD_CATEGORY.search(category):
+            if UNTYPABLE.search(category):
                 yield f"attributes: {attribute.name}: {category!r} cannot name a category (no '=', ',' or ':')"
 
 
@@ -206,6 +208,6 @@ def list_bundles(models: Path) -> list[Path]:
     found = [
         (folder.parent.name, int(folder.name), folder)
         for folder in models.glob("*/*")
-        if folder.name.isdigit() and not folder.parent.name.startswith(".") and (folder / MANIFEST).exists()
+        if _VERSION.fullmatch(folder.name) and not folder.parent.name.startswith(".") and (folder / MANIFEST).exists()
     ]
     return [folder for _, _, folder in sorted(found)]

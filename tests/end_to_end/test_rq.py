@@ -23,8 +23,8 @@ def test_rq_and_its_dashboard_show_the_jobs(tmp_path: Path) -> None:
         for seed in range(3):
             list(studio.generate("tiny", count=4, seed=seed))
         queue = Queue(QUEUE, connection=stack.redis, serializer=JSONSerializer)
+        eventually(lambda: queue.finished_job_registry.count == 3)  # RQ is told after the caller
         finished = queue.finished_job_registry.get_job_ids()
-        assert len(finished) == 3
         assert queue.started_job_registry.count == 0
         assert queue.failed_job_registry.count == 0
         job = queue.fetch_job(finished[0])
@@ -46,6 +46,8 @@ def test_the_dashboard_lists_finished_jobs(tmp_path: Path) -> None:
     with running_stack(tmp_path) as stack, Studio(stack.target) as studio:
         generation = studio.generate("tiny", count=2, seed=1)
         list(generation)
+        queue = Queue(QUEUE, connection=stack.redis, serializer=JSONSerializer)
+        eventually(lambda: queue.finished_job_registry.count == 1)
         page = dashboard_jobs(stack.valkey.tcp_url)
         assert generation.accepted.job_id in page
         assert "2 of tiny@1" in page

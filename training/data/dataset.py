@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from training.data import fields
 from training.data.fields import DatasetError
+from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
 
 __all__ = [
     "FORMAT",
@@ -178,8 +179,12 @@ def _attribute(value: object, where: str) -> Attribute:
         categories=tuple(fields.text(c, "name", where=f"{where}.categories.") for c in categories),
         counts=tuple(fields.integer(c, "count", where=f"{where}.categories.") for c in categories),
     )
-    if not attribute.name:
-        raise DatasetError(f"{METADATA}: {where}.name is empty")
+    # Here and not at the end of a training, where nobody could take such a name any more.
+    if not ATTRIBUTE_NAME.fullmatch(attribute.name):
+        raise DatasetError(f"{METADATA}: {where}.name must match {ATTRIBUTE_NAME.pattern}, not {attribute.name!r}")
+    untypable = [category for category in attribute.categories if UNTYPABLE.search(category)]
+    if untypable:
+        raise DatasetError(f"{METADATA}: {where}.categories: {untypable[0]!r} cannot be typed (no '=', ',' or ':')")
     if not categories or len(set(attribute.categories)) != len(categories):
         raise DatasetError(f"{METADATA}: {where}.categories must be at least one name, all different")
     return attribute

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -12,7 +13,7 @@ from unikat.cli.demo import demo
 from unikat.cli.doctor import doctor
 from unikat.cli.generate import generate
 from unikat.cli.models import list_models, show_model
-from unikat.cli.problems import Problem
+from unikat.cli.problems import FAILURE, Problem
 from unikat.cli.up import up
 
 app = typer.Typer(
@@ -52,5 +53,9 @@ def main() -> None:
     except Problem as problem:
         problem.show()
         sys.exit(problem.code)
+    except OSError as error:  # standard output is full; where its reader has left, Typer ends quietly
+        Problem(f"cannot write the output: {error.strerror or error}").show()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the interpreter tries once more at its end, and says so
+        sys.exit(FAILURE)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -26,8 +26,10 @@ def connect(target: str, tls: bool, ca: Path | None) -> Iterator[Studio]:
     except UnikatError as error:
         raise explain(error) from error
     except OSError as error:
+        if error.filename is None:  # standard output: the program's end says it
+            raise
         # --ca, or a folder that cannot be written any more
-        raise Problem(f"{error.filename or 'file'}: {error.strerror or error}") from error
+        raise Problem(f"{error.filename}: {error.strerror or error}") from error
 
 
 def get_model(studio: Studio, name: str) -> Model:

@@ -109,18 +109,26 @@ def _receive(generation: Generation, order: Order) -> Kept:
         with _progress(order) as progress:
             bar = progress.add_task(f"Drawing {generation.accepted.model}", total=order.count)
             for artwork in generation:
-                kept.files.append(artwork.save(order.out / f"{stem}-{artwork.index:05}{artwork.suffix}"))
+                kept.files.append(_save(artwork, order.out / f"{stem}-{artwork.index:05}{artwork.suffix}"))
                 if order.sheet and len(kept.tiles) < SHEET_LIMIT:
                     kept.tiles.append((artwork, artwork.image()))
                 if order.as_json:
                     print(json.dumps(_as_dict(artwork, kept.files[-1])), flush=True)
                 progress.advance(bar)
-    except UnikatError as error:
-        problem = explain(error)
+    except (UnikatError, Problem) as error:
+        problem = error if isinstance(error, Problem) else explain(error)
         if kept.files:
             problem.hints.append(f"{len(kept.files)} of {order.count} images had arrived: they are in {order.out}/.")
         raise problem from error
     return kept
+
+
+def _save(artwork: Artwork, path: Path) -> Path:
+    try:
+        return artwork.save(path)
+    except OSError as error:
+        path.unlink(missing_ok=True)  # what was written of it is no picture
+        raise Problem(f"{path}: {error.strerror or error}") from error
 
 
 def _as_dict(artwork: Artwork, file: Path) -> dict[str, object]:
@@ -154,7 +162,8 @@ def _report(generation: Generation, order: Order, kept: Kept) -> None:
         print(json.dumps(last | {"sheet": str(sheet) if sheet else None}), flush=True)
         return
     console = stdout()
-    console.print(f"{len(kept.files)} images of {accepted.model} in {elapsed:.2f} s: {kept.files[0]} ...", markup=False)
+    noun = "image" if len(kept.files) == 1 else "images"
+    console.print(f"{len(kept.files)} {noun} of {accepted.model} in {elapsed:.2f} s: {kept.files[0]} ...", markup=False)
     if sheet is not None:
         console.print(f"Contact sheet: {sheet}", markup=False)
     console.print(f"Seed {accepted.seed}. The same again: {again}", markup=False)
@@ -165,7 +174,7 @@ def _command(order: Order, model: str, seed: int) -> str:
     for condition in format_where(order.where):
         words += ["--where", condition]
     words += ["-n", str(order.count), "--seed", str(seed)]
-    words += [] if order.truncation is None else ["--truncation", f"{order.truncation:g}"]
+    words += [] if order.truncation is None else ["--truncation", f"{order.truncation!r}"]
     words += [] if order.format == "png" else ["--format", order.format]
     return shlex.join([*words, "-o", str(order.out)])
 

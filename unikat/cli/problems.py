@@ -42,12 +42,12 @@ class Problem(Exception):
 
 def stderr() -> Console:
     """Console for all that is not the result; lines are broken by the terminal only, so that they can be copied."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
 def stdout() -> Console:
     """Console for results; tables in files and pipes are wide rather than broken."""
-    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 200)
+    return Console(soft_wrap=True, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -44,7 +44,33 @@ def test_a_spreadsheets_csv_is_read(tmp_path: Path) -> None:
     table = '\ufefffilename;Titel\r\n1.png;"Öl;\r\nauf Holz"\r\n'
     path = folder_with(tmp_path, ["1.png"], {"labels.csv": table})
 
-    assert labels_by_item(prepare(tmp_path / "out", "folder", path).dataset) == {"1.png": ("Öl;\r\nauf Holz",)}
+    assert labels_by_item(prepare(tmp_path / "out", "folder", path).dataset) == {"1.png": ("Öl; auf Holz",)}
+
+
+def test_names_that_no_request_could_type_are_changed_with_a_warning(tmp_path: Path) -> None:
+    table = 'file,Skin tone,Style\n1.png,"warm, dark",16:9\n2.png,cold,a = b\n'
+    path = folder_with(tmp_path, ["1.png", "2.png"], {"labels.csv": table})
+
+    result = prepare(tmp_path / "out", "folder", path)
+
+    assert [a.name for a in result.dataset.attributes] == ["skin_tone", "style"]
+    assert labels_by_item(result.dataset) == {"1.png": ("warm-dark", "16-9"), "2.png": ("cold", "a-b")}
+    assert "'warm, dark' is called 'warm-dark'" in " ".join(result.printed.split())
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("file,стиль\n1.png,oil\n", "begin with a letter from a to z"),
+        ("file,style\n1.png,::\n", "it has no letters"),
+        ("file,style\n1.png,a:b\n2.png,a-b\n", "would both be called 'a-b'"),
+        ("file,Style,style\n1.png,oil,ink\n", "would both be called 'style'"),
+    ],
+)
+def test_names_that_cannot_be_told_apart_or_typed_are_refused(tmp_path: Path, table: str, complaint: str) -> None:
+    path = folder_with(tmp_path, ["1.png", "2.png"], {"labels.csv": table})
+
+    assert complaint in prepare(tmp_path / "out", "folder", path).message
 
 
 def test_what_a_table_gets_wrong_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from training.data.fields import DatasetError
 from training.data.folder.container import Container, display, is_outside, open_container
 from training.data.folder.tables import STYLEGAN, TABLE_SUFFIXES, Row, Table, read_table
+from training.data.naming import typable
 from training.data.pictures import SUFFIXES
 from training.data.report import Problem
 
@@ -22,6 +23,7 @@ class Listing:
     attributes: tuple[str, ...] = ()
     items: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def list_pictures(path: Path, labels: Path | None, chosen: tuple[str, ...]) -> Listing:
@@ -48,6 +50,7 @@ def list_pictures(path: Path, labels: Path | None, chosen: tuple[str, ...]) -> L
         _plain(listing, files)
     if not listing.items and not listing.problems:
         raise DatasetError(f"PATH {path}: no pictures; looked for {' '.join(sorted(SUFFIXES))}")
+    listing.attributes, listing.items, listing.warnings = typable(listing.attributes, listing.items)
     return listing
 
 

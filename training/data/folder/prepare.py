@@ -37,7 +37,7 @@ def folder_recipe(name: str, listing: Listing, size: int, licence: str, credit: 
     """What the data set is, apart from its pictures. Raises DatasetError for a licence that is none."""
     if not SPDX.fullmatch(licence):
         raise DatasetError(f"--licence {licence!r}: not an SPDX expression such as CC0-1.0, MIT or LicenseRef-mine")
-    warnings = []
+    warnings = list(listing.warnings)
     if licence == UNSPECIFIED:
         warnings.append(
             "--licence is not given: nobody can tell what a model trained on these pictures may be used for"
