@@ -8,7 +8,7 @@ IEEE 754, whereas `log` and `cos` differ in the last bit between libraries and b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -34,8 +34,8 @@ class Purpose(IntEnum):
     CONDITIONS = 1
 
 
-def philox(seed: int, indices: npt.ArrayLike, purpose: Purpose, blocks: int) -> Words:
-    """Random 32-bit words for images `indices` of `seed`.
+def philox(seed: int | Sequence[int], indices: npt.ArrayLike, purpose: Purpose, blocks: int) -> Words:
+    """Random 32-bit words for images `indices` of `seed`, or each of a seed of its own.
 
     The key is (low word, high word) of `seed`; the counter is (block, low word of the index, high word, purpose).
 
@@ -48,9 +48,10 @@ def philox(seed: int, indices: npt.ArrayLike, purpose: Purpose, blocks: int) -> 
         np.broadcast_to(word, shape)
         for word in (block, index & _MASK, index >> _SHIFT, np.uint64(purpose))  # (n, blocks) each
     ]
-    key = (seed & 0xFFFFFFFF, seed >> 32)
+    seeds = np.asarray(seed, dtype=np.uint64).reshape(-1, 1)  # (1, 1) or (n, 1)
+    key = (seeds & _MASK, seeds >> _SHIFT)
     for turn in range(ROUNDS):
-        k0, k1 = (np.uint64((k + turn * w) & 0xFFFFFFFF) for k, w in zip(key, WEYL, strict=True))
+        k0, k1 = ((k + np.uint64(turn * w)) & _MASK for k, w in zip(key, WEYL, strict=True))
         p0, p1 = words[0] * np.uint64(MULTIPLIERS[0]), words[2] * np.uint64(MULTIPLIERS[1])  # 64 bits hold it
         words = [(p1 >> _SHIFT) ^ words[1] ^ k0, p1 & _MASK, (p0 >> _SHIFT) ^ words[3] ^ k1, p0 & _MASK]
     return np.stack(words, axis=-1).reshape(shape[0], 4 * blocks)
@@ -61,14 +62,15 @@ def uniforms(words: Words) -> Floats:
     return (words.astype(np.float64) + 0.5) / 4294967296.0
 
 
-def latents(seed: int, indices: Iterable[int], size: int) -> npt.NDArray[np.float32]:
-    """Standard normal latents for images `indices` of `seed`.
+def latents(seed: int | Sequence[int], indices: Iterable[int], size: int) -> npt.NDArray[np.float32]:
+    """Standard normal latents for images `indices` of `seed`, or each of a seed of its own.
 
     Returns float32 of shape (len(indices), size). Raises ValueError for a seed outside 0 to 2**64 - 1 or a size
     below 1.
     """
-    if not 0 <= seed <= MAX_SEED:
-        raise ValueError(f"seed: must be 0 to {MAX_SEED}, not {seed}")
+    for each in (seed,) if isinstance(seed, int) else seed:
+        if not 0 <= each <= MAX_SEED:
+            raise ValueError(f"seed: must be 0 to {MAX_SEED}, not {each}")
     if size < 1:
         raise ValueError(f"size: must be at least 1, not {size}")
     words = philox(seed, list(indices), Purpose.LATENT, blocks=-(-size // 4))[:, :size]

@@ -83,10 +83,10 @@ def draw_batch(session: Session, batch: Batch, device: Device) -> list[Drawing]:
 
 
 def _feeds(session: Session, batch: Batch, weights: Sequence[Weights]) -> Feeds:
-    size = session.model.latent_size
+    rows = [(job.draw, index) for job, taken in batch.shares for index in taken]
     feeds = {
-        LATENT: np.concatenate([latents(job.draw.seed, taken, size) for job, taken in batch.shares]),
-        TRUNCATION: np.array([[job.draw.truncation] for job, taken in batch.shares for _ in taken], dtype=np.float32),
+        LATENT: latents([draw.seed for draw, _ in rows], [index for _, index in rows], session.model.latent_size),
+        TRUNCATION: np.array([[draw.truncation] for draw, _ in rows], dtype=np.float32),
     }
     if session.schema.size:
         feeds[CONDITION] = session.schema.vectors(weights)

@@ -67,6 +67,12 @@ def test_a_latent_does_not_depend_on_its_neighbours(seed: int, indices: list[int
         assert together[row].tobytes() == latents(seed, [index], size)[0].tobytes()
 
 
+@given(st.lists(st.tuples(SEEDS, INDICES), min_size=1, max_size=5))
+def test_rows_of_different_seeds_are_what_each_seed_gives(rows: list[tuple[int, int]]) -> None:
+    together = latents([seed for seed, _ in rows], [index for _, index in rows], 6)
+    assert together.tobytes() == b"".join(latents(seed, [index], 6).tobytes() for seed, index in rows)
+
+
 @given(SEEDS, INDICES, st.integers(1, 20))
 def test_a_longer_latent_begins_with_the_shorter_one(seed: int, index: int, size: int) -> None:
     assert latents(seed, [index], 20)[0, :size].tobytes() == latents(seed, [index], size)[0].tobytes()
