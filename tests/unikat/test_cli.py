@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -33,11 +34,15 @@ def stack(models: Path) -> Iterator[Stack]:
         yield running
 
 
-def unikat(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def unikat(
+    *arguments: str, cwd: Path | None = None, stdout: int | IO[str] = subprocess.PIPE, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command line; it must never show a traceback."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("UNIKAT_")}
     command = [sys.executable, "-m", "unikat.cli", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=clean | environment, cwd=cwd, timeout=60)
+    done = subprocess.run(
+        command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=clean | environment, cwd=cwd, timeout=60
+    )
     assert "Traceback" not in done.stderr
     return done
 
@@ -65,7 +70,7 @@ def contains(
 
 
 def test_what_it_prints_draws_the_same_again(stack: Stack, tmp_path: Path) -> None:
-    arguments = ("--where", "style=ink:3,oil:1", "-n", "3", "--truncation", "0.5", "-o", str(tmp_path / "art"))
+    arguments = ("--where", "style=ink:3,oil:1", "-n", "3", "--truncation", "0.123456789", "-o", str(tmp_path / "art"))
     done = unikat("generate", "tiny", *arguments, UNIKAT_TARGET=stack.target)
     assert done.returncode == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "art").iterdir()}
@@ -128,6 +133,18 @@ def test_a_folder_that_cannot_be_written_is_named(stack: Stack, tmp_path: Path) 
     done = unikat("generate", "tiny", "-o", str(tmp_path / "file" / "out"), UNIKAT_TARGET=stack.target)
     assert done.returncode == 2
     assert "Not a directory" in done.stderr
+
+
+def test_what_was_typed_is_shown_as_it_was_typed(stack: Stack, tmp_path: Path) -> None:
+    done = unikat("generate", "tiny", "--where", "style=ink:-1", cwd=tmp_path, UNIKAT_TARGET=stack.target)
+    assert "style=ink:-1: a weight" in done.stderr, "Rich would make a thumb of :-1:"
+
+
+@pytest.mark.parametrize("command", [("models",), ("models", "show", "tiny"), ("generate", "tiny", "-n", "1")])
+def test_an_output_that_is_full_is_named(stack: Stack, tmp_path: Path, command: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        done = unikat(*command, cwd=tmp_path, stdout=full, UNIKAT_TARGET=stack.target)
+    assert (done.returncode, done.stderr) == (1, "Error: cannot write the output: No space left on device\n")
 
 
 def test_without_a_service_it_says_how_to_start_one(tmp_path: Path) -> None:

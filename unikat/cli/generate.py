@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -127,7 +127,8 @@ def _save(artwork: Artwork, path: Path) -> Path:
     try:
         return artwork.save(path)
     except OSError as error:
-        path.unlink(missing_ok=True)  # what was written of it is no picture
+        with suppress(OSError):
+            path.unlink()  # what was written of it is no picture
         raise Problem(f"{path}: {error.strerror or error}") from error
 
 
