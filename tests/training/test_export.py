@@ -16,7 +16,7 @@ from training.errors import TrainingError
 from training.export import export
 from training.graph import open_graph, run_graph
 from training.latents import latents
-from unikat.bundle import Bundle, BundleError, condition_size, read_bundle
+from unikat.bundle import Bundle, condition_size, read_bundle
 
 
 @pytest.fixture(scope="module")
