@@ -1,6 +1,7 @@
 """What decides the weights of a run (`Config`) and what only decides how it is carried out (`Operation`)."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +33,8 @@ class Config:
         Option(help="Side at which the discriminator's features see images (pixels; default 64 or the images' own)."),
     ] = 64
     learning_rate: Annotated[float, Option(help="Of Adam, both networks.")] = 4e-4
+    decay_from: Annotated[int, Option(help="From here the learning rate falls, by a cosine (images).")] = 0
+    decay_to: Annotated[int, Option(help="Here it has fallen to a tenth, and stays (images; 0: constant).")] = 0
     beta1: Annotated[float, Option(help="Of Adam; no momentum, because the opponent moves.")] = 0.0
     beta2: Annotated[float, Option(help="Of Adam.")] = 0.99
     balance: Annotated[
@@ -47,6 +50,13 @@ class Config:
     ema_images: Annotated[int, Option(help="Half-life of the averaged generator (images).")] = 10_000
     augment: Annotated[float, Option(help="Probability of each augmentation (more for little data).")] = 0.5
     mirror: Annotated[bool, Option("--mirror/--no-mirror", help="Also show mirrored pictures.")] = False
+
+    def rate_at(self, images: int) -> float:
+        """The learning rate after so many images."""
+        if not self.decay_to or images <= self.decay_from:
+            return self.learning_rate
+        done = min(1.0, (images - self.decay_from) / (self.decay_to - self.decay_from))
+        return self.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
 
     @classmethod
     def for_resolution(cls, resolution: int) -> "Config":
@@ -73,6 +83,8 @@ class Config:
             raise TrainingError(f"feature_size: must be one of {FEATURE_SIZES}, not {self.feature_size}")
         if not 0 < self.learning_rate < 1:
             raise TrainingError(f"learning_rate: must be above 0 and below 1, not {self.learning_rate}")
+        if self.decay_to and not 0 <= self.decay_from < self.decay_to:
+            raise TrainingError(f"decay_from: must be 0 to below decay_to ({self.decay_to}), not {self.decay_from}")
         if self.mismatch < 0:
             raise TrainingError(f"mismatch: must be at least 0, not {self.mismatch}")
         for name in ("beta1", "beta2", "balance", "augment"):

@@ -61,6 +61,9 @@ class Trainer:
 
     def step(self, step: int) -> Losses:
         """Train on the batch of `step`. Raises TrainingError when the losses are no longer numbers."""
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = self.config.rate_at(step * self.config.batch)
         real, condition = self.real_batch(step)
         latent = torch.randn(len(real), self.config.latent, generator=self.rng, device=self.device)
         drawn = self.draw(latent, condition)

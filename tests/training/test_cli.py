@@ -51,6 +51,7 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("--balance=2", "balance: must be 0 to 1"),
         ("--balance-over=shape,size", "balance_over: ['size'] not among the data set's attributes ['shape', 'colour']"),
         ("--mismatch=-1", "mismatch: must be at least 0"),
+        ("--decay-to=-1", "decay_from: must be 0 to below decay_to"),
         ("--device=tpu", "device: must be auto, cpu or cuda"),
         ("--images=0", "--images"),
     ],

@@ -73,6 +73,25 @@ def test_a_mirrored_plain_run_resumes_exactly_too(tmp_path: Path) -> None:
     assert_same_state(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_a_falling_learning_rate_resumes_exactly_and_changes_nothing_before_it_falls(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "shapes")
+    config = Config(**{**vars(TINY), "decay_from": 8, "decay_to": 24})
+    rates = [config.rate_at(images) for images in (0, 8, 16, 24, 1000)]
+    full = TINY.learning_rate
+    assert rates == pytest.approx([full, full, 0.55 * full, 0.1 * full, 0.1 * full])
+    train(dataset, tmp_path / "whole", config, sitting(16))
+    for images in (8, 16):
+        train(dataset, tmp_path / "parts", config, sitting(images))
+    assert_same_state(tmp_path / "whole", tmp_path / "parts")
+    train(dataset, tmp_path / "constant", TINY, sitting(16))
+    falling, constant = (
+        [row["generator"] for row in read_metrics(tmp_path / name) if row["images"] <= 8]
+        for name in ("whole", "constant")
+    )
+    assert falling
+    assert falling == constant
+
+
 def test_a_run_in_bfloat16_learns_alike_and_resumes_exactly(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes")
     train(dataset, tmp_path / "whole", TINY, sitting(8, bf16=True))
