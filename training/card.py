@@ -30,7 +30,8 @@ def heading(model: Model, artist: Artist, size: int) -> str:
 
 ![samples](samples.png)
 
-The sheet was drawn by `generator.onnx` with seed 0, one condition a row, without choosing among the results.
+The sheet was drawn by `generator.onnx` with seed 0 and truncation {model.default_truncation:g}, one condition a row,
+without choosing among the results.
 
 | | |
 | --- | --- |

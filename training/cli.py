@@ -17,6 +17,7 @@ from training.config import CONFIG, Config, Operation, load_config
 from training.data.commands import app as prepare
 from training.data.dataset import Dataset, DatasetError
 from training.errors import TrainingError
+from training.export import Release
 from training.export import export as export_bundle
 from training.loop import train as run_training
 from unikat.bundle import BundleError
@@ -104,8 +105,12 @@ def export(
     dataset: Annotated[
         Path | None, typer.Option(help="The run's data set, if it is not where it was.", show_default="as recorded")
     ] = None,
+    truncation: Annotated[
+        float, typer.Option(help="Truncation where a request names none: 1 is full variety, less is more typical.")
+    ] = Release.truncation,
+    licence: Annotated[str, typer.Option(help="SPDX licence of the weights.")] = Release.licence,
 ) -> None:
     """Write the latest checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card."""
     with told():
-        bundle = export_bundle(run, out, dataset, progress=True)
+        bundle = export_bundle(run, out, dataset, Release(truncation, licence), progress=True)
     typer.echo(bundle.path)

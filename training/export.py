@@ -19,7 +19,6 @@ from training.generator import Generator
 from training.graph import (
     BATCHES,
     CHECKS,
-    Artist,
     Parity,
     build_artist,
     check_graph,
@@ -37,8 +36,18 @@ from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, parse_reference, write_b
 from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Metric, Model, TrainingRun
 
 SAMPLE_SEED = 0
-SAMPLE_TRUNCATION = 1.0
-WEIGHTS_LICENCE = "Apache-2.0"  # the project's own; the data's licences are listed with the sources
+
+
+@dataclass(frozen=True)
+class Release:
+    """What the one who publishes a model decides."""
+
+    truncation: float = 1.0  # used where a request names none, and by the sample sheet
+    licence: str = "unspecified"  # of the weights, SPDX; the data's licences are listed with the sources
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.truncation <= 2:
+            raise TrainingError(f"--truncation: must be 0 to 2, not {self.truncation}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,9 @@ class Trained:
     generator: Generator  # the averaged one
 
 
-def export(run: Path, out: Path, dataset: Path | None = None, progress: bool = False) -> Bundle:
+def export(
+    run: Path, out: Path, dataset: Path | None = None, release: Release = Release(), progress: bool = False
+) -> Bundle:
     """Write the latest checkpoint of `run` as the bundle `out`, a folder `<models>/<name>/<version>`.
 
     `dataset` is where the run's data set lies now, if it was moved; `progress` shows a bar. Raises TrainingError for
@@ -69,11 +80,11 @@ def export(run: Path, out: Path, dataset: Path | None = None, progress: bool = F
         write_graph(artist, graph)
         bar.set_description("checking the graph")
         parity = check_graph(artist, graph, conditions, bar.update)
-        model = describe(trained, artist, parity)
+        model = describe(trained, release, parity)
         model.name, model.version = name, version
         files: dict[str, Path | bytes] = {
             GRAPH: graph,
-            SAMPLES: samples(trained.dataset, graph, trained.config.latent),
+            SAMPLES: samples(trained.dataset, graph, model),
             CARD: model_card(model, artist, graph.stat().st_size).encode(),
         }
         return write_bundle(out, model, files)
@@ -116,19 +127,19 @@ def trained_conditions(dataset: Dataset) -> npt.NDArray[np.float32]:
     return dataset.one_hots()[np.unique(membership, return_index=True)[1]]
 
 
-def samples(dataset: Dataset, graph: Path, latent_size: int) -> bytes:
+def samples(dataset: Dataset, graph: Path, model: Model) -> bytes:
     """The sample sheet, drawn by the graph itself: what a user will get, not what was picked."""
     session = open_graph(graph)
 
     def draw(index: int, row: Row) -> npt.NDArray[np.uint8]:
         indices = range(index * COLUMNS, (index + 1) * COLUMNS)
-        latent = latents(SAMPLE_SEED, indices, latent_size).numpy()
-        return run_graph(session, latent, np.tile(row.condition, (COLUMNS, 1)), SAMPLE_TRUNCATION)
+        latent = latents(SAMPLE_SEED, indices, model.latent_size).numpy()
+        return run_graph(session, latent, np.tile(row.condition, (COLUMNS, 1)), model.default_truncation)
 
     return png(draw_sheet(choose_rows(dataset), COLUMNS, draw))
 
 
-def describe(trained: Trained, artist: Artist, parity: Parity) -> Model:
+def describe(trained: Trained, release: Release, parity: Parity) -> Model:
     """The manifest, but for name, version and files."""
     data, config = trained.dataset, trained.config
     created = Timestamp()
@@ -151,8 +162,8 @@ def describe(trained: Trained, artist: Artist, parity: Parity) -> Model:
             for attribute in data.attributes
         ],
         combinations=combinations(data),
-        default_truncation=SAMPLE_TRUNCATION,
-        licence=WEIGHTS_LICENCE,
+        default_truncation=release.truncation,
+        licence=release.licence,
         sources=[DataSource(name=s.name, origin=s.origin, licence=s.licence, credit=s.credit) for s in data.sources],
         training=training_run(trained),
         metrics=metrics(parity),

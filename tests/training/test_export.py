@@ -13,10 +13,10 @@ from PIL import Image
 
 from tests.training.making import write_dataset
 from training.errors import TrainingError
-from training.export import export
+from training.export import Release, export
 from training.graph import open_graph, run_graph
 from training.latents import latents
-from unikat.bundle import Bundle, condition_size, read_bundle
+from unikat.bundle import CARD, Bundle, condition_size, read_bundle
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,8 @@ def bundle(conditional_run: Path) -> Bundle:
 
 @pytest.fixture(scope="module")
 def plain(plain_run: Path) -> Bundle:
-    return export(plain_run, plain_run.parent / "models" / "plain-shapes" / "1")
+    release = Release(truncation=0.75, licence="CC0-1.0")
+    return export(plain_run, plain_run.parent / "models" / "plain-shapes" / "1", release=release)
 
 
 def inputs(bundle: Bundle) -> dict[str, int]:
@@ -46,6 +47,16 @@ def test_the_bundle_verifies_and_says_what_can_be_asked(bundle: Bundle) -> None:
     assert sum(c.count for c in model.combinations) == sum(c.count for c in model.attributes[0].categories) == 60
     assert (model.training.images, model.training.images_seen) == (60, 40)
     assert model.sources[0].licence == "CC0-1.0"
+
+
+def test_the_publisher_decides_on_truncation_and_licence(bundle: Bundle, plain: Bundle) -> None:
+    assert (bundle.model.default_truncation, bundle.model.licence) == (1.0, "unspecified")
+    assert (plain.model.default_truncation, plain.model.licence) == (0.75, "CC0-1.0")
+    card = (plain.path / CARD).read_text()
+    assert "truncation 0.75" in card
+    assert "| licence of the weights | CC0-1.0 |" in card
+    with pytest.raises(TrainingError, match="--truncation: must be 0 to 2"):
+        Release(truncation=2.5)
 
 
 def test_the_graph_is_one_file_with_the_agreed_inputs_and_output(bundle: Bundle) -> None:
