@@ -17,7 +17,7 @@ from unikat.errors import Reason, make_status
 from unikat.stream import END_ID, RESPONSE, STATUS, Progress, artwork_id, finished_id, is_refusal
 from unikat.v1.studio_pb2 import Finished, GenerateResponse
 from worker.active import ActiveJob, Ending
-from worker.exchange import Exchange
+from worker.exchange import Command, Exchange, Handler
 
 # Redis is away, restarting, failing over or full: nothing to do but to try again.
 AWAY: Final = (ConnectionError, TimeoutError, ReadOnlyError, OutOfMemoryError)
@@ -38,15 +38,16 @@ class Stream:
         if job.ending is not None:
             return 0
         due = job.due()
-        for index in due:
-            exchange.pipeline.xadd(job.key, {RESPONSE: job.ready[index]}, id=artwork_id(index))
-            exchange.on_reply(self._published(job, index + 1))
+        entries: list[tuple[Command, Handler]] = [
+            (("XADD", job.key, artwork_id(index), RESPONSE, job.ready[index]), self._published(job, index + 1))
+            for index in due
+        ]
         if job.published + len(due) == job.draw.count:
-            exchange.pipeline.xadd(job.key, {RESPONSE: _finished(job)}, id=finished_id(job.draw.count))
-            exchange.on_reply(self._closed(job, Ending.FINISHED))
-        elif not due:
-            return 0
-        exchange.pipeline.pexpire(job.key, self._ttl_ms)
+            end: Command = ("XADD", job.key, finished_id(job.draw.count), RESPONSE, _finished(job))
+            entries.append((end, self._closed(job, Ending.FINISHED)))
+        if entries:
+            exchange.together(entries)  # an image behind one that Redis refused would leave a gap for good
+            exchange.pipeline.pexpire(job.key, self._ttl_ms)
         return len(due)
 
     def close(self, exchange: Exchange, job: ActiveJob, status: Status, ending: Ending) -> None:

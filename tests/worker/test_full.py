@@ -1,0 +1,53 @@
+"""A Redis whose memory is full: it refuses some entries and takes others."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from redis import Redis
+from redis.exceptions import OutOfMemoryError, ResponseError
+
+from tests.support.processes import Program, eventually
+from tests.worker.bench import Bench, assert_complete
+from unikat.bundle import Bundle
+from worker.exchange import Exchange
+
+
+def test_commands_that_belong_together_are_done_together_or_not_at_all(redis: Redis) -> None:
+    replies: list[object] = []
+    exchange = Exchange(redis)
+    exchange.pipeline.set("before", "1")
+    exchange.together([(("SET", "one", "1"), replies.append), (("GET", "one"), replies.append)])
+    exchange.execute()
+    assert replies == [b"OK", b"1"]
+
+    exchange = Exchange(redis)
+    exchange.together([(("SET", "one"), replies.append), (("SET", "two", "2"), replies.append)])
+    with pytest.raises(ResponseError, match="wrong number of arguments"):
+        exchange.execute()
+    assert (len(replies), redis.get("two")) == (2, None)
+
+
+def test_a_full_redis_is_an_error_of_its_own(redis: Redis) -> None:
+    exchange = Exchange(redis)
+    redis.config_set("maxmemory", 1)
+    exchange.together([(("SET", "one", "1"), lambda _: None)])
+    with pytest.raises(OutOfMemoryError):
+        exchange.execute()
+
+
+def refused_more_than(worker: Program, times: int) -> bool:
+    return worker.output.count("maxmemory") > times
+
+
+def test_a_redis_that_is_full_in_the_middle_leaves_no_gap(bench: Bench, bundle: Bundle) -> None:
+    with bench.worker(lanes=2, max_batch=8) as worker:
+        for seed in range(4):
+            job = bench.enqueue(bundle.model.digest, count=2000, seed=seed)
+            eventually(partial(bench.published, job))
+            refusals = worker.output.count("maxmemory")
+            bench.redis.config_set("maxmemory", bench.redis.info("memory")["used_memory"] + 2**16)
+            eventually(partial(refused_more_than, worker, refusals))
+            bench.redis.config_set("maxmemory", 0)
+            assert_complete(bench.outcome(job), 2000)
