@@ -53,7 +53,9 @@ class Intake:
         asked = min(self._guess, room - len(self._arrived))
         moved: list[bytes | None] = []
 
-        def take_in(job_id: bytes | None) -> None:
+        def take_in(job_id: bytes | Exception | None) -> None:
+            if isinstance(job_id, Exception):  # Redis is full: even this is refused
+                raise job_id
             moved.append(job_id)
             if job_id is not None:
                 self._arrived.append(job_id.decode())

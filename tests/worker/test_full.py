@@ -44,10 +44,10 @@ def refused_more_than(worker: Program, times: int) -> bool:
 def test_a_redis_that_is_full_in_the_middle_leaves_no_gap(bench: Bench, bundle: Bundle) -> None:
     with bench.worker(lanes=2, max_batch=8) as worker:
         for seed in range(4):
-            job = bench.enqueue(bundle.model.digest, count=2000, seed=seed)
-            eventually(partial(bench.published, job))
             refusals = worker.output.count("maxmemory")
-            bench.redis.config_set("maxmemory", bench.redis.info("memory")["used_memory"] + 2**16)
+            # Room for the job and a part of its images.
+            bench.redis.config_set("maxmemory", bench.redis.info("memory")["used_memory"] + 2**18)
+            job = bench.enqueue(bundle.model.digest, count=4000, seed=seed)
             eventually(partial(refused_more_than, worker, refusals))
             bench.redis.config_set("maxmemory", 0)
-            assert_complete(bench.outcome(job), 2000)
+            assert_complete(bench.outcome(job), 4000)
