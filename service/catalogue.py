@@ -86,9 +86,7 @@ class Catalogue:
         if not self.snapshot.models:
             text = "no worker is running; start one (python -m worker) or come back later"
             if self.snapshot.workers:
-                text = (
-                    f"{self.snapshot.workers} workers run, but none has a model; put a bundle into their models folder"
-                )
+                text = "no worker that runs has a model; put a bundle into their models folder"
             raise error_of(retry_later(Code.UNAVAILABLE, text, Reason.NO_WORKER, RETRY_NO_WORKER_S))
         return self.snapshot
 
@@ -134,13 +132,14 @@ class Catalogue:
         self.snapshot = self._snapshot(statuses)
 
     async def _live_workers(self) -> list[WorkerStatus]:
-        names = cast(list[bytes], await self._redis.zrangebyscore(WORKERS_KEY, time.time(), "+inf"))
+        # All names ever heard: whose status is there is alive, by Redis's clock and not by one that may differ.
+        names = cast(list[bytes], await self._redis.zrange(WORKERS_KEY, 0, -1))
         if not names:
             return []
         texts = await self._redis.mget([worker_key(name.decode()) for name in names])
         statuses = []
         for name, text in zip(names, texts, strict=True):
-            if text is None:  # it died a moment ago
+            if text is None:
                 continue
             try:
                 statuses.append(WorkerStatus.from_json(text))

@@ -150,7 +150,7 @@ class JobQueue:
                 retry=Retry(max=self._settings.retries),
                 result_ttl=self._settings.result_ttl_s,
                 failure_ttl=self._settings.failure_ttl_s,
-                job_timeout=self._settings.job_timeout_s,
+                job_timeout=-1,  # the worker ends jobs by their deadline, and itself if a batch hangs
                 meta={FINGERPRINT: fingerprint},
                 description=f"{draw.count} of {draw.model}",
             )

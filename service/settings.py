@@ -36,9 +36,6 @@ class Settings:
     failure_ttl_s: Annotated[
         int, Option(envvar="UNIKAT_FAILURE_TTL_S", min=1, help="How long failed jobs are kept for inspection (s).")
     ] = 86_400
-    job_timeout_s: Annotated[
-        int, Option(envvar="UNIKAT_JOB_TIMEOUT_S", min=1, help="How long one job may run (s; a guard against hangs).")
-    ] = 3600
     retries: Annotated[
         int,
         Option(envvar="UNIKAT_RETRIES", min=1, help="Times a failed job is tried again before it counts as failed."),

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 BATCH_NORM_EPSILON = 1e-3  # TensorFlow's default, with which the weights were trained
-STEM_CHANNELS = 32
 
 
 @dataclass(frozen=True)

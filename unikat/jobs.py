@@ -21,7 +21,9 @@ DRAW: Final = "worker.jobs.draw"  # by name: the service must not import the wor
 FINGERPRINT: Final = "fingerprint"  # in a job's meta: what its request_id stands for
 
 MODELS_KEY: Final = "unikat:models"  # hash: model digest -> model.json with the digest filled in
-WORKERS_KEY: Final = "unikat:workers"  # sorted set: worker name -> Unix time until which it counts as alive
+WORKERS_KEY: Final = (
+    "unikat:workers"  # sorted set: worker name -> Unix time of its last beat plus WORKER_TTL; who has a status is alive
+)
 WORKER_TTL: Final = 10.0  # seconds without a beat after which a worker counts as dead
 
 

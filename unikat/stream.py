@@ -18,7 +18,6 @@ RESPONSE: Final = b"r"
 STATUS: Final = b"s"
 
 END_ID: Final = "18446744073709551615-18446744073709551615"
-START_ID: Final = "0-0"
 
 # What Redis and Valkey answer to an XADD whose id is not larger than the last; the second, where that is `END_ID`.
 REFUSED: Final = ("The ID specified in XADD", "The stream has exhausted the last possible ID")
@@ -37,11 +36,6 @@ def artwork_id(index: int) -> str:
 def finished_id(count: int) -> str:
     """Entry id of the end of a complete job of `count` images."""
     return f"{count + 1}-0"
-
-
-def resume_id(after_index: int | None) -> str:
-    """The id to read behind, for a reader that holds images up to `after_index`."""
-    return START_ID if after_index is None else artwork_id(after_index)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from worker.settlement import lease_key
 from worker.state import State
 from worker.sweeper import Sweeper
 
+_FORGET: Final = 3600.0  # seconds after its last beat until a name is forgotten
 _ANNOUNCE_EVERY: Final = 10.0  # seconds between repeats of what hardly changes, for a Redis that lost it
 _SWEEP_EVERY: Final = 1.0
 
@@ -99,7 +100,8 @@ class Heartbeat:
         status = self._status()
         pipeline.set(worker_key(status.name), status.to_json(), ex=math.ceil(WORKER_TTL))
         pipeline.zadd(WORKERS_KEY, {status.name: status.beat_at + WORKER_TTL})
-        pipeline.zremrangebyscore(WORKERS_KEY, "-inf", status.beat_at - WORKER_TTL)
+        # Names of the dead go late: clocks of other machines may differ from this one.
+        pipeline.zremrangebyscore(WORKERS_KEY, "-inf", status.beat_at - _FORGET)
         if time.monotonic() - self._announced_at > _ANNOUNCE_EVERY:
             pipeline.hset(self._worker.key, mapping=self._worker.serialize())
             worker_registration.register(self._worker, pipeline)

@@ -101,13 +101,14 @@ class Loop:
         for job in self._intake.take(self._stale, self._room()):
             self._rota.add(job)
         exchange = Exchange(self._redis)
+        stops = set(self._state.stops)  # RQ's thread may add one at any moment
         for job in self._rota:
             if job.ending is None and is_late(job):
                 self._stream.close(exchange, job, deadline_status(job.rq.id), Ending.CANCELLED)
-            elif job.ending is None and job.rq.id in self._state.stops:
+            elif job.ending is None and job.rq.id in stops:
                 self._stream.close(exchange, job, stopped_status(job.rq.id), Ending.STOPPED)
         exchange.execute()
-        self._state.stops.clear()
+        self._state.stops.difference_update(stops)
         self._collect()
 
     def _collect(self) -> None:

@@ -6,6 +6,9 @@ entries in RQ's registries, by contrast, last a day: every look at the StartedJo
 fails the jobs whose entry ran out, and a worker's death must not be found by a looker-on who spends the retries.
 """
 
+# RQ and redis-py annotate only a part of what they offer.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import logging
@@ -53,8 +56,9 @@ class Settlement:
         return execution
 
     def begin(self, exchange: Exchange, job: ActiveJob) -> None:
-        """The job is STARTED and this worker's; only then it leaves the intermediate list."""
+        """The job is STARTED, this worker's and off the intermediate list: all of that, or, if Redis is full, none."""
         pipeline, execution = exchange.pipeline, job.execution
+        pipeline.execute_command("MULTI")
         execution.save(ttl=_RECORD_TTL, pipeline=pipeline)
         ExecutionRegistry(job.rq.id, connection=pipeline).add(execution, ttl=_RECORD_TTL, pipeline=pipeline)
         self._queue.started_job_registry.add_execution(execution, pipeline=pipeline, ttl=_RECORD_TTL)
@@ -63,10 +67,12 @@ class Settlement:
         pipeline.hset(job.rq.key, ATTEMPTS, str(job.attempts))
         pipeline.persist(job.rq.key)
         self.forget(exchange, job.rq.id)
+        pipeline.execute_command("EXEC")
 
-        def begun(_: object) -> None:
-            job.prepared = True
-            self._worker.executions[execution.id] = execution
+        def begun(reply: object) -> None:
+            if not isinstance(reply, Exception):  # what was refused raises an error of its own
+                job.prepared = True
+                self._worker.executions[execution.id] = execution
 
         exchange.on_reply(begun)
 

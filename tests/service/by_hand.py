@@ -87,7 +87,7 @@ class ByHand:
             self.redis.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model))
             served[key_of(model)] = model.digest
         status = WorkerStatus(name, served, "cpu", "CPUExecutionProvider", "onnxruntime", 100.0, rate, time.time())
-        self.redis.set(worker_key(name), status.to_json())
+        self.redis.set(worker_key(name), status.to_json(), px=round(seconds * 1000))
         self.redis.zadd(WORKERS_KEY, {name: time.time() + seconds})
 
     def bury(self, name: str = "w1") -> None:

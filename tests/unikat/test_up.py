@@ -45,7 +45,12 @@ def tree(program: Program) -> dict[str, psutil.Process]:
 
 
 def kind_of(process: psutil.Process) -> str:
-    return next(kind for kind in ("valkey-server", "service", "worker") if kind in " ".join(process.cmdline()))
+    """Between fork and exec a child is still called what its parent is, and one that just ended has no name."""
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.Error:
+        command = ""
+    return next((kind for kind in ("valkey-server", "service", "worker") if kind in command), "nothing")
 
 
 def members(program: Program, kind: str) -> list[psutil.Process]:
