@@ -53,16 +53,20 @@ class Exchange:
         self.on_reply(take_in)
 
     def execute(self) -> None:
-        """Send; then call the handlers in order.
+        """Send; then call the handlers in order, all of them: what a later reply says must not be lost.
 
-        Raises the first error reply that has no handler, after the handlers of the others, and ConnectionError.
+        Raises the first error of a handler or of a reply that has none, after all handlers, and ConnectionError.
         """
         if not len(self.pipeline):
             return
-        replies = self.pipeline.execute(raise_on_error=False)
-        for position, reply in enumerate(replies):
+        errors: list[Exception] = []
+        for position, reply in enumerate(self.pipeline.execute(raise_on_error=False)):
             if position in self._handlers:
-                self._handlers[position](reply)
-        for position, reply in enumerate(replies):
-            if isinstance(reply, Exception) and position not in self._handlers:
-                raise reply
+                try:
+                    self._handlers[position](reply)
+                except Exception as error:
+                    errors.append(error)
+            elif isinstance(reply, Exception):
+                errors.append(reply)
+        if errors:
+            raise errors[0]

@@ -34,6 +34,21 @@ def test_commands_that_belong_together_are_done_together_or_not_at_all(redis: Re
     assert (len(replies), redis.get("two")) == (2, None)
 
 
+def test_a_handler_that_fails_keeps_no_reply_from_the_others(redis: Redis) -> None:
+    def fail(reply: object) -> None:
+        raise ValueError(f"no use for {reply!r}")
+
+    replies: list[object] = []
+    exchange = Exchange(redis)
+    exchange.pipeline.get("nothing")
+    exchange.on_reply(fail)
+    exchange.pipeline.lpush("list", "1")
+    exchange.on_reply(replies.append)
+    with pytest.raises(ValueError, match="no use for None"):
+        exchange.execute()
+    assert replies == [1]
+
+
 def test_a_full_redis_is_an_error_of_its_own(redis: Redis) -> None:
     exchange = Exchange(redis)
     redis.config_set("maxmemory", 1)
