@@ -23,7 +23,7 @@ from PIL import Image
 
 from tests.end_to_end.reflection import call_by_reflection
 from tests.end_to_end.stack import free_port
-from tests.support.processes import ROOT, Program
+from tests.support.processes import ROOT, Program, eventually
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.M | re.S)
@@ -167,6 +167,7 @@ def test_a_model_of_ones_own_is_trained_and_served_without_a_restart(studio: Stu
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.png")
     for line in lines_with(".venv/bin/python -m training"):
         studio.run(line)
+    eventually(lambda: "my-art@1" in studio.run(".venv/bin/unikat models"))  # within seconds, as the README says
     (generate,) = lines_with("unikat generate my-art")
     studio.run(generate)
     assert len([p for p in (studio.folder / "out" / "my-art").glob("*.png") if "sheet" not in p.name]) == 16
