@@ -125,7 +125,7 @@ def report(models: Path, name: str, seconds: float) -> list[str]:
     ]
     table, best = limit_table(bundle, seconds)
     lines += [*table, ""]
-    with running_stack(models, workers=1, UNIKAT_THREADS=str(cores)) as stack:
+    with running_stack(models, workers=1, fsync="everysec", UNIKAT_THREADS=str(cores)) as stack:
         lines += [*load_table(stack, key_of(bundle.model), best, seconds), ""]
         lines += ["| | |", "| --- | ---: |", *memory_lines(stack)]
         for module in ("service", "worker"):

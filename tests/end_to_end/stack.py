@@ -96,10 +96,10 @@ class Stack:
 
 
 @contextmanager
-def running_stack(models: Path, workers: int = 1, **settings: str) -> Iterator[Stack]:
-    """A stack that is ready, and gone at the end of the block."""
+def running_stack(models: Path, workers: int = 1, fsync: str = "always", **settings: str) -> Iterator[Stack]:
+    """A stack that is ready, and gone at the end of the block; `fsync` as in `Valkey`."""
     with ExitStack() as exits:
-        stack = Stack(exits.enter_context(running_valkey(aof=True)), models, **settings)
+        stack = Stack(exits.enter_context(running_valkey(fsync)), models, **settings)
         exits.callback(stack.close)
         stack.start(workers)
         yield stack

