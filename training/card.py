@@ -77,8 +77,8 @@ def training(model: Model) -> str:
     return f"""## Training
 
 {run.images_seen:,} images shown in {run.hours:.2f} hours on {run.hardware}; exported is the exponential moving average
-of the generator. The discriminator looks at {FEATURES}; hinge loss, DiffAugment, sampling balanced over rare
-combinations. Configuration:
+of the generator. The discriminator looks at {FEATURES}; hinge loss (`mismatch` weighs real images with
+a wrong condition, which count as fake), DiffAugment, sampling balanced over rare combinations. Configuration:
 
 ```json
 {run.config}

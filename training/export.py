@@ -4,6 +4,7 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,7 @@ class Trained:
     config: Config
     dataset: Dataset
     progress: Progress
-    environment: dict[str, str]
+    environment: dict[str, Any]  # as `training.loop.record_environment` wrote it
     generator: Generator  # the averaged one
 
 
@@ -180,13 +181,15 @@ def combinations(dataset: Dataset) -> list[Combination]:
 
 
 def training_run(trained: Trained) -> TrainingRun:
+    environment = trained.environment
+    precision = ", then ".join(environment.get("precisions", [])) or "precision not recorded"
     return TrainingRun(
         data_set=trained.dataset.name,
         data_digest=trained.dataset.digest,
         images=len(trained.dataset),
         images_seen=trained.progress.images,
         hours=trained.progress.seconds / 3600,
-        hardware=trained.environment["hardware"],
+        hardware=f"{environment['hardware']} (generator trained in {precision})",
         config=json.dumps(vars(trained.config), sort_keys=True),
     )
 

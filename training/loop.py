@@ -64,7 +64,7 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
     warn_of_small_cells(dataset)
     trainer = Trainer(config, dataset, device, operation.bf16)
     progress = resume(run, trainer, device)
-    record_environment(run, device)
+    record_environment(run, device, operation.bf16)
     forget_metrics_after(run, progress)
     with stop_signals() as stopped:
         return loop(Session(run, trainer, operation, progress), stopped)
@@ -99,15 +99,21 @@ def resume(run: Path, trainer: Trainer, device: torch.device) -> Progress:
     return progress
 
 
-def record_environment(run: Path, device: torch.device) -> None:
-    """What the run is computed with, for its model card."""
+def record_environment(run: Path, device: torch.device, bf16: bool) -> None:
+    """What the run is computed with, for its model card; of the generator's precision, what each sitting used."""
+    path = run / ENVIRONMENT
+    precisions = json.loads(path.read_text()).get("precisions", []) if path.exists() else []
+    precision = "bfloat16" if bf16 else "float32"
+    if precisions[-1:] != [precision]:
+        precisions.append(precision)
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_cores(torch.get_num_threads())
     document = {
         "hardware": hardware,
+        "precisions": precisions,
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "numpy", "unikat")},
     }
-    (run / ENVIRONMENT).write_text(json.dumps(document, indent=2) + "\n")
+    path.write_text(json.dumps(document, indent=2) + "\n")
 
 
 def cpu_cores(count: int) -> str:

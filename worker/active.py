@@ -111,7 +111,6 @@ class Batch:
     digest: str
     shares: list[tuple[ActiveJob, list[int]]]
     alone: bool
-    begun_at: float = field(default_factory=time.time)
 
     @property
     def size(self) -> int:

@@ -102,6 +102,9 @@ def test_a_run_in_bfloat16_learns_alike_and_resumes_exactly(tmp_path: Path) -> N
     rough, fine = (read_metrics(tmp_path / name)[-1]["generator"] for name in ("whole", "float32"))
     assert rough != fine
     assert rough == pytest.approx(fine, abs=0.1)
+    train(dataset, tmp_path / "float32", TINY, sitting(12, bf16=True))
+    recorded = json.loads((tmp_path / "float32" / "environment.json").read_text())
+    assert recorded["precisions"] == ["float32", "bfloat16"]  # what the model card will say
 
 
 def test_a_run_killed_at_any_moment_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
