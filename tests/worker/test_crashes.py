@@ -188,6 +188,5 @@ def draws(program: Program, bench: Bench, job: Job) -> bool:
 
 
 def worker_of(bench: Bench, job: Job, workers: list[Program]) -> Program:
-    """The process that draws a job."""
-    eventually(lambda: worker_name(bench, job))
-    return next(program for program in workers if draws(program, bench, job))
+    """The process of `workers` that draws a job. Until a sweep finds a dead one, RQ goes on naming that."""
+    return eventually(lambda: [program for program in workers if draws(program, bench, job)])[0]
