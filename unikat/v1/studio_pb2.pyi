@@ -45,7 +45,7 @@ class GetModelRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("model", "conditions", "count", "seed", "truncation", "format", "request_id", "after_index")
+    __slots__ = ("model", "conditions", "count", "seed", "truncation", "format", "request_id", "after_index", "first_index")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,7 @@ class GenerateRequest(_message.Message):
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_INDEX_FIELD_NUMBER: _ClassVar[int]
+    FIRST_INDEX_FIELD_NUMBER: _ClassVar[int]
     model: str
     conditions: _containers.RepeatedCompositeFieldContainer[Condition]
     count: int
@@ -62,7 +63,8 @@ class GenerateRequest(_message.Message):
     format: ImageFormat
     request_id: str
     after_index: int
-    def __init__(self, model: _Optional[str] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., count: _Optional[int] = ..., seed: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., request_id: _Optional[str] = ..., after_index: _Optional[int] = ...) -> None: ...
+    first_index: int
+    def __init__(self, model: _Optional[str] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., count: _Optional[int] = ..., seed: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., request_id: _Optional[str] = ..., after_index: _Optional[int] = ..., first_index: _Optional[int] = ...) -> None: ...
 
 class Condition(_message.Message):
     __slots__ = ("attribute", "category", "blend")
@@ -98,7 +100,7 @@ class GenerateResponse(_message.Message):
     def __init__(self, accepted: _Optional[_Union[Accepted, _Mapping]] = ..., artwork: _Optional[_Union[Artwork, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
 
 class Accepted(_message.Message):
-    __slots__ = ("job_id", "model", "model_digest", "seed", "count", "truncation", "format", "conditions", "queue_position")
+    __slots__ = ("job_id", "model", "model_digest", "seed", "count", "truncation", "format", "conditions", "queue_position", "first_index")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +110,7 @@ class Accepted(_message.Message):
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    FIRST_INDEX_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     model: str
     model_digest: str
@@ -117,7 +120,8 @@ class Accepted(_message.Message):
     format: ImageFormat
     conditions: _containers.RepeatedCompositeFieldContainer[Condition]
     queue_position: int
-    def __init__(self, job_id: _Optional[str] = ..., model: _Optional[str] = ..., model_digest: _Optional[str] = ..., seed: _Optional[int] = ..., count: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., queue_position: _Optional[int] = ...) -> None: ...
+    first_index: int
+    def __init__(self, job_id: _Optional[str] = ..., model: _Optional[str] = ..., model_digest: _Optional[str] = ..., seed: _Optional[int] = ..., count: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., queue_position: _Optional[int] = ..., first_index: _Optional[int] = ...) -> None: ...
 
 class Artwork(_message.Message):
     __slots__ = ("index", "id", "media_type", "image", "seed", "conditions", "truncation", "width", "height", "model_digest", "renderer", "timings")

@@ -1,0 +1,195 @@
+"""How far batches are: what workers take, settle and end.
+
+A worker says that a shard is done before RQ hears that its job is finished, and that it failed after RQ has heard: a
+worker that dies in between leaves a job that is drawn again, or a batch that `reconcile` looks after.
+"""
+
+# RQ and redis-py annotate only a part of what they offer.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final, cast
+
+from redis import Redis
+from redis.client import Pipeline
+from rq.job import Job
+
+from unikat.batches import record as r
+from unikat.batches.enqueue import batch_queue, enqueue_close, enqueue_shards, transact, watched_fields
+from unikat.batches.keys import (
+    OF_OWNER,
+    OWNERS,
+    QUEUE_PREFIX,
+    batch_key,
+    close_job_id,
+    done_key,
+    failed_key,
+    pace_key,
+)
+from unikat.batches.spec import BatchSpec
+from unikat.batches.store import BatchStore
+
+_PACE_KEPT: Final = 64
+
+# The next shard in the order of the owners' turns, moved to its queue's intermediate list, where a crash leaves it.
+# KEYS: owners. ARGV: owners that are left out. Returns {batch id, job id} or nothing.
+_TAKE: Final = """
+local left_out = {}
+for _, owner in ipairs(ARGV) do left_out[owner] = true end
+local now = tonumber(redis.call("TIME")[1])
+for _ = 1, redis.call("LLEN", KEYS[1]) do
+  local owner = redis.call("LMOVE", KEYS[1], KEYS[1], "LEFT", "RIGHT")
+  if not left_out[owner] then
+    local batches = redis.call("LRANGE", "{of_owner}" .. owner, 0, -1)
+    if #batches == 0 then redis.call("LREM", KEYS[1], 0, owner) end
+    for _, batch in ipairs(batches) do
+      local paused = redis.call("HGET", "{batch}" .. batch, "{paused_until}")
+      if not paused or tonumber(paused) <= now then
+        local queue = "rq:queue:{queue}" .. batch
+        local job = redis.call("LMOVE", queue, queue .. ":intermediate", "LEFT", "RIGHT")
+        if job then return {batch, job} end
+      end
+    end
+  end
+end
+return false
+"""
+
+
+class Ledger:
+    """All batches, as a worker keeps account of them. Thread-safe; everything here blocks."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.store = BatchStore(redis)
+        script = _TAKE.replace("{of_owner}", OF_OWNER).replace("{batch}", batch_key(""))
+        script = script.replace("{queue}", QUEUE_PREFIX).replace("{paused_until}", r.PAUSED_UNTIL)
+        self._take = redis.register_script(script)
+
+    def take(self, left_out: Iterable[str] = ()) -> tuple[str, str] | None:
+        """(batch id, job id) of the next shard by the owners' turns, moved to its queue's intermediate list."""
+        reply = cast(list[bytes] | None, self._take(keys=[OWNERS], args=list(left_out)))
+        return None if not reply else (reply[0].decode(), reply[1].decode())
+
+    def active(self) -> list[str]:
+        """The batches that have not ended."""
+        owners = cast(list[bytes], self.redis.lrange(OWNERS, 0, -1))
+        with self.redis.pipeline(transaction=False) as pipe:
+            for owner in owners:
+                pipe.lrange(OF_OWNER + owner.decode(), 0, -1)
+            return [batch.decode() for batches in pipe.execute() for batch in batches]
+
+    def begin(self, batch: str) -> None:
+        """A worker has begun: the batch is RUNNING. Once is enough; twice does no harm."""
+        with self.redis.pipeline() as pipe:
+            pipe.hsetnx(batch_key(batch), r.STARTED, str(time.time()))
+            pipe.hincrby(batch_key(batch), r.REVISION, 1)
+            pipe.execute()
+
+    def is_done(self, batch: str, shard: int) -> bool:
+        """Whether a shard is written."""
+        return bool(self.redis.getbit(done_key(batch), shard))
+
+    def mark_done(self, pipe: Pipeline, batch: str, shard: int, images: int) -> None:
+        """A shard is in its files. Twice is as good as once."""
+        pipe.setbit(done_key(batch), shard, 1)
+        pipe.hdel(failed_key(batch), str(shard))
+        pipe.lpush(pace_key(batch), f"{time.time():.3f}:{images}")
+        pipe.ltrim(pace_key(batch), 0, _PACE_KEPT - 1)
+        pipe.hdel(batch_key(batch), r.PAUSED, r.PAUSED_SINCE, r.PAUSED_UNTIL)
+        pipe.hincrby(batch_key(batch), r.REVISION, 1)
+
+    def mark_failed(self, pipe: Pipeline, batch: str, shard: int, why: str) -> None:
+        """A shard failed for good; to be called after RQ was told, so that a crash in between loses nothing."""
+        pipe.hset(failed_key(batch), str(shard), why)
+        pipe.hincrby(batch_key(batch), r.REVISION, 1)
+
+    def pause(self, batch: str, why: str, seconds: float) -> None:
+        """The destination does not work: for so long, workers take no shard of the batch."""
+        before = cast(bytes | None, self.redis.hget(batch_key(batch), r.PAUSED))
+        with self.redis.pipeline() as pipe:
+            pipe.hset(batch_key(batch), mapping={r.PAUSED: why, r.PAUSED_UNTIL: str(time.time() + seconds)})
+            pipe.hsetnx(batch_key(batch), r.PAUSED_SINCE, str(time.time()))
+            if before is None or before.decode() != why:
+                pipe.hincrby(batch_key(batch), r.REVISION, 1)
+            pipe.execute()
+
+    def close_if_settled(self, batch: str) -> bool:
+        """If every shard is written or failed, enqueue the job that writes the manifest. Twice is as good as once."""
+        queue = batch_queue(self.redis, batch)
+
+        def attempt(pipe: Pipeline) -> bool:
+            pipe.watch(batch_key(batch))
+            record = self.store.read(batch)
+            job_id = close_job_id(batch, record.round)
+            if record.has_ended or not (record.is_settled or record.is_cancelled):
+                return False
+            if pipe.exists(Job.key_for(job_id)):
+                return True
+            pipe.multi()
+            enqueue_close(pipe, queue, batch, record.round)
+            pipe.hset(batch_key(batch), r.ROUND, record.round)  # changes the hash: of two at a time, one is refused
+            pipe.execute()
+            return True
+
+        return transact(self.redis, attempt)
+
+    def end(self, batch: str, round: int, manifest: str) -> bool:
+        """The manifest is written and nothing more is to come; False if that was known, or of an earlier round."""
+
+        def attempt(pipe: Pipeline) -> bool:
+            pipe.watch(batch_key(batch))
+            fields = watched_fields(pipe, batch)
+            if r.ENDED in fields or int(fields.get(r.ROUND, 0)) != round:
+                return False
+            owner = BatchSpec.from_json(fields[r.HEAD], "[]").owner
+            pipe.multi()
+            pipe.hset(batch_key(batch), mapping={r.ENDED: str(time.time()), r.MANIFEST: manifest})
+            pipe.hdel(batch_key(batch), r.PAUSED, r.PAUSED_SINCE, r.PAUSED_UNTIL)
+            pipe.hincrby(batch_key(batch), r.REVISION, 1)
+            pipe.lrem(OF_OWNER + owner, 0, batch)
+            pipe.execute()
+            return True
+
+        return transact(self.redis, attempt)
+
+    def reconcile(self, batch: str) -> list[int]:
+        """Enqueue the shards of a batch that are neither written, nor failed, nor anywhere in RQ; returns them.
+
+        There are none unless somebody emptied the queue by hand, or Redis lost what it had acknowledged. To be called
+        when the batch has had nothing in RQ for a while, because shards on their way have a moment in between.
+        """
+        queue = batch_queue(self.redis, batch)
+        places = (queue.key, queue.intermediate_queue_key)
+        registries = (queue.started_job_registry.key, queue.scheduled_job_registry.key)
+
+        def attempt(pipe: Pipeline) -> list[int]:
+            pipe.watch(batch_key(batch), done_key(batch), failed_key(batch), *places, *registries)
+            record = self.store.read(batch)
+            busy = any(pipe.llen(place) for place in places)
+            if busy or any(pipe.zcard(registry) for registry in registries) or record.has_ended:
+                return []
+            if record.is_settled or record.is_cancelled:
+                pipe.multi()
+                enqueue_close(pipe, queue, batch, record.round)
+                pipe.execute()
+                return []
+            written = cast(bytes | None, pipe.get(done_key(batch))) or b""
+            missing = [
+                shard for shard in range(record.shards) if shard not in record.failed and not _bit(written, shard)
+            ]
+            spec = self.store.spec(batch)
+            pipe.multi()
+            enqueue_shards(pipe, queue, batch, spec, missing)
+            pipe.execute()
+            return missing
+
+        return transact(self.redis, attempt)
+
+
+def _bit(bitmap: bytes, position: int) -> bool:
+    byte, bit = divmod(position, 8)
+    return byte < len(bitmap) and bool(bitmap[byte] >> (7 - bit) & 1)

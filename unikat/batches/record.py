@@ -1,0 +1,189 @@
+"""A batch as Redis knows it. Facts are stored, state and counts follow from them, so that they cannot contradict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from unikat.batches.spec import Cell
+from unikat.conditions import to_messages
+from unikat.v1.batches_pb2 import Batch, Pause, Plan, ShardFailure
+
+# Fields of a batch's hash. Times are Unix times in seconds.
+HEAD: Final = "head"  # the spec without its cells, as JSON
+CONTENT: Final = "content"  # SHA-256 of the request
+TOTAL: Final = "total"  # images
+SHARDS: Final = "shards"
+CREATED: Final = "created"
+STARTED: Final = "started"
+CANCELLED: Final = "cancelled"
+ENDED: Final = "ended"
+MANIFEST: Final = "manifest"
+ROUND: Final = "round"  # 0, and one more with every retry
+REVISION: Final = "revision"
+PAUSED: Final = "paused"  # why
+PAUSED_SINCE: Final = "paused_since"
+PAUSED_UNTIL: Final = "paused_until"  # until then, no other worker tries
+
+FAILURES_SHOWN: Final = 100
+_WINDOW: Final = 60.0  # seconds over which the rate is taken
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """What was read of a batch at one moment.
+
+    `done` is the number of shards that are written, `last_done` whether the last one, which may be smaller, is among
+    them; `failed` maps shards to why; `pace` holds (Unix time, images) of the shards written last, newest first.
+    """
+
+    id: str
+    fields: Mapping[str, str]
+    done: int
+    last_done: bool
+    failed: Mapping[int, str] = field(default_factory=dict)
+    pace: Sequence[tuple[float, int]] = ()
+
+    @cached_property
+    def head(self) -> dict[str, Any]:
+        """The spec's fields, without cells."""
+        head: dict[str, Any] = json.loads(self.fields[HEAD])
+        return head
+
+    @property
+    def total(self) -> int:
+        """Images in all."""
+        return int(self.fields[TOTAL])
+
+    @property
+    def shards(self) -> int:
+        """Shards in all."""
+        return int(self.fields[SHARDS])
+
+    @property
+    def round(self) -> int:
+        """How often it was retried."""
+        return int(self.fields.get(ROUND, 0))
+
+    @property
+    def revision(self) -> int:
+        """Grows with every change."""
+        return int(self.fields.get(REVISION, 0))
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it was called off."""
+        return CANCELLED in self.fields
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is to come, the manifest included."""
+        return ENDED in self.fields
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every shard is written or failed for good."""
+        return self.done + len(self.failed) >= self.shards
+
+    @property
+    def drawn(self) -> int:
+        """Images written."""
+        missing = self._shard_size - self._size(self.shards - 1) if self.last_done else 0
+        return self.done * self._shard_size - missing
+
+    @property
+    def failed_images(self) -> int:
+        """Images of the shards that failed for good."""
+        return sum(self._size(shard) for shard in self.failed)
+
+    @property
+    def _shard_size(self) -> int:
+        return int(self.head["shard_size"])
+
+    def _size(self, shard: int) -> int:
+        return min(self._shard_size, self.total - shard * self._shard_size)
+
+    @property
+    def state(self) -> Batch.State:
+        """Its state."""
+        if self.is_cancelled:
+            return Batch.STATE_CANCELLED
+        if self.has_ended:
+            return Batch.STATE_FAILED if self.failed else Batch.STATE_SUCCEEDED
+        return Batch.STATE_RUNNING if STARTED in self.fields else Batch.STATE_QUEUED
+
+    @property
+    def rate(self) -> float:
+        """Images written a second: lately, or over all once it has ended; 0 where it cannot be told."""
+        if not self.pace or STARTED not in self.fields:
+            return 0.0
+        if self.has_ended:
+            seconds = float(self.fields[ENDED]) - float(self.fields[STARTED])
+            return self.drawn / seconds if seconds > 0 else 0.0
+        newest = self.pace[0][0]
+        lately = [(at, images) for at, images in self.pace if newest - at <= _WINDOW]
+        if len(lately) == 1:  # from the beginning to the first shard
+            lately.append((max(float(self.fields[STARTED]), newest - _WINDOW), 0))
+        seconds = newest - lately[-1][0]
+        return sum(images for _, images in lately[:-1]) / seconds if seconds > 0 else 0.0
+
+    def to_message(self, cells: Sequence[Cell] = ()) -> Batch:
+        """The message; with `cells`, its plans."""
+        head, fields = self.head, self.fields
+        batch = Batch(
+            id=self.id,
+            state=self.state,
+            model=head["model"],
+            model_digest=head["digest"],
+            seed=head["seed"],
+            truncation=head["truncation"],
+            format=head["image_format"],
+            layout=head["layout"],
+            destination=head["destination"],
+            shard_size=head["shard_size"],
+            shard_count=self.shards,
+            owner=head["owner"],
+            labels=head["labels"],
+            plans=[Plan(conditions=to_messages(cell.weights), count=cell.count) for cell in cells],
+            total_count=self.total,
+            drawn_count=self.drawn,
+            failed_count=self.failed_images,
+            images_per_second=self.rate,
+            failures=[self._failure(shard) for shard in sorted(self.failed)[:FAILURES_SHOWN]],
+            create_time=_timestamp(fields[CREATED]),
+            manifest=fields.get(MANIFEST, ""),
+            revision=self.revision,
+        )
+        for name, moment in (("start_time", STARTED), ("end_time", ENDED)):
+            if moment in fields:
+                getattr(batch, name).CopyFrom(_timestamp(fields[moment]))
+        self._add_outlook(batch)
+        return batch
+
+    def _add_outlook(self, batch: Batch) -> None:
+        """What is to be expected while it runs."""
+        if batch.state != Batch.STATE_RUNNING:
+            return
+        if PAUSED in self.fields:
+            since = _timestamp(self.fields[PAUSED_SINCE])
+            batch.pause.CopyFrom(Pause(reason=self.fields[PAUSED], since=since))
+        elif self.rate > 0:
+            left = Duration()
+            left.FromMilliseconds(round((self.total - self.drawn - self.failed_images) / self.rate * 1000))
+            batch.remaining.CopyFrom(left)
+
+    def _failure(self, shard: int) -> ShardFailure:
+        first = shard * self._shard_size
+        return ShardFailure(shard=shard, first_index=first, count=self._size(shard), message=self.failed[shard])
+
+
+def _timestamp(text: str) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromMicroseconds(round(float(text) * 1e6))
+    return stamp

@@ -1,0 +1,182 @@
+"""What a batch draws, cut into shards: pure functions of the request, so that a shard can be drawn again anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import accumulate, product
+from typing import Any, Final
+
+from unikat.conditions import Weights
+
+DRAW_SHARD: Final = "worker.jobs.draw_shard"  # by name: the service must not import the worker
+CLOSE_BATCH: Final = "worker.jobs.close_batch"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`count` images with the same conditions; attributes that `weights` leaves out are drawn for each image."""
+
+    weights: Weights
+    count: int
+
+
+@dataclass(frozen=True)
+class BatchSpec:
+    """A batch, fully resolved. `image_format` and `layout` are values of the proto enums, `destination` is a URL.
+
+    Image i of the batch is image i of its seed: cells follow one another, and shards are cut without regard to them.
+    """
+
+    model: str
+    digest: str
+    cells: tuple[Cell, ...]
+    seed: int
+    truncation: float
+    image_format: int
+    layout: int
+    destination: str
+    shard_size: int
+    owner: str = "default"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    request_id: str = ""
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(cell.count for cell in self.cells))
+
+    @property
+    def total(self) -> int:
+        """Number of images."""
+        return self._ends[-1] if self.cells else 0
+
+    @property
+    def shard_count(self) -> int:
+        """Number of shards."""
+        return -(-self.total // self.shard_size)
+
+    def shard_range(self, shard: int) -> range:
+        """Indexes of a shard's images. Raises IndexError for a shard that there is not."""
+        if not 0 <= shard < self.shard_count:
+            raise IndexError(f"shard {shard} of {self.shard_count}")
+        first = shard * self.shard_size
+        return range(first, min(first + self.shard_size, self.total))
+
+    def shard_cells(self, shard: int) -> tuple[Cell, ...]:
+        """The cells of a shard, with as many images of each as fall into it."""
+        images = self.shard_range(shard)
+        cells, at = [], images.start
+        for position in range(bisect_right(self._ends, images.start), len(self.cells)):
+            end = min(self._ends[position], images.stop)
+            cells.append(Cell(self.cells[position].weights, end - at))
+            at = end
+            if at == images.stop:
+                break
+        return tuple(cells)
+
+    def shard_job(self, batch: str, shard: int) -> ShardJob:
+        """The payload of a shard's job."""
+        return ShardJob(
+            batch=batch,
+            shard=shard,
+            first=self.shard_range(shard).start,
+            cells=self.shard_cells(shard),
+            model=self.model,
+            digest=self.digest,
+            seed=self.seed,
+            truncation=self.truncation,
+            image_format=self.image_format,
+            layout=self.layout,
+            destination=self.destination,
+            fingerprint=self.fingerprint,
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that the files' bytes and names follow from: the same for batches that write the same."""
+        written = {name: value for name, value in self._head().items() if name not in _NOT_WRITTEN}
+        content = json.dumps([written, _to_lists(self.cells)], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def _head(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "cells"}
+
+    def to_json(self) -> tuple[str, str]:
+        """Two texts: what is asked for often, and the cells, which may be many."""
+        return json.dumps(self._head() | {"labels": dict(self.labels)}), json.dumps(_to_lists(self.cells))
+
+    @classmethod
+    def from_json(cls, head: str | bytes, cells: str | bytes) -> BatchSpec:
+        """The inverse of `to_json`."""
+        return cls(cells=_from_lists(json.loads(cells)), **json.loads(head))
+
+
+_NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id"})
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """Payload of the job that draws a shard. `first` is the index of its first image."""
+
+    batch: str
+    shard: int
+    first: int
+    cells: tuple[Cell, ...]
+    model: str
+    digest: str
+    seed: int
+    truncation: float
+    image_format: int
+    layout: int
+    destination: str
+    fingerprint: str
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return sum(cell.count for cell in self.cells)
+
+    @property
+    def weights(self) -> list[Weights]:
+        """For each image, the weights that were asked for."""
+        return [cell.weights for cell in self.cells for _ in range(cell.count)]
+
+    def to_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of the RQ job: JSON values only."""
+        return asdict(self) | {"cells": _to_lists(self.cells)}
+
+    @classmethod
+    def from_kwargs(cls, kwargs: Mapping[str, Any]) -> ShardJob:
+        """Raises ValueError if the payload is not one that this version understands."""
+        try:
+            job = cls(**{**kwargs, "cells": _from_lists(kwargs["cells"])})
+        except (TypeError, ValueError, KeyError) as error:
+            raise ValueError(f"not a shard of a batch: {error}") from error
+        numbers = (job.shard, job.first, job.seed, job.image_format, job.layout, *(cell.count for cell in job.cells))
+        texts = (job.batch, job.model, job.digest, job.destination, job.fingerprint)
+        if not (all(type(n) is int and n >= 0 for n in numbers) and all(isinstance(t, str) for t in texts)):
+            raise ValueError(f"not a shard of a batch: {kwargs}")
+        return job
+
+
+def grid_cells(axes: Mapping[str, Sequence[str]], common: Weights, count: int) -> tuple[Cell, ...]:
+    """A grid's cells: the cartesian product of the axes' categories, the last axis fastest, `count` images each."""
+    return tuple(
+        Cell({**common, **{name: {category: 1.0} for name, category in zip(axes, categories, strict=True)}}, count)
+        for categories in product(*axes.values())
+    )
+
+
+def _to_lists(cells: Sequence[Cell]) -> list[list[Any]]:
+    return [[cell.weights, cell.count] for cell in cells]
+
+
+def _from_lists(cells: Sequence[Sequence[Any]]) -> tuple[Cell, ...]:
+    found = tuple(Cell(weights, count) for weights, count in cells)
+    if not all(isinstance(cell.weights, dict) for cell in found):
+        raise ValueError("weights must be an object")
+    return found

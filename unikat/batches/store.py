@@ -1,0 +1,239 @@
+"""Batches in Redis: created, read, cancelled, retried, deleted. Thread-safe; everything here blocks.
+
+What must happen together happens in one transaction; what may happen twice, because a process died in between, is such
+that twice is as good as once.
+"""
+
+# RQ and redis-py annotate only a part of what they offer.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import cast
+
+from redis import Redis
+from redis.client import Pipeline
+from rq.job import Job
+
+from unikat.batches import record as r
+from unikat.batches.enqueue import (
+    NoSuchBatch,
+    batch_queue,
+    enqueue_close,
+    enqueue_shards,
+    enter_turns,
+    text_of,
+    transact,
+    watched_fields,
+)
+from unikat.batches.keys import (
+    BATCHES,
+    DESTINATIONS,
+    batch_key,
+    cells_key,
+    done_key,
+    failed_key,
+    pace_key,
+    shard_job_id,
+)
+from unikat.batches.record import BatchRecord
+from unikat.batches.spec import BatchSpec
+
+
+class DestinationTaken(Exception):
+    """Another batch writes to the destination. `batch` is its id."""
+
+    def __init__(self, batch: str) -> None:
+        super().__init__(f"batch {batch} writes there")
+        self.batch = batch
+
+
+class WrongState(Exception):
+    """The batch is in a state in which this cannot be done; the message says in which, and what can."""
+
+
+class BatchStore:
+    """All batches. Methods raise what redis-py raises."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+
+    def create(self, batch: str, spec: BatchSpec, content: str) -> str:
+        """Queue a batch, whole or not at all; `content` is a digest of the request.
+
+        Returns the content of the batch of this id: what was given, or, if there is one already, that one's. Raises
+        DestinationTaken.
+        """
+
+        queue = batch_queue(self.redis, batch)
+
+        def attempt(pipe: Pipeline) -> str:
+            pipe.watch(batch_key(batch), DESTINATIONS)
+            there = cast(bytes | None, pipe.hget(batch_key(batch), r.CONTENT))
+            if there is not None:
+                return there.decode()
+            holder = cast(bytes | None, pipe.hget(DESTINATIONS, spec.destination))
+            if holder is not None:
+                raise DestinationTaken(holder.decode())
+            moment = time.time()
+            head, cells = spec.to_json()
+            shards = spec.shard_count
+            pipe.multi()
+            pipe.hset(
+                batch_key(batch),
+                mapping={
+                    r.HEAD: head, r.CONTENT: content, r.TOTAL: spec.total, r.SHARDS: shards, r.CREATED: moment,
+                    r.ROUND: 0, r.REVISION: 1,
+                },
+            )  # fmt: skip
+            pipe.set(cells_key(batch), cells)
+            pipe.zadd(BATCHES, {batch: moment})
+            pipe.hset(DESTINATIONS, spec.destination, batch)
+            enter_turns(pipe, batch, spec.owner)
+            enqueue_shards(pipe, queue, batch, spec, range(shards))
+            pipe.execute()
+            return content
+
+        return transact(self.redis, attempt)
+
+    def read(self, batch: str) -> BatchRecord:
+        """One batch. Raises NoSuchBatch."""
+        found = self.read_many([batch])
+        if not found:
+            raise NoSuchBatch(batch)
+        return found[0]
+
+    def read_many(self, batches: Sequence[str]) -> list[BatchRecord]:
+        """The batches of these ids that there are, in their order."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for batch in batches:
+                pipe.hgetall(batch_key(batch))
+                pipe.bitcount(done_key(batch))
+                pipe.hgetall(failed_key(batch))
+                pipe.lrange(pace_key(batch), 0, -1)
+            replies = iter(pipe.execute())
+            found = []
+            for batch, fields, done, failed, pace in zip(batches, replies, replies, replies, replies, strict=True):
+                if r.HEAD.encode() in fields:
+                    found.append((batch, text_of(fields), done, failed, pace))
+            for batch, fields, *_ in found:
+                pipe.getbit(done_key(batch), int(fields[r.SHARDS]) - 1)
+            last = pipe.execute()
+        return [
+            BatchRecord(
+                id=batch,
+                fields=fields,
+                done=done,
+                last_done=bool(last_done),
+                failed={int(shard): why.decode() for shard, why in failed.items()},
+                pace=[_pace(entry) for entry in pace],
+            )
+            for (batch, fields, done, failed, pace), last_done in zip(found, last, strict=True)
+        ]
+
+    def revisions(self, batches: Sequence[str]) -> list[int | None]:
+        """For each batch its revision, None where there is none: cheap, to see what changed."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for batch in batches:
+                pipe.hget(batch_key(batch), r.REVISION)
+            return [None if reply is None else int(reply) for reply in pipe.execute()]
+
+    def ids(self) -> list[tuple[str, float]]:
+        """All batches with the Unix times of their creation, newest first."""
+        found = cast(list[tuple[bytes, float]], self.redis.zrevrange(BATCHES, 0, -1, withscores=True))
+        return [(batch.decode(), created) for batch, created in found]
+
+    def spec(self, batch: str) -> BatchSpec:
+        """What a batch draws. Raises NoSuchBatch."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hget(batch_key(batch), r.HEAD)
+            pipe.get(cells_key(batch))
+            head, cells = pipe.execute()
+        if head is None or cells is None:
+            raise NoSuchBatch(batch)
+        return BatchSpec.from_json(head, cells)
+
+    def cancel(self, batch: str) -> None:
+        """Call a batch off: what waits is dropped, what is drawn at this moment finds out, the manifest is written.
+
+        Raises NoSuchBatch, and WrongState for a batch that has ended otherwise.
+        """
+        queue = batch_queue(self.redis, batch)
+
+        def attempt(pipe: Pipeline) -> None:
+            pipe.watch(batch_key(batch), queue.key, queue.scheduled_job_registry.key)
+            fields = watched_fields(pipe, batch)
+            if r.CANCELLED in fields:
+                return
+            if r.ENDED in fields:
+                raise WrongState(f"batch {batch} has ended already; there is nothing to cancel")
+            waiting = [*cast(list[bytes], pipe.lrange(queue.key, 0, -1))]
+            waiting += cast(list[bytes], pipe.zrange(queue.scheduled_job_registry.key, 0, -1))
+            pipe.multi()
+            pipe.hset(batch_key(batch), r.CANCELLED, str(time.time()))
+            pipe.hdel(batch_key(batch), r.PAUSED, r.PAUSED_SINCE, r.PAUSED_UNTIL)
+            pipe.hincrby(batch_key(batch), r.REVISION, 1)
+            pipe.delete(queue.key, queue.scheduled_job_registry.key)
+            for job_id in waiting:
+                pipe.delete(Job.key_for(job_id.decode()))
+            enqueue_close(pipe, queue, batch, int(fields.get(r.ROUND, 0)))
+            pipe.execute()
+
+        transact(self.redis, attempt)
+
+    def retry(self, batch: str) -> None:
+        """Enqueue what failed once more. Raises NoSuchBatch, and WrongState unless the batch has ended so."""
+        spec = self.spec(batch)
+        queue = batch_queue(self.redis, batch)
+
+        def attempt(pipe: Pipeline) -> None:
+            pipe.watch(batch_key(batch), failed_key(batch))
+            fields = watched_fields(pipe, batch)
+            failed = sorted(int(shard) for shard in cast(dict[bytes, bytes], pipe.hgetall(failed_key(batch))))
+            if r.CANCELLED in fields or r.ENDED not in fields or not failed:
+                raise WrongState(f"batch {batch} is not FAILED; only what failed can be retried")
+            pipe.multi()
+            pipe.hdel(batch_key(batch), r.ENDED, r.MANIFEST)
+            pipe.hincrby(batch_key(batch), r.ROUND, 1)
+            pipe.hincrby(batch_key(batch), r.REVISION, 1)
+            pipe.delete(failed_key(batch), pace_key(batch))
+            for shard in failed:
+                pipe.zrem(queue.failed_job_registry.key, shard_job_id(batch, shard))
+            enter_turns(pipe, batch, spec.owner)
+            for shard in failed:  # what is left of the last try
+                pipe.delete(Job.key_for(shard_job_id(batch, shard)))
+            enqueue_shards(pipe, queue, batch, spec, failed)
+            pipe.execute()
+
+        transact(self.redis, attempt)
+
+    def delete(self, batch: str) -> None:
+        """Forget a batch that has ended. Raises NoSuchBatch and WrongState."""
+        queue = batch_queue(self.redis, batch)
+        registries = (queue.failed_job_registry, queue.finished_job_registry, queue.canceled_job_registry)
+
+        def attempt(pipe: Pipeline) -> None:
+            pipe.watch(batch_key(batch))
+            fields = watched_fields(pipe, batch)
+            if r.ENDED not in fields:
+                raise WrongState(f"batch {batch} has not ended; cancel it first")
+            destination = BatchSpec.from_json(fields[r.HEAD], "[]").destination
+            jobs = [job.decode() for reg in registries for job in cast(list[bytes], pipe.zrange(reg.key, 0, -1))]
+            pipe.multi()
+            for job_id in jobs:
+                pipe.delete(Job.key_for(job_id))
+            pipe.delete(*(registry.key for registry in registries), queue.key, queue.scheduled_job_registry.key)
+            pipe.delete(*(key(batch) for key in (batch_key, cells_key, done_key, failed_key, pace_key)))
+            pipe.srem(queue.redis_queues_keys, queue.key)
+            pipe.zrem(BATCHES, batch)
+            pipe.hdel(DESTINATIONS, destination)
+            pipe.execute()
+
+        transact(self.redis, attempt)
+
+
+def _pace(entry: bytes) -> tuple[float, int]:
+    moment, images = entry.decode().split(":")
+    return float(moment), int(images)
