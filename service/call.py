@@ -57,7 +57,8 @@ class Call:
         self._context = context
         self._deadline = None if remaining is None else time.time() + remaining
         request = order.request
-        self._sent = request.after_index + 1 if request.HasField("after_index") else 0  # entry number
+        # Entry number: in the stream, images are counted from 0, whatever the index of the first.
+        self._sent = request.after_index - request.first_index + 1 if request.HasField("after_index") else 0
 
     async def run(self) -> None:
         """Serve the call. Raises UnikatError with the status to end it with, CancelledError if the caller is gone."""
@@ -171,5 +172,6 @@ def _accepted(job: OpenJob) -> bytes:
             format=ImageFormat.Name(draw.image_format),
             conditions=to_messages(draw.weights),
             queue_position=job.position,
+            first_index=draw.first,
         )
     ).SerializeToString()

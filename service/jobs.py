@@ -196,6 +196,7 @@ def _draw_job(order: Order, deadline: float | None) -> DrawJob:
         image_format=int(order.image_format),
         enqueued_at=time.time(),
         deadline=deadline,
+        first=order.request.first_index,
     )
 
 

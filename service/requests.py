@@ -96,8 +96,11 @@ def _field_problems(request: GenerateRequest, max_count: int) -> Iterator[FieldE
     except ValueError as error:
         yield FieldError("model", str(error))
     if not 1 <= request.count <= max_count:
-        more = "; more is a batch: split it into several calls" if request.count else ""
+        more = "; more is a batch (CreateBatch)" if request.count else ""
         yield FieldError("count", f"must be 1 to {max_count}, not {request.count}{more}")
+    if request.first_index + request.count > 2**32:
+        largest = 2**32 - request.count
+        yield FieldError("first_index", f"must be at most {largest} for this count, not {request.first_index}")
     truncation = request.truncation
     if request.HasField("truncation") and not (math.isfinite(truncation) and 0 <= truncation <= 2):
         yield FieldError("truncation", f"must be a finite number from 0 to 2, not {truncation}")
@@ -114,5 +117,8 @@ def _resume_problems(request: GenerateRequest) -> Iterator[FieldError]:
         return
     if not request.request_id:
         yield FieldError("after_index", "needs the request_id of the call that it resumes")
-    elif request.after_index >= request.count:
-        yield FieldError("after_index", f"must be below count ({request.count}), not {request.after_index}")
+        return
+    first, count = request.first_index, request.count
+    if count and not first <= request.after_index < first + count:
+        where = f"must be an index of this request ({first} to {first + count - 1})"
+        yield FieldError("after_index", f"{where}, not {request.after_index}")

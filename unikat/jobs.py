@@ -42,7 +42,8 @@ class DrawJob:
     """What a worker needs to draw a request: everything is resolved, nothing is left to chance.
 
     `weights` are normalised (attributes left out are drawn per image by the worker), `image_format` is a value of
-    the proto enum, `enqueued_at` and `deadline` are Unix times in seconds.
+    the proto enum, `enqueued_at` and `deadline` are Unix times in seconds. `first` is the index of the first image: in
+    the job and its stream, images are counted from 0.
     """
 
     model: str
@@ -54,6 +55,7 @@ class DrawJob:
     image_format: int
     enqueued_at: float
     deadline: float | None = None
+    first: int = 0
 
     def to_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the RQ job: JSON values only."""
@@ -66,7 +68,7 @@ class DrawJob:
             job = cls(**kwargs)
         except TypeError as error:
             raise ValueError(f"not a draw job: {error}") from error
-        numbers = (job.count, job.seed, job.image_format)
+        numbers = (job.count, job.seed, job.image_format, job.first)
         if not (all(isinstance(n, int) and n >= 0 for n in numbers) and isinstance(job.weights, dict)):
             raise ValueError(f"not a draw job: {kwargs}")
         return job

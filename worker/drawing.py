@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from unikat.conditions import Weights, to_messages
 from unikat.identity import identity_of
+from unikat.jobs import DrawJob
 from unikat.sampling import latents
 from unikat.v1.studio_pb2 import Artwork, GenerateResponse, Renderer, Timings
 from worker.active import ActiveJob, Batch
@@ -27,7 +28,7 @@ _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """One image of a batch: whose it is and the serialized `GenerateResponse`."""
+    """One image of a batch: whose it is, its position in the job, and the serialized `GenerateResponse`."""
 
     job: ActiveJob
     index: int
@@ -62,7 +63,9 @@ def draw_batch(session: Session, batch: Batch, device: Device) -> list[Drawing]:
     """Draw and encode. Raises what a malformed job or the runtime raises."""
     begun = time.time()
     weights = [
-        w for job, taken in batch.shares for w in session.schema.complete(job.draw.weights, job.draw.seed, taken)
+        w
+        for job, taken in batch.shares
+        for w in session.schema.complete(job.draw.weights, job.draw.seed, [job.draw.first + index for index in taken])
     ]
     pixels = session.draw(_feeds(session, batch, weights), batch.alone)
     drawn_at = time.time()
@@ -75,7 +78,7 @@ def draw_batch(session: Session, batch: Batch, device: Device) -> list[Drawing]:
             batched=_duration(begun - job.taken_at),
             drawn=_duration(drawn_at - begun),
         )
-        artwork = _artwork(session, job, index, weights[row])
+        artwork = _artwork(session, job.draw, job.draw.first + index, weights[row])
         artwork.renderer.CopyFrom(renderer)
         _encode_into(artwork, pixels[row], job.draw.image_format, timings)
         drawings.append(Drawing(job, index, GenerateResponse(artwork=artwork).SerializeToString()))
@@ -83,7 +86,7 @@ def draw_batch(session: Session, batch: Batch, device: Device) -> list[Drawing]:
 
 
 def _feeds(session: Session, batch: Batch, weights: Sequence[Weights]) -> Feeds:
-    rows = [(job.draw, index) for job, taken in batch.shares for index in taken]
+    rows = [(job.draw, job.draw.first + index) for job, taken in batch.shares for index in taken]
     feeds = {
         LATENT: latents([draw.seed for draw, _ in rows], [index for _, index in rows], session.model.latent_size),
         TRUNCATION: np.array([[draw.truncation] for draw, _ in rows], dtype=np.float32),
@@ -93,14 +96,14 @@ def _feeds(session: Session, batch: Batch, weights: Sequence[Weights]) -> Feeds:
     return feeds
 
 
-def _artwork(session: Session, job: ActiveJob, index: int, weights: Weights) -> Artwork:
+def _artwork(session: Session, draw: DrawJob, index: int, weights: Weights) -> Artwork:
     model = session.model
     return Artwork(
         index=index,
-        id=identity_of(model.digest, weights, job.draw.seed, index, job.draw.truncation),
-        seed=job.draw.seed,
+        id=identity_of(model.digest, weights, draw.seed, index, draw.truncation),
+        seed=draw.seed,
         conditions=to_messages(weights),
-        truncation=job.draw.truncation,
+        truncation=draw.truncation,
         width=model.width,
         height=model.height,
         model_digest=model.digest,

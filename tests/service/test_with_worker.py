@@ -83,3 +83,18 @@ def test_a_cut_off_call_that_is_resumed_gets_the_bytes_of_one_that_was_not(targe
                     break
         wish.after_index = len(received) - 1
     assert received == expected
+
+
+def test_any_image_of_a_seed_can_be_drawn_alone(studio: StudioStub) -> None:
+    whole = artworks(list(studio.Generate(GenerateRequest(model="tiny", count=12, seed=3), timeout=30)))
+    wish = GenerateRequest(model="tiny", count=4, seed=3, first_index=7, request_id=str(uuid.uuid4()))
+    accepted, *some, _ = studio.Generate(wish, timeout=30)
+    assert accepted.accepted.first_index == 7
+    assert [(a.index, a.id, a.image) for a in artworks(some)] == [(a.index, a.id, a.image) for a in whole[7:11]]
+    wish.after_index = 9
+    assert indices(list(studio.Generate(wish, timeout=30))) == [10]
+
+
+def test_an_index_that_needs_all_its_bits_is_drawn(studio: StudioStub) -> None:
+    wish = GenerateRequest(model="tiny", count=2, seed=3, first_index=2**32 - 2)
+    assert indices(list(studio.Generate(wish, timeout=30))) == [2**32 - 2, 2**32 - 1]
