@@ -34,6 +34,10 @@ class Reason(StrEnum):
     JOB_FAILED = "JOB_FAILED"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     SHUTTING_DOWN = "SHUTTING_DOWN"
+    BATCH_NOT_FOUND = "BATCH_NOT_FOUND"
+    BATCH_STATE = "BATCH_STATE"
+    DESTINATION_TAKEN = "DESTINATION_TAKEN"
+    CERTIFICATE = "CERTIFICATE"
 
 
 def make_status(code: Code.ValueType, message: str, reason: Reason, *details: Message, **metadata: str) -> Status:
@@ -103,7 +107,7 @@ class InvalidRequest(UnikatError):
 
 
 class NotFound(InvalidRequest):
-    """There is no such model, or no such result any more."""
+    """There is no such model or batch, or no such result any more."""
 
 
 class Overloaded(UnikatError):
@@ -112,6 +116,14 @@ class Overloaded(UnikatError):
 
 class Unavailable(UnikatError):
     """No service answers, or it cannot reach what it needs."""
+
+
+class WrongState(UnikatError):
+    """A batch is in a state in which this cannot be done; the message says in which, and what can."""
+
+
+class PermissionDenied(UnikatError):
+    """The client's certificate says of nobody that this service knows how to name."""
 
 
 class Cancelled(UnikatError):
@@ -132,6 +144,8 @@ _BY_CODE: Final[dict[int, type[UnikatError]]] = {
     Code.NOT_FOUND: NotFound,
     Code.RESOURCE_EXHAUSTED: Overloaded,
     Code.UNAVAILABLE: Unavailable,
+    Code.FAILED_PRECONDITION: WrongState,
+    Code.PERMISSION_DENIED: PermissionDenied,
     Code.CANCELLED: Cancelled,
     Code.DEADLINE_EXCEEDED: DeadlineExceeded,
     Code.INTERNAL: JobFailed,

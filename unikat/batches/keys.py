@@ -9,7 +9,6 @@ from typing import Final
 BATCHES: Final = "unikat:batches"  # sorted set: batch id -> Unix time of its creation
 OWNERS: Final = "unikat:batches:owners"  # list: owners with batches that have not ended, in the order of their turns
 OF_OWNER: Final = "unikat:batches:of:"  # + owner, a list: their batches that have not ended, oldest first
-DESTINATIONS: Final = "unikat:batches:destinations"  # hash: destination -> the batch that writes there
 
 QUEUE_PREFIX: Final = "unikat-batch-"  # + batch id: name of the RQ queue of its shards
 JOB_PREFIX: Final = "b-"
@@ -18,6 +17,11 @@ JOB_PREFIX: Final = "b-"
 def batch_key(batch: str) -> str:
     """Hash: what is known of a batch, in few fields (`unikat.batches.record`)."""
     return f"unikat:batch:{batch}"
+
+
+def destination_key(destination: str) -> str:
+    """Text: the batch that writes to a destination. A key each, so that batches of others disturb no `WATCH`."""
+    return f"unikat:batches:destination:{destination}"
 
 
 def cells_key(batch: str) -> str:

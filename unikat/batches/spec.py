@@ -6,7 +6,7 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, product
 from typing import Any, Final
@@ -147,7 +147,7 @@ class ShardJob:
 
     def to_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the RQ job: JSON values only."""
-        return asdict(self) | {"cells": _to_lists(self.cells)}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"cells": _to_lists(self.cells)}
 
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, Any]) -> ShardJob:

@@ -30,9 +30,9 @@ from unikat.batches.enqueue import (
 )
 from unikat.batches.keys import (
     BATCHES,
-    DESTINATIONS,
     batch_key,
     cells_key,
+    destination_key,
     done_key,
     failed_key,
     pace_key,
@@ -66,15 +66,15 @@ class BatchStore:
         Returns the content of the batch of this id: what was given, or, if there is one already, that one's. Raises
         DestinationTaken.
         """
-
         queue = batch_queue(self.redis, batch)
+        taken = destination_key(spec.destination)
 
         def attempt(pipe: Pipeline) -> str:
-            pipe.watch(batch_key(batch), DESTINATIONS)
+            pipe.watch(batch_key(batch), taken)
             there = cast(bytes | None, pipe.hget(batch_key(batch), r.CONTENT))
             if there is not None:
                 return there.decode()
-            holder = cast(bytes | None, pipe.hget(DESTINATIONS, spec.destination))
+            holder = cast(bytes | None, pipe.get(taken))
             if holder is not None:
                 raise DestinationTaken(holder.decode())
             moment = time.time()
@@ -90,7 +90,7 @@ class BatchStore:
             )  # fmt: skip
             pipe.set(cells_key(batch), cells)
             pipe.zadd(BATCHES, {batch: moment})
-            pipe.hset(DESTINATIONS, spec.destination, batch)
+            pipe.set(taken, batch)
             enter_turns(pipe, batch, spec.owner)
             enqueue_shards(pipe, queue, batch, spec, range(shards))
             pipe.execute()
@@ -228,7 +228,7 @@ class BatchStore:
             pipe.delete(*(key(batch) for key in (batch_key, cells_key, done_key, failed_key, pace_key)))
             pipe.srem(queue.redis_queues_keys, queue.key)
             pipe.zrem(BATCHES, batch)
-            pipe.hdel(DESTINATIONS, destination)
+            pipe.delete(destination_key(destination))
             pipe.execute()
 
         transact(self.redis, attempt)
