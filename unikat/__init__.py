@@ -14,18 +14,24 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from unikat.aio import AsyncGeneration, AsyncStudio
+    from unikat.aio_batches import AsyncBatchWatch
     from unikat.artwork import Accepted, Artwork, Finished
+    from unikat.batch import Batch, BatchState, Plan
     from unikat.client import Generation, Studio
+    from unikat.client_batches import BatchWatch
     from unikat.errors import UnikatError
 
 __all__ = [
     "Studio", "Generation", "AsyncStudio", "AsyncGeneration", "Artwork", "Accepted", "Finished", "UnikatError",
+    "Batch", "BatchState", "BatchWatch", "AsyncBatchWatch", "Plan",
 ]  # fmt: skip
 
 # Loaded on first use: a worker or a trainer that imports `unikat.bundle` does not load a gRPC client with it.
 _HOMES: Final = {
     "Studio": "client", "Generation": "client", "AsyncStudio": "aio", "AsyncGeneration": "aio",
     "Artwork": "artwork", "Accepted": "artwork", "Finished": "artwork", "UnikatError": "errors",
+    "Batch": "batch", "BatchState": "batch", "Plan": "batch", "BatchWatch": "client_batches",
+    "AsyncBatchWatch": "aio_batches",
 }  # fmt: skip
 
 

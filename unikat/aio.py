@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import grpc
 
+from unikat.aio_batches import AsyncBatchMethods
 from unikat.artwork import Accepted, Artwork, Finished
 from unikat.channel import OPTIONS, Address
-from unikat.delivery import Delivery, cancelled, ended_early
-from unikat.errors import UnikatError
+from unikat.delivery import Delivery
 from unikat.request import Where, generate_request
+from unikat.resuming_aio import AsyncResumingStream
+from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import GenerateRequest, GenerateResponse, GetModelRequest, ListModelsRequest
 from unikat.v1.studio_pb2_grpc import StudioStub
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unikat.v1.studio_pb2_grpc import StudioAsyncStub  # StudioStub on an asyncio channel, for the type checker
 
 
-class AsyncGeneration(AsyncIterator[Artwork]):
+class AsyncGeneration(AsyncResumingStream[GenerateRequest, GenerateResponse], AsyncIterator[Artwork]):
     """The images of one call, in the order of their indexes, as they are drawn.
 
     It reconnects and goes on by itself where the service was lost. It is called off by `cancel`, by leaving an
@@ -32,11 +32,8 @@ class AsyncGeneration(AsyncIterator[Artwork]):
     """
 
     def __init__(self, stub: StudioAsyncStub, address: Address, delivery: Delivery) -> None:
-        self._stub = stub
-        self._address = address
+        super().__init__(stub.Generate, address, delivery)
         self._delivery = delivery
-        self._cancelled = asyncio.Event()
-        self._call = self._connect()
 
     async def accepted(self) -> Accepted:
         """The request as the service resolved it. Waits for it where it has not arrived."""
@@ -60,56 +57,8 @@ class AsyncGeneration(AsyncIterator[Artwork]):
             if artwork is not None:
                 return artwork
 
-    async def _receive(self) -> GenerateResponse | None:
-        """The next message, over a new connection where the old one broke; None after the last."""
-        while True:
-            error = ended_early()
-            try:
-                response = await self._call.read()
-                if isinstance(response, GenerateResponse):  # and not grpc.aio.EOF
-                    return response
-            except grpc.RpcError as broken:
-                error = self._address.typed(broken)
-            except asyncio.CancelledError:
-                if self._cancelled.is_set():  # how grpc.aio says that the call was cancelled here
-                    raise cancelled() from None
-                self._call.cancel()
-                raise
-            if self._delivery.finished is not None:
-                return None
-            await self._pause(error)
-            self._call = self._connect()
 
-    async def _pause(self, error: UnikatError) -> None:
-        if not self._cancelled.is_set():
-            seconds = self._delivery.pause_after(error)
-            try:
-                await asyncio.wait_for(self._cancelled.wait(), seconds)
-            except TimeoutError:
-                return
-        raise cancelled()
-
-    def _connect(self) -> grpc.aio.UnaryStreamCall[GenerateRequest, GenerateResponse]:
-        return self._stub.Generate(self._delivery.next_request(), timeout=self._delivery.remaining)
-
-    def cancel(self) -> None:
-        """Call the job off. Iterating on raises `unikat.errors.Cancelled`."""
-        self._cancelled.set()
-        self._call.cancel()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.cancel()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_call"):  # the first connection can fail, on a channel that is closed
-            with suppress(RuntimeError):  # the loop is closed, and the call with it
-                self._call.cancel()
-
-
-class AsyncStudio:
+class AsyncStudio(AsyncBatchMethods):
     """A connection to a service, used from one event loop.
 
     `target` is "host:port", by default $UNIKAT_TARGET, then localhost:50051. `tls` encrypts, trusting the system's
@@ -136,6 +85,7 @@ class AsyncStudio:
             else grpc.aio.secure_channel(self._address.target, credentials, options=OPTIONS)
         )
         self._stub = StudioStub(self._channel)
+        self._batches = BatchesStub(self._channel)
 
     @property
     def target(self) -> str:
@@ -169,6 +119,7 @@ class AsyncStudio:
         where: Where | None = None,
         *,
         count: int = 1,
+        first_index: int = 0,
         seed: int | None = None,
         truncation: float | None = None,
         format: str = "png",
@@ -177,8 +128,9 @@ class AsyncStudio:
     ) -> AsyncGeneration:
         """Draw `count` images of `model`, for `async for`. Arguments and errors are those of `Studio.generate`."""
         request = generate_request(
-            model, where, count=count, seed=seed, truncation=truncation, format=format, request_id=request_id
-        )
+            model, where, count=count, first_index=first_index, seed=seed, truncation=truncation, format=format,
+            request_id=request_id,
+        )  # fmt: skip
         return AsyncGeneration(self._stub, self._address, Delivery(request, timeout, self._reconnect_timeout))
 
     async def close(self) -> None:

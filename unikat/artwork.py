@@ -51,7 +51,8 @@ class Timings:
 class Accepted:
     """The request as the service resolved it: with it, the same images can be asked for again.
 
-    `model` is "name@version"; `conditions` are the ones asked for, blends normalised to a sum of 1.
+    `model` is "name@version"; `conditions` are the ones asked for, blends normalised to a sum of 1; images have the
+    indexes from `first_index` on.
     """
 
     job_id: str
@@ -63,6 +64,7 @@ class Accepted:
     format: str
     conditions: Where
     queue_position: int
+    first_index: int = 0
 
     @classmethod
     def of(cls, message: studio_pb2.Accepted) -> Accepted:
@@ -71,6 +73,7 @@ class Accepted:
         return cls(
             message.job_id, message.model, message.model_digest, message.seed, message.count, message.truncation,
             names.get(message.format, "png"), where_of(message.conditions), message.queue_position,
+            message.first_index,
         )  # fmt: skip
 
 
@@ -92,9 +95,9 @@ class Finished:
 class Artwork:
     """One image, and all that is needed to draw it again.
 
-    `index` counts from 0; `id` is the same for the same image wherever it is drawn; `conditions` name every
-    attribute, the ones that the request left out included, and can be passed to `generate`; `data` are the bytes of
-    a file of type `media_type`; `width` and `height` are in pixels.
+    `index` is its place among the images of its seed; `id` is the same for the same image wherever it is drawn;
+    `conditions` name every attribute, the ones that the request left out included, and can be passed to `generate`;
+    `data` are the bytes of a file of type `media_type`; `width` and `height` are in pixels.
     """
 
     index: int

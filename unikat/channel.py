@@ -17,11 +17,19 @@ from unikat.errors import UnikatError, error_of
 DEFAULT_TARGET: Final = "localhost:50051"
 TARGET_VARIABLE: Final = "UNIKAT_TARGET"
 
-# Only the unary calls: gRPC cannot retry a stream that has begun, and `Delivery` resumes Generate better.
+# Only unary calls that change nothing when they are made twice: gRPC cannot retry a stream that has begun, and the
+# clients resume streams and CreateBatch for longer.
+_REPEATABLE: Final = (
+    ("unikat.v1.Studio", "ListModels"),
+    ("unikat.v1.Studio", "GetModel"),
+    ("unikat.v1.Batches", "GetBatch"),
+    ("unikat.v1.Batches", "ListBatches"),
+    ("unikat.v1.Batches", "CancelBatch"),
+)
 _SERVICE_CONFIG: Final = {
     "methodConfig": [
         {
-            "name": [{"service": "unikat.v1.Studio", "method": method} for method in ("ListModels", "GetModel")],
+            "name": [{"service": service, "method": method} for service, method in _REPEATABLE],
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.1s",

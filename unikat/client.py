@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import Self
 
 import grpc
 
 from unikat.artwork import Accepted, Artwork, Finished
 from unikat.channel import OPTIONS, Address
-from unikat.delivery import Delivery, cancelled, ended_early
+from unikat.client_batches import BatchMethods
+from unikat.delivery import Delivery
 from unikat.request import Where, generate_request
+from unikat.resuming import ResumingStream
+from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.model_pb2 import Model
-from unikat.v1.studio_pb2 import GenerateResponse, GetModelRequest, ListModelsRequest
+from unikat.v1.studio_pb2 import GenerateRequest, GenerateResponse, GetModelRequest, ListModelsRequest
 from unikat.v1.studio_pb2_grpc import StudioStub
 
 
-class _Call(Protocol):
-    def __next__(self) -> GenerateResponse: ...
-
-    def cancel(self) -> bool: ...
-
-
-class Generation(Iterator[Artwork]):
+class Generation(ResumingStream[GenerateRequest, GenerateResponse], Iterator[Artwork]):
     """The images of one call, in the order of their indexes, as they are drawn.
 
     It reconnects and goes on by itself where the service was lost. It is called off by `cancel`, by leaving a `with`
@@ -34,11 +30,8 @@ class Generation(Iterator[Artwork]):
     """
 
     def __init__(self, stub: StudioStub, address: Address, delivery: Delivery) -> None:
-        self._stub = stub
-        self._address = address
+        super().__init__(stub.Generate, address, delivery)
         self._delivery = delivery
-        self._cancelled = threading.Event()
-        self._call = self._connect()
 
     @property
     def accepted(self) -> Accepted:
@@ -63,42 +56,8 @@ class Generation(Iterator[Artwork]):
             if artwork is not None:
                 return artwork
 
-    def _receive(self) -> GenerateResponse | None:
-        """The next message, over a new connection where the old one broke; None after the last."""
-        while True:
-            try:
-                return next(self._call)
-            except StopIteration:
-                error = ended_early()
-            except grpc.RpcError as broken:
-                error = self._address.typed(broken)
-            if self._delivery.finished is not None:
-                return None
-            if self._cancelled.is_set() or self._cancelled.wait(self._delivery.pause_after(error)):
-                raise cancelled()
-            self._call = self._connect()
 
-    def _connect(self) -> _Call:
-        call = self._stub.Generate(self._delivery.next_request(), timeout=self._delivery.remaining)
-        return cast(_Call, call)  # what gRPC promises of it, and its stubs leave out
-
-    def cancel(self) -> None:
-        """Call the job off, from any thread. Iterating on raises `unikat.errors.Cancelled`."""
-        self._cancelled.set()
-        self._call.cancel()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.cancel()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_call"):  # the first connection can fail, on a channel that is closed
-            self.cancel()
-
-
-class Studio:
+class Studio(BatchMethods):
     """A connection to a service; it can be shared by threads.
 
     `target` is "host:port", by default $UNIKAT_TARGET, then localhost:50051. `tls` encrypts, trusting the system's
@@ -125,6 +84,7 @@ class Studio:
             else grpc.secure_channel(self._address.target, credentials, options=OPTIONS)
         )
         self._stub = StudioStub(self._channel)
+        self._batches = BatchesStub(self._channel)
 
     @property
     def target(self) -> str:
@@ -158,6 +118,7 @@ class Studio:
         where: Where | None = None,
         *,
         count: int = 1,
+        first_index: int = 0,
         seed: int | None = None,
         truncation: float | None = None,
         format: str = "png",
@@ -168,15 +129,17 @@ class Studio:
 
         `where` says what to draw: `{"style": "noto", "category": {"animal": .7, "plant": .3}}`. An attribute that
         it leaves out is drawn for each image from the training distribution. `seed` (0 to 2**64 - 1) makes the
-        images repeatable; left out, one is picked, and `accepted.seed` says which. `truncation` is 0 to 2, by
-        default the model's; `format` is "png", "webp" or "jpeg"; `timeout` is for the whole call, in seconds. Two
-        calls with the same `request_id` share one job.
+        images repeatable; left out, one is picked, and `accepted.seed` says which. The images are those of the seed
+        from `first_index` on, so that any one can be drawn again alone. `truncation` is 0 to 2, by default the
+        model's; `format` is "png", "webp" or "jpeg"; `timeout` is for the whole call, in seconds. Two calls with the
+        same `request_id` share one job.
 
         Raises `unikat.errors.InvalidRequest` for arguments that cannot be sent; all else is raised by iterating.
         """
         request = generate_request(
-            model, where, count=count, seed=seed, truncation=truncation, format=format, request_id=request_id
-        )
+            model, where, count=count, first_index=first_index, seed=seed, truncation=truncation, format=format,
+            request_id=request_id,
+        )  # fmt: skip
         return Generation(self._stub, self._address, Delivery(request, timeout, self._reconnect_timeout))
 
     def close(self) -> None:
