@@ -14,6 +14,8 @@ FORMAT = 1
 CONFIG = "config.json"
 RESOLUTIONS = (16, 32, 64, 128, 256)
 FEATURE_SIZES = (32, 64, 128, 256)
+# Settings that runs of earlier versions did not have, as those runs were.
+BEFORE: dict[str, float] = {"held_out": 0.0, "condition_dropout": 0.0}
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,12 @@ class Config:
     ema_images: Annotated[int, Option(help="Half-life of the averaged generator (images).")] = 10_000
     augment: Annotated[float, Option(help="Probability of each augmentation (more for little data).")] = 0.5
     mirror: Annotated[bool, Option("--mirror/--no-mirror", help="Also show mirrored pictures.")] = False
+    held_out: Annotated[
+        float, Option(help="Share of the pictures that is kept from training, to measure the model on (0: none).")
+    ] = 0.1
+    condition_dropout: Annotated[
+        float, Option(help="Probability with which an attribute is left out of a condition, so that it may be.")
+    ] = 0.1
 
     def rate_at(self, images: int) -> float:
         """The learning rate after so many images."""
@@ -87,7 +95,9 @@ class Config:
             raise TrainingError(f"decay_from: must be 0 to below decay_to ({self.decay_to}), not {self.decay_from}")
         if self.mismatch < 0:
             raise TrainingError(f"mismatch: must be at least 0, not {self.mismatch}")
-        for name in ("beta1", "beta2", "balance", "augment"):
+        if not 0 <= self.held_out < 1:
+            raise TrainingError(f"held_out: must be 0 to below 1, not {self.held_out}")
+        for name in ("beta1", "beta2", "balance", "augment", "condition_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name}: must be 0 to 1, not {getattr(self, name)}")
 
@@ -139,7 +149,7 @@ def load_config(run: Path) -> tuple[Config, dict[str, str]]:
     unknown = sorted(set(document["config"]) - known)
     if unknown:
         raise TrainingError(f"{run / CONFIG}: unknown settings {unknown}; known are {sorted(known)}")
-    return Config(**document["config"]), document["dataset"]
+    return Config(**{**BEFORE, **document["config"]}), document["dataset"]
 
 
 def check_same_run(run: Path, config: Config, dataset: dict[str, str]) -> None:

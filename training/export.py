@@ -115,6 +115,7 @@ def load_trained(run: Path, dataset: Path | None) -> Trained:
         raise TrainingError(
             f"--dataset: {data.path} is not what {run} was trained on ({origin['name']}, {origin['digest']})"
         )
+    data, _ = data.split(config.held_out)
     progress, tensors = load_checkpoint(found[-1], torch.device("cpu"))
     generator = Generator(generator_shape(config, data.resolution, data.one_hots().shape[1]))
     generator.load_state_dict(under("average.", tensors))

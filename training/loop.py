@@ -45,12 +45,14 @@ class Session:
 
 
 def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> Progress:
-    """Train until `operation.images` have been shown or SIGTERM or SIGINT arrives, from the latest checkpoint if any.
+    """Train on what of `dataset` is not held out, from the latest checkpoint if there is one.
 
-    Always ends with a checkpoint. Raises TrainingError for settings that cannot be, a run of another configuration,
-    a broken checkpoint and losses that are no longer numbers.
+    Until `operation.images` have been shown or SIGTERM or SIGINT arrives. Always ends with a checkpoint. Raises
+    TrainingError for settings that cannot be, a run of another configuration, a broken checkpoint and losses that are
+    no longer numbers.
     """
     config.check_resolution(dataset.resolution)
+    dataset, _ = dataset.split(config.held_out)
     balanced_labels(dataset, config)
     device = choose_device(operation.device)
     if operation.threads:

@@ -40,6 +40,7 @@ class Trainer:
     def __init__(self, config: Config, dataset: Dataset, device: torch.device, bf16: bool = False) -> None:
         self.config, self.dataset, self.device, self.bf16 = config, dataset, device, bf16
         self.conditions = torch.from_numpy(dataset.one_hots())  # (N, C)
+        self.widths = torch.tensor([len(attribute.categories) for attribute in dataset.attributes], device=device)
         self.sampler = BalancedSampler(balanced_labels(dataset, config), config.balance, config.seed)
         count = self.conditions.shape[1]
         shape = generator_shape(config, dataset.resolution, count)
@@ -64,13 +65,14 @@ class Trainer:
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = self.config.rate_at(step * self.config.batch)
-        real, condition = self.real_batch(step)
+        real, labels = self.real_batch(step)
+        condition = self.shown(labels)
         latent = torch.randn(len(real), self.config.latent, generator=self.rng, device=self.device)
         drawn = self.draw(latent, condition)
         with torch.no_grad():
             real_maps = self.projection(self.augmented(real))
         drawn_maps = self.projection(self.augmented(drawn))  # for both networks' steps: features are the dear part
-        losses = self.step_heads(real_maps, drawn_maps, condition)
+        losses = self.step_heads(real_maps, drawn_maps, condition, labels)
         generator_loss = self.step_generator(drawn_maps, condition)
         kept = ema.decay((step + 1) * self.config.batch, self.config.batch, self.config.ema_images)
         ema.update(self.average, self.generator, kept)
@@ -87,8 +89,9 @@ class Trainer:
         return images
 
     def real_batch(self, step: int) -> tuple[Tensor, Tensor | None]:
+        """Images (B, 3, H, H) and their complete conditions (B, C)."""
         indices = self.sampler.batch(step, self.config.batch)
-        pixels = torch.from_numpy(np.ascontiguousarray(self.dataset.images[indices])).to(self.device)  # (B, H, H, 3)
+        pixels = torch.from_numpy(self.dataset.pixels(indices)).to(self.device)  # (B, H, H, 3)
         images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, 3, H, H), channels last in memory
         if self.config.mirror:
             flip = torch.rand(len(images), 1, 1, 1, generator=self.rng, device=self.device) < 0.5
@@ -96,28 +99,38 @@ class Trainer:
         condition = self.conditions[torch.from_numpy(indices)].to(self.device)
         return images, condition if condition.shape[1] else None
 
+    def shown(self, labels: Tensor | None) -> Tensor | None:
+        """The conditions of a step: some attributes are left out, as a caller may leave them out."""
+        if labels is None or not self.config.condition_dropout:
+            return labels
+        size = (len(labels), len(self.widths))
+        kept = torch.rand(size, generator=self.rng, device=self.device) >= self.config.condition_dropout
+        return labels * kept.repeat_interleave(self.widths, dim=1)  # (B, C)
+
     def augmented(self, images: Tensor) -> Tensor:
         return augment(images, self.config.augment, self.rng)
 
-    def step_heads(self, real_maps: list[Tensor], drawn_maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
+    def step_heads(
+        self, real_maps: list[Tensor], drawn_maps: list[Tensor], condition: Tensor | None, labels: Tensor | None
+    ) -> list[Tensor]:
         """Hinge loss (Lim & Ye 2017). Returns the loss and the mean logits of real and of drawn images."""
         self.heads.requires_grad_(True)
         maps = [torch.cat([real, drawn.detach()]) for real, drawn in zip(real_maps, drawn_maps, strict=True)]
         both = None if condition is None else torch.cat([condition, condition])
         real, drawn = zip(*(logits.chunk(2) for logits in self.heads(maps, both)), strict=True)
         loss = balanced([F.relu(1 - logits) for logits in real]) + balanced([F.relu(1 + logits) for logits in drawn])
-        if condition is not None and self.config.mismatch:
-            loss = loss + self.config.mismatch * self.mismatch(real_maps, condition)
+        if condition is not None and labels is not None and self.config.mismatch:
+            loss = loss + self.config.mismatch * self.mismatch(real_maps, condition, labels)
         self.optimise("heads", loss)
         return [loss.detach(), balanced(real).detach(), balanced(drawn).detach()]
 
-    def mismatch(self, real_maps: list[Tensor], condition: Tensor) -> Tensor:
+    def mismatch(self, real_maps: list[Tensor], condition: Tensor, labels: Tensor) -> Tensor:
         """Hinge loss of real images with the condition of another one (Reed et al. 2016).
 
         Without it the discriminator first learns what is real, and only much later what belongs to which condition.
         """
         wrong = condition.roll(1, 0)  # (B, C)
-        differs = (wrong != condition).any(dim=1, keepdim=True).float()  # (B, 1): a neighbour may have the same
+        differs = (wrong * (1 - labels)).any(dim=1, keepdim=True).float()  # (B, 1): a neighbour's may be true as well
         return balanced([F.relu(1 + logits) * differs for logits in self.heads(real_maps, wrong)])
 
     def step_generator(self, drawn_maps: list[Tensor], condition: Tensor | None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from training.data import fields
 from training.data.fields import DatasetError
+from training.data.split import held_out
 from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
 
 __all__ = [
@@ -51,11 +52,12 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set that was checked while it was loaded. Without attributes it is a plain (unconditional) one."""
+    """A data set that was checked while it was loaded, or a part of one. Without attributes it is a plain one."""
 
     path: Path
     name: str
-    images: npt.NDArray[np.uint8]  # (N, H, W, 3), memory-mapped, read-only
+    images: npt.NDArray[np.uint8]  # (M, H, W, 3), memory-mapped, read-only: all that are in the file
+    rows: npt.NDArray[np.int64]  # (N,), which of them belong to it
     labels: npt.NDArray[np.int64]  # (N, A), indices into each attribute's categories
     attributes: tuple[Attribute, ...]
     sources: tuple[Source, ...]
@@ -68,7 +70,37 @@ class Dataset:
         return int(self.images.shape[1])
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.rows)
+
+    def pixels(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Images (n, H, W, 3) by their positions in this data set."""
+        return np.ascontiguousarray(self.images[self.rows[indices]])
+
+    def part(self, chosen: npt.NDArray[np.bool_]) -> Dataset:
+        """The images for which `chosen` (N,) is true; the attributes keep their categories, whatever is left of them.
+
+        Raises DatasetError when nothing is left.
+        """
+        if not chosen.any():
+            raise DatasetError(f"{self.path}: nothing is left of {len(self)} images")
+        labels = self.labels[chosen]
+        attributes = tuple(
+            replace(a, counts=tuple(np.bincount(labels[:, i], minlength=len(a.categories)).tolist()))
+            for i, a in enumerate(self.attributes)
+        )
+        items = tuple(item for item, keep in zip(self.items, chosen, strict=True) if keep)
+        return replace(self, rows=self.rows[chosen], labels=labels, attributes=attributes, items=items)
+
+    def split(self, share: float) -> tuple[Dataset, Dataset | None]:
+        """What is trained on, and what is held out of it: about `share` of the images, None if that is none.
+
+        No category is held out as a whole: nothing could be learnt of it.
+        """
+        out = held_out(self.items, share)
+        for column, attribute in enumerate(self.attributes):
+            left = np.bincount(self.labels[~out, column], minlength=len(attribute.categories))
+            out &= left[self.labels[:, column]] > 0
+        return self.part(~out), self.part(out) if out.any() else None
 
     def one_hots(self) -> npt.NDArray[np.float32]:
         """The conditions as (N, C): the one-hot vectors of all attributes side by side; C is 0 for a plain set."""
@@ -92,6 +124,7 @@ class Dataset:
             path=path,
             name=fields.text(document, "name"),
             images=images,
+            rows=np.arange(len(images)),
             labels=labels,
             attributes=attributes,
             sources=tuple(_source(s, f"sources[{i}]") for i, s in enumerate(fields.array(document, "sources"))),
