@@ -46,9 +46,9 @@ def store_unavailable(error: Exception) -> UnikatError:
     return error_of(retry_later(Code.UNAVAILABLE, text, Reason.STORE_UNAVAILABLE, RETRY_STORE_S))
 
 
-def shutting_down() -> Status:
+def shutting_down(how: str = "send the request again with the same request_id") -> Status:
     """UNAVAILABLE: this service ends; another one, or its successor, goes on."""
-    text = "this service is shutting down; send the request again with the same request_id to go on"
+    text = f"this service is shutting down; {how} to go on"
     return retry_later(Code.UNAVAILABLE, text, Reason.SHUTTING_DOWN, RETRY_RESTART_S)
 
 

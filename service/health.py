@@ -1,7 +1,7 @@
 """Health by the standard protocol (grpc.health.v1), and the refresh of the catalogue that it tells about.
 
-The names: "" and "unikat.v1.Studio" (Redis answers and a worker is alive), and for every model "emoji" and "emoji@1"
-(a live worker serves it).
+The names: "", "unikat.v1.Studio" and "unikat.v1.Batches" (Redis answers and a worker is alive), and for every model
+"emoji" and "emoji@1" (a live worker serves it).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import logging
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
+from service.batches import NAME as BATCHES
 from service.catalogue import REFRESH_S, Catalogue
-from service.studio import NAME
+from service.studio import NAME as STUDIO
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Health:
         live = frozenset() if self._failing else self._catalogue.snapshot.live
         names = live | {key.partition("@")[0] for key in live}
         self._models |= names
-        for name in ("", NAME):
+        for name in ("", STUDIO, BATCHES):
             await self.servicer.set(name, SERVING if live else NOT_SERVING)
         for name in self._models:
             await self.servicer.set(name, SERVING if name in names else NOT_SERVING)

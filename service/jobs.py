@@ -23,10 +23,10 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from service.reader import RawEntries
-from service.requests import Order
+from service.requests import Order, reused
 from service.settings import Settings
 from unikat.bundle import key_of
-from unikat.errors import Reason, UnikatError, bad_field, error_of, retry_later
+from unikat.errors import Reason, UnikatError, error_of, retry_later
 from unikat.jobs import DRAW, FINGERPRINT, QUEUE, DrawJob, job_id_of
 from unikat.stream import END_ID, STATUS, Progress, stream_key
 
@@ -164,7 +164,7 @@ class JobQueue:
         except NoSuchJobError:
             return None
         if job.meta.get(FINGERPRINT) != fingerprint:
-            raise _reused()
+            raise reused()
         draw = DrawJob.from_kwargs(job.kwargs)
         last = cast(RawEntries, self._redis.xrevrange(stream_key(job_id), count=1))
         if _is_over(job, draw, last):
@@ -225,8 +225,3 @@ def _queue_full(waiting: int, rate: float) -> UnikatError:
     seconds = min(max(waiting / (rate or DEFAULT_RATE) / 10, MIN_RETRY_S), MAX_RETRY_S)
     text = f"{waiting} jobs wait already; come back in {seconds:.1f} s"
     return error_of(retry_later(Code.RESOURCE_EXHAUSTED, text, Reason.QUEUE_FULL, seconds))
-
-
-def _reused() -> UnikatError:
-    text = "stands for another request; use a new one, or send the same content"
-    return error_of(bad_field("request_id", text, Code.ALREADY_EXISTS, Reason.REQUEST_ID_REUSED))

@@ -6,17 +6,20 @@ import hashlib
 import math
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
+from google.rpc.code_pb2 import Code
 
 from service.catalogue import Catalogue
 from service.errors import invalid
 from unikat.bundle import parse_reference
 from unikat.conditions import FieldError, Weights, check_conditions
+from unikat.errors import Reason, UnikatError, bad_field, error_of
 from unikat.jobs import fingerprint
+from unikat.v1.batches_pb2 import CreateBatchRequest
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import GenerateRequest, ImageFormat
 
@@ -54,13 +57,7 @@ async def check_generate(request: GenerateRequest, catalogue: Catalogue, max_cou
     UNAVAILABLE without workers or Redis.
     """
     problems = list(_field_problems(request, max_count))
-    if any(problem.field == "model" for problem in problems):
-        raise invalid(problems)
-    try:
-        model = await catalogue.find(request.model, "model")
-    except Exception as error:
-        # What is wrong for good goes before what may pass.
-        raise invalid(problems) if problems else error  # noqa: B904  # not caused by `error`
+    model = await find_model(catalogue, request.model, problems)
     try:
         weights = check_conditions(model, request.conditions)
     except FieldError as problem:
@@ -73,13 +70,33 @@ async def check_generate(request: GenerateRequest, catalogue: Catalogue, max_cou
         fingerprint=content,
         model=model,
         weights=weights,
-        seed=request.seed if request.HasField("seed") else _pick_seed(request.request_id, content),
+        seed=request.seed if request.HasField("seed") else pick_seed(request.request_id, content),
         truncation=request.truncation if request.HasField("truncation") else model.default_truncation,
         image_format=request.format or ImageFormat.IMAGE_FORMAT_PNG,
     )
 
 
-def _pick_seed(request_id: str, content: str) -> int:
+async def find_model(catalogue: Catalogue, reference: str, problems: Sequence[FieldError]) -> Model:
+    """The model of a request whose fields have `problems`.
+
+    Raises UnikatError: INVALID_ARGUMENT naming them if there is no such model, otherwise NOT_FOUND or UNAVAILABLE.
+    """
+    if any(problem.field == "model" for problem in problems):
+        raise invalid(problems)
+    try:
+        return await catalogue.find(reference, "model")
+    except Exception as error:
+        # What is wrong for good goes before what may pass.
+        raise invalid(problems) if problems else error  # noqa: B904  # not caused by `error`
+
+
+def reused() -> UnikatError:
+    """ALREADY_EXISTS: a request_id stands for something else."""
+    text = "stands for another request; use a new one, or send the same content"
+    return error_of(bad_field("request_id", text, Code.ALREADY_EXISTS, Reason.REQUEST_ID_REUSED))
+
+
+def pick_seed(request_id: str, content: str) -> int:
     """A seed for a request without one.
 
     With a request_id it follows from it: a call that is repeated after its results expired gets the same images.
@@ -89,30 +106,35 @@ def _pick_seed(request_id: str, content: str) -> int:
     return int.from_bytes(hashlib.sha256(f"seed {request_id} {content}".encode()).digest()[:8], "big")
 
 
-def _field_problems(request: GenerateRequest, max_count: int) -> Iterator[FieldError]:
-    """What is wrong whatever the model is."""
+def common_problems(request: GenerateRequest | CreateBatchRequest) -> Iterator[FieldError]:
+    """What is wrong, whatever the model is, with the fields that calls and batches share."""
     try:
         parse_reference(request.model)
     except ValueError as error:
         yield FieldError("model", str(error))
-    if not 1 <= request.count <= max_count:
-        more = "; more is a batch (CreateBatch)" if request.count else ""
-        yield FieldError("count", f"must be 1 to {max_count}, not {request.count}{more}")
-    if request.first_index + request.count > 2**32:
-        largest = 2**32 - request.count
-        yield FieldError("first_index", f"must be at most {largest} for this count, not {request.first_index}")
     truncation = request.truncation
     if request.HasField("truncation") and not (math.isfinite(truncation) and 0 <= truncation <= 2):
         yield FieldError("truncation", f"must be a finite number from 0 to 2, not {truncation}")
     if request.format not in ImageFormat.values():
         known = ", ".join(ImageFormat.keys())
         yield FieldError("format", f"must be one of {known}, not {request.format}")
+    if request.request_id and not REQUEST_ID.fullmatch(request.request_id):
+        yield FieldError("request_id", "must be 1 to 128 characters of A-Z a-z 0-9 . _ -; a UUID is a good choice")
+
+
+def _field_problems(request: GenerateRequest, max_count: int) -> Iterator[FieldError]:
+    """What is wrong whatever the model is."""
+    yield from common_problems(request)
+    if not 1 <= request.count <= max_count:
+        more = "; more is a batch (CreateBatch)" if request.count else ""
+        yield FieldError("count", f"must be 1 to {max_count}, not {request.count}{more}")
+    if request.first_index + request.count > 2**32:
+        largest = 2**32 - request.count
+        yield FieldError("first_index", f"must be at most {largest} for this count, not {request.first_index}")
     yield from _resume_problems(request)
 
 
 def _resume_problems(request: GenerateRequest) -> Iterator[FieldError]:
-    if request.request_id and not REQUEST_ID.fullmatch(request.request_id):
-        yield FieldError("request_id", "must be 1 to 128 characters of A-Z a-z 0-9 . _ -; a UUID is a good choice")
     if not request.HasField("after_index"):
         return
     if not request.request_id:

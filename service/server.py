@@ -22,6 +22,8 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from redis.backoff import NoBackoff
 
+from service.batches import NAME as BATCHES
+from service.batches import Batches
 from service.call import Backstage
 from service.catalogue import Catalogue
 from service.errors import shutting_down
@@ -30,7 +32,8 @@ from service.jobs import JobQueue
 from service.keeper import Keeper
 from service.reader import BLOCK_MS, StreamReader
 from service.settings import Settings
-from service.studio import NAME, Studio
+from service.studio import NAME as STUDIO
+from service.studio import Studio
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +69,10 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
-    async with _backstage(settings) as backstage:
+    async with _backstage(settings) as backstage, _batches(settings, backstage.catalogue) as batches:
         health_of = Health(backstage.catalogue)
         await health_of.update()
-        server = _new_server(settings, backstage, health_of)
+        server = _new_server(settings, backstage, batches, health_of)
         port = _bind(server, settings)
         await server.start()
         refreshing = asyncio.create_task(health_of.run())
@@ -78,7 +81,7 @@ async def _serve(settings: Settings) -> None:
         await asked_to_stop.wait()
         log.info("Asked to stop; calls have %g s to end", settings.grace_s)
         await health_of.shut_down()
-        await _stop(server, backstage, settings.grace_s)
+        await _stop(server, backstage, batches, settings.grace_s)
         refreshing.cancel()
 
 
@@ -88,12 +91,7 @@ async def _backstage(settings: Settings) -> AsyncIterator[Backstage]:
     url = settings.redis_url
     shared = _async_redis(url, REDIS_TIMEOUT_S)
     blocking = _async_redis(url, BLOCK_MS / 1000 + REDIS_TIMEOUT_S)
-    threaded = redis.Redis.from_url(
-        url,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-        retry=redis.retry.Retry(NoBackoff(), 1),
-    )
+    threaded = _threaded_redis(url)
     threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="enqueue")
     reader = StreamReader(blocking, shared)
     backstage = Backstage(
@@ -117,6 +115,22 @@ async def _backstage(settings: Settings) -> AsyncIterator[Backstage]:
         threaded.close()
 
 
+@asynccontextmanager
+async def _batches(settings: Settings, catalogue: Catalogue) -> AsyncIterator[Batches]:
+    with _threaded_redis(settings.redis_url) as threaded:
+        async with Batches(catalogue, threaded, settings).running() as batches:
+            yield batches
+
+
+def _threaded_redis(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        retry=redis.retry.Retry(NoBackoff(), 1),
+    )
+
+
 def _async_redis(url: str, timeout: float) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(
         url,
@@ -129,7 +143,7 @@ def _async_redis(url: str, timeout: float) -> redis.asyncio.Redis:
     )
 
 
-def _new_server(settings: Settings, backstage: Backstage, health_of: Health) -> grpc.aio.Server:
+def _new_server(settings: Settings, backstage: Backstage, batches: Batches, health_of: Health) -> grpc.aio.Server:
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
@@ -142,9 +156,9 @@ def _new_server(settings: Settings, backstage: Backstage, health_of: Health) -> 
             ("grpc.enable_channelz", int(settings.debug)),
         ]
     )
-    server.add_generic_rpc_handlers((Studio(backstage, settings.max_count).handlers(),))
+    server.add_generic_rpc_handlers((Studio(backstage, settings.max_count).handlers(), batches.handlers()))
     health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)
-    names = [NAME, health.SERVICE_NAME, reflection.SERVICE_NAME]
+    names = [STUDIO, BATCHES, health.SERVICE_NAME, reflection.SERVICE_NAME]
     if settings.debug:
         channelz.add_channelz_servicer(server)  # type: ignore[arg-type]  # it takes both kinds of server
         names.append(channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name)
@@ -165,9 +179,13 @@ def _bind(server: grpc.aio.Server, settings: Settings) -> int:
         raise OSError(f"cannot listen on {settings.listen}: {error}") from error
 
 
-async def _stop(server: grpc.aio.Server, backstage: Backstage, grace: float) -> None:
-    """New calls are refused at once; running ones may end by themselves, then end with UNAVAILABLE."""
+async def _stop(server: grpc.aio.Server, backstage: Backstage, batches: Batches, grace: float) -> None:
+    """New calls are refused at once; running ones may end by themselves, then end with UNAVAILABLE.
+
+    Watches of batches, whose end is hours away, are told at once.
+    """
     stopping = asyncio.create_task(server.stop(grace + LAST_WORDS_S))
+    batches.watcher.stop(shutting_down("watch it again with after_revision"))
     await asyncio.wait([stopping], timeout=grace)
     backstage.stopping = True
     for cursor in backstage.reader.cursors:

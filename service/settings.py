@@ -6,10 +6,15 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, get_type_hints
+from typing import Annotated, Final, get_type_hints
 
 import typer
 from typer import Option
+
+from unikat.batches.destination import open_prefixes
+
+MAX_SHARD_SIZE: Final = 4096  # images: what a crash costs at most
+MAX_SHARDS: Final = 10_000  # of one batch: its jobs are created in one transaction, which Redis does in 0.1 s
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,31 @@ class Settings:
     max_count: Annotated[
         int, Option(envvar="UNIKAT_MAX_COUNT", min=1, help="Images that one call may ask for (more is a batch).")
     ] = 4096
+    max_batch_images: Annotated[
+        int,
+        Option(
+            envvar="UNIKAT_MAX_BATCH_IMAGES",
+            min=1,
+            max=MAX_SHARDS * MAX_SHARD_SIZE,
+            help="Images that one batch may have, at most.",
+        ),
+    ] = 1_000_000
+    shard_size: Annotated[
+        int,
+        Option(
+            envvar="UNIKAT_SHARD_SIZE",
+            min=1,
+            max=MAX_SHARD_SIZE,
+            help="Images in a shard of a batch that does not say (a crash costs a worker at most this much work).",
+        ),
+    ] = 256
+    destinations: Annotated[
+        str,
+        Option(
+            envvar="UNIKAT_DESTINATIONS",
+            help="Where batches may be written: comma-separated prefixes (file:///srv/art,s3://assets; none: nowhere).",
+        ),
+    ] = ""
     max_queue: Annotated[
         int,
         Option(envvar="UNIKAT_MAX_QUEUE", min=1, help="Jobs that may wait (beyond it, calls are told to come back)."),
@@ -71,6 +101,15 @@ class Settings:
             raise typer.BadParameter("--tls-cert and --tls-key go together: give both or none")
         if self.tls_ca is not None and self.tls_cert is None:
             raise typer.BadParameter("--tls-ca needs --tls-cert and --tls-key")
+        try:
+            open_prefixes(self.destinations)
+        except ValueError as error:
+            raise typer.BadParameter(f"--destinations: {error}") from error
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """`destinations` as canonical URLs."""
+        return open_prefixes(self.destinations)
 
 
 def run_with_settings(run: Callable[[Settings], int]) -> None:

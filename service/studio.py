@@ -6,7 +6,7 @@ import grpc
 
 from service.call import Backstage, Call
 from service.errors import Context, invalid, translated
-from service.paging import check_page, page_of
+from service.paging import check_page, model_position, page_of
 from service.requests import check_generate, parse
 from unikat.conditions import FieldError
 from unikat.v1.model_pb2 import Model
@@ -43,7 +43,7 @@ class Studio:
     async def list_models(self, data: bytes, context: Context) -> bytes:
         """A page of the models that are served."""
         request = parse(ListModelsRequest, data)
-        size, after = check_page(request.page_size, request.page_token)
+        size, after = check_page(request.page_size, request.page_token, model_position)
         snapshot = await self._backstage.catalogue.current()
         page, token = page_of(snapshot.sorted(), size, after)
         response = ListModelsResponse(models=map(_without_combinations, page), next_page_token=token)

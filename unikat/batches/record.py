@@ -32,6 +32,7 @@ PAUSED_SINCE: Final = "paused_since"
 PAUSED_UNTIL: Final = "paused_until"  # until then, no other worker tries
 
 FAILURES_SHOWN: Final = 100
+FAILURE_TEXT: Final = 1000  # characters of why, at most: a message stays far below what clients receive
 _WINDOW: Final = 60.0  # seconds over which the rate is taken
 
 
@@ -180,7 +181,8 @@ class BatchRecord:
 
     def _failure(self, shard: int) -> ShardFailure:
         first = shard * self._shard_size
-        return ShardFailure(shard=shard, first_index=first, count=self._size(shard), message=self.failed[shard])
+        why = self.failed[shard][:FAILURE_TEXT]
+        return ShardFailure(shard=shard, first_index=first, count=self._size(shard), message=why)
 
 
 def _timestamp(text: str) -> Timestamp:

@@ -140,10 +140,22 @@ class BatchStore:
                 pipe.hget(batch_key(batch), r.REVISION)
             return [None if reply is None else int(reply) for reply in pipe.execute()]
 
-    def ids(self) -> list[tuple[str, float]]:
-        """All batches with the Unix times of their creation, newest first."""
-        found = cast(list[tuple[bytes, float]], self.redis.zrevrange(BATCHES, 0, -1, withscores=True))
-        return [(batch.decode(), created) for batch, created in found]
+    def content(self, batch: str) -> str | None:
+        """The digest of the request that a batch was created with; None if there is no such batch."""
+        content = cast(bytes | None, self.redis.hget(batch_key(batch), r.CONTENT))
+        return None if content is None else content.decode()
+
+    def newest(self, limit: int, before: tuple[float, str] | None = None) -> list[tuple[float, str]]:
+        """(Unix time of creation, batch), newest first: at most `limit`, all of them behind `before`."""
+        start = "+inf" if before is None else before[0]
+        # Of several of one moment, some may lie before `before`.
+        more = 0 if before is None else int(cast(int, self.redis.zcount(BATCHES, before[0], before[0])))
+        reply = self.redis.zrange(
+            BATCHES, start, "-inf", byscore=True, desc=True, offset=0, num=limit + more, withscores=True
+        )  # fmt: skip
+        found = cast(list[tuple[bytes, float]], reply)
+        places = [(created, batch.decode()) for batch, created in found]
+        return [place for place in places if before is None or place < before][:limit]
 
     def spec(self, batch: str) -> BatchSpec:
         """What a batch draws. Raises NoSuchBatch."""
@@ -218,7 +230,7 @@ class BatchStore:
             pipe.watch(batch_key(batch))
             fields = watched_fields(pipe, batch)
             if r.ENDED not in fields:
-                raise WrongState(f"batch {batch} has not ended; cancel it first")
+                raise WrongState(f"batch {batch} has not ended; cancel it, and wait for its manifest")
             destination = BatchSpec.from_json(fields[r.HEAD], "[]").destination
             jobs = [job.decode() for reg in registries for job in cast(list[bytes], pipe.zrange(reg.key, 0, -1))]
             pipe.multi()

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class BatchesStub:
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`.
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
+    certificate sees its own batches only; without certificates everybody sees all.
     """
 
     def __init__(self, channel):
@@ -74,12 +75,14 @@ class BatchesStub:
 
 
 class BatchesServicer:
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`.
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
+    certificate sees its own batches only; without certificates everybody sees all.
     """
 
     def CreateBatch(self, request, context):
         """Checks a batch and queues it, whole or not at all (AIP-133). With a `request_id`, a second call with the same
-        content returns the same batch, and with another content ends with ALREADY_EXISTS.
+        content returns the same batch as it is now, and with another content ends with ALREADY_EXISTS. So does a
+        destination that another batch writes to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,8 +125,9 @@ class BatchesServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchBatch(self, request, context):
-        """Sends a batch as it is and then at every change of state or progress, until it has ended. Changes within a
-        fraction of a second come as one. A caller that was cut off goes on with `after_revision`.
+        """Sends a batch as it is and then at every change of state or progress, until it has ended; always without its
+        plans, which GetBatch returns. Changes within a fraction of a second come as one. A caller that was cut off goes
+        on with `after_revision`. NOT_FOUND where the batch is deleted meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,7 +180,8 @@ def add_BatchesServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Batches:
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`.
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
+    certificate sees its own batches only; without certificates everybody sees all.
     """
 
     @staticmethod

@@ -28,7 +28,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BatchesStub:
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`."""
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
+    certificate sees its own batches only; without certificates everybody sees all.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,7 +38,8 @@ class BatchesStub:
     def __new__(cls, channel: _aio.Channel) -> BatchesAsyncStub: ...
     CreateBatch: _grpc.UnaryUnaryMultiCallable[_batches_pb2.CreateBatchRequest, _batches_pb2.Batch]
     """Checks a batch and queues it, whole or not at all (AIP-133). With a `request_id`, a second call with the same
-    content returns the same batch, and with another content ends with ALREADY_EXISTS.
+    content returns the same batch as it is now, and with another content ends with ALREADY_EXISTS. So does a
+    destination that another batch writes to.
     """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_batches_pb2.GetBatchRequest, _batches_pb2.Batch]
     """Returns one batch."""
@@ -51,18 +54,22 @@ class BatchesStub:
     DeleteBatch: _grpc.UnaryUnaryMultiCallable[_batches_pb2.DeleteBatchRequest, _empty_pb2.Empty]
     """Forgets a batch that has ended; its files stay. FAILED_PRECONDITION for one that has not."""
     WatchBatch: _grpc.UnaryStreamMultiCallable[_batches_pb2.WatchBatchRequest, _batches_pb2.Batch]
-    """Sends a batch as it is and then at every change of state or progress, until it has ended. Changes within a
-    fraction of a second come as one. A caller that was cut off goes on with `after_revision`.
+    """Sends a batch as it is and then at every change of state or progress, until it has ended; always without its
+    plans, which GetBatch returns. Changes within a fraction of a second come as one. A caller that was cut off goes
+    on with `after_revision`. NOT_FOUND where the batch is deleted meanwhile.
     """
 
 @_typing.type_check_only
 class BatchesAsyncStub(BatchesStub):
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`."""
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
+    certificate sees its own batches only; without certificates everybody sees all.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateBatch: _aio.UnaryUnaryMultiCallable[_batches_pb2.CreateBatchRequest, _batches_pb2.Batch]  # type: ignore[assignment]
     """Checks a batch and queues it, whole or not at all (AIP-133). With a `request_id`, a second call with the same
-    content returns the same batch, and with another content ends with ALREADY_EXISTS.
+    content returns the same batch as it is now, and with another content ends with ALREADY_EXISTS. So does a
+    destination that another batch writes to.
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_batches_pb2.GetBatchRequest, _batches_pb2.Batch]  # type: ignore[assignment]
     """Returns one batch."""
@@ -77,12 +84,15 @@ class BatchesAsyncStub(BatchesStub):
     DeleteBatch: _aio.UnaryUnaryMultiCallable[_batches_pb2.DeleteBatchRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Forgets a batch that has ended; its files stay. FAILED_PRECONDITION for one that has not."""
     WatchBatch: _aio.UnaryStreamMultiCallable[_batches_pb2.WatchBatchRequest, _batches_pb2.Batch]  # type: ignore[assignment]
-    """Sends a batch as it is and then at every change of state or progress, until it has ended. Changes within a
-    fraction of a second come as one. A caller that was cut off goes on with `after_revision`.
+    """Sends a batch as it is and then at every change of state or progress, until it has ended; always without its
+    plans, which GetBatch returns. Changes within a fraction of a second come as one. A caller that was cut off goes
+    on with `after_revision`. NOT_FOUND where the batch is deleted meanwhile.
     """
 
 class BatchesServicer(metaclass=_abc_1.ABCMeta):
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`."""
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
+    certificate sees its own batches only; without certificates everybody sees all.
+    """
 
     @_abc_1.abstractmethod
     def CreateBatch(
@@ -91,7 +101,8 @@ class BatchesServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_batches_pb2.Batch, _abc.Awaitable[_batches_pb2.Batch]]:
         """Checks a batch and queues it, whole or not at all (AIP-133). With a `request_id`, a second call with the same
-        content returns the same batch, and with another content ends with ALREADY_EXISTS.
+        content returns the same batch as it is now, and with another content ends with ALREADY_EXISTS. So does a
+        destination that another batch writes to.
         """
 
     @_abc_1.abstractmethod
@@ -142,8 +153,9 @@ class BatchesServicer(metaclass=_abc_1.ABCMeta):
         request: _batches_pb2.WatchBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_batches_pb2.Batch], _abc.AsyncIterator[_batches_pb2.Batch]]:
-        """Sends a batch as it is and then at every change of state or progress, until it has ended. Changes within a
-        fraction of a second come as one. A caller that was cut off goes on with `after_revision`.
+        """Sends a batch as it is and then at every change of state or progress, until it has ended; always without its
+        plans, which GetBatch returns. Changes within a fraction of a second come as one. A caller that was cut off goes
+        on with `after_revision`. NOT_FOUND where the batch is deleted meanwhile.
         """
 
 def add_BatchesServicer_to_server(servicer: BatchesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
