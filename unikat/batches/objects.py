@@ -1,0 +1,147 @@
+"""A destination in an object store, by fsspec: whatever it knows whose puts are atomic.
+
+Credentials and endpoints come from the environment only, by each library's own variables (AWS_ACCESS_KEY_ID,
+AWS_ENDPOINT_URL, ...; FSSPEC_S3_... for any option of s3fs).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, Final
+
+import fsspec
+from fsspec.asyn import AsyncFileSystem
+
+from unikat.batches.storage import DestinationError, DestinationRefused, Storage
+
+_LONGEST_REASON: Final = 300  # characters
+_S3: Final = ("s3", "s3a")
+# A store that does not answer is known after seconds, not after the libraries' minutes.
+_S3_CONFIG: Final[Mapping[str, Any]] = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}
+
+
+class ObjectStorage(Storage):
+    """One put a file; several files are put at once, as many as fsspec finds right."""
+
+    def __init__(self, url: str) -> None:
+        """Raises DestinationRefused for what is no object store, DestinationError if its library is missing."""
+        super().__init__(url)
+        self._scheme = url.partition("://")[0]
+        self._base = url.partition("://")[2]
+        self._store()
+
+    def write_many(self, files: Mapping[str, bytes]) -> None:
+        """See Storage."""
+        with self._reasons():
+            self._store().pipe({self._path(name): bytes(data) for name, data in files.items()})
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """See Storage."""
+        with tempfile.NamedTemporaryFile(prefix="unikat-") as file:
+            with open(file.name, "wb") as content:
+                yield content
+            with self._reasons():
+                self._store().put_file(file.name, self._path(name))
+
+    def read_many(self, names: Sequence[str]) -> list[bytes | None]:
+        """See Storage."""
+        everything = [None] * len(names)
+        with self._reasons():
+            paths = [self._path(name) for name in names]
+            replies = self._store().cat_ranges(paths, everything, everything, on_error="return")
+            return [self._found(reply) for reply in replies]
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes:
+        """See Storage."""
+        with self._missing_or_reasons():
+            data: bytes = self._store().cat_file(self._path(name), start=offset, end=offset + size)
+            return data
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[BinaryIO]:
+        """See Storage. The file is fetched as a whole, so that it cannot change while it is read."""
+        with tempfile.NamedTemporaryFile(prefix="unikat-") as file:
+            with self._missing_or_reasons():
+                self._store().get_file(self._path(name), file.name)
+            with open(file.name, "rb") as copy:
+                yield copy
+
+    def size(self, name: str) -> int | None:
+        """See Storage."""
+        with self._reasons(), suppress(FileNotFoundError):
+            return int(self._store().info(self._path(name))["size"])
+        return None
+
+    def remove(self, names: Iterable[str]) -> None:
+        """See Storage."""
+        paths = [self._path(name) for name in names]
+        if paths:
+            with self._reasons(), suppress(FileNotFoundError):
+                self._store().rm(paths)
+
+    def names(self, folder: str) -> list[str]:
+        """See Storage."""
+        path = self._path(folder).rstrip("/")
+        with self._reasons(), suppress(FileNotFoundError):
+            entries = self._store().ls(path, detail=True)
+            found = [(entry["name"].removeprefix(path + "/"), entry["type"]) for entry in entries]
+            return sorted(
+                name.rstrip("/") + ("/" if kind == "directory" else "") for name, kind in found if name and name != path
+            )
+        return []
+
+    def tidy(self, folder: str) -> None:
+        """See Storage. An object store shows nothing unfinished, and has no empty folders."""
+
+    def _path(self, name: str) -> str:
+        return f"{self._base}/{name}"
+
+    def _store(self) -> AsyncFileSystem:
+        """fsspec's own one of this process; made anew after an error, because credentials may have changed."""
+        options: dict[str, Any] = {"use_listings_cache": False}  # others write there too
+        if self._scheme in _S3:
+            options["config_kwargs"] = {**_S3_CONFIG, **fsspec.config.conf.get("s3", {}).get("config_kwargs", {})}
+        try:
+            store = fsspec.filesystem(self._scheme, **options)
+        except ImportError as error:
+            raise DestinationError(f"{self.url}: a package is missing here (see unikat[s3]): {error}") from error
+        except ValueError as error:
+            raise DestinationRefused(f"{self.url}: {error}") from error
+        if not isinstance(store, AsyncFileSystem):
+            raise DestinationRefused(f'{self.url}: "{self._scheme}" is no object store; mount it, and give the folder')
+        return store
+
+    def _found(self, reply: bytes | Exception) -> bytes | None:
+        if isinstance(reply, FileNotFoundError):
+            return None
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    @contextmanager
+    def _missing_or_reasons(self) -> Iterator[None]:
+        with self._reasons():
+            try:
+                yield
+            except FileNotFoundError as error:
+                missing = str(error)
+            else:
+                return
+        raise FileNotFoundError(missing)
+
+    @contextmanager
+    def _reasons(self) -> Iterator[None]:
+        """Whatever a store's library raises: each has its own exceptions, and all of them are about the store."""
+        try:
+            yield
+        except (DestinationError, DestinationRefused):
+            raise
+        except NotImplementedError as error:
+            raise DestinationRefused(f"{self.url}: cannot be written to") from error
+        except Exception as error:
+            type(self._store()).clear_instance_cache()
+            reason = " ".join(f"{error or type(error).__name__}".split())
+            raise DestinationError(f"{self.url}: {reason[:_LONGEST_REASON]}") from error

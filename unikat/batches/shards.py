@@ -1,0 +1,126 @@
+"""A batch's files: shards as workers draw them, and the end, when their rows become the manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from unikat.artwork import Renderer
+from unikat.batches.contact import ContactSheet
+from unikat.batches.layout import (
+    CLAIM,
+    LAYOUTS,
+    MANIFEST,
+    PARTS,
+    SHEET,
+    Common,
+    DrawnImage,
+    conditions_text,
+    part_name,
+    shard_files,
+)
+from unikat.batches.manifest import FORMAT_VERSION, LostShards, merge_parts, part_bytes
+from unikat.batches.spec import BatchSpec, ShardJob
+from unikat.batches.storage import DestinationError, DestinationRefused, Storage
+from unikat.request import FORMATS
+
+__all__ = ["DrawnImage", "LostShards", "Renderer", "close_batch", "write_shard"]
+
+_LAYOUT_NAMES: Final[dict[int, str]] = {number: name for name, number in LAYOUTS.items()}
+_FORMAT_NAMES: Final[dict[int, str]] = {number: name for name, number in FORMATS.items()}
+
+
+def write_shard(
+    storage: Storage, job: ShardJob, images: Sequence[DrawnImage], renderer: Renderer, *, begun: bool = False
+) -> None:
+    """Write a shard: its images, then its rows, so that a shard with rows is complete. Twice is as good as once.
+
+    `begun`: shards of the batch were written before. Then a folder that is empty is one that has gone, a disk that is
+    not mounted for instance: DestinationError. Raises DestinationRefused if the folder holds another batch, and
+    ValueError if `images` are not those of the shard.
+    """
+    ordered = sorted(images, key=lambda image: image.index)
+    if [image.index for image in ordered] != list(range(job.first, job.first + job.count)):
+        raise ValueError(f"shard {job.shard} has {job.count} images from index {job.first} on; given were others")
+    common = _common(job)
+    _claim(storage, _facts(common, job.fingerprint), begun)
+    files, places = shard_files(common, job.shard, ordered)
+    storage.write_many(files)
+    storage.write(part_name(job.shard), part_bytes(common, ordered, places, renderer))
+
+
+def close_batch(storage: Storage, spec: BatchSpec, shards: Iterable[int], keep_parts: bool) -> str:
+    """Write the manifest of these shards, in their order, and the contact sheet; returns the manifest's URL.
+
+    "" if there are no shards. Twice is as good as once, and so is a crash and once more. `keep_parts`: more shards are
+    to come. Raises LostShards for shards that were not written, DestinationRefused and DestinationError.
+    """
+    written = sorted(set(shards))
+    if not written:
+        with suppress(DestinationError, DestinationRefused):  # nothing has to be there
+            _tidy(storage)
+        return ""
+    _claim(storage, _facts(_common(spec), spec.fingerprint), begun=True)
+    sheet = ContactSheet(spec, written)
+    merge_parts(storage, spec, written, sheet.see)
+    picture = sheet.draw(storage)
+    if picture is not None:
+        storage.write(SHEET, picture)
+    storage.write(CLAIM, _to_bytes(_facts(_common(spec), spec.fingerprint) | _extent(spec)))
+    if not keep_parts:
+        storage.remove(f"{PARTS}/{name}" for name in storage.names(PARTS))
+    _tidy(storage)
+    return storage.url_of(MANIFEST)
+
+
+def _common(of: BatchSpec | ShardJob) -> Common:
+    return Common(of.model, of.digest, of.seed, of.truncation, of.image_format, of.layout)
+
+
+def _facts(common: Common, fingerprint: str) -> dict[str, Any]:
+    """What `batch.json` says from the first shard on."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": fingerprint,
+        "model": common.model,
+        "model_digest": common.digest,
+        "seed": common.seed,
+        "truncation": common.truncation,
+        "image_format": _FORMAT_NAMES[common.image_format],
+        "layout": _LAYOUT_NAMES[common.layout],
+    }
+
+
+def _extent(spec: BatchSpec) -> dict[str, Any]:
+    """What only who ends the batch knows."""
+    cells = [{"conditions": conditions_text(cell.weights), "count": cell.count} for cell in spec.cells]
+    return {"total": spec.total, "shard_size": spec.shard_size, "cells": cells}
+
+
+def _claim(storage: Storage, facts: dict[str, Any], begun: bool) -> None:
+    """Make the folder the batch's own, or see that it is."""
+    data = storage.read_many([CLAIM])[0]
+    if data is None:
+        if begun:
+            raise DestinationError(f"{storage.url}: {CLAIM} is gone, and what was written with it")
+        storage.write(CLAIM, _to_bytes(facts))
+        data = storage.read(CLAIM)  # of two batches that come at the same moment, one has lost
+    try:
+        found = json.loads(data)["fingerprint"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DestinationRefused(f"{storage.url}: there is a {CLAIM} that no batch has written") from error
+    if found != facts["fingerprint"]:
+        raise DestinationRefused(f"{storage.url}: holds another batch; take an empty folder")
+
+
+def _to_bytes(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _tidy(storage: Storage) -> None:
+    """Remove what killed workers left unfinished."""
+    images = [f"images/{name.rstrip('/')}" for name in storage.names("images") if name.endswith("/")]
+    for folder in ("", PARTS, "shards", *images):
+        storage.tidy(folder)
