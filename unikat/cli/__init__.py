@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from unikat.cli.batch import batches
 from unikat.cli.demo import demo
 from unikat.cli.doctor import doctor
 from unikat.cli.generate import generate
@@ -27,6 +28,7 @@ app.command()(generate)
 app.add_typer(models, name="models")
 models.callback(invoke_without_command=True)(list_models)
 models.command("show")(show_model)
+app.add_typer(batches, name="batch")
 app.command()(doctor)
 app.command()(demo)
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def connect(target: str, tls: bool, ca: Path | None) -> Iterator[Studio]:
+def connect(target: str, tls: bool, ca: Path | None, reconnect_timeout: float = 60.0) -> Iterator[Studio]:
     """A studio whose errors become problems that a person can read."""
     from unikat.client import Studio
     from unikat.errors import UnikatError
 
     try:
-        with Studio(target, tls=tls, ca=ca) as studio:
+        with Studio(target, tls=tls, ca=ca, reconnect_timeout=reconnect_timeout) as studio:
             yield studio
     except UnikatError as error:
         raise explain(error) from error

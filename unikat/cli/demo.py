@@ -68,7 +68,7 @@ def demo(
 def _running(models: Path) -> Iterator[str]:
     """`unikat up` in a folder that is removed afterwards; yields the target."""
     with tempfile.TemporaryDirectory(prefix="unikat-demo-") as data:
-        arguments = ("up", "--listen", "127.0.0.1:0", "--data", data, "--models", str(models))
+        arguments = ("up", "--listen", "127.0.0.1:0", "--data", data, "--models", str(models), "--open", "")
         command = (sys.executable, "-P", "-m", "unikat.cli", *arguments)
         tie = tie_to_parent(signal.SIGTERM)
         with subprocess.Popen(

@@ -38,6 +38,7 @@ class Order:
     model: str
     where: Where
     count: int
+    first_index: int
     seed: int | None
     truncation: float | None
     format: str
@@ -62,6 +63,9 @@ def generate(
         typer.Option(help="Condition: attribute=category, or a blend attribute=one:0.7,other:0.3. Repeat it."),
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of images.")] = 16,
+    first_index: Annotated[
+        int, typer.Option(min=0, help="Index of the first image: draws any images of a seed without those before.")
+    ] = 0,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same one draws the same images. Random.")] = None,
     truncation: Annotated[
         float | None, typer.Option(help="0 (the typical image) to 1 (full variety) to 2. The model's default.")
@@ -81,12 +85,19 @@ def generate(
 ) -> None:
     """Draw images, and say how to draw the same ones again."""
     conditions = parse_where(where or [])
-    order = Order(model, conditions, count, seed, truncation, format, request_id, out, sheet, as_json)
+    order = Order(model, conditions, count, first_index, seed, truncation, format, request_id, out, sheet, as_json)
     with connect(target, tls, ca) as studio:
         check_where(get_model(studio, model), conditions)
         _make_folder(out)
         with studio.generate(
-            model, conditions, count=count, seed=seed, truncation=truncation, format=format, request_id=request_id
+            model,
+            conditions,
+            count=count,
+            first_index=first_index,
+            seed=seed,
+            truncation=truncation,
+            format=format,
+            request_id=request_id,
         ) as generation:
             kept = _receive(generation, order)
             _report(generation, order, kept)
@@ -175,6 +186,7 @@ def _command(order: Order, model: str, seed: int) -> str:
     for condition in format_where(order.where):
         words += ["--where", condition]
     words += ["-n", str(order.count), "--seed", str(seed)]
+    words += [] if order.first_index == 0 else ["--first-index", str(order.first_index)]
     words += [] if order.truncation is None else ["--truncation", f"{order.truncation!r}"]
     words += [] if order.format == "png" else ["--format", order.format]
     return shlex.join([*words, "-o", str(order.out)])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
@@ -16,11 +17,16 @@ if TYPE_CHECKING:
 BAD_INPUT: Final = 2  # exit code: what was typed is wrong
 FAILURE: Final = 1  # exit code: what was asked could not be done
 
-# Field of a request -> how it is written on the command line.
+# Field of a request, without positions -> how it is written on the command line. The longest beginning counts.
 _FLAGS: Final = {
     "model": "MODEL", "count": "--count", "seed": "--seed", "truncation": "--truncation", "format": "--format",
-    "request_id": "--request-id", "conditions": "--where", "name": "MODEL",
+    "request_id": "--request-id", "conditions": "--where", "name": "MODEL", "first_index": "--first-index",
+    "plans.conditions": "--where", "plans.count": "--count", "plans": "--plan",
+    "grid.conditions": "--where", "grid.count": "--count", "grid": "--grid",
+    "destination": "--to", "layout": "--layout", "owner": "--owner", "labels": "--label",
+    "shard_size": "--shard-size", "id": "ID", "states": "--state",
 }  # fmt: skip
+_POSITION: Final = re.compile(r"\[[^\]]*\]")
 
 
 class Problem(Exception):
@@ -63,12 +69,13 @@ def unknown(what: str, name: str, known: Sequence[str], plural: str) -> Problem:
     return Problem(f'unknown {what} "{name}"', did_you_mean(name, known), listed, code=BAD_INPUT)
 
 
-def explain(error: UnikatError) -> Problem:
-    """A service's error as a problem; fields are called what they are called on the command line."""
-    from unikat.errors import InvalidRequest, Overloaded, Unavailable
+def explain(error: UnikatError, flag: Callable[[str], str] | None = None) -> Problem:
+    """A service's error as a problem; fields are called what they are called on the command line, by `flag`."""
+    from unikat.errors import InvalidRequest, Overloaded, Unavailable, WrongState
 
     if isinstance(error, InvalidRequest):
-        lines = [f"{flag_of(field)}: {message}" for field, message in error.fields.items()] or [str(error)]
+        named = flag or flag_of
+        lines = [f"{named(field)}: {message}" for field, message in error.fields.items()] or [str(error)]
         return Problem("\n".join(lines), code=BAD_INPUT)
     if isinstance(error, Overloaded):
         wait = f"Try again in {error.retry_after:.0f} s." if error.retry_after else "Try again later."
@@ -78,10 +85,13 @@ def explain(error: UnikatError) -> Problem:
             str(error), "Start one with `unikat up`, or say where it is with --target or UNIKAT_TARGET.",
             "`unikat doctor` looks for what is wrong.",
         )  # fmt: skip
+    if isinstance(error, WrongState):
+        return Problem(str(error))
     return Problem(str(error), "`unikat doctor` looks for what is wrong.")
 
 
 def flag_of(field: str) -> str:
     """ "conditions[0].category" to "--where"."""
-    head = field.partition(".")[0].partition("[")[0]
-    return _FLAGS.get(head, field)
+    names = _POSITION.sub("", field).split(".")
+    beginnings = (".".join(names[:length]) for length in range(len(names), 0, -1))
+    return next((_FLAGS[each] for each in beginnings if each in _FLAGS), field)

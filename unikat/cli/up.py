@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Annotated, Final, Literal
 
 import typer
 
 from unikat.cli import options
+from unikat.cli.batch.words import place
 from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, stderr, stdout
 from unikat.up.signals import Signals
 from unikat.up.stack import (
@@ -18,6 +20,7 @@ from unikat.up.stack import (
     check_redis,
     free_address,
     locked,
+    open_destinations,
     programs,
     served,
 )
@@ -25,10 +28,13 @@ from unikat.up.supervisor import ProgramFailed, Supervisor
 from unikat.up.valkey import NAME as VALKEY
 from unikat.up.valkey import valkey
 
+DESTINATIONS: Final = "UNIKAT_DESTINATIONS"
+DEFAULT_OPEN: Final = "out"
 READY_WITHIN: Final = 120.0  # seconds; a worker on a GPU warms every batch size of every model first
 
 
 def up(
+    context: typer.Context,
     workers: Annotated[int, typer.Option(envvar="UNIKAT_WORKERS", min=1, help="Worker processes.")] = 1,
     models: options.Models = options.DEFAULT_MODELS,
     listen: Annotated[
@@ -39,6 +45,15 @@ def up(
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None,
         typer.Option(envvar="UNIKAT_DEVICE", help="Where workers draw. Left out: CUDA where it works, else the CPU."),
+    ] = None,
+    opened: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--open",
+            envvar=DESTINATIONS,
+            help="Folder or URL prefix (s3://bucket/dir) below which batches may be written. Repeat it; in the "
+            "environment, put commas between them. Left out: out, which is made.",
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs here as well.")] = False,
 ) -> None:
@@ -52,8 +67,9 @@ def up(
         check_installed(embedded=redis_url is None)
         if redis_url is not None:
             check_redis(redis_url)
+        destinations = _destinations(context, opened)
         with locked(data):
-            settings = Settings(free_address(listen), workers, models, data, redis_url, device)
+            settings = Settings(free_address(listen), workers, models, data, redis_url, device, destinations)
             _run(settings, _echo if verbose else None)
     except CannotStart as error:
         raise Problem(str(error), error.hint, code=BAD_INPUT if error.mistyped else FAILURE) from error
@@ -61,6 +77,16 @@ def up(
         raise Problem(
             error.message, f"The end of {error.log}:", *(f"    {line}" for line in error.last_lines)
         ) from error
+
+
+def _destinations(context: typer.Context, opened: list[str] | None) -> tuple[str, ...]:
+    """The prefixes as URLs. Raises CannotStart."""
+    if opened is None:
+        return open_destinations([DEFAULT_OPEN], create=True)
+    source = context.get_parameter_source("opened")
+    if source is not None and source.name == "ENVIRONMENT":  # cut at blanks by then, which a path may have
+        opened = os.environ[DESTINATIONS].split(",")
+    return open_destinations(opened, create=False)
 
 
 def _run(settings: Settings, echo: Callable[[str, str], None] | None) -> None:
@@ -91,7 +117,11 @@ def _ready_line(settings: Settings) -> str:
     offered = ", ".join(models) or f"no model yet; put one into {settings.models}/"
     workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
     drawing = ", ".join([workers, *providers])
-    return f"Unikat is ready on {settings.listen}: {offered} ({drawing}). Ctrl-C stops everything."
+    places = ", ".join(place(url) for url in settings.destinations) or "nowhere"
+    return (
+        f"Unikat is ready on {settings.listen}: {offered} ({drawing}). Batches may be written to {places}. "
+        "Ctrl-C stops everything."
+    )
 
 
 def _say(line: str) -> None:

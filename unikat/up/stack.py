@@ -6,7 +6,7 @@ import fcntl
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from unikat.batches.destination import FILE, open_prefixes
 from unikat.up.process import Program
 from unikat.up.valkey import socket_of
 
@@ -22,7 +23,7 @@ WORKER: Final = "worker"
 # Module -> distribution, of what the programs need beside a plain install.
 _NEEDED: Final = {
     "redis": "redis", "rq": "rq", "grpc_health": "grpcio-health-checking", "grpc_reflection": "grpcio-reflection",
-    "onnxruntime": "onnxruntime",
+    "onnxruntime": "onnxruntime", "fsspec": "fsspec", "pyarrow": "pyarrow",
 }  # fmt: skip
 
 
@@ -37,7 +38,10 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What to run. `redis_url` None means an embedded Valkey, `device` None the worker's own choice."""
+    """What to run. `redis_url` None means an embedded Valkey, `device` None the worker's own choice.
+
+    `destinations` are the prefixes below which batches may be written, as URLs.
+    """
 
     listen: str
     workers: int
@@ -45,6 +49,7 @@ class Settings:
     data: Path
     redis_url: str | None
     device: str | None
+    destinations: tuple[str, ...] = ()
 
     @property
     def logs(self) -> Path:
@@ -68,6 +73,34 @@ def check_installed(embedded: bool) -> None:
     missing = [distribution for module, distribution in needed.items() if find_spec(module) is None]
     if missing:
         raise CannotStart(f"not installed: {', '.join(missing)}", "Install what `up` needs: pip install 'unikat[up]'")
+
+
+def open_destinations(prefixes: Sequence[str], create: bool) -> tuple[str, ...]:
+    """Prefixes below which batches may be written, as URLs; with `create`, folders that are missing are made.
+
+    Raises CannotStart for one that is malformed, for a folder that there is not, and for an object store that no
+    package is there for.
+    """
+    opened: list[str] = []
+    for prefix in prefixes:
+        try:
+            opened += open_prefixes(prefix)
+        except ValueError as error:
+            raise CannotStart(f"--open {prefix}: {str(error).partition(': ')[2]}", mistyped=True) from error
+    for url in opened:
+        folder = Path(url.removeprefix(FILE))
+        if url.startswith("s3://") and find_spec("s3fs") is None:
+            raise CannotStart(f"--open {url}: s3fs is not installed", "Install it: pip install 'unikat[s3]'")
+        if not url.startswith(FILE) or folder.is_dir():
+            continue
+        if not create:  # it may be a disk that is not mounted
+            raise CannotStart(f"--open {folder}: there is no such folder", f"Make it: mkdir -p {folder}", mistyped=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            hint = "Name a folder that can be written with --open."
+            raise CannotStart(f"{folder}, where batches go: {error.strerror}", hint) from error
+    return tuple(dict.fromkeys(opened))
 
 
 def check_redis(url: str) -> None:
@@ -131,6 +164,7 @@ def programs(settings: Settings) -> list[Program]:
         "UNIKAT_LISTEN": settings.listen,
         "UNIKAT_MODELS": str(settings.models.resolve()),
         "UNIKAT_REDIS_URL": settings.url,
+        "UNIKAT_DESTINATIONS": ",".join(settings.destinations),
         "PYTHONUNBUFFERED": "1",
     }
     if settings.device is not None:

@@ -1,0 +1,184 @@
+"""`unikat batch create`: queue images by the thousand."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+from rich.text import Text
+
+from unikat.cli import options
+from unikat.cli.batch.plan import Line, at, check_grid, check_plan, parse_grid, read_plan
+from unikat.cli.batch.watch import follow
+from unikat.cli.batch.words import AsJson, as_dict, asked, cells, command, place
+from unikat.cli.connect import connect, get_model
+from unikat.cli.problems import BAD_INPUT, Problem, explain, flag_of, stdout
+from unikat.cli.where import check_where, parse_where
+
+if TYPE_CHECKING:
+    from unikat.batch import Batch, BatchOptions
+    from unikat.client import Studio
+    from unikat.request import Where
+
+_OUTSIDE_OF_OWNERS: Final = re.compile(r"[^A-Za-z0-9._@-]")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to draw, as it was typed: a grid, the lines of a plan, or neither; `where` is for all."""
+
+    grid: dict[str, str | list[str]]
+    plan: Path | None
+    lines: Sequence[Line]
+    where: Where
+    count: int | None
+
+    @classmethod
+    def parse(cls, grid: Iterable[str], plan: Path | None, where: Iterable[str], count: int | None) -> Wish:
+        """Raises Problem for what is malformed or contradicts itself."""
+        axes = parse_grid(grid)
+        if axes and plan is not None:
+            raise Problem("--grid and --plan: give one of them", code=BAD_INPUT)
+        if count is None and plan is None:
+            each = " for each combination" if axes else ""
+            raise Problem(f"--count is missing: how many images{each}", "For example: -n 100", code=BAD_INPUT)
+        lines = [] if plan is None else read_plan(plan, count)
+        return cls(axes, plan, lines, parse_where(where), count)
+
+    def create(self, studio: Studio, model: str, to: str, drawing: BatchOptions) -> Batch:
+        """Have names checked and the batch created. Raises Problem that names flags, and lines of the plan."""
+        from unikat.errors import InvalidRequest
+
+        described = get_model(studio, model)
+        check_where(described, self.where)
+        check_grid(described, self.grid, self.where)
+        if self.plan is not None:
+            check_plan(described, self.plan, self.lines, self.where)
+        plans = [line.plan for line in self.lines] if self.plan is not None else None
+        count = None if self.plan is not None else self.count
+        try:
+            return studio.create_batch(
+                model, to=to, plans=plans, grid=self.grid or None, where=self.where, count=count, **drawing
+            )
+        except InvalidRequest as error:
+            raise explain(error, self._flags()) from error
+
+    def _flags(self) -> Callable[[str], str]:
+        def flag(field: str) -> str:
+            found = re.match(r"plans\[(\d+)\]", field)
+            if found is None or self.plan is None or int(found[1]) >= len(self.lines):
+                return flag_of(field)
+            return at(self.plan, self.lines[int(found[1])].number)
+
+        return flag
+
+
+def default_owner() -> str:
+    """The user's name, as far as an owner may have its characters."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        return "default"
+    return _OUTSIDE_OF_OWNERS.sub("-", name)[:128] or "default"
+
+
+def create(
+    model: Annotated[str, typer.Argument(help='Model: "emoji" for its newest version, or "emoji@1".')],
+    to: Annotated[
+        str, typer.Option(help="Folder for the files: a path on the workers' machine, or a URL like s3://bucket/dir.")
+    ],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Combine: attribute=one,other, or 'attribute=*' for all. Repeat it; the last varies fastest."
+        ),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, help="Number of images; with --grid, of each combination.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="What all have in common: attribute=category, or attribute=one:0.7,other:0.3. Repeat it."),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="CSV (a column an attribute, and count) or JSONL, for what is no grid: docs/cli.md."),
+    ] = None,
+    layout: Annotated[
+        Literal["files", "webdataset"], typer.Option(help="One file an image, or tar files as webdataset reads them.")
+    ] = "files",
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same one draws the same images. Random.")] = None,
+    truncation: Annotated[
+        float | None, typer.Option(help="0 (the typical image) to 1 (full variety) to 2. The model's default.")
+    ] = None,
+    format: Annotated[Literal["png", "webp", "jpeg"], typer.Option(help="Image format.")] = "png",
+    owner: Annotated[
+        str | None, typer.Option(envvar="UNIKAT_OWNER", help="On whose account; owners take turns. The user's name.")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(help="For your own use: key=value. Repeat it.")] = None,
+    shard_size: Annotated[
+        int, typer.Option(min=0, help="Images in a unit of work, and in a tar file. 0: the service's default.")
+    ] = 0,
+    request_id: Annotated[
+        str | None, typer.Option(help="Makes the call idempotent: the same id returns the same batch.")
+    ] = None,
+    watch: Annotated[bool, typer.Option(help="Stay and show the progress; Ctrl-C leaves the batch running.")] = False,
+    as_json: AsJson = False,
+    target: options.Target = options.DEFAULT_TARGET,
+    tls: options.Tls = False,
+    ca: options.Ca = None,
+) -> None:
+    """Queue a batch: every combination of a --grid, the lines of a --plan, or just -n images.
+
+    The service goes on by itself, whatever happens to this terminal.
+    """
+    wish = Wish.parse(grid or [], plan, where or [], count)
+    drawing: BatchOptions = {
+        "seed": seed, "truncation": truncation, "format": format, "layout": layout, "shard_size": shard_size,
+        "owner": default_owner() if owner is None else owner, "labels": parse_labels(label or []),
+        "request_id": request_id,
+    }  # fmt: skip
+    with connect(target, tls, ca) as studio:
+        batch = wish.create(studio, model, absolute(to), drawing)
+        _report(batch, target, watch, as_json)
+        if watch:
+            follow(studio, batch.id, target, as_json)
+
+
+def absolute(to: str) -> str:
+    """URLs as they are; paths absolute, without "..", and with "~" filled in."""
+    return to if "://" in to else os.path.abspath(os.path.expanduser(to))
+
+
+def parse_labels(labels: Iterable[str]) -> dict[str, str]:
+    """`key=value`, each key once. Raises Problem."""
+    found: dict[str, str] = {}
+    for label in labels:
+        key, equals, value = label.partition("=")
+        if not (key and equals):
+            raise Problem(f"--label {label}: write key=value", code=BAD_INPUT)
+        if key in found:
+            raise Problem(f'--label {label}: "{key}" is named twice', code=BAD_INPUT)
+        found[key] = value
+    return found
+
+
+def _report(batch: Batch, target: str, watching: bool, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(as_dict(batch)), flush=True)
+        return
+    console = stdout()
+    console.print(Text.assemble("Batch ", (batch.id, "bold"), f": {cells(batch.plans)} of {batch.model}"))
+    facts = [*asked(batch.plans), ("seed", str(batch.seed)), ("to", f"{place(batch.destination)} ({batch.layout})")]
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        console.print(Text(f"  {name:<{width}}  {value}"))
+    if not watching:
+        console.print(Text(f"Watch it: {command(target, 'watch', batch.id)}"))

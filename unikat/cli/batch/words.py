@@ -1,0 +1,116 @@
+"""Batches in words: what commands say of them, and where a batch is meant by its id."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from unikat.cli import options
+from unikat.cli.problems import BAD_INPUT, Problem, did_you_mean
+from unikat.cli.where import describe
+
+if TYPE_CHECKING:
+    from unikat.batch import Batch, Pause, Plan
+    from unikat.client import Studio
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the batch; `unikat batch list` has them.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead, one object a line.")]
+
+SHOWN: Final = 12  # categories of an attribute, before "and 20 more"
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 image", "1,400 images"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def span(seconds: float) -> str:
+    """A time that has passed or will: "8 s", "3 min 05 s", "2 h 07 min", "3 d 4 h"."""
+    whole = max(0, round(seconds))
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if whole < 60:
+        return f"{whole} s"
+    if hours == 0:
+        return f"{minutes} min {whole % 60:02} s"
+    return f"{hours} h {minutes % 60:02} min" if days == 0 else f"{days} d {hours % 24} h"
+
+
+def age(moment: datetime) -> str:
+    """How long ago something was."""
+    return span((datetime.now(UTC) - moment).total_seconds())
+
+
+def rate(images_per_second: float) -> str:
+    """ "312 images/s"; nothing where it cannot be told."""
+    if images_per_second <= 0:
+        return ""
+    return f"{images_per_second:,.0f} images/s" if images_per_second >= 10 else f"{images_per_second:.1f} images/s"
+
+
+def place(url: str) -> str:
+    """A destination as people write it: a path for a folder."""
+    return url.removeprefix("file://") if url.startswith("file:///") else url
+
+
+def command(target: str, *words: str) -> str:
+    """A command to copy; where the service is goes along if nothing else says it."""
+    known = target == os.environ.get("UNIKAT_TARGET", options.DEFAULT_TARGET)
+    return shlex.join(["unikat", "batch", *words, *([] if known else ["--target", target])])
+
+
+def why_paused(pause: Pause) -> str:
+    """A pause in a sentence."""
+    return f"paused for {age(pause.since)}: {pause.reason}; it goes on by itself when that works again"
+
+
+def cells(plans: Sequence[Plan]) -> str:
+    """ "14 combinations of 100 images = 1,400 images"."""
+    total, counts = counted(sum(plan.count for plan in plans), "image"), {plan.count for plan in plans}
+    if len(plans) <= 1:
+        return total
+    each = f" of {counted(counts.pop(), 'image')}" if len(counts) == 1 else ""
+    return f"{counted(len(plans), 'combination')}{each} = {total}"
+
+
+def asked(plans: Sequence[Plan]) -> list[tuple[str, str]]:
+    """For every attribute that is asked for, what."""
+    found: dict[str, dict[str, None]] = {}
+    for plan in plans:
+        for attribute, value in plan.where.items():
+            found.setdefault(attribute, {})[describe(value)] = None
+    return [(attribute, _listed(list(values))) for attribute, values in found.items()]
+
+
+def _listed(values: list[str]) -> str:
+    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
+    number = f"{len(values)}: " if len(values) > 1 else ""
+    return number + ", ".join(values[:SHOWN]) + more
+
+
+def as_dict(batch: Batch) -> dict[str, Any]:
+    """A batch for programs: times as ISO 8601."""
+    facts = asdict(batch)
+    if batch.pause is not None:
+        facts["pause"]["since"] = batch.pause.since.isoformat()
+    times = {name: value.isoformat() for name, value in vars(batch).items() if isinstance(value, datetime)}
+    return facts | times
+
+
+@contextmanager
+def known_batch(studio: Studio, id: str) -> Iterator[None]:
+    """Inside it, a batch that is not there becomes a problem that says what is spelled alike."""
+    from unikat.errors import NotFound
+
+    try:
+        yield
+    except NotFound as error:
+        ids = [batch.id for batch in studio.batches()]
+        hint = "`unikat batch list` has the ids." if ids else "The service knows no batches."
+        raise Problem(f'unknown batch "{id}"', did_you_mean(id, ids), hint, code=BAD_INPUT) from error
