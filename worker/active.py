@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 from rq.executions import Execution
 from rq.job import Job
@@ -22,6 +23,7 @@ class Ending(Enum):
     CANCELLED = auto()  # by the client, or its deadline passed
     STOPPED = auto()  # by RQ's stop command
     FAILED = auto()
+    RETURNED = auto()  # to the front of its queue
     LOST = auto()  # the lease ran out and somebody else has it
 
 
@@ -62,6 +64,11 @@ class ActiveJob:
     def remaining(self) -> int:
         """Images that no batch has taken."""
         return 0 if self.ending else self.draw.count - self.next + len(self.again)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """What RQ's tools show once it is finished."""
+        return {"images": self.draw.count, "attempts": self.attempts}
 
     @property
     def is_fresh(self) -> bool:

@@ -17,6 +17,8 @@ from unikat.jobs import DrawJob
 from unikat.sampling import latents
 from unikat.v1.studio_pb2 import Artwork, GenerateResponse, Renderer, Timings
 from worker.active import ActiveJob, Batch
+from worker.batches.active import ShardBatch
+from worker.batches.drawing import draw_shard_batch
 from worker.buckets import Feeds
 from worker.catalogue import Catalogue
 from worker.device import Device
@@ -54,9 +56,16 @@ class Artist:
         session = self.catalogue.peek(digest)
         return session.buckets.gain if session else 1.0
 
-    def draw(self, batch: Batch) -> list[Drawing]:
-        """Raises UnknownModel, BundleError, and what `draw_batch` raises."""
-        return draw_batch(self.catalogue.use(batch.digest), batch, self.device)
+    def draw(self, batch: Batch | ShardBatch) -> list[Drawing]:
+        """Draw a batch; a shard's images are put into its batch.
+
+        Raises UnknownModel, BundleError, and what `draw_batch` raises.
+        """
+        if isinstance(batch, Batch):
+            return draw_batch(self.catalogue.use(batch.digest), batch, self.device)
+        if batch.shard.ending is None:  # else it was cancelled meanwhile
+            draw_shard_batch(self.catalogue.use(batch.digest), batch)
+        return []
 
 
 def draw_batch(session: Session, batch: Batch, device: Device) -> list[Drawing]:

@@ -111,8 +111,8 @@ class Heartbeat:
 
     def _examine(self, executions: list[Execution]) -> None:
         """The lease had run out (a long pause, or Redis was away): whatever a sweep took meanwhile is lost."""
-        registry = self._worker.queues[0].started_job_registry
         for execution in executions:
+            registry = execution.job.started_job_registry  # of the queue that it came from
             taken = self._redis.zscore(registry.key, execution.composite_key) is None
             if taken and execution.id in self._worker.executions:  # else it was settled just now
                 self._state.lost.add(execution.id)

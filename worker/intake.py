@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 from redis import Redis
@@ -116,7 +117,7 @@ class Intake:
             if isinstance(reply, AWAY):
                 raise reply
         job = Job(job_id, connection=self._redis, serializer=self._queue.serializer)
-        if isinstance(fields, Exception) or not fields or not is_waiting(_restore(job, fields)):
+        if isinstance(fields, Exception) or not fields or not is_waiting(restored(job, fields)):
             self.void.append(job_id)
             return
         if isinstance(newest, Exception):
@@ -128,7 +129,8 @@ class Intake:
             self.refused.append(refused)
 
 
-def _restore(job: Job, fields: dict[bytes, bytes]) -> Job:
+def restored(job: Job, fields: dict[bytes, bytes]) -> Job:
+    """The job, as its hash says."""
     job.restore(fields)
     return job
 
@@ -160,16 +162,24 @@ def is_late(job: ActiveJob) -> bool:
     return job.draw.deadline is not None and job.draw.deadline < time.time()
 
 
-def _draw_job(job: Job) -> DrawJob:
+def checked_kwargs(job: Job, functions: Collection[str]) -> dict[str, Any]:
+    """The keyword arguments of a job that calls one of `functions`; nothing is unpickled. Raises Refused."""
     try:
         name, args, kwargs = job.func_name, job.args, job.kwargs
     except DeserializationError as error:
         raise Refused(job, "its payload is not JSON; pickle is never read") from error
-    if name != DRAW or args or not isinstance(kwargs, dict):
-        raise Refused(job, f"it calls {name!r}; this queue is for {DRAW} with keyword arguments")
+    if name not in functions or args or not isinstance(kwargs, dict):
+        allowed = " and ".join(functions)
+        raise Refused(job, f"it calls {name!r}; this queue is for {allowed} with keyword arguments")
     if any((job._success_callback_name, job._failure_callback_name, job._stopped_callback_name, job.webhooks)):
         raise Refused(job, "callbacks and webhooks are not run here: what is in Redis must not choose code to run")
+    return kwargs
+
+
+def _draw_job(job: Job) -> DrawJob:
     try:
-        return DrawJob.from_kwargs(kwargs)
+        return DrawJob.from_kwargs(checked_kwargs(job, [DRAW]))
+    except Refused:
+        raise
     except ValueError as error:
         raise Refused(job, str(error)) from error

@@ -12,7 +12,9 @@ from typing import Final
 from rq import Queue
 
 from unikat.stream import stream_key
-from worker.active import ActiveJob, Ending, Rota
+from worker.active import ActiveJob, Batch, Ending, Rota
+from worker.batches.desk import Desk
+from worker.batches.writers import Written
 from worker.drawing import Artist
 from worker.exchange import Exchange
 from worker.fetcher import Fetcher
@@ -27,6 +29,7 @@ _LOOK_AGAIN: Final = 0.1  # seconds after which it is asked whether the stream o
 _HELPS: Final = 1.2  # times faster an image must be in a large batch for a small one to wait
 _WAIT: Final = 1.0  # seconds after which the loop looks around without a reason
 _BACKOFF: Final = (0.05, 1.0)  # seconds: first and longest pause after a lost connection
+_LAST_FILES: Final = 5.0  # seconds in which a leaving worker finishes the files that it writes
 _GOODBYE: Final = 8.0  # seconds in which a leaving worker tries to reach Redis
 
 log = logging.getLogger(__name__)
@@ -35,12 +38,16 @@ log = logging.getLogger(__name__)
 class Loop:
     """The worker's own thread. Other threads reach it by `state`."""
 
-    def __init__(self, queue: Queue, settings: Settings, artist: Artist, settlement: Settlement, state: State) -> None:
+    def __init__(
+        self, queue: Queue, settings: Settings, artist: Artist, settlement: Settlement, state: State, desk: Desk
+    ) -> None:
+        """`desk` has what is drawn behind everything else: batches."""
         self._redis = queue.connection
         self._settings = settings
         self._artist = artist
         self._settlement = settlement
         self._state = state
+        self._desk = desk
         self._rota = Rota()
         self._ended: list[ActiveJob] = []
         self._stale: set[ActiveJob] = set()  # their streams hold more than was known: to be read again
@@ -58,8 +65,13 @@ class Loop:
             if self._reach_redis(self._turn):
                 self._wait(_WAIT)
         self._fetcher.stop()
+        self._desk.withdraw(self.lanes)
         while self.lanes.idle < self.lanes.count:
             self._wait(_WAIT)
+        written_by = time.monotonic() + _LAST_FILES
+        while self._desk.is_writing and time.monotonic() < written_by:
+            if self._reach_redis(self._desk.turn):
+                self._wait(written_by - time.monotonic())
         until = time.monotonic() + _GOODBYE
         while not self._reach_redis(self._leave) and time.monotonic() < until:
             pass
@@ -71,12 +83,14 @@ class Loop:
         self._linger()
         self._deal()
         self._settle()
+        self._desk.turn()
 
     def _publish(self) -> None:
         """One round trip: images, ends of streams, and the next jobs from the queue."""
         exchange = Exchange(self._redis)
         published = sum(self._stream.publish(exchange, job) for job in self._rota)
         self._ask_for_ends(exchange)
+        self._desk.look(exchange)
         if len(exchange):
             self._intake.drain(exchange, self._room())
         exchange.execute()
@@ -108,6 +122,8 @@ class Loop:
             elif job.ending is None and job.rq.id in stops:
                 self._stream.close(exchange, job, stopped_status(job.rq.id), Ending.STOPPED)
         exchange.execute()
+        if stops:
+            self._desk.stop_jobs(stops)
         self._state.stops.difference_update(stops)
         self._collect()
 
@@ -138,10 +154,12 @@ class Loop:
             spread = 1 if self._artist.device.is_cuda else self.lanes.idle  # a GPU draws one batch at a time anyway
             batch = self._rota.compose(self._artist.limit, spread, idle=self.lanes.idle == self.lanes.count)
             if batch is None:
-                return
+                break
             self._limit = self._artist.limit(batch.digest)
             self._together += 0.2 * (len(batch.shares) - self._together)
             self.lanes.submit(batch)
+        if not self._state.stopping:
+            self._desk.deal(self.lanes, others_wait=any(job.remaining for job in self._rota))
 
     def _settle(self) -> None:
         """Tell RQ, while the lanes draw: jobs that were begun, that ended, and those that cannot be drawn."""
@@ -187,8 +205,9 @@ class Loop:
 
     def _wait(self, seconds: float) -> None:
         """Until something happens; not at all where something is left to do."""
-        room = self.lanes.idle > 0 and self._room() > 0
-        self._fetcher.want(room)
+        free = self.lanes.idle > 0 or self._desk.is_drawing  # lanes that draw for a batch are free for others soon
+        self._fetcher.want(free and self._room() > 0)
+        seconds = max(0.0, min(seconds, self._desk.next_at - time.monotonic()))
         try:
             event = self._state.inbox.get(timeout=0.0 if self._has_work() else seconds)
             while True:
@@ -200,22 +219,29 @@ class Loop:
     def _has_work(self) -> bool:
         open_jobs = [job for job in self._rota if job.ending is None]
         complete = any(job.due() or job.published == job.draw.count for job in open_jobs)
-        dealable = self.lanes.idle > 0 and any(job.remaining for job in open_jobs)
-        return not self._state.stopping and bool(complete or dealable or self._stale or self._ended)
+        waiting = any(job.remaining for job in open_jobs)
+        dealable = self.lanes.idle > 0 if waiting else self._desk.can_deal(self.lanes)
+        due = complete or dealable or self._stale or self._ended or self._desk.has_news
+        return not self._state.stopping and bool(due)
 
     def _take_in(self, event: Event) -> None:
         if isinstance(event, str):
             self._intake.deliver(event)
+        elif isinstance(event, Written):
+            self._desk.take_written(event)
         elif event is not None:
             self.lanes.release()
-            self._take_drawings(event)
+            if isinstance(event.batch, Batch):
+                self._take_drawings(event, event.batch)
+            else:
+                self._desk.take_drawings(event, event.batch)
 
-    def _take_drawings(self, done: Done) -> None:
-        for job, indices in done.batch.shares:
+    def _take_drawings(self, done: Done, batch: Batch) -> None:
+        for job, indices in batch.shares:
             job.in_flight -= 1
             if done.error is None or job.ending is not None:
                 continue
-            if len(done.batch.shares) == 1:
+            if len(batch.shares) == 1:
                 job.error, job.ending = done.error, Ending.FAILED
             else:
                 # One of them is the cause; each is tried again in batches of its own.
@@ -228,6 +254,7 @@ class Loop:
         """Publish what is drawn; what is unfinished goes back to the front of the queue, in its order."""
         self._publish()
         self._settle()
+        self._desk.leave()
         with self._redis.pipeline(transaction=False) as pipeline:
             for job in reversed(list(self._rota)):
                 self._settlement.give_back(pipeline, job)

@@ -92,6 +92,18 @@ class Settings:
     stall_s: Annotated[
         float, _option("STALL_S", "A batch that takes so long (s) hangs: the worker ends, others take over.", min=1)
     ] = 300.0
+    destinations: Annotated[
+        str,
+        _option(
+            "DESTINATIONS",
+            "Where batches may be written: URLs or paths with commas between, and all below them; empty: nowhere. "
+            "Looked at again here, behind symbolic links.",
+        ),
+    ] = ""
+    writers: Annotated[
+        int,
+        _option("WRITERS", "Shards written at a time: more helps only where the destination is slow.", min=1, max=64),
+    ] = 3
     name: Annotated[str, _option("WORKER_NAME", "Name in Redis; empty: host, process and a random part.")] = ""
     log_level: Annotated[LogLevel, _option("LOG_LEVEL", "Level of the log on standard error.")] = LogLevel.INFO
 

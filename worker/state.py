@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TypeAlias
 
+from worker.batches.writers import Written
 from worker.lanes import Done
 from worker.rates import Rates
 
-Event: TypeAlias = str | Done | None  # a job's id, a batch that is done, or only: look around
+# A job's id, a batch that is done, what a writer did, or only: look around.
+Event: TypeAlias = str | Done | Written | None
 
 
 @dataclass(eq=False)

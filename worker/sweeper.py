@@ -1,4 +1,4 @@
-"""Finds the jobs of dead workers and puts them back to the front of the queue.
+"""Finds the jobs of dead workers and puts them back to the front of their queues.
 
 RQ does this too, but every ten minutes, and it spends the retries that are meant for real failures. Here a crash is
 free as long as the job gets on: only a job that ends worker after worker without one more image is failed.
@@ -25,6 +25,7 @@ from rq.registry import clean_registries
 from rq.worker_registration import clean_worker_registry
 
 from unikat.stream import Progress, stream_key
+from worker.batches.upkeep import Upkeep
 from worker.settlement import CRASHED_AT, CRASHES, lease_key, requeue
 from worker.stream import end_stream, failed_status
 
@@ -41,11 +42,12 @@ class WorkerLost(RuntimeError):
 
 
 class Sweeper:
-    """Sweeps one queue. Called by one thread."""
+    """Sweeps the queue and those of all batches. Called by one thread."""
 
     def __init__(self, redis: Redis, queue: Queue, lease_s: float, max_crashes: int, result_ttl_s: int) -> None:
         self._redis = redis
         self._queue = queue
+        self._batches = Upkeep(redis)
         self._max_crashes = max_crashes
         self._result_ttl_s = result_ttl_s
         self._patience = lease_s / 2  # seconds that a live worker may take from the queue to the registry
@@ -56,17 +58,25 @@ class Sweeper:
         """Once per `period` (seconds) of all workers together."""
         if not self._redis.set(LOCK, "1", nx=True, px=max(1, int(period * 1000))):
             return
+        queues = [self._queue, *self._batches.queues()]
         with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.zrange(self._queue.started_job_registry.key, 0, -1)
-            pipeline.lrange(self._queue.intermediate_queue_key, 0, -1)
-            started, taken = pipeline.execute()
-        self._sweep_started([entry.decode() for entry in started])
-        self._sweep_taken([entry.decode() for entry in taken])
+            for queue in queues:
+                pipeline.zrange(queue.started_job_registry.key, 0, -1)
+                pipeline.lrange(queue.intermediate_queue_key, 0, -1)
+            replies = iter(pipeline.execute())
+        taken = []
+        for queue, started, moved in zip(queues, replies, replies, strict=False):
+            self._sweep_started(queue, [entry.decode() for entry in started])
+            taken += [(queue, job_id.decode()) for job_id in moved]
+        self._sweep_taken(taken)
+        self._batches.tend()
         if time.monotonic() - self._cleaned_at > _CLEAN_EVERY:
             self._cleaned_at = time.monotonic()
             self.clean()
 
-    def _sweep_started(self, entries: list[str]) -> None:
+    def _sweep_started(self, queue: Queue, entries: list[str]) -> None:
+        if not entries:
+            return
         executions = [Execution.from_composite_key(entry, connection=self._redis) for entry in entries]
         with self._redis.pipeline(transaction=False) as pipeline:
             for execution in executions:
@@ -79,26 +89,27 @@ class Sweeper:
         lost = [execution for execution, lives in zip(executions, alive, strict=True) if not lives]
         random.shuffle(lost)  # a job that kills its worker must not always come before the same others
         for execution in lost:
-            self._reclaim(execution)
+            self._reclaim(queue, execution)
 
-    def _sweep_taken(self, job_ids: list[str]) -> None:
+    def _sweep_taken(self, jobs: list[tuple[Queue, str]]) -> None:
         """Jobs that a worker moved to the intermediate list and then died."""
         moment = time.monotonic()
-        self._first_seen = {job_id: self._first_seen.get(job_id, moment) for job_id in job_ids}
-        for job_id, since in list(self._first_seen.items()):
-            if moment - since > self._patience:
-                self._recover(job_id)
+        self._first_seen = {job_id: self._first_seen.get(job_id, moment) for _, job_id in jobs}
+        for queue, job_id in jobs:
+            if moment - self._first_seen[job_id] > self._patience:
+                self._recover(queue, job_id)
                 del self._first_seen[job_id]
 
     def clean(self) -> None:
         """RQ's own maintenance: entries of jobs that have expired leave the registries."""
-        clean_registries(self._queue)
         clean_worker_registry(self._queue)
-        # The one registry that RQ never cleans: its entries bear the time of the cancellation.
-        canceled = self._queue.canceled_job_registry.key
-        self._redis.zremrangebyscore(canceled, "-inf", time.time() - self._result_ttl_s)
+        for queue in (self._queue, *self._batches.queues()):
+            clean_registries(queue)
+            # The one registry that RQ never cleans: its entries bear the time of the cancellation.
+            canceled = queue.canceled_job_registry.key
+            self._redis.zremrangebyscore(canceled, "-inf", time.time() - self._result_ttl_s)
 
-    def _reclaim(self, execution: Execution) -> None:
+    def _reclaim(self, queue: Queue, execution: Execution) -> None:
         with self._redis.pipeline() as pipeline:
             try:
                 # Two sweepers, or a worker that wakes up: whoever comes second finds the job changed.
@@ -106,51 +117,54 @@ class Sweeper:
                 pipeline.watch(Job.key_for(execution.job_id), lease)
                 if pipeline.exists(lease):
                     return
-                if pipeline.zscore(self._queue.started_job_registry.key, execution.composite_key) is None:
+                if pipeline.zscore(queue.started_job_registry.key, execution.composite_key) is None:
                     return
-                self._settle(pipeline, execution)
+                self._settle(pipeline, queue, execution)
             except WatchError:
                 log.debug("job %s: somebody else took care of it", execution.job_id)
 
-    def _settle(self, pipeline: Pipeline, execution: Execution) -> None:
+    def _settle(self, pipeline: Pipeline, queue: Queue, execution: Execution) -> None:
         fields = _fields(pipeline, execution.job_id)
         newest = pipeline.xrevrange(stream_key(execution.job_id), count=1)
-        job = _restored(execution.job_id, fields, self._queue)
+        job = _restored(execution.job_id, fields, queue)
         pipeline.multi()
         if job is None:
-            pipeline.zrem(self._queue.started_job_registry.key, execution.composite_key)
+            pipeline.zrem(queue.started_job_registry.key, execution.composite_key)
             pipeline.execute()
             return
         if job.get_status(refresh=False) == JobStatus.STARTED:
             published = Progress.of(newest[0][0] if newest else None, 2**63).published
             crashes = _crashes(fields, published)
             if crashes > self._max_crashes:
-                self._fail(pipeline, job, crashes)
+                self._fail(pipeline, queue, job, crashes)
             else:
                 log.warning(
                     "job %s: its worker %s is gone; goes on at image %d", job.id, execution.worker_name, published
                 )
                 pipeline.hset(job.key, mapping={CRASHES: str(crashes), CRASHED_AT: str(published)})
-                requeue(self._queue, job, pipeline)
+                requeue(queue, job, pipeline)
         execution.delete(job, pipeline)
         pipeline.execute()
 
-    def _fail(self, pipeline: Pipeline, job: Job, crashes: int) -> None:
+    def _fail(self, pipeline: Pipeline, queue: Queue, job: Job, crashes: int) -> None:
         error = WorkerLost(f"{crashes} workers in a row were lost with this job, without one more image")
         log.error("job %s: %s; it is failed", job.id, error)
-        end_stream(pipeline, stream_key(job.id), failed_status(job.id, error), self._result_ttl_s)
+        if queue is self._queue:
+            end_stream(pipeline, stream_key(job.id), failed_status(job.id, error), self._result_ttl_s)
+        else:
+            self._batches.fail(pipeline, queue, job.id, error)
         record_job_failure(job, f"{type(error).__name__}: {error}", pipeline)
 
-    def _recover(self, job_id: str) -> None:
+    def _recover(self, queue: Queue, job_id: str) -> None:
         with self._redis.pipeline() as pipeline:
             try:
                 pipeline.watch(Job.key_for(job_id))
-                job = _restored(job_id, _fields(pipeline, job_id), self._queue)
+                job = _restored(job_id, _fields(pipeline, job_id), queue)
                 pipeline.multi()
                 if job is not None and job.get_status(refresh=False) in _WAITING:
                     log.warning("job %s: taken from the queue and never begun; it goes back to the front", job_id)
-                    requeue(self._queue, job, pipeline)
-                pipeline.lrem(self._queue.intermediate_queue_key, 1, job_id)
+                    requeue(queue, job, pipeline)
+                pipeline.lrem(queue.intermediate_queue_key, 1, job_id)
                 pipeline.execute()
             except WatchError:
                 log.debug("job %s: somebody else took care of it", job_id)

@@ -17,13 +17,14 @@ from uuid import uuid4
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import SimpleWorker
+from rq import Queue, SimpleWorker
 from rq.command import parse_payload
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus as RqState
 
 from unikat.jobs import QUEUE, WorkerStatus
+from worker.batches.desk import Desk
 from worker.catalogue import Catalogue
 from worker.device import Device
 from worker.drawing import Artist
@@ -58,9 +59,12 @@ class DrawWorker(SimpleWorker):
         queue = self.queues[0]
         sweeper = Sweeper(redis, queue, settings.lease_s, settings.max_crashes, settings.result_ttl_s)
         self._pulse = Heartbeat(self, sweeper, self._shared, settings.lease_s, self._status, self._models)
-        settlement = Settlement(self, queue, settings.result_ttl_s)
         artist = Artist(catalogue, device, settings.batch_ms / 1000)
-        self._loop = Loop(queue, settings, artist, settlement, self._shared)
+        desk = Desk(redis, settings, artist, self._shared, self._settlement)
+        self._loop = Loop(queue, settings, artist, self._settlement(queue), self._shared, desk)
+
+    def _settlement(self, queue: Queue) -> Settlement:
+        return Settlement(self, queue, self._settings.result_ttl_s)
 
     def work(self, *_: Any, **__: Any) -> bool:  # noqa: ANN401  (RQ's signature; its options have no meaning here)
         """Work until SIGTERM, SIGINT or RQ's shutdown command."""

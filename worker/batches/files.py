@@ -1,0 +1,57 @@
+"""What writers do: a shard to its files, a batch to its manifest."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import cast
+
+from redis import Redis
+
+from unikat.batches.enqueue import NoSuchBatch
+from unikat.batches.keys import done_key
+from unikat.batches.shards import Renderer, close_batch, write_shard
+from unikat.batches.storage import DestinationError, DestinationRefused, Storage
+from unikat.batches.store import BatchStore
+from worker.batches.active import ActiveClose, ActiveShard, AnyItem
+from worker.device import Device
+
+
+class Files:
+    """Writes items. Called by the writers' threads."""
+
+    def __init__(self, redis: Redis, prefixes: tuple[str, ...], device: Device) -> None:
+        """`prefixes`: where this worker may write."""
+        self._store = BatchStore(redis)
+        self._prefixes = prefixes
+        self._renderer = Renderer(provider=device.provider, runtime=device.runtime, processor=device.processor)
+
+    def write(self, item: AnyItem) -> None:
+        """Raises DestinationError, DestinationRefused, LostShards, RedisError, and what is wrong with the item."""
+        if isinstance(item, ActiveShard):
+            begun = self._store.redis.bitcount(done_key(item.batch)) > 0
+            storage = Storage.open(item.job.destination, self._prefixes)
+            write_shard(storage, item.job, item.images, self._renderer, begun=begun)
+        else:
+            with suppress(NoSuchBatch):  # deleted: another job of this id had ended it
+                item.manifest = self._close(item)
+
+    def _close(self, item: ActiveClose) -> str:
+        spec, record = self._store.spec(item.batch), self._store.read(item.batch)
+        if record.has_ended or record.round != item.round:
+            return ""
+        written = cast(bytes | None, self._store.redis.get(done_key(item.batch))) or b""
+        done = [shard for shard in range(record.shards) if is_set(written, shard)]
+        try:
+            storage = Storage.open(spec.destination, self._prefixes)
+        except (DestinationError, DestinationRefused):
+            if done:
+                raise
+            return ""  # that is why there is nothing
+        keep_parts = bool(record.failed) and not record.is_cancelled  # for the retry
+        return close_batch(storage, spec, done, keep_parts)
+
+
+def is_set(bitmap: bytes, position: int) -> bool:
+    """A bit as Redis counts them."""
+    byte, bit = divmod(position, 8)
+    return byte < len(bitmap) and bool(bitmap[byte] >> (7 - bit) & 1)

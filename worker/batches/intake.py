@@ -1,0 +1,106 @@
+"""From a batch's queue to an item: the job is read, checked, and made active, or refused."""
+
+# RQ and redis-py annotate only a part of what they offer.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, TypedDict
+
+from rq.executions import Execution
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from unikat.batches import record as r
+from unikat.batches.keys import batch_key, close_job_id, queue_name, shard_job_id
+from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, ShardJob
+from worker.active import Ending
+from worker.batches.active import ActiveClose, ActiveShard, AnyItem
+from worker.batches.books import Books
+from worker.exchange import Exchange
+from worker.intake import Refused, checked_kwargs, is_waiting, restored
+from worker.settlement import ATTEMPTS, Settlement
+
+_LARGEST_SHARD: Final = 4096  # images; a shard is in memory as a whole
+
+
+class _Common(TypedDict):
+    rq: Job
+    execution: Execution
+    settlement: Settlement
+    batch: str
+    attempts: int
+
+
+def admit(books: Books, batch: str, job_id: str) -> AnyItem | None:
+    """The item of a job that is in the intermediate list; None if there is nothing to do for it.
+
+    An item that has an ending has only to be settled. Raises Refused.
+    """
+    with books.redis.pipeline(transaction=False) as pipe:
+        pipe.hgetall(Job.key_for(job_id))
+        pipe.hmget(batch_key(batch), r.HEAD, r.CANCELLED, r.ENDED, r.ROUND)
+        fields, facts = pipe.execute()
+    job = Job(job_id, connection=books.redis, serializer=JSONSerializer)
+    settlement = books.settlement(batch)
+    if not fields or not is_waiting(restored(job, fields)):
+        exchange = Exchange(books.redis)
+        settlement.forget(exchange, job_id)
+        exchange.execute()
+        return None
+    common = _Common(
+        rq=job,
+        execution=settlement.new_execution(job),
+        settlement=settlement,
+        batch=batch,
+        attempts=int(fields.get(ATTEMPTS.encode(), 0)) + 1,
+    )
+    item = _item(common, facts[0])
+    item.ending = _ending(books, item, facts)
+    return item
+
+
+def _ending(books: Books, item: AnyItem, facts: list[bytes | None]) -> Ending | None:
+    """Whether there is nothing left to do for an item, by what is known of its batch."""
+    head, cancelled, ended, round = facts
+    if head is None:
+        return Ending.CANCELLED  # the batch was deleted
+    if isinstance(item, ActiveClose):
+        return Ending.FINISHED if ended is not None or int(round or 0) != item.round else None
+    if cancelled is not None or ended is not None:
+        return Ending.CANCELLED
+    item.was_done = books.ledger.is_done(item.batch, item.job.shard)
+    return Ending.FINISHED if item.was_done else None
+
+
+def _item(common: _Common, head: bytes | None) -> AnyItem:
+    job, batch = common["rq"], common["batch"]
+    if job.origin != queue_name(batch):
+        raise Refused(job, f"it says that it is of queue {job.origin!r}, but it was in that of batch {batch}")
+    kwargs = checked_kwargs(job, [DRAW_SHARD, CLOSE_BATCH])
+    try:
+        return _close(common, kwargs) if job.func_name == CLOSE_BATCH else _shard(common, kwargs, head)
+    except Refused:
+        raise
+    except (ValueError, KeyError) as error:
+        raise Refused(job, f"{type(error).__name__}: {error}") from error
+
+
+def _shard(common: _Common, kwargs: dict[str, Any], head: bytes | None) -> ActiveShard:
+    job, batch = common["rq"], common["batch"]
+    shard = ShardJob.from_kwargs(kwargs)
+    if shard.batch != batch or shard_job_id(batch, shard.shard) != job.id:
+        raise Refused(job, f"it holds shard {shard.shard} of batch {shard.batch}")
+    if not 1 <= shard.count <= _LARGEST_SHARD:
+        raise Refused(job, f"a shard has 1 to {_LARGEST_SHARD} images, this one {shard.count}")
+    owner = str(json.loads(head)["owner"]) if head else ""
+    return ActiveShard(**common, job=shard, owner=owner)
+
+
+def _close(common: _Common, kwargs: dict[str, Any]) -> ActiveClose:
+    job, batch = common["rq"], common["batch"]
+    round = int(kwargs["round"])
+    if kwargs["batch"] != batch or close_job_id(batch, round) != job.id:
+        raise Refused(job, f"it ends round {round} of batch {kwargs['batch']}")
+    return ActiveClose(**common, round=round)
