@@ -17,7 +17,7 @@ from tests.support.processes import eventually
 from tests.support.tiny_model import tiny_model
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
-OVERALL = ("", "unikat.v1.Studio")
+OVERALL = ("", "unikat.v1.Studio", "unikat.v1.Batches")
 
 
 def health(serving: Serving, name: str) -> int | None:
@@ -38,11 +38,11 @@ def test_health_follows_the_workers_and_the_models_they_serve(serving: Serving) 
     serving.hand.bury("w1")
     eventually(lambda: health(serving, "tiny@1") == NOT_SERVING)
     assert health(serving, "tiny") == NOT_SERVING
-    assert [health(serving, name) for name in (*OVERALL, "other")] == [SERVING] * 3
+    assert [health(serving, name) for name in (*OVERALL, "other")] == [SERVING] * 4
     serving.hand.bury("w2")
-    eventually(lambda: [health(serving, name) for name in (*OVERALL, "other")] == [NOT_SERVING] * 3)
+    eventually(lambda: [health(serving, name) for name in (*OVERALL, "other")] == [NOT_SERVING] * 4)
     serving.hand.announce()
-    eventually(lambda: [health(serving, name) for name in (*OVERALL, "tiny@1")] == [SERVING] * 3)
+    eventually(lambda: [health(serving, name) for name in (*OVERALL, "tiny@1")] == [SERVING] * 4)
 
 
 def test_health_follows_redis(durable: Serving) -> None:

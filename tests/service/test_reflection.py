@@ -10,7 +10,12 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from tests.service.conftest import Serving, serving_on
 from tests.support.valkey import Valkey
 
-SERVICES = {"unikat.v1.Studio", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+SERVICES = {
+    "unikat.v1.Studio",
+    "unikat.v1.Batches",
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1alpha.ServerReflection",
+}
 
 
 def test_a_client_without_stubs_finds_the_service_and_calls_it(shared: Serving) -> None:

@@ -39,7 +39,8 @@ _PACE_KEPT: Final = 64
 _TAKE: Final = """
 local left_out = {}
 for _, owner in ipairs(ARGV) do left_out[owner] = true end
-local now = tonumber(redis.call("TIME")[1])
+local time = redis.call("TIME")
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 for _ = 1, redis.call("LLEN", KEYS[1]) do
   local owner = redis.call("LMOVE", KEYS[1], KEYS[1], "LEFT", "RIGHT")
   if not left_out[owner] then
@@ -110,8 +111,9 @@ class Ledger:
     def pause(self, batch: str, why: str, seconds: float) -> None:
         """The destination does not work: for so long, workers take no shard of the batch."""
         before = cast(bytes | None, self.redis.hget(batch_key(batch), r.PAUSED))
+        whole, micro = cast(tuple[int, int], self.redis.time())  # the clock by which `take` tells that it is over
         with self.redis.pipeline() as pipe:
-            pipe.hset(batch_key(batch), mapping={r.PAUSED: why, r.PAUSED_UNTIL: str(time.time() + seconds)})
+            pipe.hset(batch_key(batch), mapping={r.PAUSED: why, r.PAUSED_UNTIL: str(whole + micro / 1e6 + seconds)})
             pipe.hsetnx(batch_key(batch), r.PAUSED_SINCE, str(time.time()))
             if before is None or before.decode() != why:
                 pipe.hincrby(batch_key(batch), r.REVISION, 1)

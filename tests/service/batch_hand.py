@@ -1,0 +1,139 @@
+"""A worker's side of batches, worked by hand: shards are taken and settled as a worker would, when a test says."""
+
+from __future__ import annotations
+
+# RQ annotates only a part of what it offers.
+# mypy: disallow-untyped-calls=False
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from redis import Redis
+from rq.job import Job, JobStatus
+from rq.registry import FailedJobRegistry, FinishedJobRegistry
+from rq.serializers import JSONSerializer
+
+from unikat.batches.enqueue import batch_queue
+from unikat.batches.keys import batch_key, close_job_id
+from unikat.batches.ledger import Ledger
+from unikat.batches.record import REVISION
+from unikat.batches.spec import BatchSpec, Cell, ShardJob
+
+T = TypeVar("T")
+
+THREADS = 8
+
+
+def spec_of(
+    destination: str, *counts: int, shard_size: int = 4, owner: str = "default", request_id: str = ""
+) -> BatchSpec:
+    """A batch of the tiny model with a cell for each count."""
+    cells = tuple(Cell({"style": {"ink": 1.0}}, count) for count in counts)
+    return BatchSpec(
+        model="tiny@1", digest="sha256:0", cells=cells, seed=7, truncation=0.5, image_format=1, layout=1,
+        destination=f"file:///out/{destination}", shard_size=shard_size, owner=owner, request_id=request_id,
+    )  # fmt: skip
+
+
+@dataclass
+class BatchHand:
+    """Takes shards, writes nothing, and settles them."""
+
+    redis: Redis
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.redis)
+        self.store = self.ledger.store
+
+    def queued(self, batch: str) -> list[str]:
+        """Ids of the jobs that wait in a batch's queue."""
+        return [job.decode() for job in cast(list[bytes], self.redis.lrange(batch_queue(self.redis, batch).key, 0, -1))]
+
+    def shards(self, batch: str) -> list[ShardJob]:
+        """The payloads of the shards that wait."""
+        jobs = Job.fetch_many(self.queued(batch), connection=self.redis, serializer=JSONSerializer)
+        assert all(jobs)
+        return [ShardJob.from_kwargs(job.kwargs) for job in jobs if job is not None]
+
+    def take(self, *left_out: str) -> tuple[str, str] | None:
+        """(batch, job) of the next shard, taken off RQ's intermediate list as a worker does that has begun."""
+        taken = self.ledger.take(left_out)
+        if taken is not None:
+            self.redis.lrem(batch_queue(self.redis, taken[0]).intermediate_queue_key, 1, taken[1])
+            self.ledger.begin(taken[0])
+        return taken
+
+    def take_shard(self) -> ShardJob:
+        """The next shard."""
+        taken = self.take()
+        assert taken is not None, "no shard waits"
+        job = Job.fetch(taken[1], connection=self.redis, serializer=JSONSerializer)
+        return ShardJob.from_kwargs(job.kwargs)
+
+    def write(self, shard: ShardJob) -> None:
+        """A shard is in its files, and RQ knows."""
+        with self.redis.pipeline() as pipe:
+            self.ledger.mark_done(pipe, shard.batch, shard.shard, shard.count)
+            pipe.execute()
+        self._settle(shard, JobStatus.FINISHED)
+        self.ledger.close_if_settled(shard.batch)
+
+    def fail(self, shard: ShardJob, why: str = "it cannot be drawn") -> None:
+        """A shard failed for good."""
+        self._settle(shard, JobStatus.FAILED)
+        with self.redis.pipeline() as pipe:
+            self.ledger.mark_failed(pipe, shard.batch, shard.shard, why)
+            pipe.execute()
+        self.ledger.close_if_settled(shard.batch)
+
+    def close(self, batch: str) -> None:
+        """The close job that waits writes its manifest."""
+        job_id = close_job_id(batch, self.store.read(batch).round)
+        assert self.redis.lrem(batch_queue(self.redis, batch).key, 1, job_id) == 1, "no close job waits"
+        self.redis.delete(Job.key_for(job_id))
+        record = self.store.read(batch)
+        assert self.ledger.end(batch, record.round, record.head["destination"] + "/manifest.parquet")
+
+    def finish(self, batch: str, fail: tuple[int, ...] = ()) -> None:
+        """Draw all that waits of a batch; the shards of `fail` fail."""
+        self.ledger.begin(batch)
+        for shard in self.shards(batch):
+            self.redis.lrem(batch_queue(self.redis, batch).key, 1, f"b-{batch}-{shard.shard:05}")
+            if shard.shard in fail:
+                self.fail(shard)
+            else:
+                self.write(shard)
+        self.close(batch)
+
+    def touch(self, batch: str) -> int:
+        """Some change; its revision."""
+        return self.redis.hincrby(batch_key(batch), REVISION, 1)
+
+    def _settle(self, shard: ShardJob, status: JobStatus) -> None:
+        job = Job.fetch(f"b-{shard.batch}-{shard.shard:05}", connection=self.redis, serializer=JSONSerializer)
+        job.set_status(status)
+        queue = batch_queue(self.redis, shard.batch)
+        registry: FinishedJobRegistry | FailedJobRegistry = queue.finished_job_registry
+        if status == JobStatus.FAILED:
+            registry = queue.failed_job_registry
+        self.redis.zadd(registry.key, {job.id: time.time() + 600})
+
+
+def keys_of(redis: Redis, batch: str) -> set[str]:
+    """Every key that has a batch's id in its name."""
+    return {key.decode() for key in redis.scan_iter(f"*{batch}*")}
+
+
+def at_once(work: Callable[[int], T]) -> list[T]:
+    """`work(0)` to `work(7)`, begun at the same moment in threads."""
+    barrier = threading.Barrier(THREADS)
+
+    def begin(n: int) -> T:
+        barrier.wait()
+        return work(n)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(begin, range(THREADS)))
