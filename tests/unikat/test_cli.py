@@ -71,9 +71,11 @@ def contains(
 
 def test_what_it_prints_draws_the_same_again(stack: Stack, tmp_path: Path) -> None:
     arguments = ("--where", "style=ink:3,oil:1", "-n", "3", "--truncation", "0.123456789", "-o", str(tmp_path / "art"))
+    arguments += ("--first-index", "1000")
     done = unikat("generate", "tiny", *arguments, UNIKAT_TARGET=stack.target)
     assert done.returncode == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "art").iterdir()}
+    assert sum(name.endswith(("-01000.png", "-01001.png", "-01002.png")) for name in before) == 3
     again = shlex.split(done.stdout.rpartition("The same again: ")[2])
     assert again[0] == "unikat"
     assert "tiny@1" in again
@@ -115,6 +117,7 @@ def test_an_unknown_category_shows_the_choices(stack: Stack, tmp_path: Path) -> 
         (("tiny", "-n", "0"), "--count"),
         (("tiny", "--truncation", "7"), "--truncation: "),
         (("tiny", "--seed", str(2**64)), "--seed: "),
+        (("tiny", "--first-index", str(2**32 - 1)), "--first-index: "),
         (("tiny", "--format", "gif"), "--format"),
         (("Tiny!",), 'MODEL: must be "name" or "name@version"'),
     ],

@@ -71,6 +71,16 @@ def test_the_conditions_of_an_artwork_draw_it_again(studio: Studio) -> None:
     assert (again.id, again.data) == (artwork.id, artwork.data)
 
 
+def test_any_image_of_a_seed_can_be_drawn_alone(studio: Studio) -> None:
+    images = list(studio.generate("tiny", {"style": "ink"}, count=20, seed=7))
+    drawing = studio.generate("tiny", {"style": "ink"}, count=3, first_index=12, seed=7)
+    assert drawing.accepted.first_index == 12
+    again = list(drawing)
+    assert [artwork.index for artwork in again] == [12, 13, 14]
+    assert [artwork.data for artwork in again] == [artwork.data for artwork in images[12:15]]
+    assert [artwork.id for artwork in again] == [artwork.id for artwork in images[12:15]]
+
+
 @pytest.mark.parametrize(("format", "suffix"), [("png", ".png"), ("webp", ".webp"), ("jpeg", ".jpg")])
 def test_an_artwork_can_be_looked_at_and_saved(studio: Studio, tmp_path: Path, format: str, suffix: str) -> None:
     artwork = next(studio.generate("tiny", seed=1, format=format))

@@ -41,6 +41,18 @@ def unavailable(seconds: float | None = None) -> UnikatError:
     return error_of(status)
 
 
+def test_indexes_begin_where_the_request_says() -> None:
+    call = Delivery(generate_request("tiny", count=2, first_index=40, seed=7), None, 60.0)
+    call.take(GenerateResponse(accepted=Accepted(model="tiny@1", seed=7, count=2, first_index=40)))
+    with pytest.raises(UnikatError, match="image 40 is due, but image 0 arrived"):
+        call.take(image(0))
+    call.take(image(40))
+    assert call.next_request().after_index == 40
+    call.take(image(41))
+    call.take(GenerateResponse(finished=Finished(count=2, attempts=1)))
+    assert call.is_complete
+
+
 def test_the_next_connection_asks_for_what_is_behind_the_last_image() -> None:
     assert not delivery().next_request().HasField("after_index")
     assert delivery(images=1).next_request().after_index == 0

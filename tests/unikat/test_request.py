@@ -41,6 +41,7 @@ def test_what_the_caller_gave_is_kept() -> None:
         ("count", {"count": -1}),
         ("count", {"count": 2**32}),
         ("count", {"count": 1.5}),
+        ("first_index", {"first_index": -1}),
         ("seed", {"seed": -1}),
         ("seed", {"seed": 2**64}),
         ("format", {"format": "gif"}),

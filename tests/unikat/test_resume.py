@@ -44,6 +44,17 @@ def test_a_killed_service_is_nothing_but_a_pause(stack: Stack) -> None:
     assert len(set(images)) == COUNT
 
 
+def test_a_call_that_begins_at_an_index_goes_on_where_it_was(stack: Stack) -> None:
+    with Studio(stack.target) as studio:
+        images = []
+        for artwork in studio.generate("tiny", count=COUNT, first_index=5000, seed=3):
+            images.append(artwork.index)
+            if artwork.index == 5100:
+                kill_service(stack)
+                threading.Thread(target=stack.start_service).start()
+    assert images == list(range(5000, 5000 + COUNT))
+
+
 def test_the_same_with_asyncio(stack: Stack) -> None:
     async def draw() -> list[int]:
         indexes = []

@@ -20,7 +20,9 @@ from unikat import Studio
 from unikat.jobs import WORKERS_KEY
 from unikat.up.valkey import socket_of
 
-READY = r"Unikat is ready on (\S+): tiny@1 \((\d) workers?, CPUExecutionProvider\)\. Batches may be written to \S+\. Ctrl-C"
+READY = (
+    r"Unikat is ready on (\S+): tiny@1 \((\d) workers?, CPUExecutionProvider\)\. Batches may be written to \S+\. Ctrl-C"
+)
 
 
 @pytest.fixture

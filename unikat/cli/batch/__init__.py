@@ -7,6 +7,7 @@ import typer
 from unikat.cli.batch.create import create
 from unikat.cli.batch.end import cancel, delete, retry
 from unikat.cli.batch.look import list_batches, show
+from unikat.cli.batch.verify import verify
 from unikat.cli.batch.watch import watch
 
 batches = typer.Typer(
@@ -19,3 +20,4 @@ batches.command()(show)
 batches.command()(cancel)
 batches.command()(retry)
 batches.command()(delete)
+batches.command()(verify)

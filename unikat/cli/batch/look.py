@@ -23,6 +23,7 @@ from unikat.cli.batch.words import (
     command,
     counted,
     known_batch,
+    near,
     place,
     rate,
     span,
@@ -87,7 +88,7 @@ def _table(batches: list[Batch]) -> Table:
         images = f"{batch.drawn:,}/{batch.total:,}" if batch.drawn < batch.total else f"{batch.total:,}"
         table.add_row(
             batch.id, state, Text(batch.model), images, rate(batch.images_per_second).removesuffix(" images/s"),
-            _short(age(batch.created)), Text(batch.owner), Text(place(batch.destination)),
+            _short(age(batch.created)), Text(batch.owner), Text(near(batch.destination)),
         )  # fmt: skip
     return table
 
@@ -124,7 +125,7 @@ def _facts(batch: Batch, target: str) -> list[tuple[str, str]]:
     shards = f"{counted(batch.shard_count, 'shard')} of up to {counted(batch.shard_size, 'image')}"
     done = f"{batch.drawn:,} of {counted(batch.total, 'image')}"
     failed = f", {batch.failed:,} failed" if batch.failed else ""
-    left = f"{span(batch.remaining)} left" if batch.remaining is not None else ""
+    left = f"{span(batch.remaining)} left" if batch.remaining else ""
     facts = [
         ("written", f"{done}{failed} in {shards}"),
         ("speed", ", ".join(filter(None, [rate(batch.images_per_second), left]))),

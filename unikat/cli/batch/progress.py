@@ -37,7 +37,7 @@ def doing(batch: Batch) -> str:
 
 def outlook(batch: Batch) -> str:
     """Rate and time left, as far as they can be told."""
-    left = f"{span(batch.remaining)} left" if batch.remaining is not None else ""
+    left = f"{span(batch.remaining)} left" if batch.remaining else ""
     return ", ".join(filter(None, [rate(batch.images_per_second), left]))
 
 

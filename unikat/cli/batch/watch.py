@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -69,13 +68,14 @@ def _take_leave(id: str, target: str) -> None:
 
 def report(batch: Batch, target: str) -> None:
     """How a batch ended."""
-    took = (batch.ended - batch.started).total_seconds() if batch.ended and batch.started else 0.0
+    seconds = (batch.ended - batch.started).total_seconds() if batch.ended and batch.started else 0.0
+    took = span(seconds) if seconds >= 60 else f"{seconds:.1f} s"
     speed = f" ({rate(batch.images_per_second)})" if batch.images_per_second > 0 else ""
     where = place(batch.destination)
     console = stdout()
     match batch.state:
         case "SUCCEEDED":
-            console.print(Text(f"{counted(batch.drawn, 'image')} of {batch.model} in {span(took)}{speed}: {where}"))
+            console.print(Text(f"{counted(batch.drawn, 'image')} of {batch.model} in {took}{speed}: {where}"))
             console.print(Text(f"Check them: {command(target, 'verify', where)}"))
         case "FAILED":
             failed_problem(batch, target).show()
@@ -97,8 +97,3 @@ def failed_problem(batch: Batch, target: str) -> Problem:
         *shown,
         f"The others are complete. Draw what failed again: {command(target, 'retry', batch.id)}",
     )
-
-
-def is_interactive() -> bool:
-    """Whether somebody watches standard error."""
-    return sys.stderr.isatty()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -57,6 +58,12 @@ def rate(images_per_second: float) -> str:
 def place(url: str) -> str:
     """A destination as people write it: a path for a folder."""
     return url.removeprefix("file://") if url.startswith("file:///") else url
+
+
+def near(url: str) -> str:
+    """As `place`, and short where it is below the current folder."""
+    path, here = place(url), Path.cwd()
+    return str(Path(path).relative_to(here)) if path.startswith(f"{here}/") else path
 
 
 def command(target: str, *words: str) -> str:

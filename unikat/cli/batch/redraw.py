@@ -1,0 +1,103 @@
+"""Images of a batch, drawn once more through the service, compared byte for byte."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from rich.text import Text
+
+from unikat.batches.verify import Picked, pick
+from unikat.cli.batch.words import counted
+from unikat.cli.connect import get_model
+from unikat.cli.problems import Problem, stdout
+from unikat.request import FORMATS
+
+if TYPE_CHECKING:
+    from unikat.artwork import Artwork, Renderer
+    from unikat.client import Studio
+
+SHOWN: Final = 20
+_SCALES: Final = 4096
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """How many images were drawn again, which came out different, and what drew them then and now."""
+
+    count: int
+    different: list[int]
+    drawn_by: list[Renderer]
+    drawn_again_by: list[Renderer]
+
+    def print(self) -> None:
+        """Say it."""
+        now, then = _names(self.drawn_again_by), _names(self.drawn_by)
+        if not self.different:
+            elsewhere = "" if now == then else f"; the batch was drawn by {then}"
+            same = f"{counted(self.count, 'image')} drawn again, every byte the same, by {now}{elsewhere}."
+            stdout().print(Text(same))
+            return
+        shown = ", ".join(map(str, self.different[:SHOWN])) + (", ..." if len(self.different) > SHOWN else "")
+        hints = [f"  image {shown}" if len(self.different) == 1 else f"  images {shown}"]
+        if now == then:
+            hints.append(f"Both were drawn by {now}: the bytes should be the same.")
+        else:
+            hints.append(f"The batch was drawn by {then}; this is {now}.")
+            hints.append("The same bytes are promised only where all of that is the same.")
+        Problem(f"{len(self.different)} of {counted(self.count, 'image')} came out different", *hints).show()
+
+
+def _names(renderers: list[Renderer]) -> str:
+    return " and ".join(sorted({f"{r.provider}, {r.runtime}, {r.processor}" for r in renderers}))
+
+
+def draw_again(studio: Studio, destination: str, count: int, progress: Callable[[int, int], None]) -> Redrawn:
+    """`count` images at random. Raises Problem if the service does not serve the model that drew them."""
+    picked = pick(destination, count, secrets.randbits(32))
+    for model, digest in {(each.model, each.model_digest) for each in picked}:
+        served = get_model(studio, model).digest
+        if served != digest:
+            raise Problem(f"the batch was drawn by {model} ({digest}), the service has another one ({served})")
+    different: list[int] = []
+    then: list[Renderer] = []
+    now: list[Renderer] = []
+    for done, each in enumerate(picked):
+        progress(done, len(picked))
+        artwork = _draw(studio, each)
+        if artwork.data != each.data:
+            different.append(each.index)
+        then += [each.renderer] if each.renderer not in then else []
+        now += [artwork.renderer] if artwork.renderer not in now else []
+    return Redrawn(len(picked), different, then, now)
+
+
+def _draw(studio: Studio, picked: Picked) -> Artwork:
+    names: dict[int, str] = {number: name for name, number in FORMATS.items()}
+    [artwork] = studio.generate(
+        picked.model,
+        {name: as_sent(of) for name, of in picked.weights.items()},
+        first_index=picked.index,
+        seed=picked.seed,
+        truncation=picked.truncation,
+        format=names[picked.image_format],
+    )
+    return artwork
+
+
+def as_sent(weights: Mapping[str, float]) -> dict[str, float]:
+    """Weights of a blend such that the service, which divides them by their sum, comes to these again.
+
+    A request holds float32, whose sum is not always exactly 1: dividing by it can change the last bit of a weight.
+    """
+    wanted = {name: np.float32(weight) for name, weight in weights.items()}
+    for scale in range(1, _SCALES):
+        sent = {name: float(np.float32(weight * scale)) for name, weight in weights.items()}
+        total = math.fsum(sent.values())
+        if all(np.float32(sent[name] / total) == wanted[name] for name in sent):
+            return sent
+    return dict(weights)

@@ -1,0 +1,162 @@
+"""`unikat batch verify`: whether every image is there, byte for byte, and comes out the same once more."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from unikat.cli import options
+from unikat.cli.batch.create import absolute
+from unikat.cli.batch.words import counted, known_batch, place, span
+from unikat.cli.connect import connect
+from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, stderr, stdout
+
+if TYPE_CHECKING:
+    from unikat.batches.verify import Report
+    from unikat.cli.batch.redraw import Redrawn
+
+SHOWN: Final = 20  # problems and gaps
+_ID: Final = re.compile(r"[0-9a-f]{16}")
+
+
+def verify(
+    where: Annotated[
+        str, typer.Argument(metavar="DESTINATION|ID", help="Folder or URL with the files, or the id of a batch.")
+    ],
+    redraw: Annotated[
+        int, typer.Option(min=0, help="Also draw so many images again, picked at random, and compare the bytes.")
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object instead.")] = False,
+    target: options.Target = options.DEFAULT_TARGET,
+    tls: options.Tls = False,
+    ca: options.Ca = None,
+) -> None:
+    """Read every file again and compare it with the manifest.
+
+    Exit code 0 only if every image of the batch is there, byte for byte, and what was drawn again came out the same.
+    """
+    destination = _destination(where, target, tls, ca)
+    began = time.monotonic()
+    with _readable(destination), _Bar("Reading", as_json) as bar:
+        from unikat.batches.verify import verify as check
+
+        report = check(destination, bar)
+    seconds = time.monotonic() - began
+    redrawn = None
+    if redraw and report.rows:
+        from unikat.cli.batch.redraw import draw_again
+
+        with _readable(destination), connect(target, tls, ca) as studio, _Bar("Drawing again", as_json) as bar:
+            redrawn = draw_again(studio, destination, redraw, bar)
+    good = report.is_complete and (redrawn is None or not redrawn.different)
+    if as_json:
+        print(json.dumps(_as_dict(report, redrawn) | {"ok": good}), flush=True)
+    else:
+        _print(report, redrawn, seconds)
+    if not good:
+        raise typer.Exit(FAILURE)
+
+
+def _destination(where: str, target: str, tls: bool, ca: Path | None) -> str:
+    """A path or URL; for the id of a batch, its destination."""
+    if not _ID.fullmatch(where) or Path(where).exists():
+        return absolute(where)
+    with connect(target, tls, ca) as studio, known_batch(studio, where):
+        return place(studio.batch(where).destination)
+
+
+@contextmanager
+def _readable(destination: str) -> Iterator[None]:
+    """What is in the way of reading becomes a problem; packages that are missing too."""
+    try:
+        from unikat.batches.storage import DestinationError, DestinationRefused
+        from unikat.batches.verify import NotABatch
+    except ImportError as error:
+        raise _not_installed(error) from error
+    try:
+        yield
+    except NotABatch as error:
+        raise Problem(str(error)) from error
+    except ValueError as error:
+        raise Problem(f"DESTINATION: {error}", code=BAD_INPUT) from error
+    except (DestinationError, DestinationRefused) as error:
+        raise Problem(str(error)) from error
+    except FileNotFoundError as error:
+        raise Problem(f"{error}: the file is missing; without --redraw, all that is missing is listed") from error
+    except ImportError as error:  # the package for a kind of URL
+        raise _not_installed(error) from error
+
+
+def _not_installed(error: ImportError) -> Problem:
+    extra = "s3" if error.name == "s3fs" or "s3fs" in str(error) else "batches"
+    return Problem(f"a package is missing: {error.name or error}", f"Install it: pip install 'unikat[{extra}]'")
+
+
+class _Bar:
+    """A bar on a terminal; called with how many of how many are done."""
+
+    def __init__(self, what: str, quiet: bool) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        quiet = quiet or not sys.stderr.isatty()
+        self._progress = Progress(*columns, console=stderr(), transient=True, disable=quiet)
+        self._task = self._progress.add_task(what, total=None)
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        self._progress.update(self._task, completed=done, total=total)
+
+
+def _print(report: Report, redrawn: Redrawn | None, seconds: float) -> None:
+    console, where = stdout(), place(report.url)
+    total = f" of {report.total:,}" if report.total is not None else ""
+    size = f"{report.bytes_read / 1e6:,.1f} MB in {span(seconds) if seconds >= 1 else f'{seconds:.2f} s'}"
+    images = f"{report.rows:,}{total} {'image' if report.rows == 1 else 'images'}"
+    if report.is_intact:
+        console.print(Text(f"{where}: {images}, every byte as the manifest says ({size})."))
+    else:
+        damage = [f"  {p.file}{'' if p.index is None else f' (image {p.index})'}: {p.message}" for p in report.problems]
+        found = counted(report.problem_count, "problem")
+        Problem(f"{where}: {found} in {images}", *_first(damage, report.problem_count)).show()
+    if report.missing:
+        gaps = [f"  {_indexes(gap)}" for gap in report.missing]
+        missing = counted(report.missing_count, "image")
+        verb = "is" if report.missing_count == 1 else "are"
+        what = f"{missing} {verb} not in the manifest; the batch failed or was called off"
+        Problem(f"{where} is incomplete: {what}", *_first(gaps, len(gaps))).show()
+    if report.extra_count:
+        stderr().print(f"Not of this batch: {counted(report.extra_count, 'file')}", style="yellow")
+        for line in _first([f"  {name}" for name in report.extra], report.extra_count):
+            stderr().print(line, markup=False)
+    if redrawn is not None:
+        redrawn.print()
+
+
+def _first(lines: Sequence[str], number: int) -> list[str]:
+    return [*lines[:SHOWN], *([f"  and {number - SHOWN:,} more"] if number > SHOWN else [])]
+
+
+def _indexes(gap: range) -> str:
+    return f"image {gap.start}" if len(gap) == 1 else f"images {gap.start} to {gap.stop - 1}"
+
+
+def _as_dict(report: Report, redrawn: Redrawn | None) -> dict[str, object]:
+    facts = asdict(report) | {"missing": [[gap.start, gap.stop - 1] for gap in report.missing]}
+    facts |= {"missing_count": report.missing_count, "intact": report.is_intact, "complete": report.is_complete}
+    return facts | {"redrawn": None if redrawn is None else asdict(redrawn)}
