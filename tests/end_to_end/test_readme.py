@@ -66,6 +66,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         "UNIKAT_LISTEN": target,
         "UNIKAT_MODELS": str(folder / "models"),
         "UNIKAT_DATA": str(folder / "data-of-up"),
+        "UNIKAT_DESTINATIONS": str(folder / "out"),
         "UNIKAT_TRAIN_IMAGES": "64",
         "PYTHONPATH": str(ROOT),
         "COLUMNS": "200",
@@ -127,6 +128,14 @@ def test_the_command_line_shows_the_model_and_draws_blends(studio: Studio) -> No
     pictures = sorted((studio.folder / "out").glob("*.png"))
     assert len([p for p in pictures if "sheet" not in p.name]) == 16
     assert any("sheet" in p.name for p in pictures)
+
+
+def test_a_batch_is_drawn_and_verified(studio: Studio) -> None:
+    (create,) = lines_with("unikat batch create")
+    studio.run(create)
+    (verify,) = lines_with("unikat batch verify")
+    assert "1,400 of 1,400 images" in studio.run(verify)
+    assert (studio.folder / "out" / "faces" / "contact-sheet.png").is_file()
 
 
 def test_the_python_example_runs(studio: Studio) -> None:
