@@ -58,7 +58,8 @@ class Studio:
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     folder = tmp_path_factory.mktemp("clone")
-    (folder / "models").mkdir()
+    for name in ("models", "out"):
+        (folder / name).mkdir()
     (folder / "models" / "emoji").symlink_to(ROOT / "models" / "emoji")
     target = f"127.0.0.1:{free_port()}"
     environment = {
