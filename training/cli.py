@@ -13,13 +13,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from training.config import CONFIG, Config, Operation, load_config
+from training.config import CONFIG, Config, load_config
 from training.data.commands import app as prepare
 from training.data.dataset import Dataset, DatasetError
 from training.errors import TrainingError
 from training.export import Release
 from training.export import export as export_bundle
 from training.loop import train as run_training
+from training.operation import Operation
+from training.presets import DEFAULT, load_preset, preset_description, preset_names, preset_text
 from unikat.bundle import BundleError
 
 Settings = TypeVar("Settings", Config, Operation)
@@ -56,7 +58,7 @@ def settings(kind: type[Config] | type[Operation]) -> list[inspect.Parameter]:
     for field in fields(kind):
         base, option = get_args(hints[field.name])
         option = copy.copy(option)
-        option.show_default = str(field.default)
+        option.show_default = str(field.default) if kind is Operation or field.name == "preset" else "the preset's"
         flag = Annotated[base | None, option]  # type: ignore[valid-type]  # a type known only at run time
         flags.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=flag))
     return flags
@@ -69,11 +71,15 @@ def train(
 ) -> None:
     """Train, or go on training. Stop with Ctrl-C or SIGTERM: a checkpoint is written first.
 
-    What decides the weights is fixed when a run begins; when going on it may be left out.
+    What decides the weights is fixed when a run begins, by a preset and by flags, which win; when going on it may be
+    left out. `torchrun --nproc-per-node N -m training train …` shares the work out among N processes.
     """
     with told():
         data = Dataset.load(dataset)
-        begun = load_config(run)[0] if (run / CONFIG).exists() else Config.for_resolution(data.resolution)
+        if (run / CONFIG).exists():
+            begun, _ = load_config(run)
+        else:
+            begun = load_preset(str(given.get("preset") or DEFAULT), data.resolution)
         progress = run_training(data, run, changed(begun, given), changed(Operation(), given))
     typer.echo(f"{run}: {progress.images:,} images in {progress.seconds / 3600:.2f} hours")
 
@@ -96,6 +102,19 @@ def with_flags(command: Callable[..., None], flags: list[inspect.Parameter]) -> 
 
 
 app.command()(with_flags(train, settings(Config) + settings(Operation)))
+
+
+@app.command()
+def presets(
+    name: Annotated[str | None, typer.Argument(help="Print this one, with why each value is what it is.")] = None,
+) -> None:
+    """List the presets, or print one."""
+    with told():
+        if name is not None:
+            typer.echo(preset_text(name), nl=False)
+            return
+        for each in preset_names():
+            typer.echo(f"{each:<12}{preset_description(each)}")
 
 
 @app.command()

@@ -6,7 +6,7 @@ from torch import nn
 RAMP = 0.05  # early on the half-life is this share of the images seen, so that the untrained start is forgotten
 
 
-def decay(images: int, batch: int, half_life: int) -> float:
+def decay(images: int, batch: int, half_life: float) -> float:
     """Share of the average that is kept in a step of `batch` images, after `images` of them."""
     images_of_half = max(min(half_life, RAMP * images), 1e-8)
     return float(0.5 ** (batch / images_of_half))

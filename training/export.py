@@ -16,7 +16,6 @@ from training.checkpoint import Progress, checkpoints, load_checkpoint
 from training.config import Config, load_config
 from training.data.dataset import Dataset
 from training.errors import TrainingError
-from training.generator import Generator
 from training.graph import (
     BATCHES,
     CHECKS,
@@ -29,10 +28,12 @@ from training.graph import (
 )
 from training.latents import latents
 from training.loop import ENVIRONMENT
+from training.networks.base import Generator
+from training.networks.build import build_generator
 from training.pictures import COLUMNS, Row, choose_rows, draw_sheet, png
 from training.progress import progress_bar
 from training.sampler import cells
-from training.trainer import generator_shape, under
+from training.state import under
 from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, parse_reference, write_bundle
 from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Metric, Model, TrainingRun
 
@@ -117,7 +118,7 @@ def load_trained(run: Path, dataset: Path | None) -> Trained:
         )
     data, _ = data.split(config.held_out)
     progress, tensors = load_checkpoint(found[-1], torch.device("cpu"))
-    generator = Generator(generator_shape(config, data.resolution, data.one_hots().shape[1]))
+    generator = build_generator(config, data.resolution, data.one_hots().shape[1])
     generator.load_state_dict(under("average.", tensors))
     environment = json.loads((run / ENVIRONMENT).read_text())
     return Trained(config, data, progress, environment, generator.requires_grad_(False).eval())

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from training.errors import TrainingError
-from training.generator import Generator
 from training.latents import latents
+from training.networks.base import Generator
 
 OPSET = 18
 BATCHES = (1, 2, 3, 8, 16, 32)

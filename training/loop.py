@@ -16,15 +16,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from training.batches import balanced_labels
 from training.checkpoint import Progress, checkpoints, load_checkpoint, save_checkpoint
-from training.config import Config, Operation, check_same_run, save_config
+from training.config import CONFIG, Config, check_same_run, save_config
 from training.data.dataset import Dataset
 from training.errors import TrainingError
 from training.latents import latents
+from training.operation import Operation
+from training.parallel import Team, check_shares, own_device, team
 from training.pictures import COLUMNS, Row, choose_rows, draw_sheet, loss_curve
 from training.progress import progress_bar
 from training.sampler import SMALL_CELL, small_cells
-from training.trainer import Losses, Trainer, balanced_labels
+from training.trainer import Computing, Losses, Trainer
 
 METRICS = "metrics.jsonl"
 ENVIRONMENT = "environment.json"
@@ -54,22 +57,37 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
     config.check_resolution(dataset.resolution)
     dataset, _ = dataset.split(config.held_out)
     balanced_labels(dataset, config)
-    device = choose_device(operation.device)
+    device = own_device(choose_device(operation.device))
     if operation.threads:
         torch.set_num_threads(operation.threads)
+    with team(device) as processes:
+        check_shares(config.batch, config.accumulate, processes.size)
+        if processes.leads:
+            begin(run, config, dataset)
+        processes.wait()
+        trainer = Trainer(config, dataset, device, computing(operation, processes))
+        progress = resume(run, trainer, device)
+        processes.wait()  # the first checkpoint must not be written before all have looked for one
+        if processes.leads:
+            record_environment(run, device, operation.precision)
+            forget_metrics_after(run, progress)
+        with stop_signals() as stopped:
+            return loop(Session(run, trainer, operation, progress), stopped)
+
+
+def begin(run: Path, config: Config, dataset: Dataset) -> None:
+    """Writes what a new run is, or checks that it is what this one was."""
     description = {"name": dataset.name, "path": str(dataset.path), "digest": dataset.digest}
-    if (run / "config.json").exists():
+    if (run / CONFIG).exists():
         check_same_run(run, config, description)
     else:
         (run / SHEETS).mkdir(parents=True, exist_ok=True)
         save_config(run, config, description)
     warn_of_small_cells(dataset)
-    trainer = Trainer(config, dataset, device, operation.bf16)
-    progress = resume(run, trainer, device)
-    record_environment(run, device, operation.bf16)
-    forget_metrics_after(run, progress)
-    with stop_signals() as stopped:
-        return loop(Session(run, trainer, operation, progress), stopped)
+
+
+def computing(operation: Operation, processes: Team) -> Computing:
+    return Computing(operation.precision, operation.channels_last, operation.compile, processes)
 
 
 def choose_device(name: str) -> torch.device:
@@ -101,11 +119,10 @@ def resume(run: Path, trainer: Trainer, device: torch.device) -> Progress:
     return progress
 
 
-def record_environment(run: Path, device: torch.device, bf16: bool) -> None:
+def record_environment(run: Path, device: torch.device, precision: str) -> None:
     """What the run is computed with, for its model card; of the generator's precision, what each sitting used."""
     path = run / ENVIRONMENT
     precisions = json.loads(path.read_text()).get("precisions", []) if path.exists() else []
-    precision = "bfloat16" if bf16 else "float32"
     if precisions[-1:] != [precision]:
         precisions.append(precision)
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_cores(torch.get_num_threads())
@@ -160,14 +177,20 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
 def loop(session: Session, stopped: Callable[[], bool]) -> Progress:
     trainer, operation = session.trainer, session.operation
+    processes = trainer.computing.team
     batch, began, saved = trainer.config.batch, time.monotonic(), time.monotonic()
-    earlier = session.progress.seconds
-    with progress_bar(operation.images, session.progress.images, "img", operation.progress) as bar:
-        while session.progress.images < operation.images and not stopped():
+    earlier, until = session.progress.seconds, began + (operation.minutes * 60 or float("inf"))
+    shown = operation.progress and processes.leads
+    with progress_bar(operation.images, session.progress.images, "img", shown) as bar:
+        while session.progress.images < operation.images:
+            if processes.any(stopped() or time.monotonic() > until):
+                break
             step = session.progress.step
             losses = trainer.step(step)
             seconds = earlier + time.monotonic() - began
             session.progress = Progress(step + 1, (step + 1) * batch, seconds)
+            if not processes.leads:
+                continue
             bar.update(batch)
             if crossed(session.progress.images, batch, operation.log_images):
                 write_metrics(session, losses)
@@ -177,8 +200,10 @@ def loop(session: Session, stopped: Callable[[], bool]) -> Progress:
             if time.monotonic() - saved > operation.checkpoint_seconds:
                 save(session)
                 saved = time.monotonic()
-    save(session)
-    write_pictures(session)
+    if processes.leads:
+        save(session)
+        write_pictures(session)
+    processes.wait()
     return session.progress
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.config import Config, Operation
+from training.config import Config
 from training.data.dataset import IMAGES, METADATA, Dataset, sha256_of
+from training.operation import Operation
 
 # Small enough that a step takes a few hundredths of a second, with every part that a large one has
 TINY = Config(batch=4, latent=8, width=4, max_width=8, feature_size=32, ema_images=50)

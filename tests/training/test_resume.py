@@ -19,6 +19,7 @@ from training.checkpoint import TENSORS, checkpoints, load_checkpoint
 from training.config import Config
 from training.errors import TrainingError
 from training.loop import METRICS, read_metrics, train
+from training.schedules import rates_at
 
 FLAGS = [
     f"--{name.replace('_', '-')}={getattr(TINY, name)}"
@@ -76,7 +77,7 @@ def test_a_mirrored_plain_run_resumes_exactly_too(tmp_path: Path) -> None:
 def test_a_falling_learning_rate_resumes_exactly_and_changes_nothing_before_it_falls(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes")
     config = Config(**{**vars(TINY), "decay_from": 8, "decay_to": 24})
-    rates = [config.rate_at(images) for images in (0, 8, 16, 24, 1000)]
+    rates = [rates_at(config, images, rule=1.0).learning_rate for images in (0, 8, 16, 24, 1000)]
     full = TINY.learning_rate
     assert rates == pytest.approx([full, full, 0.55 * full, 0.1 * full, 0.1 * full])
     train(dataset, tmp_path / "whole", config, sitting(16))

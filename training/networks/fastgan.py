@@ -5,29 +5,12 @@ latent entering every block through the scale and shift of its normalisation, an
 an image is a function of its inputs alone.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-START = 4  # pixels a side of the first feature map
-
-
-@dataclass(frozen=True)
-class GeneratorShape:
-    """Everything that decides the sizes of the weights. `conditions` 0 is a plain GAN."""
-
-    resolution: int
-    conditions: int
-    latent: int = 128
-    style: int = 128
-    width: int = 48  # channels at the highest resolution; doubled at each halving up to `max_width`
-    max_width: int = 192
-
-    def channels(self, size: int) -> int:
-        """Channels of the feature map that is `size` pixels a side."""
-        return min(self.width * self.resolution // size, self.max_width)
+from training.networks.base import START, Generator, GeneratorShape
+from training.networks.norm import BatchNorm2d
 
 
 class Mapping(nn.Module):
@@ -62,7 +45,7 @@ class StyledNorm(nn.Module):
 
     def __init__(self, channels: int, style: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.norm = BatchNorm2d(channels, affine=False)
         self.affine = nn.Linear(style, 2 * channels)
         nn.init.normal_(self.affine.weight, std=0.5 / style**0.5)  # starts near the plain norm
         nn.init.zeros_(self.affine.bias)
@@ -98,11 +81,8 @@ class SkipExcitation(nn.Module):
         return large * torch.sigmoid(self.excite(F.silu(self.squeeze(pooled))))
 
 
-class Generator(nn.Module):
-    """`forward` takes latent (B, Z) and condition (B, C) or None; returns images (B, 3, H, H), about [-1, 1].
-
-    `H` is 4 times a power of two. The output is not clamped: a clamped pixel would have no gradient.
-    """
+class FastGenerator(Generator):
+    """`H` is 4 times a power of two. The output is not clamped: a clamped pixel would have no gradient."""
 
     def __init__(self, shape: GeneratorShape) -> None:
         super().__init__()
@@ -126,14 +106,6 @@ class Generator(nn.Module):
             if size >= 4 * START:
                 self.skips[str(size)] = SkipExcitation(shape.channels(size // 4), channels)
         self.to_rgb = nn.Conv2d(shape.channels(shape.resolution), 3, 3, padding=1)
-
-    def forward(self, latent: Tensor, condition: Tensor | None) -> Tensor:
-        return self.draw(latent, self.mapping(latent, condition))
-
-    def draw(self, latent: Tensor, style: Tensor) -> Tensor:
-        """Images from latents and their styles (B, W); truncation changes both before they come here."""
-        images: Tensor = self.to_rgb(self.paint(latent, style))
-        return images  # (B, 3, H, H)
 
     def paint(self, latent: Tensor, style: Tensor) -> Tensor:
         """The last feature map, (B, C, H, H)."""

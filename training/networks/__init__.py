@@ -1,0 +1,1 @@
+"""The networks that presets choose among: generators, and critics that judge what these draw."""
