@@ -106,9 +106,15 @@ class Books:
         with suppress(NoSuchBatch):
             self.ledger.end(close.batch, close.round, close.manifest)
 
-    def pause(self, batch: str, reason: str, seconds: float) -> None:
-        """The destination of a batch does not work: other workers leave it alone for so long."""
-        self.ledger.pause(batch, reason[:_WHY], seconds)
+    def pause(self, item: AnyItem, reason: str, seconds: float) -> bool:
+        """The destination of a batch does not work: other workers leave it alone for so long.
+
+        False for a shard that need not be written any more, because its batch was cancelled.
+        """
+        if isinstance(item, ActiveShard) and self.redis.hexists(batch_key(item.batch), r.CANCELLED):
+            return False
+        self.ledger.pause(item.batch, reason[:_WHY], seconds)
+        return True
 
     def has_others(self, close: ActiveClose) -> bool:
         """Whether another job of the batch is being drawn, or taken, or waits to be told that it is too late."""

@@ -167,7 +167,9 @@ class Outbox:
     def _pause(self, item: AnyItem, reason: str) -> None:
         seconds = self._parking.pause_after(item)
         log.warning("batch %s pauses, next try in %.0f s: %s", item.batch, seconds, reason)
-        self._books.pause(item.batch, reason, seconds + _GRACE)
+        if not self._books.pause(item, reason, seconds + _GRACE):
+            self._finish(item, Ending.CANCELLED)
+            return
         room = self._parking.has_room(item)
         self._parking.failed(item)
         if room:

@@ -1,0 +1,130 @@
+"""Destinations that do not work for a while: a batch pauses, says why, and goes on, without spending a retry."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import Program, eventually
+from tests.worker.batching import ANY, CELLS, Batches
+from tests.worker.bench import Bench
+from unikat.batches.spec import Cell
+from unikat.bundle import Bundle
+from unikat.v1.batches_pb2 import Batch
+
+SETTINGS = {"lease_s": 1, "lanes": 2, "max_batch": 8}
+
+
+@pytest.fixture
+def batches(bench: Bench, bundle: Bundle, tmp_path: Path) -> Batches:
+    """Batches, and no worker yet."""
+    return Batches(bench.redis, bundle, tmp_path / "out")
+
+
+@pytest.fixture
+def worker(bench: Bench, batches: Batches) -> Iterator[Program]:
+    """A worker that may write below the folder."""
+    with bench.worker(**SETTINGS, destinations=batches.opened) as program:
+        yield program
+
+
+def is_paused(batches: Batches, batch: str) -> bool:
+    """Whether a caller is told that the destination does not work."""
+    return batches.message(batch).HasField("pause")
+
+
+def blocked(batches: Batches, name: str) -> Path:
+    """A file where the batch's folder should be; even root cannot write below it."""
+    path = batches.root / name
+    path.write_bytes(b"in the way")
+    return path
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_batch_pauses_and_goes_on_by_itself(batches: Batches) -> None:
+    obstacle = blocked(batches, "later")
+    batch = batches.create(cells=CELLS, destination=f"{batches.opened}/later", owner="ann")
+    eventually(partial(is_paused, batches, batch))
+    message = batches.message(batch)
+    assert message.state == Batch.STATE_RUNNING
+    assert "later" in message.pause.reason
+    assert message.drawn_count == 0
+    other = batches.create(owner="ann")  # of the same owner, and not held up
+    batches.assert_complete(other)
+    obstacle.unlink()
+    assert batches.end(batch).state == Batch.STATE_SUCCEEDED
+    (batches.root / "later").rename(batches.root / batch)
+    assert batches.images(batch) == batches.expected(batch)
+    assert retries_left(batches, batch) == {b"3"}
+    assert not batches.message(batch).HasField("pause")
+
+
+def test_a_worker_that_leaves_gives_parked_shards_back(bench: Bench, batches: Batches) -> None:
+    obstacle = blocked(batches, "later")
+    batch = batches.create(destination=f"{batches.opened}/later")
+    with bench.worker(**SETTINGS, destinations=batches.opened) as worker:
+        eventually(partial(is_paused, batches, batch))
+        assert worker.terminate() == 0
+    assert batches.left_in_rq(batch) == batches.redis.llen(batches.queue(batch).key) == 7
+    obstacle.unlink()
+    with bench.worker(**SETTINGS, destinations=batches.opened):
+        assert batches.end(batch).state == Batch.STATE_SUCCEEDED
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_paused_batch_can_be_cancelled(batches: Batches) -> None:
+    blocked(batches, "never")
+    batch = batches.create(destination=f"{batches.opened}/never")
+    eventually(partial(is_paused, batches, batch))
+    batches.store.cancel(batch)
+    message = batches.end(batch)
+    assert (message.state, message.drawn_count, message.manifest) == (Batch.STATE_CANCELLED, 0, "")
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_manifest_that_cannot_be_written_keeps_the_batch_open(batches: Batches) -> None:
+    folder = batches.root / "open"
+    (folder / "manifest.parquet").mkdir(parents=True)  # a folder where the file should be
+    batch = batches.create(cells=[ANY], destination=f"{batches.opened}/open")
+    eventually(partial(is_paused, batches, batch))
+    assert "the manifest cannot be written" in batches.message(batch).pause.reason
+    assert batches.message(batch).drawn_count == 50
+    (folder / "manifest.parquet").rmdir()
+    assert batches.end(batch).state == Batch.STATE_SUCCEEDED
+    assert (folder / "manifest.parquet").is_file()
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_shard_that_somebody_removed_is_drawn_again(batches: Batches) -> None:
+    batch = batches.create(cells=[Cell({}, 600)])
+    rows = batches.root / batch / ".unikat"
+    part = eventually(lambda: next(iter(rows.glob("0*.parquet")), None), pause=0.002)
+    assert part is not None
+    part.unlink()
+    shutil.rmtree(batches.root / batch / "images" / part.stem)
+    batches.assert_complete(batch)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_folder_that_holds_another_batch_is_refused(batches: Batches) -> None:
+    first = batches.create(cells=[ANY])
+    batches.assert_complete(first)
+    batches.store.delete(first)
+    second = batches.create(cells=[ANY], seed=6, destination=f"{batches.opened}/{first}")
+    message = batches.end(second)
+    assert message.state == Batch.STATE_FAILED
+    assert len(message.failures) == 4
+    assert message.drawn_count == 0
+    assert message.manifest == ""
+
+
+def retries_left(batches: Batches, batch: str) -> set[bytes | None]:
+    """How many tries the shards have left."""
+    with batches.redis.pipeline(transaction=False) as pipe:
+        for shard in range(batches.record(batch).shards):
+            pipe.hget(f"rq:job:b-{batch}-{shard:05}", "retries_left")
+        return set(pipe.execute())
