@@ -118,10 +118,9 @@ class _Labels:
     """Names of cells: the categories of the attributes in which they differ."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        names = {name for cell in cells for name in cell.weights}
-        self._names = [
-            name for name in sorted(names) if any(c.weights.get(name) != cells[0].weights.get(name) for c in cells)
-        ]
+        names = dict.fromkeys(name for cell in cells for name in cell.weights)
+        first = cells[0].weights
+        self._names = [name for name in names if any(cell.weights.get(name) != first.get(name) for cell in cells)]
 
     def __call__(self, cell: Cell) -> str:
         return ", ".join(_shares(cell.weights[name]) for name in self._names if name in cell.weights) or "any"

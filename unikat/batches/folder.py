@@ -28,6 +28,7 @@ _UNFINISHED: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 # From so many files on, one sync of the whole file system is cheaper than one for each file
 # (256 files of 2 KB on ext4: 14 ms instead of 65 ms).
 _MANY: Final = 16
+_ATTEMPTS: Final = 5
 
 
 class FolderStorage(Storage):
@@ -205,15 +206,21 @@ def _put(fd: int, files: Mapping[str, bytes]) -> None:
         if sync_all is not None:
             sync_all(fd)
         for name, data in files.items():
-            try:
-                os.rename(temporary[name], name, src_dir_fd=fd, dst_dir_fd=fd)
-            except FileNotFoundError:  # somebody tidied up
-                _write(fd, temporary[name], data, sync=True)
-                os.rename(temporary[name], name, src_dir_fd=fd, dst_dir_fd=fd)
+            _rename(fd, temporary[name], name, data)
         os.fsync(fd)
     except BaseException:
         _drop(fd, temporary.values())
         raise
+
+
+def _rename(fd: int, temporary: str, name: str, data: bytes) -> None:
+    """Give a file its name; if somebody tidied up in the meantime, write it again."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+        except FileNotFoundError:
+            _write(fd, temporary, data, sync=True)
+    return os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
 
 
 def _write(fd: int, name: str, data: bytes, sync: bool) -> None:

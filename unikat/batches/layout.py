@@ -24,7 +24,7 @@ MEDIA_TYPES: Final[dict[int, str]] = {
 _SUFFIXES: Final[dict[int, str]] = {FORMATS["png"]: "png", FORMATS["webp"]: "webp", FORMATS["jpeg"]: "jpg"}
 
 BLOCK: Final = 512  # bytes; a tar file is made of such blocks
-_END: Final = bytes(2 * BLOCK)
+END_OF_TAR: Final = bytes(2 * BLOCK)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def shard_files(common: Common, shard: int, images: Sequence[DrawnImage]) -> tup
         places.append(Place(name, at + len(head)))
         blocks += [head, image.data, tail]
         at += len(head) + len(image.data) + len(tail)
-    return {name: b"".join([*blocks, _END])}, places
+    return {name: b"".join([*blocks, END_OF_TAR])}, places
 
 
 def tar_around(common: Common, index: int, id: str, conditions: Mapping[str, str], size: int) -> tuple[bytes, bytes]:

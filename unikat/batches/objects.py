@@ -18,6 +18,8 @@ from unikat.batches.storage import DestinationError, DestinationRefused, Storage
 
 _LONGEST_REASON: Final = 300  # characters
 _S3: Final = ("s3", "s3a")
+# A put is whole or not at all, which fsspec's other file systems do not promise. Of these, S3 is what is tested.
+_STORES: Final = frozenset({*_S3, "gs", "gcs", "az", "abfs", "abfss"})
 # A store that does not answer is known after seconds, not after the libraries' minutes.
 _S3_CONFIG: Final[Mapping[str, Any]] = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}
 
@@ -28,8 +30,12 @@ class ObjectStorage(Storage):
     def __init__(self, url: str) -> None:
         """Raises DestinationRefused for what is no object store, DestinationError if its library is missing."""
         super().__init__(url)
-        self._scheme = url.partition("://")[0]
-        self._base = url.partition("://")[2]
+        self._scheme, _, self._base = url.partition("://")
+        if self._scheme not in _STORES:
+            known = ", ".join(f"{scheme}://" for scheme in sorted(_STORES))
+            raise DestinationRefused(
+                f"{url} is no object store that is known here ({known}); mount it, take the folder"
+            )
         self._store()
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
@@ -40,11 +46,14 @@ class ObjectStorage(Storage):
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """See Storage."""
-        with tempfile.NamedTemporaryFile(prefix="unikat-") as file:
-            with open(file.name, "wb") as content:
-                yield content
-            with self._reasons():
-                self._store().put_file(file.name, self._path(name))
+        try:
+            with tempfile.NamedTemporaryFile(prefix="unikat-") as file:
+                with open(file.name, "wb") as content:
+                    yield content
+                with self._reasons():
+                    self._store().put_file(file.name, self._path(name))
+        except OSError as error:
+            raise DestinationError(f"{self.url}: {error.strerror or error} (for a temporary file here)") from error
 
     def read_many(self, names: Sequence[str]) -> list[bytes | None]:
         """See Storage."""
@@ -52,7 +61,7 @@ class ObjectStorage(Storage):
         with self._reasons():
             paths = [self._path(name) for name in names]
             replies = self._store().cat_ranges(paths, everything, everything, on_error="return")
-            return [self._found(reply) for reply in replies]
+            return [_found(reply) for reply in replies]
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
         """See Storage."""
@@ -105,21 +114,9 @@ class ObjectStorage(Storage):
         if self._scheme in _S3:
             options["config_kwargs"] = {**_S3_CONFIG, **fsspec.config.conf.get("s3", {}).get("config_kwargs", {})}
         try:
-            store = fsspec.filesystem(self._scheme, **options)
+            return fsspec.filesystem(self._scheme, **options)
         except ImportError as error:
             raise DestinationError(f"{self.url}: a package is missing here (see unikat[s3]): {error}") from error
-        except ValueError as error:
-            raise DestinationRefused(f"{self.url}: {error}") from error
-        if not isinstance(store, AsyncFileSystem):
-            raise DestinationRefused(f'{self.url}: "{self._scheme}" is no object store; mount it, and give the folder')
-        return store
-
-    def _found(self, reply: bytes | Exception) -> bytes | None:
-        if isinstance(reply, FileNotFoundError):
-            return None
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
 
     @contextmanager
     def _missing_or_reasons(self) -> Iterator[None]:
@@ -139,9 +136,15 @@ class ObjectStorage(Storage):
             yield
         except (DestinationError, DestinationRefused):
             raise
-        except NotImplementedError as error:
-            raise DestinationRefused(f"{self.url}: cannot be written to") from error
         except Exception as error:
             type(self._store()).clear_instance_cache()
             reason = " ".join(f"{error or type(error).__name__}".split())
             raise DestinationError(f"{self.url}: {reason[:_LONGEST_REASON]}") from error
+
+
+def _found(reply: bytes | Exception) -> bytes | None:
+    if isinstance(reply, FileNotFoundError):
+        return None
+    if isinstance(reply, Exception):
+        raise reply
+    return reply

@@ -1,0 +1,255 @@
+"""A batch's files against its manifest: everything is read again, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from unikat.artwork import Renderer
+from unikat.batches.checks import FileChecks, FolderChecks, Problem
+from unikat.batches.destination import normalise
+from unikat.batches.layout import CLAIM, LAYOUTS, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Common, parse_conditions
+from unikat.batches.storage import Storage
+from unikat.conditions import Weights
+
+PROBLEMS_SHOWN: Final = 100
+_ROWS_AT_ONCE: Final = 512
+_FILE: Final = re.compile(r"images/[0-9]{5,}/[0-9]{7,}\.(png|webp|jpg)|shards/[0-9]{5,}\.tar")
+_FORMATS: Final = {name: number for number, name in MEDIA_TYPES.items()}
+
+Row = dict[str, Any]
+
+
+class NotABatch(Exception):
+    """There is no manifest; the message says where it was looked for and what to do."""
+
+
+@dataclass
+class Report:
+    """What was found. `problems` holds the first ones, `problem_count` counts all.
+
+    `total`: images that the batch was to have, None if it never ended. `missing`: the indexes without a row in the
+    manifest, as ranges: a batch that failed in part or was cancelled is incomplete, and that is no damage. `extra`:
+    files that the manifest does not name, at most as many as problems are shown; `extra_count` counts all.
+    """
+
+    url: str
+    total: int | None
+    rows: int
+    checked: int = 0
+    bytes_read: int = 0
+    problem_count: int = 0
+    extra_count: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    missing: list[range] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+
+    @property
+    def missing_count(self) -> int:
+        """Images without a row in the manifest."""
+        return sum(map(len, self.missing))
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether all that the manifest names is there, byte for byte."""
+        return self.problem_count == 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is intact and no image is missing."""
+        return self.is_intact and not self.missing and self.total is not None
+
+    def add(self, problem: Problem) -> None:
+        """Note a problem."""
+        self.problem_count += 1
+        if len(self.problems) < PROBLEMS_SHOWN:
+            self.problems.append(problem)
+
+    def add_extra(self, name: str) -> None:
+        """Note a file that nobody knows."""
+        self.extra_count += 1
+        if len(self.extra) < PROBLEMS_SHOWN:
+            self.extra.append(name)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """An image of the manifest and all that is needed to draw it again. `model` is "name@version"."""
+
+    index: int
+    id: str
+    file: str
+    model: str
+    model_digest: str
+    seed: int
+    truncation: float
+    weights: Weights
+    image_format: int
+    sha256: str
+    renderer: Renderer
+    data: bytes = field(repr=False)
+
+
+def verify(where: str, progress: Callable[[int, int], None] = lambda checked, rows: None) -> Report:
+    """Check a destination, a folder or a URL; `progress` is told how many images of how many are checked.
+
+    Raises NotABatch, ValueError for what is neither folder nor URL, DestinationError and DestinationRefused.
+    """
+    storage = _storage(where)
+    with _Manifest(storage) as manifest:
+        claim = _claim(storage)
+        total = claim.get("total")
+        report = Report(storage.url, total if isinstance(total, int) else None, manifest.rows)
+        if not claim:
+            report.add(Problem("missing", CLAIM, None, "is missing, or not readable"))
+        if not storage.exists(SHEET):
+            report.add(Problem("missing", SHEET, None, "is missing"))
+        _check_rows(storage, manifest, claim, report, progress)
+    return report
+
+
+def pick(where: str, count: int, seed: int) -> list[Picked]:
+    """`count` images at random, fewer if there are fewer, in the order of their indexes; raises as `verify` does.
+
+    `seed` chooses which. Raises FileNotFoundError if the file of one is missing.
+    """
+    storage = _storage(where)
+    with _Manifest(storage) as manifest:
+        chosen = sorted(random.Random(seed).sample(range(manifest.rows), min(count, manifest.rows)))
+        return [_picked(storage, row) for row in manifest.take(chosen)]
+
+
+def _storage(where: str) -> Storage:
+    return Storage.at(normalise(where if "://" in where else os.path.abspath(where)))
+
+
+class _Manifest:
+    """The manifest's rows, a few at a time."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._url = storage.url_of(MANIFEST)
+        self._context = storage.reading(MANIFEST)
+
+    def __enter__(self) -> _Manifest:
+        try:
+            self._file = pq.ParquetFile(self._context.__enter__())
+        except FileNotFoundError:
+            raise NotABatch(f"there is no {self._url}: no batch has written there, or it has not ended yet") from None
+        except pa.ArrowException as error:
+            self._context.__exit__(None, None, None)
+            raise NotABatch(f"{self._url} is not readable: {error}") from error
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._context.__exit__(None, None, None)
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        rows: int = self._file.metadata.num_rows
+        return rows
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        for batch in self._file.iter_batches(_ROWS_AT_ONCE, use_threads=False):
+            yield batch.to_pylist()
+
+    def take(self, positions: list[int]) -> Iterator[Row]:
+        """The rows at these positions, which are sorted."""
+        before = 0
+        for group in range(self._file.metadata.num_row_groups):
+            stop = before + self._file.metadata.row_group(group).num_rows
+            within = np.array([position - before for position in positions if before <= position < stop], np.int64)
+            if len(within):
+                yield from self._file.read_row_group(group, use_threads=False).take(within).to_pylist()
+            before = stop
+
+
+def _claim(storage: Storage) -> dict[str, Any]:
+    """`batch.json`, empty if it is missing or broken."""
+    data = storage.read_many([CLAIM])[0]
+    try:
+        claim = json.loads(data or b"{}")
+    except ValueError:
+        return {}
+    return claim if isinstance(claim, dict) else {}
+
+
+def _check_rows(
+    storage: Storage, manifest: _Manifest, claim: dict[str, Any], report: Report, progress: Callable[[int, int], None]
+) -> None:
+    files, folders = FileChecks(storage, report.add), FolderChecks(storage, report.add_extra)
+    expected = 0  # index of the next row
+    for rows in manifest:
+        sound = []
+        for row in rows:
+            expected = _check_index(row, expected, report)
+            problem = _row_problem(row, claim)
+            if problem:
+                report.add(Problem("row", row["file"], row["index"], problem))
+            else:
+                sound.append((row, common_of(row)))
+                folders.see(row["file"])
+        files.check(sound)
+        report.checked += len(rows)
+        report.bytes_read = files.bytes_read
+        progress(report.checked, report.rows)
+    files.finish()
+    folders.finish({MANIFEST, SHEET, CLAIM, "images/", "shards/", f"{PARTS}/"})
+    if report.total is not None and expected < report.total:
+        report.missing.append(range(expected, report.total))
+
+
+def _check_index(row: Row, expected: int, report: Report) -> int:
+    """Whether a row follows the one before; returns the index that should be next."""
+    index: int = row["index"]
+    if index < expected:
+        report.add(Problem("duplicate", row["file"], index, "its index is there twice, or out of order"))
+    elif index > expected:
+        report.missing.append(range(expected, index))
+    return max(expected, index + 1)
+
+
+def _row_problem(row: Row, claim: dict[str, Any]) -> str:
+    """What is wrong with a row itself; empty if nothing is."""
+    if not _FILE.fullmatch(row["file"]):
+        return "the manifest names a file that no batch writes"
+    if row["media_type"] not in _FORMATS:
+        return f'the manifest names an unknown type, "{row["media_type"]}"'
+    for name in ("model", "model_digest", "seed", "truncation"):
+        if name in claim and claim[name] != row[name]:
+            return f"the manifest says {name} {row[name]}, {CLAIM} says {claim[name]}"
+    return ""
+
+
+def common_of(row: Row) -> Common:
+    """What a row says of its batch."""
+    layout = LAYOUTS["webdataset" if row["file"].startswith("shards/") else "files"]
+    return Common(
+        row["model"], row["model_digest"], row["seed"], row["truncation"], _FORMATS[row["media_type"]], layout
+    )
+
+
+def _picked(storage: Storage, row: Row) -> Picked:
+    return Picked(
+        index=row["index"],
+        id=row["id"],
+        file=row["file"],
+        model=row["model"],
+        model_digest=row["model_digest"],
+        seed=row["seed"],
+        truncation=row["truncation"],
+        weights=parse_conditions(row.get("conditions") or {}),
+        image_format=_FORMATS[row["media_type"]],
+        sha256=row["sha256"],
+        renderer=Renderer(row["provider"], row["runtime"], row["processor"]),
+        data=storage.read_range(row["file"], row["offset"], row["size"]),
+    )
