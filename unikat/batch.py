@@ -66,8 +66,9 @@ class Batch:
     """A batch at one moment.
 
     `model` is "name@version"; `destination` and `manifest` are URLs, `manifest` is None until it is written; what is
-    drawn is in `plans`, in the order of the indexes (empty in lists); `total`, `drawn` and `failed` count images;
-    `remaining` is in seconds, None where it cannot be told; times are in UTC; `ended` is None while more is to come.
+    drawn is in `plans`, in the order of the indexes (empty in lists and while watching); `total`, `drawn` and `failed`
+    count images; `remaining` is in seconds, None where it cannot be told; times are in UTC; `ended` is None while more
+    is to come.
     """
 
     id: str

@@ -95,5 +95,5 @@ def failed_problem(batch: Batch, target: str) -> Problem:
     return Problem(
         f"batch {batch.id} failed: {batch.failed:,} of {counted(batch.total, 'image')} could not be drawn",
         *shown,
-        f"The others are complete. Draw what failed again: {command(target, 'retry', batch.id)}",
+        f"{'The others are complete. ' if batch.drawn else ''}Draw what failed again: {command(target, 'retry', batch.id)}",
     )
