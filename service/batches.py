@@ -102,7 +102,7 @@ class Batches:
         model = await find_model(self._catalogue, request.model, problems)
         async with self._creating:
             return await self._to_the_end(
-                lambda: self._create(batch, request, resolve(request, model, self._settings, caller, problems))
+                lambda: self._create(batch, request, resolve(request, model, self._settings, caller, problems), caller)
             )
 
     async def get_batch(self, data: bytes, context: Context) -> bytes:
@@ -158,13 +158,13 @@ class Batches:
             raise reused()
         return self._message(self._read(batch))
 
-    def _create(self, batch: str, request: CreateBatchRequest, spec: BatchSpec) -> bytes:
+    def _create(self, batch: str, request: CreateBatchRequest, spec: BatchSpec, caller: str | None) -> bytes:
         content = fingerprint(request)
         try:
             if self._store.create(batch, spec, content) != content:  # somebody else was faster, with something else
                 raise reused()
         except DestinationTaken as taken:
-            raise self._taken(taken.batch, spec.owner) from taken
+            raise self._taken(taken.batch, caller) from taken
         return self._message(self._read(batch))
 
     async def _change(self, batch: str, context: Context, change: Callable[[str], None]) -> bytes:
@@ -199,12 +199,12 @@ class Batches:
         except NoSuchBatch as error:  # deleted at this moment
             raise error_of(no_such_batch(record.id)) from error
 
-    def _taken(self, holder: str, owner: str) -> UnikatError:
+    def _taken(self, holder: str, caller: str | None) -> UnikatError:
         """ALREADY_EXISTS; the batch is named to those who may see it."""
-        found = self._store.read_many([holder])
-        is_theirs = not self._settings.tls_ca or any(record.head["owner"] == owner for record in found)
-        who = f"batch {holder}" if is_theirs else "another batch"
-        text = f"{who} writes there; choose another folder, or delete that batch, which leaves its files"
+        owners = [record.head["owner"] for record in self._store.read_many([holder])]
+        text = "a batch of somebody else's writes there; choose another folder"
+        if caller is None or caller in owners:
+            text = f"batch {holder} writes there; choose another folder, or delete that batch, which leaves its files"
         return error_of(bad_field("destination", text, Code.ALREADY_EXISTS, Reason.DESTINATION_TAKEN))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

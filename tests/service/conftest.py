@@ -15,6 +15,7 @@ from tests.service.by_hand import ByHand
 from tests.service.calls import Responses
 from tests.support.processes import Program, spawn
 from tests.support.valkey import Valkey, running_valkey
+from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.studio_pb2 import GenerateRequest
 from unikat.v1.studio_pb2_grpc import StudioStub
 
@@ -36,6 +37,11 @@ class Serving:
     def stub(self) -> StudioStub:
         """A client's view of it."""
         return StudioStub(self.channel)
+
+    @property
+    def batches(self) -> BatchesStub:
+        """A client's view of its batches."""
+        return BatchesStub(self.channel)
 
     def generate(self, request: GenerateRequest, timeout: float | None = 20.0) -> Responses:
         """Begin a Generate call."""

@@ -111,7 +111,7 @@ class Ledger:
     def pause(self, batch: str, why: str, seconds: float) -> None:
         """The destination does not work: for so long, workers take no shard of the batch."""
         before = cast(bytes | None, self.redis.hget(batch_key(batch), r.PAUSED))
-        whole, micro = cast(tuple[int, int], self.redis.time())  # the clock by which `take` tells that it is over
+        whole, micro = self.redis.time()  # the clock by which `take` tells that it is over
         with self.redis.pipeline() as pipe:
             pipe.hset(batch_key(batch), mapping={r.PAUSED: why, r.PAUSED_UNTIL: str(whole + micro / 1e6 + seconds)})
             pipe.hsetnx(batch_key(batch), r.PAUSED_SINCE, str(time.time()))

@@ -30,6 +30,7 @@ from unikat.batches.enqueue import (
 )
 from unikat.batches.keys import (
     BATCHES,
+    OF_OWNER,
     batch_key,
     cells_key,
     destination_key,
@@ -149,7 +150,7 @@ class BatchStore:
         """(Unix time of creation, batch), newest first: at most `limit`, all of them behind `before`."""
         start = "+inf" if before is None else before[0]
         # Of several of one moment, some may lie before `before`.
-        more = 0 if before is None else int(cast(int, self.redis.zcount(BATCHES, before[0], before[0])))
+        more = 0 if before is None else self.redis.zcount(BATCHES, before[0], before[0])
         reply = self.redis.zrange(
             BATCHES, start, "-inf", byscore=True, desc=True, offset=0, num=limit + more, withscores=True
         )  # fmt: skip
@@ -191,6 +192,9 @@ class BatchStore:
             for job_id in waiting:
                 pipe.delete(Job.key_for(job_id.decode()))
             enqueue_close(pipe, queue, batch, int(fields.get(r.ROUND, 0)))
+            of_owner = OF_OWNER + BatchSpec.from_json(fields[r.HEAD], "[]").owner
+            pipe.lrem(of_owner, 0, batch)
+            pipe.lpush(of_owner, batch)  # its end does not wait for the owner's older batches
             pipe.execute()
 
         transact(self.redis, attempt)
@@ -224,7 +228,11 @@ class BatchStore:
     def delete(self, batch: str) -> None:
         """Forget a batch that has ended. Raises NoSuchBatch and WrongState."""
         queue = batch_queue(self.redis, batch)
-        registries = (queue.failed_job_registry, queue.finished_job_registry, queue.canceled_job_registry)
+        lists = (queue.key, queue.intermediate_queue_key)  # a close job of a batch that another one ended meanwhile
+        registries = (
+            queue.failed_job_registry, queue.finished_job_registry, queue.canceled_job_registry,
+            queue.scheduled_job_registry,
+        )  # fmt: skip
 
         def attempt(pipe: Pipeline) -> None:
             pipe.watch(batch_key(batch))
@@ -233,10 +241,11 @@ class BatchStore:
                 raise WrongState(f"batch {batch} has not ended; cancel it, and wait for its manifest")
             destination = BatchSpec.from_json(fields[r.HEAD], "[]").destination
             jobs = [job.decode() for reg in registries for job in cast(list[bytes], pipe.zrange(reg.key, 0, -1))]
+            jobs += [job.decode() for place in lists for job in cast(list[bytes], pipe.lrange(place, 0, -1))]
             pipe.multi()
             for job_id in jobs:
                 pipe.delete(Job.key_for(job_id))
-            pipe.delete(*(registry.key for registry in registries), queue.key, queue.scheduled_job_registry.key)
+            pipe.delete(*(registry.key for registry in registries), *lists)
             pipe.delete(*(key(batch) for key in (batch_key, cells_key, done_key, failed_key, pace_key)))
             pipe.srem(queue.redis_queues_keys, queue.key)
             pipe.zrem(BATCHES, batch)
