@@ -2,7 +2,8 @@
 
 Builds the images, brings the stack up without GPUs, looks into the running containers, draws from outside, kills the
 container of the worker that draws, and checks that every image arrives once, decodes, and is what another worker
-draws. Exits with 0, or with 1 and what went wrong.
+draws. Then the same with a batch, whose files on the volume are compared with their manifest. Exits with 0, or with 1
+and what went wrong.
 """
 
 from __future__ import annotations
@@ -17,27 +18,21 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.progress import track
 
-from deploy.engine import Engine, EngineError, Stack
+from deploy.compose_batch import check_batch
+from deploy.engine import SERVICES, Engine, EngineError, Stack
+from deploy.promises import HEALTH_DEADLINE, PAUSE_LIMIT, BrokenPromise, console, container_of_job, require
 from unikat.bundle import list_bundles
 from unikat.client import Generation, Studio
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FILES: Final = ("compose.yaml", "compose.cpu.yaml")
-HEALTH_DEADLINE: Final = 180.0  # seconds; images are there by then
-PAUSE_LIMIT: Final = 15.0  # seconds without an image that the loss of a worker may cost
+SECRET: Final = {"AWS_SECRET_ACCESS_KEY": "handed-on-to-workers-only"}  # no account has it
 LEFT_OUT: Final = {  # what an image must not hold
-    "service": ("torch", "onnxruntime", "worker", "training", "pip"),
+    "service": ("torch", "onnxruntime", "worker", "training", "pip", "fsspec", "pyarrow", "s3fs"),
     "worker": ("torch", "grpc_health", "service", "training", "pip"),
 }
-
-console = Console(soft_wrap=True)
-
-
-class BrokenPromise(RuntimeError):
-    """A promise was broken; the message says which."""
 
 
 @dataclass
@@ -49,38 +44,24 @@ class Drawn:
     seconds: float = 0.0
 
 
-def require(holds: bool, promise: str) -> None:
-    """Raise BrokenPromise with the promise that does not hold."""
-    if not holds:
-        raise BrokenPromise(promise)
-
-
 def look_inside(stack: Stack) -> None:
-    """Not root, nothing writable but the temporary folder, no compiler, no module that does not belong there."""
+    """Not root, nothing writable but the temporary folder, no compiler, no module and no credential out of place."""
     script = (
         'test "$(id -u)" -ne 0 || { echo root; exit 1; }; '
         "! touch /written 2>/dev/null || { echo writable; exit 1; }; "
         'for tool in cc gcc g++ make; do ! command -v "$tool" || exit 1; done'
     )
-    for service in ("valkey", "service", "worker"):
+    for service in SERVICES:
         for container in stack.containers(service):
             stack.engine("exec", container, "sh", "-c", script)
     for service, modules in LEFT_OUT.items():
         missing = f"import importlib.util as u, sys; sys.exit(any(u.find_spec(m) for m in {modules}))"
         stack.engine("exec", stack.containers(service)[0], "python", "-c", missing)
-
-
-def drawing_container(stack: Stack, job_id: str) -> str:
-    """The container of the worker that has the job, by RQ's own records."""
-
-    def record(key: str, name: str) -> str:
-        valkey = stack.containers("valkey")[0]
-        return stack.engine("exec", valkey, "valkey-cli", "--raw", "hget", key, name).strip()
-
-    host = record(f"rq:worker:{record(f'rq:job:{job_id}', 'worker_name')}", "hostname")
-    found = [container for container in stack.containers("worker") if host and container.startswith(host)]
-    require(len(found) == 1, f"job {job_id} has one worker in one container, not {found or 'none'} (host {host!r})")
-    return found[0]
+    for service in SERVICES:
+        for container in stack.containers(service):
+            variables = stack.engine("exec", container, "env").splitlines()
+            found = {line.partition("=")[0] for line in variables if line.startswith("AWS_")}
+            require(found >= set(SECRET) if service == "worker" else not found, f"credentials of {service}: {found}")
 
 
 def draw(stack: Stack, generation: Generation, count: int) -> Drawn:
@@ -93,7 +74,7 @@ def draw(stack: Stack, generation: Generation, count: int) -> Drawn:
         require(artwork.image().size == (artwork.width, artwork.height), f"image {artwork.index} has its size")
         drawn.data[artwork.index] = artwork.data
         if artwork.index == 0:
-            victim = drawing_container(stack, generation.accepted.job_id)
+            victim = container_of_job(stack, generation.accepted.job_id)
         waiting_since = time.monotonic()
         if len(drawn.data) == count // 8:
             stack.engine("kill", victim)
@@ -121,6 +102,11 @@ def check(stack: Stack, target: str, model: str, count: int) -> None:
     require(drawn.longest_pause <= PAUSE_LIMIT, f"the pause is at most {PAUSE_LIMIT:.0f} s")
 
 
+def wait_until_healthy(stack: Stack, workers: int) -> None:
+    """Wait for all containers. Raises EngineError."""
+    stack.wait_until_healthy({"valkey": 1, "service": 1, "worker": workers}, HEALTH_DEADLINE)
+
+
 @contextmanager
 def running(stack: Stack, workers: int) -> Iterator[None]:
     """The stack, healthy, until the end of the block; whatever happens, nothing of it is left."""
@@ -129,7 +115,7 @@ def running(stack: Stack, workers: int) -> Iterator[None]:
         stack.up()
         console.print(f"built and started in {time.monotonic() - began:.0f} s ({' '.join(stack.engine.compose)})")
         began = time.monotonic()
-        stack.wait_until_healthy({"valkey": 1, "service": 1, "worker": workers}, HEALTH_DEADLINE)
+        wait_until_healthy(stack, workers)
         console.print(f"healthy {time.monotonic() - began:.1f} s later")
         yield
     except Exception:
@@ -145,6 +131,7 @@ def main(
     ] = None,
     models: Annotated[Path, typer.Option(envvar="UNIKAT_MODELS_DIR", help="Bundles to serve.")] = ROOT / "models",
     count: Annotated[int, typer.Option(min=100, max=4096, help="Images to draw while a worker dies.")] = 2000,
+    batch_count: Annotated[int, typer.Option(min=1000, help="Images of a batch in which a worker dies.")] = 4000,
     workers: Annotated[int, typer.Option(min=2, help="Workers, one of which is killed.")] = 2,
 ) -> None:
     """Bring the compose stack up, draw, kill a worker, draw on, tear down."""
@@ -159,11 +146,17 @@ def main(
             "UNIKAT_PORT": str(port),
             "UNIKAT_WORKERS": str(workers),
             "UNIKAT_MODELS_DIR": str(models.resolve()),
+            "UNIKAT_OUT_DIR": "out",
+            "UNIKAT_DESTINATIONS": "file:///out",
+            **SECRET,
         }
         stack = Stack(engine, "unikat-compose-test", FILES, variables)
         with running(stack, workers):
             look_inside(stack)
             check(stack, f"localhost:{port}", bundles[0].parent.name, count)
+            stack.start_again("worker")
+            wait_until_healthy(stack, workers)
+            check_batch(stack, f"localhost:{port}", bundles[0].parent.name, batch_count)
     except (EngineError, BrokenPromise) as error:
         console.print(f"failed: {error}", style="red", markup=False)
         sys.exit(1)

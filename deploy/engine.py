@@ -80,6 +80,11 @@ class Stack:
         filters = [f"--filter=label={name}={value}" for name, value in labels.items()]
         return self.engine("ps", "--quiet", "--no-trunc", *options, *filters).split()
 
+    def start_again(self, service: str) -> None:
+        """Start the containers of a service that were killed: an engine leaves those alone."""
+        for container in self.containers(service, "--all"):
+            self.engine("start", container)
+
     def wait_until_healthy(self, expected: Mapping[str, int], deadline: float) -> None:
         """Wait for so many healthy containers of each service. Raises EngineError after `deadline` seconds."""
         until = time.monotonic() + deadline

@@ -11,7 +11,7 @@ RUN python3 -m venv --without-pip /opt/unikat
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY requirements requirements
 RUN mkdir -p unikat worker \
-    && python3 -m pip --python /opt/unikat install -c requirements/constraints.txt ".[${EXTRA}]" \
+    && python3 -m pip --python /opt/unikat install -c requirements/constraints.txt ".[${EXTRA},s3]" \
     && python3 -m pip --python /opt/unikat uninstall --yes unikat
 COPY unikat unikat
 COPY worker worker
@@ -19,10 +19,13 @@ RUN python3 -m pip --python /opt/unikat install --no-deps .
 
 FROM ${BASE}
 RUN groupadd --gid 10001 unikat && useradd --uid 10001 --gid unikat --no-create-home --home-dir /tmp unikat
-ENV PATH=/opt/unikat/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+# A home of its own, for whichever user it runs as.
+ENV PATH=/opt/unikat/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=build /opt/unikat /opt/unikat
 COPY deploy/healthcheck.py /opt/unikat/healthcheck.py
+# A new volume takes over the owner of the folder that it is mounted on: batches write there.
+RUN install -d -o unikat -g unikat /out
 USER 10001:10001
 WORKDIR /opt/unikat
 CMD ["python", "-m", "worker"]
