@@ -95,6 +95,14 @@ def test_batches_of_one_moment_are_all_listed_once(shop: Serving) -> None:
     assert [batch for page in pages(shop, 7) for batch in page] == IDS[::-1]
 
 
+def test_a_page_looks_at_a_bounded_number_of_batches_and_says_where_to_go_on(shop: Serving) -> None:
+    """A filter that nothing matches must not read everything in one call."""
+    many = {f"{n:016x}": 1e9 - n for n in range(100, 12_100)}
+    shop.redis.zadd("unikat:batches", dict.fromkeys(IDS, 1.0) | many)  # of most there is only the name
+    found = list(pages(shop, 50, (Batch.STATE_FAILED,)))
+    assert found == [[], [], [IDS[15], IDS[0]]]
+
+
 @pytest.mark.parametrize("states", [[0], [9], [1, -1], [6, 1]])
 def test_states_that_there_are_not_are_refused(shop: Serving, states: list[Batch.State]) -> None:
     fields = fields_of(shop.batches.ListBatches, ListBatchesRequest(states=states))

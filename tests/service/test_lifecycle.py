@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -11,7 +13,7 @@ import grpc
 
 from tests.service.calls import code_of, indices, refusal_of
 from tests.service.conftest import READY, Serving, serving_on
-from tests.support.processes import Program, eventually
+from tests.support.processes import ROOT, Program, eventually
 from tests.support.valkey import Valkey
 from unikat.errors import Reason, Unavailable
 from unikat.stream import END_ID, stream_key
@@ -118,6 +120,12 @@ def test_a_service_can_be_started_before_redis(durable_valkey: Valkey) -> None:
             eventually(
                 lambda: refusal_of(StudioStub(channel).ListModels, ListModelsRequest()).reason == Reason.NO_WORKER
             )
+
+
+def test_a_service_needs_no_libraries_for_files() -> None:
+    program = "import service.__main__, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = set(subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split())
+    assert loaded & {"fsspec", "pyarrow", "s3fs", "PIL", "onnxruntime"} == set()
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it(shared: Serving) -> None:

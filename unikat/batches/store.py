@@ -82,6 +82,8 @@ class BatchStore:
             head, cells = spec.to_json()
             shards = spec.shard_count
             pipe.multi()
+            # What a worker may have left that was slow to hear of the deletion of a batch with the same request_id.
+            pipe.delete(*(key(batch) for key in (batch_key, done_key, failed_key, pace_key)))
             pipe.hset(
                 batch_key(batch),
                 mapping={
@@ -138,8 +140,9 @@ class BatchStore:
         """For each batch its revision, None where there is none: cheap, to see what changed."""
         with self.redis.pipeline(transaction=False) as pipe:
             for batch in batches:
-                pipe.hget(batch_key(batch), r.REVISION)
-            return [None if reply is None else int(reply) for reply in pipe.execute()]
+                # A worker that was slow to hear of a deletion may have left a revision, but no content.
+                pipe.hmget(batch_key(batch), r.REVISION, r.CONTENT)
+            return [None if content is None else int(revision) for revision, content in pipe.execute()]
 
     def content(self, batch: str) -> str | None:
         """The digest of the request that a batch was created with; None if there is no such batch."""

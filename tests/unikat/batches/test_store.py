@@ -200,6 +200,25 @@ def test_a_deleted_batch_leaves_nothing_and_frees_its_destination(hand: BatchHan
     assert len(hand.queued("b1")) == 8
 
 
+def test_what_a_slow_worker_says_of_a_deleted_batch_is_nothing_to_its_successor(hand: BatchHand) -> None:
+    hand.store.create("b1", spec_of("a", 30), "content")
+    shard = hand.shards("b1")[0]
+    hand.finish("b1")
+    hand.store.delete("b1")
+    hand.ledger.begin("b1")
+    with hand.redis.pipeline() as pipe:
+        hand.ledger.mark_done(pipe, "b1", shard.shard, shard.count)
+        hand.ledger.mark_failed(pipe, "b1", 1, "why")
+        pipe.execute()
+    assert hand.store.revisions(["b1"]) == [None]
+    assert hand.store.content("b1") is None
+    with pytest.raises(NoSuchBatch):
+        hand.store.read("b1")
+    hand.store.create("b1", spec_of("a", 30), "content")
+    record = hand.store.read("b1")
+    assert (record.state, record.drawn, record.failed_images, record.revision) == (Batch.STATE_QUEUED, 0, 0, 1)
+
+
 def test_a_creation_is_not_held_up_by_those_of_others(hand: BatchHand, redis: Redis) -> None:
     """Optimistic locking on what all share would let the largest batch lose again and again."""
     stop = threading.Event()
