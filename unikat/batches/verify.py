@@ -23,6 +23,10 @@ from unikat.conditions import Weights
 
 PROBLEMS_SHOWN: Final = 100
 _ROWS_AT_ONCE: Final = 512
+_LARGEST: Final = 2**31  # bytes of an image
+_COLUMNS: Final = (
+    "id", "index", "file", "offset", "size", "sha256", "seed", "truncation", "model", "model_digest", "media_type",
+)  # fmt: skip
 _FILE: Final = re.compile(r"images/[0-9]{5,}/[0-9]{7,}\.(png|webp|jpg)|shards/[0-9]{5,}\.tar")
 _FORMATS: Final = {name: number for number, name in MEDIA_TYPES.items()}
 
@@ -147,6 +151,9 @@ class _Manifest:
         except pa.ArrowException as error:
             self._context.__exit__(None, None, None)
             raise NotABatch(f"{self._url} is not readable: {error}") from error
+        if not set(_COLUMNS) <= set(self._file.schema_arrow.names):
+            self._context.__exit__(None, None, None)
+            raise NotABatch(f"{self._url} is not the manifest of a batch")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -210,7 +217,9 @@ def _check_rows(
 
 def _check_index(row: Row, expected: int, report: Report) -> int:
     """Whether a row follows the one before; returns the index that should be next."""
-    index: int = row["index"]
+    index: int | None = row["index"]
+    if index is None:
+        return expected
     if index < expected:
         report.add(Problem("duplicate", row["file"], index, "its index is there twice, or out of order"))
     elif index > expected:
@@ -220,6 +229,10 @@ def _check_index(row: Row, expected: int, report: Report) -> int:
 
 def _row_problem(row: Row, claim: dict[str, Any]) -> str:
     """What is wrong with a row itself; empty if nothing is."""
+    if any(row[name] is None for name in _COLUMNS):
+        return "the manifest leaves something open"
+    if row["offset"] < 0 or not 0 < row["size"] <= _LARGEST:
+        return f"the manifest says {row['size']} bytes from byte {row['offset']} on"
     if not _FILE.fullmatch(row["file"]):
         return "the manifest names a file that no batch writes"
     if row["media_type"] not in _FORMATS:
@@ -239,6 +252,9 @@ def common_of(row: Row) -> Common:
 
 
 def _picked(storage: Storage, row: Row) -> Picked:
+    problem = _row_problem(row, {})
+    if problem:
+        raise NotABatch(f"{storage.url_of(MANIFEST)}, image {row['index']}: {problem}")
     return Picked(
         index=row["index"],
         id=row["id"],

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.unikat.batches.drawn import (
+    BLEND,
+    CELLS,
+    LAYOUTS,
+    RENDERER,
+    content_of,
+    image_file,
+    images_of,
+    spec_of,
+    storage_of,
+    write,
+)
+from unikat.batches.contact import evenly
+from unikat.batches.layout import Common, Place, parse_conditions, part_name
+from unikat.batches.manifest import part_bytes
+from unikat.batches.shards import DrawnImage, LostShards, close_batch
+from unikat.batches.spec import BatchSpec, Cell
+from unikat.batches.storage import DestinationError
+
+
+def closed(spec: BatchSpec, keep_parts: bool = False) -> dict[str, bytes]:
+    """The files of a batch that was written and closed."""
+    storage = write(spec)
+    assert close_batch(storage, spec, range(spec.shard_count), keep_parts) == storage.url_of("manifest.parquet")
+    return content_of(Path(spec.destination.removeprefix("file://")))
+
+
+def rows_of(data: bytes) -> list[dict[str, Any]]:
+    """The rows of a manifest."""
+    rows: list[dict[str, Any]] = pq.ParquetFile(io.BytesIO(data)).read().to_pylist()
+    return rows
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_manifest_says_of_every_image_what_and_where_it_is(tmp_path: Path, layout: int) -> None:
+    spec = spec_of(tmp_path, layout, cells=(*CELLS, BLEND))
+    there = closed(spec)
+    rows = rows_of(there["manifest.parquet"])
+    drawn = [image for shard in range(spec.shard_count) for image in images_of(spec, shard)]
+    assert [row["index"] for row in rows] == list(range(23))
+    for row, image in zip(rows, drawn, strict=True):
+        data = there[row["file"]][row["offset"] : row["offset"] + row["size"]]
+        assert data == image.data
+        assert row["sha256"] == hashlib.sha256(data).hexdigest()
+        assert row["id"] == image.id
+        assert parse_conditions(row["conditions"]) == image.weights
+    last = {name: value for name, value in rows[-1].items() if name not in ("file", "offset", "size", "sha256", "id")}
+    assert last == {
+        "index": 22, "seed": 2**64 - 1, "truncation": 0.7, "model": "emoji@1", "model_digest": "d" * 64,
+        "media_type": "image/png", "width": 16, "height": 16, "provider": RENDERER.provider,
+        "runtime": RENDERER.runtime, "processor": RENDERER.processor,
+        "conditions": {"category": "face", "style": "fluent:0.3,noto:0.7"},
+    }  # fmt: skip
+    metadata = pq.ParquetFile(io.BytesIO(there["manifest.parquet"])).schema_arrow.metadata
+    assert metadata == {b"unikat.fingerprint": spec.fingerprint.encode(), b"unikat.format_version": b"1"}
+
+
+def test_the_manifest_is_read_with_sql(tmp_path: Path) -> None:
+    closed(spec_of(tmp_path, cells=(*CELLS, BLEND)))
+    with duckdb.connect() as database:
+        found = database.execute(
+            "select conditions.style, count(*), max(seed), min(file) from read_parquet(?) group by 1 order by 1",
+            [str(tmp_path / "manifest.parquet")],
+        ).fetchall()
+    assert found == [
+        ("fluent", 10, 2**64 - 1, "images/00001/0000010.png"),
+        ("fluent:0.3,noto:0.7", 3, 2**64 - 1, "images/00002/0000020.png"),
+        ("noto", 10, 2**64 - 1, "images/00000/0000000.png"),
+    ]
+
+
+def test_a_model_without_attributes_has_no_conditions(tmp_path: Path) -> None:
+    there = closed(spec_of(tmp_path, cells=(Cell({}, 9),)))
+    rows = rows_of(there["manifest.parquet"])
+    assert len(rows) == 9
+    assert "conditions" not in rows[0]
+
+
+def test_the_claim_says_in_the_end_how_many_images_there_were_to_be(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, cells=(*CELLS, BLEND))
+    claim = json.loads(closed(spec)["batch.json"])
+    assert (claim["total"], claim["shard_size"], claim["fingerprint"]) == (23, 8, spec.fingerprint)
+    assert claim["cells"][-1] == {"conditions": {"category": "face", "style": "fluent:0.3,noto:0.7"}, "count": 3}
+    assert {"owner", "labels", "destination", "request_id"} & set(claim) == set()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_same_batch_has_the_same_bytes_wherever_and_however_often_it_is_closed(tmp_path: Path, layout: int) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one = closed(spec_of(tmp_path / "one", layout), keep_parts=True)
+    assert len([name for name in one if name.startswith(".unikat/")]) == 3
+    spec = spec_of(tmp_path / "two", layout)
+    two = closed(spec)
+    assert two == {name: data for name, data in one.items() if not name.startswith(".unikat/")}
+    close_batch(storage_of(spec), spec, range(3), False)  # its parts are gone
+    assert content_of(tmp_path / "two") == two
+
+
+def crash(folder: Path, spec: BatchSpec, at: str) -> None:
+    """Leave a folder as a process does that dies while it closes the batch for the first time, at different points."""
+    before = content_of(folder)
+    close_batch(storage_of(spec), spec, range(3), False)
+    if at == "first part removed":
+        for name in (".unikat/00001.parquet", ".unikat/00002.parquet"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(before[name])
+        return
+    for name in (".unikat/00000.parquet", ".unikat/00001.parquet", ".unikat/00002.parquet"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(before[name])
+    if at in ("before sheet", "before manifest"):
+        (folder / "contact-sheet.png").unlink()
+        (folder / "batch.json").write_bytes(before["batch.json"])
+    if at == "before manifest":
+        (folder / "manifest.parquet").unlink()
+        (folder / ".manifest.parquet.0123abcd.tmp").write_bytes(b"half")
+
+
+@pytest.mark.parametrize("at", ["before manifest", "before sheet", "before removal", "first part removed"])
+def test_a_crash_while_closing_changes_nothing(tmp_path: Path, at: str) -> None:
+    spec = spec_of(tmp_path)
+    there = closed(spec)
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    write(spec)
+    crash(tmp_path, spec, at)
+    close_batch(storage_of(spec), spec, range(3), False)
+    assert content_of(tmp_path) == there
+    assert not (tmp_path / ".unikat").exists()
+
+
+def test_a_batch_that_failed_is_finished_by_a_retry(tmp_path: Path) -> None:
+    (tmp_path / "once").mkdir()
+    (tmp_path / "twice").mkdir()
+    at_once = closed(spec_of(tmp_path / "once"))
+    spec = spec_of(tmp_path / "twice")
+    storage = write(spec, [0, 2])
+    close_batch(storage, spec, [2, 0], True)
+    rows = rows_of((tmp_path / "twice" / "manifest.parquet").read_bytes())
+    assert [row["index"] for row in rows] == [*range(8), *range(16, 20)]
+    write(spec, [1])
+    close_batch(storage, spec, range(3), False)
+    assert content_of(tmp_path / "twice") == at_once
+
+
+def test_no_shards_leave_no_manifest(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    (tmp_path / ".manifest.parquet.0123abcd.tmp").write_bytes(b"half")
+    assert close_batch(storage_of(spec), spec, [], False) == ""
+    assert content_of(tmp_path) == {}
+    tmp_path.rmdir()
+    assert close_batch(storage_of(spec), spec, [], False) == ""
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"nonsense")])
+def test_shards_whose_rows_are_lost_are_named_and_nothing_is_written(
+    tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    spec = spec_of(tmp_path)
+    storage = write(spec)
+    spoil(tmp_path / ".unikat" / "00001.parquet")
+    with pytest.raises(LostShards, match="1 shards that were written: 1") as lost:
+        close_batch(storage, spec, range(3), False)
+    assert lost.value.shards == (1,)
+    assert not {"manifest.parquet", "contact-sheet.png"} & set(content_of(tmp_path))
+    write(spec, [1])
+    close_batch(storage, spec, range(3), False)
+    assert len(rows_of((tmp_path / "manifest.parquet").read_bytes())) == 20
+
+
+def test_rows_of_another_shard_in_its_place_count_as_lost(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    storage = write(spec)
+    shutil.copy(tmp_path / ".unikat" / "00000.parquet", tmp_path / ".unikat" / "00001.parquet")
+    with pytest.raises(LostShards):
+        close_batch(storage, spec, range(3), False)
+
+
+def test_what_killed_workers_left_is_removed(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    storage = write(spec)
+    left = ("", ".unikat/", "images/00001/")
+    for folder in left:
+        (tmp_path / f"{folder}.x.0123abcd.tmp").write_bytes(b"half")
+    (tmp_path / "images" / "00001" / ".mine").write_bytes(b"of the user")
+    close_batch(storage, spec, range(3), False)
+    names = [name for name in content_of(tmp_path) if "/." in f"/{name}"]
+    assert names == ["images/00001/.mine"]
+
+
+def test_a_batch_whose_folder_is_gone_cannot_be_closed(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    storage = write(spec)
+    shutil.rmtree(tmp_path)
+    with pytest.raises(DestinationError, match="is not there"):
+        close_batch(storage, spec, range(3), False)
+    tmp_path.mkdir()
+    with pytest.raises(DestinationError, match=r"batch\.json is gone"):
+        close_batch(storage, spec, range(3), False)
+
+
+def test_many_rows_make_the_same_manifest_from_parts_or_from_the_manifest_before(tmp_path: Path) -> None:
+    spec = BatchSpec(**{**vars(spec_of(tmp_path, cells=(Cell(BLEND.weights, 70_000),))), "shard_size": 4096})
+    common = Common(spec.model, spec.digest, spec.seed, spec.truncation, spec.image_format, spec.layout)
+    storage, data = write(spec_of(tmp_path), [0]), image_file(0)
+    storage.write("batch.json", json.dumps({"fingerprint": spec.fingerprint}).encode())
+    for shard in range(spec.shard_count):
+        images = [DrawnImage(index, f"{index:016x}", BLEND.weights, data) for index in spec.shard_range(shard)]
+        places = [Place(f"images/{shard:05}/{image.index:07}.png", 0) for image in images]
+        storage.write(part_name(shard), part_bytes(common, images, places, RENDERER))
+    close_batch(storage, spec, range(spec.shard_count), True)
+    merged = storage.read("manifest.parquet")
+    metadata = pq.ParquetFile(io.BytesIO(merged)).metadata
+    assert [metadata.row_group(group).num_rows for group in range(2)] == [65_536, 70_000 - 65_536]
+    for gone in (range(0, spec.shard_count, 2), range(spec.shard_count)):
+        storage.remove([part_name(shard) for shard in gone])
+        close_batch(storage, spec, range(spec.shard_count), True)
+        assert storage.read("manifest.parquet") == merged
+
+
+def test_the_sheet_shows_a_row_for_each_cell(tmp_path: Path) -> None:
+    there = closed(spec_of(tmp_path))
+    assert shown(there["contact-sheet.png"]) == list(range(20))  # four cells of five: all of them
+
+
+def shown(sheet: bytes, count: int = 20) -> list[int]:
+    """Which of the first images are on a sheet, enlarged: found by their first line of pixels."""
+    pixels = np.asarray(Image.open(io.BytesIO(sheet))).astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)
+    colours = set(np.unique(pixels).tolist())
+    found = []
+    for index in range(count):
+        image = np.asarray(Image.open(io.BytesIO(image_file(index)))).astype(np.uint32)
+        line = np.repeat(image[0] @ np.array([1, 256, 65536], np.uint32), 6)
+        if set(line.tolist()) <= colours:
+            places = np.argwhere(pixels == line[0])
+            if any(np.array_equal(pixels[y, x : x + len(line)], line) for y, x in places):
+                found.append(index)
+    return found
+
+
+def test_the_sheet_of_one_cell_shows_images_from_all_over(tmp_path: Path) -> None:
+    there = closed(spec_of(tmp_path, cells=(Cell(CELLS[0].weights, 160),)))
+    indexes = shown(there["contact-sheet.png"], 160)
+    assert len(indexes) == 64
+    assert {after - before for before, after in pairwise(indexes)} <= {2, 3}
+
+
+def test_the_sheet_of_a_batch_with_gaps_shows_what_is_there(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    storage = write(spec, [0, 2])
+    close_batch(storage, spec, [0, 2], True)
+    assert shown(storage.read("contact-sheet.png")) == [*range(8), *range(16, 20)]
+
+
+def test_a_missing_image_costs_its_place_on_the_sheet_and_nothing_more(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    storage = write(spec)
+    (tmp_path / "images" / "00000" / "0000003.png").unlink()
+    (tmp_path / "images" / "00000" / "0000004.png").write_bytes(b"no image")
+    close_batch(storage, spec, range(3), False)
+    assert shown(storage.read("contact-sheet.png")) == [index for index in range(20) if index not in (3, 4)]
+    assert len(rows_of(storage.read("manifest.parquet"))) == 20
+    shutil.rmtree(tmp_path / "images")
+    close_batch(storage, spec, range(3), False)
+    assert len(rows_of(storage.read("manifest.parquet"))) == 20
+
+
+@pytest.mark.parametrize(("length", "count"), [(0, 5), (1, 5), (5, 5), (6, 5), (1000, 64), (7, 1)])
+def test_evenly_spread_numbers_are_in_order_and_no_two_are_the_same(length: int, count: int) -> None:
+    chosen = evenly(range(100, 100 + length), count)
+    assert len(chosen) == min(length, count)
+    assert chosen == sorted(set(chosen))
+    assert all(100 <= number < 100 + length for number in chosen)
