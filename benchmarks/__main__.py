@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -19,17 +17,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnxruntime as ort
 import psutil
 
+from benchmarks.figures import ROOT, machine, newest, write
 from benchmarks.limit import Shape, images_per_second
 from tests.end_to_end.stack import Stack, running_stack
 from tests.support.processes import Program
-from unikat.bundle import Bundle, key_of, list_bundles, read_bundle
+from unikat.bundle import Bundle, key_of
 
-ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "benchmarks" / "README.md"
-MARKERS = "<!-- figures: python -m benchmarks --write -->", "<!-- end of figures -->"
 SHAPES = (Shape(1, 1, 1), Shape(1, 2, 1), Shape(2, 1, 1), Shape(1, 2, 32), Shape(2, 1, 32))
 
 
@@ -115,14 +110,9 @@ def cold_start(stack: Stack, module: str, runs: int = 5) -> float:
 
 def report(models: Path, name: str, seconds: float) -> list[str]:
     """All figures, as Markdown."""
-    bundle = read_bundle([path for path in list_bundles(models) if path.parent.name == name][-1])
+    bundle = newest(models, name)
     cores = len(os.sched_getaffinity(0))
-    lines = [
-        f"`{key_of(bundle.model)}` ({bundle.model.width} × {bundle.model.height} px), {cores} cores of "
-        f"{platform.machine()}, onnxruntime {ort.__version__}, Python {platform.python_version()}, "
-        f"{seconds:.0f} s a figure.",
-        "",
-    ]
+    lines = [f"{machine(bundle)}, {seconds:.0f} s a figure.", ""]
     table, best = limit_table(bundle, seconds)
     lines += [*table, ""]
     with running_stack(models, workers=1, fsync="everysec", UNIKAT_THREADS=str(cores)) as stack:
@@ -131,14 +121,6 @@ def report(models: Path, name: str, seconds: float) -> list[str]:
         for module in ("service", "worker"):
             lines.append(f"| {module}, cold start | {cold_start(stack, module):.2f} s |")
     return lines
-
-
-def write(lines: list[str]) -> None:
-    """Put the figures between the markers of benchmarks/README.md."""
-    start, end = MARKERS
-    text = README.read_text(encoding="utf-8")
-    block = "\n".join((start, "", *lines, "", end))
-    README.write_text(re.sub(f"{re.escape(start)}.*?{re.escape(end)}", lambda _: block, text, flags=re.S), "utf-8")
 
 
 if __name__ == "__main__":
@@ -151,4 +133,4 @@ if __name__ == "__main__":
     figures = report(options.models, options.model, options.seconds)
     print("\n".join(figures))
     if options.write:
-        write(figures)
+        write("figures", figures)
