@@ -19,6 +19,8 @@ from training.data.dataset import Dataset, DatasetError
 from training.errors import TrainingError
 from training.export import Release
 from training.export import export as export_bundle
+from training.fit import Plan
+from training.fit import fit as fit_folder
 from training.loop import train as run_training
 from training.operation import Operation
 from training.presets import DEFAULT, load_preset, preset_description, preset_names, preset_text
@@ -104,6 +106,33 @@ def with_flags(command: Callable[..., None], flags: list[inspect.Parameter]) -> 
 app.command()(with_flags(train, settings(Config) + settings(Operation)))
 
 
+def fit(
+    folder: Annotated[Path, typer.Argument(help="Your pictures, as `prepare folder` takes them.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The bundle to write: MODELS/NAME/VERSION, as in models/my-art/1.")],
+    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train (minutes; more is better).")] = 30.0,
+    size: Annotated[int, typer.Option(help="Height and width of the images (pixels).")] = 64,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run; continued if it is there.", show_default="runs/NAME-VERSION"),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="See `presets`.")] = DEFAULT,
+    licence: Annotated[str, typer.Option(help="SPDX licence of pictures and weights.")] = Release.licence,
+    **given: int | float | bool | str | None,
+) -> None:
+    """From a folder of pictures to a model that serves: prepare, train, export.
+
+    With the --run of an earlier model, and another --out, that one is trained further.
+    """
+    with told():
+        operation = changed(Operation(), {**given, "minutes": minutes})
+        bundle = fit_folder(Plan(folder, out, run, size, preset, licence), operation)
+    typer.echo(bundle.path)
+
+
+SPELLED = {"minutes"}  # flags that `fit` has in its own words
+app.command()(with_flags(fit, [flag for flag in settings(Operation) if flag.name not in SPELLED]))
+
+
 @app.command()
 def presets(
     name: Annotated[str | None, typer.Argument(help="Print this one, with why each value is what it is.")] = None,
@@ -128,8 +157,11 @@ def export(
         float, typer.Option(help="Truncation where a request names none: 1 is full variety, less is more typical.")
     ] = Release.truncation,
     licence: Annotated[str, typer.Option(help="SPDX licence of the weights.")] = Release.licence,
+    checkpoint: Annotated[str, typer.Option(help="latest, best (by random_frechet), or a step.")] = Release.checkpoint,
 ) -> None:
-    """Write the latest checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card."""
+    """Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card."""
     with told():
-        bundle = export_bundle(run, out, dataset, Release(truncation, licence), progress=True)
+        bundle = export_bundle(
+            run, out, dataset, Release(truncation, licence=licence, checkpoint=checkpoint), progress=True
+        )
     typer.echo(bundle.path)

@@ -12,9 +12,10 @@ import torch
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from training.card import model_card
-from training.checkpoint import Progress, checkpoints, load_checkpoint
+from training.checkpoint import Progress, choose_checkpoint, load_checkpoint
 from training.config import Config, load_config
 from training.data.dataset import Dataset
+from training.environment import ENVIRONMENT
 from training.errors import TrainingError
 from training.graph import (
     BATCHES,
@@ -27,7 +28,6 @@ from training.graph import (
     write_graph,
 )
 from training.latents import latents
-from training.loop import ENVIRONMENT
 from training.networks.base import Generator
 from training.networks.build import build_generator
 from training.pictures import COLUMNS, Row, choose_rows, draw_sheet, png
@@ -45,6 +45,7 @@ class Release:
     """What the one who publishes a model decides."""
 
     truncation: float = 1.0  # used where a request names none, and by the sample sheet
+    checkpoint: str = "latest"  # or "best", by the cheap figure of training, or a step
     licence: str = "unspecified"  # of the weights, SPDX; the data's licences are listed with the sources
 
     def __post_init__(self) -> None:
@@ -66,14 +67,14 @@ class Trained:
 def export(
     run: Path, out: Path, dataset: Path | None = None, release: Release = Release(), progress: bool = False
 ) -> Bundle:
-    """Write the latest checkpoint of `run` as the bundle `out`, a folder `<models>/<name>/<version>`.
+    """Write a checkpoint of `run` as the bundle `out`, a folder `<models>/<name>/<version>`.
 
     `dataset` is where the run's data set lies now, if it was moved; `progress` shows a bar. Raises TrainingError for
     what is not a run, a run without a checkpoint, another data set and a graph that does not draw what torch draws;
     BundleError or FileExistsError where `out` cannot be written.
     """
     name, version = name_and_version(out)
-    trained = load_trained(run, dataset)
+    trained = load_trained(run, dataset, release.checkpoint)
     conditions = trained_conditions(trained.dataset)
     artist = build_artist(trained.generator, conditions)
     with tempfile.TemporaryDirectory() as folder, progress_bar(CHECKS, 0, "batch", progress) as bar:
@@ -106,18 +107,17 @@ def name_and_version(out: Path) -> tuple[str, int]:
     return name, int(out.name)
 
 
-def load_trained(run: Path, dataset: Path | None) -> Trained:
+def load_trained(run: Path, dataset: Path | None = None, which: str = "latest") -> Trained:
+    """A run's averaged generator, of any preset; `which` is "latest", "best" or a step. Raises as `export` does."""
     config, origin = load_config(run)
-    found = checkpoints(run)
-    if not found:
-        raise TrainingError(f"{run}: has no checkpoint yet; train it first")
+    checkpoint = choose_checkpoint(run, which)
     data = Dataset.load(dataset or Path(origin["path"]))
     if data.digest != origin["digest"]:
         raise TrainingError(
             f"--dataset: {data.path} is not what {run} was trained on ({origin['name']}, {origin['digest']})"
         )
     data, _ = data.split(config.held_out)
-    progress, tensors = load_checkpoint(found[-1], torch.device("cpu"))
+    progress, tensors = load_checkpoint(checkpoint, torch.device("cpu"))
     generator = build_generator(config, data.resolution, data.one_hots().shape[1])
     generator.load_state_dict(under("average.", tensors))
     environment = json.loads((run / ENVIRONMENT).read_text())

@@ -96,16 +96,25 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def loss_curve(metrics: Sequence[dict[str, float]], path: Path) -> None:
-    """Losses and mean logits against images seen, as a PNG."""
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    images = [row["images"] / 1000 for row in metrics]
-    for position, (title, names) in enumerate(
-        {"losses": ("discriminator", "generator"), "mean logits of the discriminator": ("real", "fake")}.items()
-    ):
-        axes = figure.add_subplot(2, 1, position + 1)
+PANELS = {
+    "losses": ("discriminator", "generator"),
+    "mean logits of the critic": ("real", "fake"),
+    "augmentation: probability and overfitting (r_t)": ("augment", "overfitting"),
+    "norms of the gradients": ("discriminator_norm", "generator_norm"),
+    "the figure of the best checkpoint": ("random_frechet",),
+}
+
+
+def curves(metrics: Sequence[dict[str, float]], path: Path) -> None:
+    """The figures against images seen, as a PNG; those that no line has are left out."""
+    panels = {title: names for title, names in PANELS.items() if any(name in row for row in metrics for name in names)}
+    figure = Figure(figsize=(9, 2.6 * len(panels)), layout="constrained")
+    for position, (title, names) in enumerate(panels.items()):
+        axes = figure.add_subplot(len(panels), 1, position + 1)
         for name in names:
-            axes.plot(images, [row[name] for row in metrics], label=name, linewidth=0.8)
+            points = [(row["images"] / 1000, row[name]) for row in metrics if name in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name, linewidth=0.8)
         axes.set_title(title)
         axes.set_xlabel("thousand images")
         axes.legend()

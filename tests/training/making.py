@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,19 @@ import numpy as np
 from training.config import Config
 from training.data.dataset import IMAGES, METADATA, Dataset, sha256_of
 from training.operation import Operation
+from training.presets import load_preset
 
 # Small enough that a step takes a few hundredths of a second, with every part that a large one has
 TINY = Config(batch=4, latent=8, width=4, max_width=8, feature_size=32, ema_images=50)
+SMALL = {"batch": 4, "latent": 8, "width": 4, "max_width": 8, "critic_width": 4, "critic_max_width": 8}
 SHAPES = ("disc", "square")
 COLOURS = ("red", "green", "blue")
+
+
+def tiny(preset: str, resolution: int = 16, **changes: float) -> Config:
+    """A preset with networks as small as `TINY`'s."""
+    values = {**SMALL, "feature_size": max(32, resolution), "ema_images": 50, "ema_images_from": 0, **changes}
+    return replace(load_preset(preset, resolution), **values)  # type: ignore[arg-type]  # numbers of both kinds
 
 
 def write_dataset(path: Path, count: int = 60, resolution: int = 16, plain: bool = False) -> Dataset:

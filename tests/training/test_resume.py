@@ -18,7 +18,8 @@ from tests.training.making import TINY, sitting, write_dataset
 from training.checkpoint import TENSORS, checkpoints, load_checkpoint
 from training.config import Config
 from training.errors import TrainingError
-from training.loop import METRICS, read_metrics, train
+from training.loop import train
+from training.metrics import METRICS, read_metrics
 from training.schedules import rates_at
 
 FLAGS = [
