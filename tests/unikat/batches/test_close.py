@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests.unikat.batches.conftest import full
 from tests.unikat.batches.drawn import (
     BLEND,
     CELLS,
@@ -33,6 +34,7 @@ from unikat.batches.manifest import part_bytes
 from unikat.batches.shards import DrawnImage, LostShards, close_batch
 from unikat.batches.spec import BatchSpec, Cell
 from unikat.batches.storage import DestinationError
+from unikat.batches.verify import verify
 
 
 def closed(spec: BatchSpec, keep_parts: bool = False) -> dict[str, bytes]:
@@ -215,6 +217,17 @@ def test_a_batch_whose_folder_is_gone_cannot_be_closed(tmp_path: Path) -> None:
     tmp_path.mkdir()
     with pytest.raises(DestinationError, match=r"batch\.json is gone"):
         close_batch(storage, spec, range(3), False)
+
+
+def test_a_disk_that_is_full_when_the_batch_is_closed_is_a_reason(small_disk: Path) -> None:
+    spec = spec_of(small_disk)
+    storage = write(spec)
+    with full(small_disk), pytest.raises(DestinationError, match=r"No space left on device|File too large"):
+        close_batch(storage, spec, range(3), False)
+    assert not (small_disk / "manifest.parquet").exists()
+    assert not list(small_disk.glob(".*.tmp"))
+    close_batch(storage, spec, range(3), False)
+    assert verify(str(small_disk)).is_complete
 
 
 def test_many_rows_make_the_same_manifest_from_parts_or_from_the_manifest_before(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -190,18 +189,6 @@ def test_a_file_that_the_system_does_not_let_grow_is_a_reason_and_leaves_nothing
         assert writer.tell(limit=100_000, write=200_000) == f"file://{tmp_path}: File too large"
         assert os.listdir(tmp_path / "shards") == []
         assert writer.tell(limit=300_000, write=200_000) == "ok"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB, mounted; where that is not allowed, a folder."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "unikat-test", str(folder)]
-    mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
-    yield folder
-    if mounted:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_is_a_reason_and_leaves_nothing(small_disk: Path) -> None:
