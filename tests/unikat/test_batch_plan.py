@@ -1,0 +1,151 @@
+"""What a batch draws, as it is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.tiny_model import tiny_model
+from unikat.batch import Plan
+from unikat.cli.batch.create import Wish, absolute, default_owner, parse_labels
+from unikat.cli.batch.plan import Line, check_grid, parse_grid, read_plan
+from unikat.cli.batch.redraw import as_sent
+from unikat.cli.batch.words import span
+from unikat.cli.problems import BAD_INPUT, Problem
+
+
+def test_a_grid_is_read() -> None:
+    assert parse_grid(["style=*", "category = face, heart"]) == {"style": "*", "category": ["face", "heart"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["style"], "--grid style: it needs an attribute and categories"),
+        (["=ink"], "--grid =ink: it needs"),
+        (["style=ink,,oil"], "--grid style=ink,,oil: a category is empty"),
+        (["style=ink,ink"], '"ink" is named twice'),
+        (["style=*,ink"], '"*" means all categories and stands alone'),
+        (["style=ink:0.5"], "a blend that all images share goes with --where"),
+        (["style=ink", "style=oil"], '"style" is named twice; write style=one,other'),
+    ],
+)
+def test_a_grid_that_is_malformed_says_how_it_should_look(options: list[str], complaint: str) -> None:
+    with pytest.raises(Problem) as problem:
+        parse_grid(options)
+    assert complaint in problem.value.message
+    assert "Write --grid 'style=*'" in problem.value.hints[0]
+    assert problem.value.code == BAD_INPUT
+
+
+def test_what_a_grid_varies_is_not_fixed_for_all() -> None:
+    with pytest.raises(Problem, match='--grid and --where both name "style"'):
+        check_grid(tiny_model(), {"style": ["ink"]}, {"style": "oil"})
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+def test_a_csv_file_is_a_column_an_attribute_and_a_count(tmp_path: Path) -> None:
+    text = '\ufeffstyle,count,subject\nink,3,\n"ink:0.5,oil:0.5", 4 ,sea\n,,\n'
+    assert read_plan(written(tmp_path, "plan.csv", text), 7) == [
+        Line(2, Plan({"style": "ink"}, 3)),
+        Line(3, Plan({"style": {"ink": 0.5, "oil": 0.5}, "subject": "sea"}, 4)),
+        Line(4, Plan({}, 7)),
+    ]
+
+
+def test_a_jsonl_file_is_a_plan_a_line(tmp_path: Path) -> None:
+    text = '{"where": {"style": "ink"}, "count": 3}\n\n{"where": {"style": {"ink": 1, "oil": 2}}}\n{"count": 2}\n'
+    assert read_plan(written(tmp_path, "plan.jsonl", text), 7) == [
+        Line(1, Plan({"style": "ink"}, 3)),
+        Line(3, Plan({"style": {"ink": 1, "oil": 2}}, 7)),
+        Line(4, Plan({}, 2)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("plan.txt", "", ": the name must end in .csv or .jsonl"),
+        ("plan.csv", "", ": there is nothing in it"),
+        ("plan.csv", "style,count\n", ": there is nothing in it"),
+        ("plan.csv", "style,count\nink,1\nink,1,2\n", ", line 3: it has other columns than the first line"),
+        ("plan.csv", "style,count\nink\n", ", line 2: it has other columns than the first line"),
+        ("plan.csv", "style,count\nink,many\n", ", line 2: the count must be a whole number of at least 1"),
+        ("plan.csv", "style,count\nink,0\n", ", line 2: the count must be a whole number of at least 1"),
+        ("plan.csv", "style,count\nink,\n", ", line 2: it has no count"),
+        ("plan.csv", "style\nink\n", ", line 2: it has no count"),
+        ("plan.csv", 'style,count\n"ink:x",1\n', ", line 2: style=ink:x: a weight is a number"),
+        ("plan.jsonl", '{"where": {"style": "ink"}}\n', ", line 1: it has no count"),
+        ("plan.jsonl", '{"count": 1}\n{"count"\n', ", line 2: no JSON"),
+        ("plan.jsonl", '{"style": "ink", "count": 1}\n', ", line 1: it is no plan"),
+        ("plan.jsonl", '{"where": {"style": {}}, "count": 1}\n', ", line 1: it is no plan"),
+        ("plan.jsonl", '{"where": {"style": 3}, "count": 1}\n', ", line 1: it is no plan"),
+        ("plan.jsonl", "[1]\n", ", line 1: it is no plan"),
+        ("plan.jsonl", '{"count": true}\n', ", line 1: the count must be a whole number"),
+    ],
+)
+def test_a_plan_that_is_wrong_says_in_which_line(tmp_path: Path, name: str, text: str, complaint: str) -> None:
+    path = written(tmp_path, name, text)
+    with pytest.raises(Problem) as problem:
+        read_plan(path, None)
+    assert problem.value.message.startswith(f"--plan {path}{complaint}")
+
+
+def test_a_plan_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match=r"missing\.csv: No such file or directory"):
+        read_plan(tmp_path / "missing.csv", 1)
+    (tmp_path / "binary.csv").write_bytes(b"style,count\n\xff\xfe,1\n")
+    with pytest.raises(Problem, match=r"binary\.csv: .* can't decode byte 0xff"):
+        read_plan(tmp_path / "binary.csv", 1)
+
+
+def test_what_to_draw_must_be_said_once() -> None:
+    with pytest.raises(Problem, match=r"--count is missing: how many images$"):
+        Wish.parse([], None, [], None)
+    with pytest.raises(Problem, match="--count is missing: how many images for each combination"):
+        Wish.parse(["style=*"], None, [], None)
+    with pytest.raises(Problem, match="--grid and --plan: give one of them"):
+        Wish.parse(["style=*"], Path("plan.csv"), [], None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "complaint"),
+    [(["job"], "--label job: write key=value"), (["=1"], "write key=value"), (["a=1", "a=2"], '"a" is named twice')],
+)
+def test_a_label_is_a_key_and_a_value(labels: list[str], complaint: str) -> None:
+    assert parse_labels(["job=12", "note=a=b"]) == {"job": "12", "note": "a=b"}
+    with pytest.raises(Problem, match=complaint):
+        parse_labels(labels)
+
+
+def test_paths_become_absolute_and_urls_stay_as_they_are() -> None:
+    assert absolute("s3://bucket/folder") == "s3://bucket/folder"
+    assert absolute("out/../art") == str(Path.cwd() / "art")
+    assert absolute("~/art") == str(Path.home() / "art")
+
+
+def test_the_owner_is_the_user_in_characters_that_an_owner_may_have() -> None:
+    assert default_owner().replace("-", "").replace("_", "").replace(".", "").replace("@", "").isalnum()
+
+
+def test_weights_that_were_divided_by_their_sum_are_sent_so_that_they_come_back() -> None:
+    import numpy as np
+
+    for given in ([0.1, 0.2, 0.3], [1.0, 1.0, 1.0], [0.7, 0.3], [3.0, 5.0, 7.0, 11.0], [0.15, 0.35, 0.05, 0.45]):
+        weights = {str(i): weight / sum(given) for i, weight in enumerate(given)}
+        sent = as_sent(weights)
+        back = {name: np.float32(weight / sum(sent.values())) for name, weight in sent.items()}
+        assert back == {name: np.float32(weight) for name, weight in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-3, "0 s"), (59.4, "59 s"), (185, "3 min 05 s"), (7620, "2 h 07 min"), (273600, "3 d 4 h")],
+)
+def test_times_are_told_as_people_do(seconds: float, text: str) -> None:
+    assert span(seconds) == text
