@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import grpc
 import psutil
@@ -298,19 +299,17 @@ anything = st.one_of(malformed, malformed, malformed, right)
 
 def exists(message: Message, path: str) -> bool:
     """Whether a field path leads to something in a message."""
-    at: object = message
+    at: Any = message
     for name, key in re.findall(r"(\w+)(?:\[((?:.|\n)*?)\])?(?:\.|$)", path):
-        assert isinstance(at, Message)
-        field = at.DESCRIPTOR.fields_by_name.get(name)
-        if field is None:
+        if name not in at.DESCRIPTOR.fields_by_name:
             return False
         at = getattr(at, name)
-        if f"{name}[" in path and f"{name}[{key}]" in path:
-            if isinstance(at, (dict,)) or hasattr(at, "keys"):
-                return key in at  # type: ignore[operator]  # a map
-            if not int(key) < len(at):  # type: ignore[arg-type]  # a repeated field
+        if isinstance(at, MutableMapping):
+            return key in at or f"{name}[" not in path
+        if key:
+            if not int(key) < len(at):
                 return False
-            at = at[int(key)]  # type: ignore[index]  # as above
+            at = at[int(key)]
     return True
 
 

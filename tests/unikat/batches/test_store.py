@@ -48,6 +48,13 @@ def test_the_same_id_is_the_same_batch_whoever_comes_first(hand: BatchHand, redi
     assert [f"content {n}" for n in there] == [contents[0]]
 
 
+def test_twins_at_the_same_moment_are_one_batch(hand: BatchHand) -> None:
+    for n in range(50):
+        spec = spec_of(f"to{n}", 10)
+        assert set(at_once(lambda _, n=n, spec=spec: hand.store.create(f"b{n}", spec, "content"))) == {"content"}  # type: ignore[misc]  # bound now
+        assert len(hand.queued(f"b{n}")) == 3
+
+
 def test_of_batches_that_want_one_destination_one_gets_it(hand: BatchHand, redis: Redis) -> None:
     def create(n: int) -> str:
         try:
