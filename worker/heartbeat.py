@@ -15,7 +15,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import SimpleWorker, worker_registration
-from rq.executions import Execution
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.suspension import WORKERS_SUSPENDED
 
 from unikat.jobs import MODELS_KEY, WORKER_TTL, WORKERS_KEY, WorkerStatus, worker_key
@@ -28,6 +28,7 @@ from worker.sweeper import Sweeper
 _FORGET: Final = 3600.0  # seconds after its last beat until a name is forgotten
 _ANNOUNCE_EVERY: Final = 10.0  # seconds between repeats of what hardly changes, for a Redis that lost it
 _SWEEP_EVERY: Final = 1.0
+_SETTLES_WITHIN: Final = 2.0  # seconds: between what the loop knows of a job and what Redis does lies a round trip
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Heartbeat:
         self._models = models
         self._announced_at = -math.inf
         self._quiet_until = 0.0
+        self._strange: dict[str, float] = {}  # executions that Redis ascribes to this worker, since when
         self._wake = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -87,6 +89,8 @@ class Heartbeat:
         self._worker.heartbeat(math.ceil(max(WORKER_TTL, self._lease_ms / 500)), pipeline=pipeline)
         pipeline.hset(self._worker.key, "state", "busy" if self._worker.executions else "idle")
         before: list[bytes | None] = []
+        pipeline.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name))
+        exchange.on_reply(self._disown)
         pipeline.set(lease_key(self._worker.name), "1", px=self._lease_ms, get=True)
         exchange.on_reply(before.append)
         pipeline.exists(WORKERS_SUSPENDED)
@@ -118,6 +122,26 @@ class Heartbeat:
                 self._state.lost.add(execution.id)
                 log.warning("job %s: the lease ran out and somebody else has it", execution.job_id)
         self._state.inbox.put(None)
+
+    def _disown(self, members: set[bytes] | Exception) -> None:
+        """What Redis says this worker draws, and it does not: others shall.
+
+        A Redis that was killed may come back as it was a moment ago: with a job begun that has long been settled. The
+        lease of a worker that lives would keep it so for ever.
+        """
+        if isinstance(members, Exception):
+            raise members
+        moment = time.monotonic()
+        mine = {execution.composite_key for execution in list(self._worker.executions.values())}
+        strange = {member.decode() for member in members} - mine
+        self._strange = {key: self._strange.get(key, moment) for key in strange}
+        for key, since in self._strange.items():
+            if moment - since > _SETTLES_WITHIN:
+                log.warning("job %s: Redis says that it is drawn here, and it is not", key.partition(":")[0])
+                execution = Execution.from_composite_key(key, connection=self._redis)
+                if self._redis.exists(execution.key):
+                    self._redis.hset(execution.key, "worker_name", "")  # nobody's: the next sweep takes it
+                self._redis.srem(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name), key)
 
     def _suspend(self, suspended: int) -> None:
         if bool(suspended) != self._state.suspended:

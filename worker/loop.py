@@ -68,12 +68,14 @@ class Loop:
         self._desk.withdraw(self.lanes)
         while self.lanes.idle < self.lanes.count:
             self._wait(_WAIT)
+        until = time.monotonic() + _GOODBYE
+        while not self._reach_redis(self._leave) and time.monotonic() < until:
+            pass
         written_by = time.monotonic() + _LAST_FILES
         while self._desk.is_writing and time.monotonic() < written_by:
             if self._reach_redis(self._desk.turn):
                 self._wait(written_by - time.monotonic())
-        until = time.monotonic() + _GOODBYE
-        while not self._reach_redis(self._leave) and time.monotonic() < until:
+        while not self._reach_redis(self._desk.leave) and time.monotonic() < until:
             pass
         self.lanes.stop()
 
@@ -254,7 +256,6 @@ class Loop:
         """Publish what is drawn; what is unfinished goes back to the front of the queue, in its order."""
         self._publish()
         self._settle()
-        self._desk.leave()
         with self._redis.pipeline(transaction=False) as pipeline:
             for job in reversed(list(self._rota)):
                 self._settlement.give_back(pipeline, job)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from rq import Worker
-from rq.job import Job
+from rq.executions import Execution
+from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
+from rq.suspension import resume, suspend
 
 from tests.support.processes import Program, eventually
 from tests.support.tiny_model import write_tiny_bundle
@@ -55,9 +57,9 @@ def test_killed_workers_lose_no_image_of_a_batch(bench: Bench, batches: Batches)
 
 
 def test_two_workers_share_a_batch_and_one_is_killed(bench: Bench, batches: Batches) -> None:
-    batch = batches.create(cells=SOME, shard_size=32)
     settings = {"lease_s": 1, "lanes": 1, "max_batch": 4, "destinations": batches.opened}
     with bench.worker(**settings) as first, bench.worker(**settings):
+        batch = batches.create(cells=SOME, shard_size=32)
         eventually(lambda: len({name for name in shard_workers(batches, batch) if name}) == 2)
         first.kill()
         batches.assert_complete(batch)
@@ -114,6 +116,25 @@ def test_a_shard_taken_by_a_worker_that_died_at_once_is_recovered(bench: Bench, 
     assert Ledger(bench.redis).take() == (batch, f"b-{batch}-00000")
     with bench.worker(lease_s=1, destinations=batches.opened):
         batches.assert_complete(batch)
+
+
+def test_what_a_killed_redis_forgot_is_done_again(bench: Bench, batches: Batches) -> None:
+    with bench.worker(lease_s=1, destinations=batches.opened) as worker:
+        suspend(bench.redis)
+        worker.wait_for_line("suspended")
+        batch = batches.create(cells=CELLS)
+        (name,) = bench.worker_names()
+        # As if the shard had long been settled, and Redis had come back as it was while it was drawn.
+        assert Ledger(bench.redis).take() == (batch, f"b-{batch}-00000")
+        job = Job.fetch(f"b-{batch}-00000", connection=batches.redis, serializer=JSONSerializer)
+        with bench.redis.pipeline() as pipe:
+            Execution.create(job, ttl=1000, pipeline=pipe, worker_name=name)
+            job.set_status(JobStatus.STARTED, pipeline=pipe)
+            pipe.lrem(batches.queue(batch).intermediate_queue_key, 1, job.id)
+            pipe.execute()
+        resume(bench.redis)
+        batches.assert_complete(batch)
+        assert "it is not" in worker.output
 
 
 def test_a_shard_that_kills_every_worker_is_failed_alone(bench: Bench, batches: Batches) -> None:

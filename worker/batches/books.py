@@ -63,6 +63,10 @@ class Books:
             self.ledger.begin(batch)
             self._begun.add(batch)
 
+    def forget_beginning(self, batch: str) -> None:
+        """Redis was killed and came back without it: it is told once more."""
+        self._begun.discard(batch)
+
     def settle(self, item: AnyItem) -> None:
         """Tell of an item that has ended."""
         if item.ending is Ending.FINISHED:

@@ -79,7 +79,7 @@ class Desk:
     def look(self, exchange: Exchange) -> None:
         """Ask which batches are still wanted."""
         for batch in {item.batch for item in (*self._shards, *self._outbox)}:
-            exchange.pipeline.hmget(batch_key(batch), r.CANCELLED, r.ENDED, r.PAUSED)
+            exchange.pipeline.hmget(batch_key(batch), r.CANCELLED, r.ENDED, r.PAUSED, r.STARTED)
             exchange.on_reply(partial(self._take_in_facts, batch))
 
     def deal(self, lanes: Lanes, others_wait: bool) -> None:
@@ -166,7 +166,9 @@ class Desk:
     def _take_in_facts(self, batch: str, facts: Any) -> None:  # noqa: ANN401  (a reply: a list, or an error)
         if isinstance(facts, Exception):
             raise facts
-        cancelled, ended, paused = facts
+        cancelled, ended, paused, started = facts
+        if started is None:
+            self._books.forget_beginning(batch)
         if cancelled is not None or ended is not None:
             for item in [item for item in (*self._shards, *self._outbox) if item.batch == batch]:
                 if isinstance(item, ActiveShard):
