@@ -76,7 +76,8 @@ def check_files(stack: Stack, studio: Studio, batch: Batch) -> None:
         report = verify(str(files))
         require(report.is_complete, f"every image is as the manifest says: {report.problems[:3]} {report.missing}")
         require(report.rows == report.checked == batch.total, f"all {batch.total} images are checked: {report.checked}")
-        require(not report.extra_count, f"there is nothing else, not even hidden: {report.extra[:3]}")
+        hidden = [path.name for path in files.rglob(".*")]
+        require(not report.extra and not hidden, f"nothing else is left: {report.extra[:3]} {hidden[:3]}")
         redrawn = draw_again(studio, str(files), REDRAWN, lambda done, count: None)
         require(not redrawn.different, f"images {redrawn.different} come out the same again")
     console.print(

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from service.settings import Settings
-from tests.deploy.compose_files import DEPLOY, ROOT, Node, load
+from tests.deploy.compose_files import DEPLOY, ROOT, Node, load, stages
 
 FILES = {
     "gpu": ("compose.yaml",),
@@ -17,6 +17,9 @@ FILES = {
     "tls": ("compose.yaml", "compose.cpu.yaml", "compose.tls.yaml"),
 }
 each_stack = pytest.mark.parametrize("stack", FILES)
+CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+OBJECT_STORE = CREDENTIALS | {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"}
+OUT = "${UNIKAT_OUT_DIR:-out}:/out"
 each_service = pytest.mark.parametrize("service", ["valkey", "service", "worker"])
 
 
@@ -39,7 +42,11 @@ def test_a_container_can_write_nothing_and_gain_nothing(stack: str, service: str
     assert "cap_add" not in node
     assert node.get("privileged", False) is False
     assert node["security_opt"] == ["no-new-privileges:true"]
-    assert "user" not in node  # the image's, which is not root (test_dockerfiles.py)
+    if service == "worker":
+        [user] = stages("worker.Dockerfile")[-1].all("USER")
+        assert node["user"] == f"${{UNIKAT_WORKER_USER:-{user}}}"
+    else:
+        assert "user" not in node  # the image's, which is not root (test_dockerfiles.py)
 
 
 @each_stack
@@ -75,11 +82,34 @@ def test_valkey_keeps_everything_on_a_volume_and_forgets_nothing(stack: str) -> 
 @each_stack
 def test_models_are_mounted_read_only(stack: str) -> None:
     worker = service_of(stack, "worker")
-    [mount] = worker["volumes"]
+    [mount] = [volume for volume in worker["volumes"] if isinstance(volume, dict)]
     assert mount["source"] == "${UNIKAT_MODELS_DIR:-../models}"
     assert mount["target"] == worker["environment"]["UNIKAT_MODELS"]
     assert mount["read_only"] is True
     assert (DEPLOY / "../models").resolve() == ROOT / "models"
+
+
+@each_stack
+def test_batches_write_to_a_volume_that_only_workers_have(stack: str) -> None:
+    stack_file = load(*FILES[stack])
+    mounted = {name: OUT in node.get("volumes", ()) for name, node in stack_file["services"].items()}
+    assert mounted == {"valkey": False, "service": False, "worker": True}
+    assert "out" in stack_file["volumes"]
+
+
+@each_stack
+def test_service_and_workers_open_the_same_destinations_by_default_the_volume(stack: str) -> None:
+    service, worker = (service_of(stack, name)["environment"]["UNIKAT_DESTINATIONS"] for name in ("service", "worker"))
+    assert service == worker == f"${{UNIKAT_DESTINATIONS:-file://{OUT.rpartition(':')[2]}}}"
+
+
+@each_stack
+def test_credentials_of_an_object_store_go_to_workers_only_and_only_where_they_are_set(stack: str) -> None:
+    for name, node in load(*FILES[stack])["services"].items():
+        variables = node.get("environment", {})
+        found = {variable: value for variable, value in variables.items() if variable.startswith("AWS_")}
+        # Without a value compose hands on its own variable, and none where it has none: an empty one would count.
+        assert found == (dict.fromkeys(OBJECT_STORE) if name == "worker" else {})
 
 
 def test_workers_reserve_a_gpu_and_the_override_takes_that_back() -> None:
@@ -102,7 +132,7 @@ def test_every_variable_that_compose_sets_is_a_setting_of_the_program(program: s
     done = subprocess.run([sys.executable, "-m", program, "--help"], cwd=ROOT, capture_output=True, text=True)
     settings = set(re.findall(r"UNIKAT_[A-Z_]+", done.stdout))
     for stack in FILES:
-        assert set(service_of(stack, program)["environment"]) <= settings
+        assert set(service_of(stack, program)["environment"]) - OBJECT_STORE <= settings
 
 
 def test_every_variable_of_the_compose_files_is_documented() -> None:
@@ -110,11 +140,16 @@ def test_every_variable_of_the_compose_files_is_documented() -> None:
     for file in DEPLOY.glob("compose*.yaml"):
         for name in re.findall(r"\$\{(UNIKAT_[A-Z_]+)", file.read_text(encoding="utf-8")):
             assert f"`{name}`" in documented, f"{name} of {file.name}"
+    for name in OBJECT_STORE:
+        assert f"`{name}`" in documented
 
 
 @each_stack
 def test_no_secret_is_written_down(stack: str) -> None:
     for service in load(*FILES[stack])["services"].values():
         for name, value in service.get("environment", {}).items():
+            if name in CREDENTIALS:
+                assert value is None
+                continue
             assert not re.search(r"PASSWORD|SECRET|TOKEN", name)
-            assert "@" not in value  # redis://user:password@host
+            assert "@" not in (value or "")  # redis://user:password@host

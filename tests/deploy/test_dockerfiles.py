@@ -78,6 +78,32 @@ def test_what_a_program_is_built_from_holds_no_torch_and_one_onnxruntime() -> No
         assert found == {runtime}
 
 
+def test_only_the_worker_holds_what_writes_the_files_of_batches() -> None:
+    writers = {"fsspec", "pyarrow", "s3fs"}
+    [install] = [step for step in stages("worker.Dockerfile")[0].all("RUN") if "constraints.txt" in step]
+    assert '".[${EXTRA},s3]"' in install
+    for file in ("compose.yaml", "compose.cpu.yaml"):
+        extra = load(file)["services"]["worker"]["build"]["args"]["EXTRA"]
+        assert writers <= requirements_of(extra) | requirements_of("s3")
+    assert not writers & requirements_of("service")
+
+
+def test_a_new_volume_for_batches_belongs_to_the_worker_that_writes_there() -> None:
+    final = stages("worker.Dockerfile")[-1]
+    [user] = final.all("USER")
+    [created] = [step for step in final.all("RUN") if "useradd" in step]
+    [name, number] = re.search(r"useradd --uid (\d+) --gid (\w+) .* \2$", created).group(2, 1)  # type: ignore[union-attr]  # the test fails either way
+    assert user == f"{number}:{number}"
+    assert f"install -d -o {name} -g {name} /out" in final.all("RUN")
+    mounts = load("compose.yaml")["services"]["worker"]["volumes"]
+    assert any(isinstance(mount, str) and mount.endswith(":/out") for mount in mounts)
+
+
+def test_the_worker_needs_no_home_of_the_user_that_it_runs_as() -> None:
+    [variables] = [step for step in stages("worker.Dockerfile")[-1].all("ENV") if "PATH=" in step]
+    assert "HOME=/tmp" in variables.split()
+
+
 @each_program
 def test_the_ignore_file_lets_through_what_is_copied(file: str) -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
