@@ -17,6 +17,7 @@ from tests.support.processes import Program, eventually, spawn
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
 from unikat import Studio
+from unikat.errors import InvalidRequest
 from unikat.jobs import WORKERS_KEY
 from unikat.up.valkey import socket_of
 
@@ -103,6 +104,50 @@ def test_ctrl_c_stops_it_and_its_logs_can_be_seen(models: Path) -> None:
         program.process.send_signal(signal.SIGINT)
         assert program.wait(40) == 0
         assert all_gone(everything)
+
+
+def test_batches_go_where_it_says_and_nowhere_else(models: Path) -> None:
+    places = [models.parent / "a place", models.parent / "other"]
+    for place in places:
+        place.mkdir()
+    arguments = ("--models", str(models), "--data", str(models.parent / "data"), "--listen", "127.0.0.1:0")
+    opened = {"UNIKAT_DESTINATIONS": ",".join(map(str, places))}
+    with spawn("unikat.cli", "up", *arguments, env=opened) as program:
+        ready = program.wait_for_line(r"is ready on (\S+): .* Batches may be written to (.*)\. Ctrl-C", 60)
+        assert ready[2] == ", ".join(map(str, places))
+        with Studio(ready[1]) as studio:
+            for place in places:
+                batch = studio.create_batch("tiny", to=place / "batch", count=3)
+                *_, last = studio.watch_batch(batch.id)
+                assert last.state == "SUCCEEDED"
+            with pytest.raises(InvalidRequest, match="not open"):
+                studio.create_batch("tiny", to=models.parent / "elsewhere")
+
+
+def test_a_folder_named_out_is_made_for_batches(models: Path, tmp_path: Path) -> None:
+    settings = ("--models", str(models), "--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0")
+    command = [sys.executable, "-m", "unikat.cli", "up", *settings]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        assert f"Batches may be written to {tmp_path / 'out'}." in program.stdout.readline()
+        program.terminate()
+    assert program.returncode == 0
+    assert (tmp_path / "out").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "complaint"),
+    [
+        ("/no/such/folder", "--open /no/such/folder: there is no such folder"),
+        ("s3://", '--open s3://: "" cannot be a bucket'),
+        ("s3://me:secret@bucket", "must not have a user or a password"),
+    ],
+)
+def test_a_place_that_cannot_be_opened_is_named(models: Path, prefix: str, complaint: str) -> None:
+    with spawn("unikat.cli", "up", "--models", str(models), "--open", prefix) as program:
+        assert program.wait() == 2
+    assert complaint in program.output
+    assert "Traceback" not in program.output
 
 
 def test_a_port_that_is_taken_is_named(models: Path) -> None:
