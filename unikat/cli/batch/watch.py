@@ -92,8 +92,9 @@ def failed_problem(batch: Batch, target: str) -> Problem:
     ]
     if len(batch.failures) > FAILURES_SHOWN:
         shown.append(f"  and more: {command(target, 'show', batch.id)}")
+    others = "The others are complete. " if batch.drawn else ""
     return Problem(
         f"batch {batch.id} failed: {batch.failed:,} of {counted(batch.total, 'image')} could not be drawn",
         *shown,
-        f"{'The others are complete. ' if batch.drawn else ''}Draw what failed again: {command(target, 'retry', batch.id)}",
+        f"{others}Draw what failed again: {command(target, 'retry', batch.id)}",
     )
