@@ -84,6 +84,11 @@ def team(device: torch.device) -> Iterator[Team]:
         dist.destroy_process_group()
 
 
+def leads() -> bool:
+    """Whether this process is the one that speaks, before and after there is a team."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def own_device(device: torch.device) -> torch.device:
     """Of several GPUs the one of this process."""
     if device.type != "cuda" or "LOCAL_RANK" not in os.environ:

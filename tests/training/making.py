@@ -21,8 +21,14 @@ COLOURS = ("red", "green", "blue")
 
 
 def tiny(preset: str, resolution: int = 16, **changes: float) -> Config:
-    """A preset with networks as small as `TINY`'s."""
-    values = {**SMALL, "feature_size": max(32, resolution), "ema_images": 50, "ema_images_from": 0, **changes}
+    """A preset with networks as small as `TINY`'s, for drawings as `write_dataset` makes them."""
+    values: dict[str, float] = {
+        **SMALL,
+        "feature_size": max(32, resolution),
+        "ema_images": 50,
+        "ema_images_from": 0,
+        **changes,
+    }
     return replace(load_preset(preset, resolution), **values)  # type: ignore[arg-type]  # numbers of both kinds
 
 

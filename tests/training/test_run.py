@@ -22,6 +22,7 @@ from training.loop import train
 from training.metrics import WARNINGS, read_metrics, read_rows
 from training.pictures import Row, choose_rows
 from training.quality import Yardstick, frechet
+from training.report import write_timelapse
 from training.trainer import Trainer
 from training.watch import Watch, of_condition, warnings_of_data, warnings_of_figures, warnings_of_sheet
 
@@ -66,14 +67,23 @@ def test_the_report_is_one_page_with_everything_in_it(run: Path) -> None:
         assert words in page
 
 
-def test_the_timelapse_goes_from_the_first_sheet_to_the_last(run: Path) -> None:
-    with Image.open(run / "timelapse.webp") as film:
-        assert getattr(film, "n_frames", 1) == len(list((run / "sheets").iterdir())) == 4
+def test_the_timelapse_goes_from_the_first_sheet_to_the_last(tmp_path: Path) -> None:
+    sheets = [tmp_path / f"{index}.png" for index in range(90)]
+    for index, path in enumerate(sheets):
+        picture = Image.new("RGB", (900 if index == 89 else 450, 60), (2 * index, 0, 255 - 2 * index))
+        picture.paste("white", (4 * index, 0, 4 * index + 30, 60))  # or the format would join frames
+        picture.save(path)
+    write_timelapse(sheets, tmp_path / "timelapse.webp")
+    with Image.open(tmp_path / "timelapse.webp") as film:
+        assert film.size == (640, 43)
+        assert getattr(film, "n_frames", 1) == 60
+        film.seek(59)
+        assert np.asarray(film.convert("RGB"))[:, :200].mean(axis=(0, 1)) == pytest.approx([178, 0, 77], abs=6)
 
 
 def test_the_best_checkpoint_is_kept_beside_the_last(run: Path) -> None:
     measured = [row["random_frechet"] for row in read_metrics(run) if "random_frechet" in row]
-    (best,) = checkpoints(run, BEST)
+    assert len(checkpoints(run, BEST)) == 1
     figure = best_figure(run)
     assert figure is not None
     assert figure <= min(measured)

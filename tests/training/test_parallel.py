@@ -1,0 +1,97 @@
+"""Two processes that share each step learn what one learns alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.making import tiny, write_dataset
+from training.checkpoint import checkpoints, load_checkpoint
+from training.config import save_config
+from training.metrics import read_metrics
+
+MEMORY: dict[str, float] = {"batch": 8, "ada_target": 0.6, "ada_images": 100, "learning_rate": 1e-5, "augment": 0.5}
+PRESETS = {
+    "projected": tiny("projected", 16, **MEMORY),  # batch norm in the generator
+    "dcgan": tiny("dcgan", 16, **{**MEMORY, "augment": 0.0}),  # and in the critic
+    "r3gan": tiny("r3gan", 16, **{**MEMORY, "accumulate": 2, "lazy": 2}),  # second derivatives, two parts a process
+}
+
+
+def prepared(tmp_path: Path, name: str, run: str) -> list[str]:
+    """The arguments of a run with the tiny preset."""
+    dataset = tmp_path / "shapes"
+    loaded = write_dataset(dataset) if not dataset.exists() else None
+    digest = json.loads((dataset / "dataset.json").read_text())["digests"]["images.npy"]
+    (tmp_path / run).mkdir()
+    save_config(tmp_path / run, PRESETS[name], {"name": "shapes", "path": str(dataset), "digest": digest})
+    assert loaded is None or loaded.digest == digest
+    return ["train", str(dataset), "--run", str(tmp_path / run), "--log-images=8", "--threads=1", "--no-progress"]
+
+
+def run_training(arguments: list[str], processes: int) -> subprocess.Popen[str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "--"]
+    command = [sys.executable, *(launcher if processes > 1 else ["-m"]), "training", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    try:
+        output, errors = process.communicate(timeout=110)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    return output
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_two_processes_have_the_losses_of_one_with_the_whole_batch(name: str, tmp_path: Path) -> None:
+    alone = run_training([*prepared(tmp_path, name, "alone"), "--images=40"], processes=1)
+    together = run_training([*prepared(tmp_path, name, "together"), "--images=40"], processes=2)
+    finished(alone)
+    output = finished(together)
+    assert output.count("40 images") == 1  # said by the one that leads
+    one, two = (read_metrics(tmp_path / run) for run in ("alone", "together"))
+    assert [row["step"] for row in one] == [row["step"] for row in two] == [1, 2, 3, 4, 5]
+    for figure in ("discriminator", "generator", "real", "fake", "penalty", "overfitting", "augment"):
+        assert [row[figure] for row in one] == pytest.approx([row[figure] for row in two], rel=2e-3, abs=2e-4), figure
+    states = [load_checkpoint(checkpoints(tmp_path / run)[-1], torch.device("cpu"))[1] for run in ("alone", "together")]
+    assert torch.equal(states[0]["rng"], states[1]["rng"])
+    assert states[0].keys() == states[1].keys()
+
+
+def test_a_run_of_two_processes_stops_at_sigterm_and_goes_on(tmp_path: Path) -> None:
+    arguments = prepared(tmp_path, "r3gan", "run")
+    process = run_training([*arguments, "--images=10000000", "--checkpoint-seconds=1"], processes=2)
+    deadline = time.monotonic() + 80
+    try:
+        while not checkpoints(tmp_path / "run"):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "no checkpoint in time"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    reached = int(checkpoints(tmp_path / "run")[-1].name)
+    assert read_metrics(tmp_path / "run")[-1]["step"] == reached
+    output = finished(run_training([*arguments, f"--images={reached * 8 + 16}"], processes=2))
+    assert f"{reached * 8 + 16:,} images" in output
+    assert [row["step"] for row in read_metrics(tmp_path / "run")] == list(range(1, reached + 3))
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
+    arguments = prepared(tmp_path, "projected", "run")
+    process = run_training([*arguments, "--images=40"], processes=3)
+    _, errors = process.communicate(timeout=110)
+    assert process.returncode != 0
+    assert "batch: must be a multiple of accumulate x processes (1 x 3), not 8" in " ".join(errors.split())
