@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 
+from unikat.batches.destination import open_prefixes
 from worker.catalogue import Catalogue
 from worker.device import DeviceError, choose_device
 from worker.settings import Settings, command
@@ -48,6 +49,10 @@ def run(settings: Settings) -> None:
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("rq.worker", "rq.job", "rq.registry"):
         logging.getLogger(name).setLevel(max(logging.getLogger().level, logging.WARNING))
+    try:
+        open_prefixes(settings.destinations)
+    except ValueError as error:
+        raise SystemExit(f"--destinations: {error}") from error
     try:
         device = choose_device(settings.device, settings.threads, settings.lanes)
     except DeviceError as error:

@@ -40,6 +40,12 @@ def test_a_setting_out_of_range_is_refused() -> None:
     assert "--max-batch" in result.output
 
 
+def test_a_destination_that_is_no_prefix_is_refused_at_the_start() -> None:
+    result = CliRunner().invoke(app, ["--destinations", "file:///srv/../etc"])
+    assert result.exit_code == 1
+    assert "--destinations" in str(result.exception)
+
+
 def test_the_cpu_quota_is_respected(tmp_path: Path) -> None:
     free = usable_cores(tmp_path)
     (tmp_path / "cpu.max").write_text("50000 100000\n")

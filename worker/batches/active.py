@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from rq.executions import Execution
 from rq.job import Job
 
-from unikat.batches.shards import DrawnImage
+from unikat.batches.layout import DrawnImage
 from unikat.batches.spec import ShardJob
 from unikat.conditions import Weights
 from worker.active import Ending

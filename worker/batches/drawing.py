@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
-from unikat.batches.shards import DrawnImage
+from unikat.batches.layout import DrawnImage
 from unikat.conditions import Weights
 from unikat.identity import identity_of
 from unikat.sampling import latents

@@ -1,7 +1,11 @@
-"""What writers do: a shard to its files, a batch to its manifest."""
+"""What writers do: a shard to its files, a batch to its manifest.
+
+Arrow is loaded with the first file: a worker that draws for people only starts faster and is smaller without it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import cast
 
@@ -9,11 +13,18 @@ from redis import Redis
 
 from unikat.batches.enqueue import NoSuchBatch
 from unikat.batches.keys import done_key
-from unikat.batches.shards import Renderer, close_batch, write_shard
 from unikat.batches.storage import DestinationError, DestinationRefused, Storage
 from unikat.batches.store import BatchStore
 from worker.batches.active import ActiveClose, ActiveShard, AnyItem
 from worker.device import Device
+
+
+class ShardsGone(Exception):
+    """Shards that count as written are not there any more."""
+
+    def __init__(self, shards: Sequence[int]) -> None:
+        super().__init__(f"{len(shards)} shards that were written are gone")
+        self.shards = shards
 
 
 class Files:
@@ -23,19 +34,28 @@ class Files:
         """`prefixes`: where this worker may write."""
         self._store = BatchStore(redis)
         self._prefixes = prefixes
-        self._renderer = Renderer(provider=device.provider, runtime=device.runtime, processor=device.processor)
+        self._device = device
 
     def write(self, item: AnyItem) -> None:
-        """Raises DestinationError, DestinationRefused, LostShards, RedisError, and what is wrong with the item."""
+        """Raises DestinationError, DestinationRefused, ShardsGone, RedisError, and what is wrong with the item."""
         if isinstance(item, ActiveShard):
-            begun = self._store.redis.bitcount(done_key(item.batch)) > 0
-            storage = Storage.open(item.job.destination, self._prefixes)
-            write_shard(storage, item.job, item.images, self._renderer, begun=begun)
+            self._write_shard(item)
         else:
             with suppress(NoSuchBatch):  # deleted: another job of this id had ended it
                 item.manifest = self._close(item)
 
+    def _write_shard(self, item: ActiveShard) -> None:
+        from unikat.batches.shards import Renderer, write_shard
+
+        begun = self._store.redis.bitcount(done_key(item.batch)) > 0
+        storage = Storage.open(item.job.destination, self._prefixes)
+        of = self._device
+        renderer = Renderer(provider=of.provider, runtime=of.runtime, processor=of.processor)
+        write_shard(storage, item.job, item.images, renderer, begun=begun)
+
     def _close(self, item: ActiveClose) -> str:
+        from unikat.batches.shards import LostShards, close_batch
+
         spec, record = self._store.spec(item.batch), self._store.read(item.batch)
         if record.has_ended or record.round != item.round:
             return ""
@@ -48,7 +68,10 @@ class Files:
                 raise
             return ""  # that is why there is nothing
         keep_parts = bool(record.failed) and not record.is_cancelled  # for the retry
-        return close_batch(storage, spec, done, keep_parts)
+        try:
+            return close_batch(storage, spec, done, keep_parts)
+        except LostShards as lost:
+            raise ShardsGone(lost.shards) from lost
 
 
 def is_set(bitmap: bytes, position: int) -> bool:

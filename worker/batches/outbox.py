@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from unikat.batches.manifest import LostShards
 from unikat.batches.storage import DestinationError, DestinationRefused
 from worker.active import Ending
 from worker.batches.active import ActiveClose, AnyItem, Stage
 from worker.batches.books import Books
+from worker.batches.files import ShardsGone
 from worker.batches.parking import Parking
 from worker.batches.writers import Writers, Written
 from worker.stream import AWAY
@@ -156,7 +156,7 @@ class Outbox:
             self._submit(other, self._writers)
 
     def _take_in_close(self, close: ActiveClose, error: Exception) -> None:
-        if isinstance(error, LostShards):
+        if isinstance(error, ShardsGone):
             log.error("batch %s: %s; they are drawn again", close.batch, error)
             self._books.reopen(close, error.shards)
             self._finish(close, Ending.LOST)
