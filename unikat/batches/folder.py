@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -28,7 +29,6 @@ _UNFINISHED: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 # From so many files on, one sync of the whole file system is cheaper than one for each file
 # (256 files of 2 KB on ext4: 14 ms instead of 65 ms).
 _MANY: Final = 16
-_ATTEMPTS: Final = 5
 
 
 class FolderStorage(Storage):
@@ -54,8 +54,16 @@ class FolderStorage(Storage):
     def write_many(self, files: Mapping[str, bytes]) -> None:
         """See Storage."""
         for folder, names in _by_folder(files).items():
-            with self._reasons(), self._entered(folder, create=True) as fd:
-                _put(fd, {name: files[f"{folder}/{name}" if folder else name] for name in names})
+            data = {name: files[f"{folder}/{name}" if folder else name] for name in names}
+            with self._reasons():
+                try:
+                    self._put(folder, data)
+                except FileNotFoundError:  # somebody removed the folder or, for want of locks, tidied up
+                    self._put(folder, data)
+
+    def _put(self, folder: str, files: Mapping[str, bytes]) -> None:
+        with self._entered(folder, create=True) as fd:
+            _put(fd, files)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
@@ -123,20 +131,22 @@ class FolderStorage(Storage):
 
     def tidy(self, folder: str) -> None:
         """See Storage."""
-        left: list[str] = []
         with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd:
-            unfinished = [name for name in os.listdir(fd) if _UNFINISHED.fullmatch(name)]
-            _drop(fd, unfinished)
-            left = os.listdir(fd)
-        if folder and not left:
-            parent, base = _split(folder)
-            # OSError: somebody put something in it
-            with self._reasons(), suppress(FileNotFoundError), self._entered(parent) as fd, suppress(OSError):
-                os.rmdir(base, dir_fd=fd)
+            if _nobody_writes(fd):
+                _drop(fd, [name for name in os.listdir(fd) if _UNFINISHED.fullmatch(name)])
+
+    def remove_folder(self, folder: str) -> None:
+        """See Storage."""
+        parent, base = _split(folder)
+        with self._reasons(), suppress(FileNotFoundError), self._entered(parent) as fd, suppress(OSError):
+            os.rmdir(base, dir_fd=fd)
 
     @contextmanager
     def _entered(self, folder: str, create: bool = False) -> Iterator[int]:
-        """The descriptor of a folder. Raises FileNotFoundError if it is not there and not to be created."""
+        """The descriptor of a folder. Raises FileNotFoundError if it is not there and not to be created.
+
+        With `create`, it is locked so that nobody tidies up what is being written; the lock dies with its process.
+        """
         try:
             fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError as error:
@@ -146,6 +156,9 @@ class FolderStorage(Storage):
                 below = self._enter(fd, name, create)
                 os.close(fd)
                 fd = below
+            if create:
+                with suppress(OSError):  # not every file system has locks
+                    fcntl.flock(fd, fcntl.LOCK_SH)
             yield fd
         finally:
             os.close(fd)
@@ -205,22 +218,23 @@ def _put(fd: int, files: Mapping[str, bytes]) -> None:
             _write(fd, temporary[name], data, sync=sync_all is None)
         if sync_all is not None:
             sync_all(fd)
-        for name, data in files.items():
-            _rename(fd, temporary[name], name, data)
+        for name in files:
+            os.rename(temporary[name], name, src_dir_fd=fd, dst_dir_fd=fd)
         os.fsync(fd)
     except BaseException:
         _drop(fd, temporary.values())
         raise
 
 
-def _rename(fd: int, temporary: str, name: str, data: bytes) -> None:
-    """Give a file its name; if somebody tidied up in the meantime, write it again."""
-    for _ in range(_ATTEMPTS):
-        try:
-            return os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
-        except FileNotFoundError:
-            _write(fd, temporary, data, sync=True)
-    return os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+def _nobody_writes(fd: int) -> bool:
+    """Whether no living process writes into a folder, as far as can be told; holds writers off until it is closed."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # not every file system has locks
+        return True
+    return True
 
 
 def _write(fd: int, name: str, data: bytes, sync: bool) -> None:

@@ -103,7 +103,10 @@ class ObjectStorage(Storage):
         return []
 
     def tidy(self, folder: str) -> None:
-        """See Storage. An object store shows nothing unfinished, and has no empty folders."""
+        """See Storage. An object store shows nothing unfinished."""
+
+    def remove_folder(self, folder: str) -> None:
+        """See Storage. An object store has no empty folders."""
 
     def _path(self, name: str) -> str:
         return f"{self._base}/{name}"

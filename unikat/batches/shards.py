@@ -124,3 +124,4 @@ def _tidy(storage: Storage) -> None:
     images = [f"images/{name.rstrip('/')}" for name in storage.names("images") if name.endswith("/")]
     for folder in ("", PARTS, "shards", *images):
         storage.tidy(folder)
+    storage.remove_folder(PARTS)

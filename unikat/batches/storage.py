@@ -111,7 +111,11 @@ class Storage(ABC):
 
     @abstractmethod
     def tidy(self, folder: str) -> None:
-        """Remove the unfinished files of writers that died, and the folder itself if nothing is in it."""
+        """Remove from a folder the unfinished files of writers that died."""
+
+    @abstractmethod
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder if nothing is in it."""
 
 
 def _object_storage(url: str) -> Storage:

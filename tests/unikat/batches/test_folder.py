@@ -234,31 +234,40 @@ def test_a_writer_killed_at_any_moment_leaves_a_file_whole_or_not_at_all(tmp_pat
         at(tmp_path).tidy("shards")
 
 
-def test_an_empty_folder_is_tidied_away_and_one_that_is_not_stays(tmp_path: Path) -> None:
+def test_only_an_empty_folder_is_removed(tmp_path: Path) -> None:
     storage = at(tmp_path)
-    storage.write("a/x", b"x")
-    storage.write("b/x", b"x")
+    storage.write_many({"a/x": b"x", "b/x": b"x"})
     storage.remove(["a/x"])
-    for folder in ("a", "b", "none", ""):
-        storage.tidy(folder)
+    for folder in ("a", "b", "none", "none/none"):
+        storage.remove_folder(folder)
     assert os.listdir(tmp_path) == ["b"]
 
 
-def test_who_is_tidied_up_behind_while_writing_writes_again(tmp_path: Path) -> None:
+def test_what_is_being_written_is_not_tidied_away(tmp_path: Path) -> None:
+    storage, other = at(tmp_path), at(tmp_path)
+    with storage.writing("shards/a.tar") as file:
+        file.write(b"half")
+        other.tidy("shards")
+        file.write(b"whole")
+    assert storage.read("shards/a.tar") == b"halfwhole"
+
+
+def test_tidying_up_all_the_time_disturbs_no_writer(tmp_path: Path) -> None:
     storage, other = at(tmp_path), at(tmp_path)
     files = {f"shards/{number:05}.tar": bytes([number]) * 1000 for number in range(40)}
     stop = threading.Event()
 
     def tidy() -> None:
-        while not stop.wait(0.02):  # as many times as never happens
+        while not stop.wait(0.001):
             other.tidy("shards")
 
     tidying = threading.Thread(target=tidy)
     tidying.start()
     try:
-        for _ in range(20):
+        for _ in range(10):
             storage.write_many(files)
     finally:
         stop.set()
         tidying.join()
     assert {name: storage.read(name) for name in files} == files
+    assert sorted(os.listdir(tmp_path / "shards")) == sorted(name.removeprefix("shards/") for name in files)

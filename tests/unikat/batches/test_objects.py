@@ -54,6 +54,7 @@ def test_what_is_put_can_be_read(bucket: S3) -> None:
     store.remove(["x", "none"])
     store.remove([])
     store.tidy("images")
+    store.remove_folder("images")
     assert sorted(bucket.keys("bucket")) == ["a/b/images/00001/b.png", "a/b/images/00002/c.png", "a/b/m"]
 
 
