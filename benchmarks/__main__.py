@@ -14,37 +14,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from benchmarks.figures import ROOT, machine, newest, write
 from benchmarks.limit import Shape, images_per_second
+from benchmarks.programs import Reading
 from tests.end_to_end.stack import Stack, running_stack
 from tests.support.processes import Program
 from unikat.bundle import Bundle, key_of
 
 SHAPES = (Shape(1, 1, 1), Shape(1, 2, 1), Shape(2, 1, 1), Shape(1, 2, 32), Shape(2, 1, 32))
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Counters of the running programs."""
-
-    cpu: dict[str, float]
-    commands: dict[str, int]
-
-    @classmethod
-    def of(cls, stack: Stack) -> Reading:
-        """CPU seconds of each program and Redis calls by command, since each began."""
-        assert stack.service is not None
-        pids = {"service": stack.service.process.pid, "worker": stack.workers[0].process.pid}
-        pids["Valkey"] = int(stack.redis.info("server")["process_id"])
-        times = {name: psutil.Process(pid).cpu_times() for name, pid in pids.items()}
-        stats = stack.redis.info("commandstats")
-        commands = {name.removeprefix("cmdstat_"): int(of["calls"]) for name, of in stats.items()}
-        return cls({name: t.user + t.system for name, t in times.items()}, commands)
 
 
 def load(stack: Stack, model: str, clients: int, count: int, seconds: float) -> dict[str, float]:
@@ -79,12 +60,13 @@ def load_table(stack: Stack, model: str, best: dict[str, float], seconds: float)
         before = Reading.of(stack)
         m = load(stack, model, clients, count, seconds)
         after = Reading.of(stack)
-        cpu = [1000 * (after.cpu[name] - before.cpu[name]) / m["images"] for name in ("service", "worker", "Valkey")]
+        cpu = after.cpu_ms(before, round(m["images"]))
+        cpu_columns = " | ".join(f"{cpu[name]:.2f}" for name in ("service", "worker", "Valkey"))
         commands = sum(after.commands.values()) - sum(before.commands.values())
         rate = m["images_per_second"]
         yield (
             f"| {clients} × {count} | {rate:,.0f} | {rate / best['1']:.2f} | {rate / best['32']:.2f} "
-            f"| {m['p50_ms']:.1f} | {m['p99_ms']:.1f} | {cpu[0]:.2f} | {cpu[1]:.2f} | {cpu[2]:.2f} "
+            f"| {m['p50_ms']:.1f} | {m['p99_ms']:.1f} | {cpu_columns} "
             f"| {commands / m['images']:.1f} |"
         )
 

@@ -107,7 +107,7 @@ def main(
     every: Annotated[tuple[float, float], typer.Option(help="Shortest and longest time between kills (s).")] = (5, 15),
     workers: Annotated[int, typer.Option(help="Workers that draw.", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="Decides the kills, and what is drawn.", min=0)] = 1,
-    quick: Annotated[bool, typer.Option(help="One minute, 10,000 images, a kill every 2 to 5 s.")] = False,
+    quick: Annotated[bool, typer.Option(help="One minute, 4,000 images, a kill every 2 to 5 s.")] = False,
     to: Annotated[
         Path | None, typer.Option(help="Folder for the images, removed afterwards; default: temporary.")
     ] = None,
@@ -115,7 +115,7 @@ def main(
 ) -> None:
     """Draw batches through kill -9 on worker, service and Valkey; exits with 1 if a byte is not what it should be."""
     if quick:
-        minutes, images, every = 1.0, 10_000, (2, 5)
+        minutes, images, every = 1.0, 4_000, (2, 5)
     bundle = newest(models, model)
     with tempfile.TemporaryDirectory(dir=to) as folder:
         with running_shop(models, Path(folder), key_of(bundle.model), workers, UNIKAT_THREADS="0") as shop:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +15,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.batches.progress import follow, seconds
 from benchmarks.limit import Shape, images_per_second
-from benchmarks.memory import MemoryLog
+from benchmarks.programs import MemoryLog, Reading
 from tests.end_to_end.shop import Shop, plan
 from unikat.batches.verify import verify
 from unikat.bundle import Bundle
@@ -25,47 +27,74 @@ LAYOUTS = {"files": pb.LAYOUT_FILES, "webdataset": pb.LAYOUT_WEBDATASET}
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Loop:
+    """The best plain loop: images a second, and CPU milliseconds an image."""
+
+    rate: float
+    cpu_ms: float
+
+    @classmethod
+    def best(cls, bundle: Bundle, duration: float) -> Loop:
+        """Measured now, each shape for some seconds."""
+        loops = []
+        for shape in SHAPES:
+            began = time.process_time()
+            rate = images_per_second(bundle, shape, duration)
+            loops.append(cls(rate, 1000 * (time.process_time() - began) / (rate * duration)))
+        return max(loops, key=lambda loop: loop.rate)
+
+
 def drawing_table(shop: Shop, bundle: Bundle, images: int, loop_seconds: float) -> list[str]:
     """Markdown: a column a layout. The loop is measured before and after each, since a machine's speed drifts."""
     columns = {}
-    loop = best_loop(bundle, loop_seconds)
+    loop = Loop.best(bundle, loop_seconds)
     for name in LAYOUTS:
-        columns[name], loop = measure(shop, bundle, name, images, (loop, loop_seconds))
+        before, drawn = loop, draw(shop, images, name)
+        loop = Loop.best(bundle, loop_seconds)
+        columns[name] = compare(drawn, images, (before, loop)) | what_is_there(shop.open_folder / name, drawn.batch)
+        shutil.rmtree(shop.open_folder / name)
     lines = [f"| {images:,} images | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
     for row in next(iter(columns.values())):
         lines.append(f"| {row} | " + " | ".join(column[row] for column in columns.values()) + " |")
     return lines
 
 
-def best_loop(bundle: Bundle, duration: float) -> float:
-    """Images a second of the best plain loop."""
-    return max(images_per_second(bundle, shape, duration) for shape in SHAPES)
+@dataclass(frozen=True)
+class Drawn:
+    """A batch that was drawn, CPU milliseconds an image by program, and memory meanwhile."""
+
+    batch: pb.Batch
+    cpu_ms: dict[str, float]
+    memory: MemoryLog
 
 
-def measure(
-    shop: Shop, bundle: Bundle, layout: str, images: int, loop: tuple[float, float]
-) -> tuple[dict[str, str], float]:
-    """A batch's figures, and the plain loop after it. `loop`: images a second before it, and seconds to measure it."""
-    before, loop_seconds = loop
+def draw(shop: Shop, images: int, layout: str) -> Drawn:
+    """Draw a batch into a folder that is named as its layout."""
+    before = Reading.of(shop.stack)
     with MemoryLog(shop.stack) as memory:
-        batch = shop.create(f"drawing-{layout}", plans=plan(images), layout=LAYOUTS[layout])
+        batch = shop.create(layout, plans=plan(images), layout=LAYOUTS[layout])
         ended = follow(shop.calls, batch, f"{images:,} images, {layout}")
         memory.read()
     assert ended.state == pb.Batch.STATE_SUCCEEDED, ended
-    after = best_loop(bundle, loop_seconds)
-    rate = images / seconds(ended)
-    rows = {
+    return Drawn(ended, Reading.of(shop.stack).cpu_ms(before, images), memory)
+
+
+def compare(drawn: Drawn, images: int, loops: tuple[Loop, Loop]) -> dict[str, str]:
+    """Rows of the table: a batch beside the loop before and after it."""
+    rate, cpu = images / seconds(drawn.batch), drawn.cpu_ms
+    loop_rate, loop_cpu = (statistics.mean(values) for values in zip(*map(astuple, loops), strict=True))
+    return {
         "images/s, from CreateBatch to the manifest": f"{rate:,.0f}",
-        "plain loop before → after, images/s": f"{before:,.0f} → {after:,.0f}",
-        "**share of the loop**": f"**{2 * rate / (before + after):.2f}**",
-        "service, MiB resident: start → peak → end": memory.text("service"),
-        "worker, MiB resident": memory.text("worker"),
-        "Valkey, MiB used": memory.text("Valkey"),
+        "plain loop before → after, images/s": " → ".join(f"{loop.rate:,.0f}" for loop in loops),
+        "**share of the loop**": f"**{rate / loop_rate:.2f}**",
+        "CPU ms an image: loop / worker / service / Valkey": (
+            f"{loop_cpu:.2f} / {cpu['worker']:.2f} / {cpu['service']:.2f} / {cpu['Valkey']:.2f}"
+        ),
+        "service, MiB resident: start → peak → end": drawn.memory.text("service"),
+        "worker, MiB resident": drawn.memory.text("worker"),
+        "Valkey, MiB used": drawn.memory.text("Valkey"),
     }
-    folder = shop.open_folder / f"drawing-{layout}"
-    rows |= what_is_there(folder, ended)
-    shutil.rmtree(folder)
-    return rows, after
 
 
 def what_is_there(folder: Path, batch: pb.Batch) -> dict[str, str]:

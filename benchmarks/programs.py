@@ -1,10 +1,11 @@
-"""Memory of the running programs over time."""
+"""What the running programs use: processor time, Redis commands, memory."""
 
 from __future__ import annotations
 
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 import psutil
@@ -13,6 +14,29 @@ from tests.end_to_end.stack import Stack
 
 _EVERY_S = 0.5
 _MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Counters of the running programs."""
+
+    cpu: dict[str, float]
+    commands: dict[str, int]
+
+    def cpu_ms(self, before: Reading, images: int) -> dict[str, float]:
+        """CPU milliseconds an image since another reading, by program."""
+        return {name: 1000 * (self.cpu[name] - before.cpu[name]) / images for name in self.cpu}
+
+    @classmethod
+    def of(cls, stack: Stack) -> Reading:
+        """CPU seconds of each program and Redis calls by command, since each began."""
+        assert stack.service is not None
+        pids = {"service": stack.service.process.pid, "worker": stack.workers[0].process.pid}
+        pids["Valkey"] = int(stack.redis.info("server")["process_id"])
+        times = {name: psutil.Process(pid).cpu_times() for name, pid in pids.items()}
+        stats = stack.redis.info("commandstats")
+        commands = {name.removeprefix("cmdstat_"): int(of["calls"]) for name, of in stats.items()}
+        return cls({name: t.user + t.system for name, t in times.items()}, commands)
 
 
 class MemoryLog:
