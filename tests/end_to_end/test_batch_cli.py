@@ -413,13 +413,14 @@ def test_on_a_terminal_the_progress_fits_its_width(shell: Shell) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "unikat.cli", "batch", "watch", id, "--target", shell.target]
     environment = os.environ | {"COLUMNS": "80", "TERM": "xterm"}
-    shown = ""
+    shown, interrupted = "", False
     with subprocess.Popen(command, stderr=theirs, stdout=subprocess.DEVNULL, env=environment) as watching:
         os.close(theirs)
         for text in read_to_end(ours):
             shown += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-            if re.search(r"Drawing slow@1 .*/100,000 .* images/s, .* left", shown):
+            if not interrupted and re.search(r"Drawing slow@1 .*/100,000 .* images/s, .* left", shown):
                 watching.send_signal(signal.SIGINT)
+                interrupted = True
     assert watching.returncode == 130
     assert max(map(len, re.split(r"[\r\n]+", shown.partition("goes on without you")[0]))) <= 80
     shell.run("cancel", id)
