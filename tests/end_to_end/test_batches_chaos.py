@@ -13,6 +13,8 @@ from tests.end_to_end.shop import Shop, plan, running_shop
 from tests.support.batch_calls import difference, tree
 from tests.support.chaos import Chaos, Victim
 from tests.support.tiny_model import write_tiny_bundle
+from unikat.batches.keys import batch_key
+from unikat.batches.record import CANCELLED
 from unikat.batches.verify import verify
 from unikat.v1 import batches_pb2 as pb
 
@@ -53,10 +55,7 @@ def test_a_destination_that_breaks_pauses_the_batch_until_it_works_again(shop: S
     fields: dict[str, Any] = {"plans": plan(1000), "shard_size": 64}
     undisturbed = shop.finish("whole", **fields)
     folder = shop.open_folder / "broken"
-    batch = shop.create(folder.name, **fields)
-    shop.calls.wait(batch.id, lambda found: found.drawn_count > 0)
-    aside = folder.rename(shop.open_folder / "aside")
-    folder.write_text("There is no folder any more.")
+    batch, aside = broken(shop, folder, **fields)
     paused = shop.calls.wait(batch.id, lambda found: found.HasField("pause"))
     assert paused.state == pb.Batch.STATE_RUNNING
     assert paused.pause.reason
@@ -66,3 +65,24 @@ def test_a_destination_that_breaks_pauses_the_batch_until_it_works_again(shop: S
     assert not ended.HasField("pause")
     assert ended.failed_count == 0
     assert difference(tree(folder), tree(undisturbed)) == []
+
+
+def test_a_cancelled_batch_ends_although_its_destination_never_comes_back(shop: Shop) -> None:
+    folder = shop.open_folder / "lost"
+    batch, _ = broken(shop, folder, plans=plan(100_000), shard_size=64)
+    shop.calls.wait(batch.id, lambda found: found.HasField("pause"))
+    shop.calls.cancel(batch.id)
+    shop.stack.redis.hincrbyfloat(batch_key(batch.id), CANCELLED, -61)  # as if a minute had passed
+    ended = shop.calls.wait(batch.id, lambda found: found.HasField("end_time"))
+    assert ended.state == pb.Batch.STATE_CANCELLED
+    assert ended.manifest == ""
+    shop.calls.delete(batch.id)
+
+
+def broken(shop: Shop, folder: Path, **fields: Any) -> tuple[pb.Batch, Path]:  # noqa: ANN401  (fields by name)
+    """A batch whose destination, with images in it, turned into a file; and where the folder is now."""
+    batch = shop.create(folder.name, **fields)
+    shop.calls.wait(batch.id, lambda found: found.drawn_count > 0)
+    aside = folder.rename(folder.with_name(f"{folder.name}-aside"))
+    folder.write_text("There is no folder any more.")
+    return batch, aside

@@ -5,18 +5,22 @@ Arrow is loaded with the first file: a worker that draws for people only starts 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import cast
+from typing import Final, cast
 
 from redis import Redis
 
 from unikat.batches.enqueue import NoSuchBatch
 from unikat.batches.keys import done_key
+from unikat.batches.record import CANCELLED, BatchRecord
 from unikat.batches.storage import DestinationError, DestinationRefused, Storage
 from unikat.batches.store import BatchStore
 from worker.batches.active import ActiveClose, ActiveShard, AnyItem
 from worker.device import Device
+
+_PATIENCE: Final = 60.0  # seconds for which a cancelled batch waits for its destination to get its manifest
 
 
 class ShardsGone(Exception):
@@ -61,17 +65,20 @@ class Files:
             return ""
         written = cast(bytes | None, self._store.redis.get(done_key(item.batch))) or b""
         done = [shard for shard in range(record.shards) if is_set(written, shard)]
-        try:
-            storage = Storage.open(spec.destination, self._prefixes)
-        except (DestinationError, DestinationRefused):
-            if done:
-                raise
-            return ""  # that is why there is nothing
         keep_parts = bool(record.failed) and not record.is_cancelled  # for the retry
         try:
-            return close_batch(storage, spec, done, keep_parts)
+            return close_batch(Storage.open(spec.destination, self._prefixes), spec, done, keep_parts)
         except LostShards as lost:
             raise ShardsGone(lost.shards) from lost
+        except (DestinationError, DestinationRefused):
+            if done and not _is_given_up(record):
+                raise
+            return ""
+
+
+def _is_given_up(record: BatchRecord) -> bool:
+    """Whether a batch was called off so long ago that its end waits no longer: its folder may never come back."""
+    return record.is_cancelled and time.time() - float(record.fields[CANCELLED]) > _PATIENCE
 
 
 def is_set(bitmap: bytes, position: int) -> bool:
