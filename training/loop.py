@@ -37,6 +37,7 @@ class Session:
     operation: Operation
     progress: Progress
     recorder: Recorder | None  # of the process that leads
+    images_before: int = 0  # shown in earlier sittings
 
 
 def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> Progress:
@@ -65,7 +66,7 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
             record_environment(run, device, operation.precision, processes.size)
             forget_after(run, progress)
             recorder = Recorder(run, trainer, held_out)
-        session = Session(run, trainer, operation, progress, recorder)
+        session = Session(run, trainer, operation, progress, recorder, progress.images)
         with stop_signals() as stopped:
             loop(session, stopped)
             finish(session)
@@ -147,6 +148,7 @@ def loop(session: Session, stopped: Callable[[], bool]) -> Progress:
             session.recorder.step()
             if crossed(session.progress.images, batch, operation.log_images):
                 row = session.recorder.metrics(session.progress, losses)
+                bar.total = expected(session, began, until)
                 bar.set_postfix(
                     D=f"{losses.discriminator:.3f}", G=f"{losses.generator:.3f}", MB=f"{row['memory_mb']:.0f}"
                 )
@@ -156,6 +158,16 @@ def loop(session: Session, stopped: Callable[[], bool]) -> Progress:
                 save(session)
                 saved = time.monotonic()
     return session.progress
+
+
+def expected(session: Session, began: float, until: float) -> int:
+    """Images at the end of the sitting, for the bar's time left: those asked for, or what the minutes allow."""
+    progress, limit = session.progress, session.operation.images
+    if until == float("inf"):
+        return limit
+    sitting = session.images_before
+    speed = (progress.images - sitting) / max(time.monotonic() - began, 1e-9)
+    return min(limit, sitting + round(speed * (until - began)))
 
 
 def crossed(images: int, batch: int, every: int) -> bool:
