@@ -9,9 +9,10 @@ that twice is as good as once.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
@@ -42,6 +43,26 @@ from unikat.batches.keys import (
 from unikat.batches.record import BatchRecord
 from unikat.batches.spec import BatchSpec
 
+# A script and no WATCH: workers change the batch and its queue so often that a transaction might never get through.
+# KEYS: batch, queue, scheduled jobs. ARGV: batch id, time, prefix of jobs, prefix of owners' batches.
+# Returns the round that is to be closed, or why there is nothing to do.
+_CANCEL: Final = """
+local head = redis.call("HGET", KEYS[1], "{head}")
+if not head then return "missing" end
+if redis.call("HEXISTS", KEYS[1], "{cancelled}") == 1 then return "cancelled" end
+if redis.call("HEXISTS", KEYS[1], "{ended}") == 1 then return "ended" end
+redis.call("HSET", KEYS[1], "{cancelled}", ARGV[2])
+redis.call("HDEL", KEYS[1], "{paused}", "{since}", "{until}")
+redis.call("HINCRBY", KEYS[1], "{revision}", 1)
+for _, job in ipairs(redis.call("LRANGE", KEYS[2], 0, -1)) do redis.call("DEL", ARGV[3] .. job) end
+for _, job in ipairs(redis.call("ZRANGE", KEYS[3], 0, -1)) do redis.call("DEL", ARGV[3] .. job) end
+redis.call("DEL", KEYS[2], KEYS[3])
+local of_owner = ARGV[4] .. cjson.decode(head).owner
+redis.call("LREM", of_owner, 0, ARGV[1])
+redis.call("LPUSH", of_owner, ARGV[1]) -- its end does not wait for the owner's older batches
+return redis.call("HGET", KEYS[1], "{round}") or "0"
+"""
+
 
 class DestinationTaken(Exception):
     """Another batch writes to the destination. `batch` is its id."""
@@ -60,6 +81,11 @@ class BatchStore:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
+        names = {
+            "head": r.HEAD, "cancelled": r.CANCELLED, "ended": r.ENDED, "paused": r.PAUSED, "since": r.PAUSED_SINCE,
+            "until": r.PAUSED_UNTIL, "revision": r.REVISION, "round": r.ROUND,
+        }  # fmt: skip
+        self._cancel = redis.register_script(re.sub(r"\{(\w+)\}", lambda name: names[name[1]], _CANCEL))
 
     def create(self, batch: str, spec: BatchSpec, content: str) -> str:
         """Queue a batch, whole or not at all; `content` is a digest of the request.
@@ -178,30 +204,19 @@ class BatchStore:
         Raises NoSuchBatch, and WrongState for a batch that has ended otherwise.
         """
         queue = batch_queue(self.redis, batch)
-
-        def attempt(pipe: Pipeline) -> None:
-            pipe.watch(batch_key(batch), queue.key, queue.scheduled_job_registry.key)
-            fields = watched_fields(pipe, batch)
-            if r.CANCELLED in fields:
-                return
-            if r.ENDED in fields:
+        keys = [batch_key(batch), queue.key, queue.scheduled_job_registry.key]
+        reply = cast(bytes, self._cancel(keys=keys, args=[batch, str(time.time()), Job.key_for(""), OF_OWNER]))
+        match reply.decode():
+            case "missing":
+                raise NoSuchBatch(batch)
+            case "ended":
                 raise WrongState(f"batch {batch} has ended already; there is nothing to cancel")
-            waiting = [*cast(list[bytes], pipe.lrange(queue.key, 0, -1))]
-            waiting += cast(list[bytes], pipe.zrange(queue.scheduled_job_registry.key, 0, -1))
-            pipe.multi()
-            pipe.hset(batch_key(batch), r.CANCELLED, str(time.time()))
-            pipe.hdel(batch_key(batch), r.PAUSED, r.PAUSED_SINCE, r.PAUSED_UNTIL)
-            pipe.hincrby(batch_key(batch), r.REVISION, 1)
-            pipe.delete(queue.key, queue.scheduled_job_registry.key)
-            for job_id in waiting:
-                pipe.delete(Job.key_for(job_id.decode()))
-            enqueue_close(pipe, queue, batch, int(fields.get(r.ROUND, 0)))
-            of_owner = OF_OWNER + BatchSpec.from_json(fields[r.HEAD], "[]").owner
-            pipe.lrem(of_owner, 0, batch)
-            pipe.lpush(of_owner, batch)  # its end does not wait for the owner's older batches
-            pipe.execute()
-
-        transact(self.redis, attempt)
+            case "cancelled":
+                return
+            case round:  # whoever dies here leaves it to `Ledger.reconcile`
+                with self.redis.pipeline() as pipe:
+                    enqueue_close(pipe, queue, batch, int(round))
+                    pipe.execute()
 
     def retry(self, batch: str) -> None:
         """Enqueue what failed once more. Raises NoSuchBatch, and WrongState unless the batch has ended so."""
