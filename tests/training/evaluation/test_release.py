@@ -1,0 +1,94 @@
+"""What export asks of evaluation: who disobeys is not published, and a card says what was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.training.evaluation.generating import QUICK, PooledPixels, make_dataset
+from tests.training.making import TINY, sitting
+from training.cli import app
+from training.errors import TrainingError
+from training.evaluation.release import Examination
+from training.export import export
+from training.loop import train
+from unikat.bundle import CARD, read_bundle
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has not learned yet what its conditions mean."""
+    folder = tmp_path_factory.mktemp("untrained")
+    train(make_dataset(folder / "shapes"), folder / "run", TINY, sitting(8))
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def examination(tmp_path_factory: pytest.TempPathFactory) -> Examination:
+    return Examination(cache=tmp_path_factory.mktemp("cache"), effort=QUICK, main=PooledPixels())
+
+
+def test_a_model_that_does_not_obey_is_not_exported(untrained: Path, examination: Examination, tmp_path: Path) -> None:
+    out = tmp_path / "models" / "shapes" / "1"
+    with pytest.raises(TrainingError, match=r"colour is not obeyed.*--force"):
+        export(untrained, out, examination=examination)
+    assert not out.exists()
+
+
+def test_it_is_with_force_and_its_card_says_so(untrained: Path, examination: Examination, tmp_path: Path) -> None:
+    forced = replace(examination, force=True)
+    bundle = export(untrained, tmp_path / "models" / "shapes" / "1", examination=forced)
+    bundle.verify()
+    card = (bundle.path / CARD).read_text()
+    assert "Published with `--force`, although its conditions are not obeyed" in card
+    assert "colour is not obeyed" in card
+    assert "| Fréchet distance in pooled pixels |" in card
+    assert "![neighbours](neighbours.png)" in card
+    assert "was not measured" not in card
+
+
+def test_figures_and_sheets_are_part_of_the_bundle(untrained: Path, examination: Examination, tmp_path: Path) -> None:
+    bundle = export(untrained, tmp_path / "models" / "shapes" / "1", examination=replace(examination, force=True))
+    files = {file.path for file in read_bundle(bundle.path).model.files}
+    assert {"evaluation.json", "neighbours.png", "blends.png"} <= files
+    figures = {metric.name: metric for metric in bundle.model.metrics}
+    accuracy = figures["condition accuracy, colour (truncation 1)"]
+    assert "real pictures: " in accuracy.description
+    document = json.loads((bundle.path / "evaluation.json").read_text())
+    assert document["model"] == "shapes@1"
+    assert document["samples"][0]["obedience"][1]["accuracy"] == accuracy.value
+    assert figures["parity_max_grey_levels"].value <= 1
+
+
+def test_with_too_few_pictures_to_measure_on_the_card_says_that_nothing_was_measured(
+    conditional_run: Path, examination: Examination, tmp_path: Path
+) -> None:
+    bundle = export(conditional_run, tmp_path / "models" / "shapes" / "1", examination=examination)
+    card = (bundle.path / CARD).read_text()
+    assert "Nothing was measured of this version" in card
+    assert "at least 6 are needed" in card
+    assert "How faithfully images obey their condition was not measured." in card
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["export", *map(str, arguments)])
+
+
+def test_the_command_measures_unless_it_is_told_not_to(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out = tmp_path / "models" / "shapes" / "1"
+    refused = run(untrained, "--out", out, "--samples=40", "--steps=40")
+    assert refused.exit_code == 2, refused.output
+    assert "is not obeyed" in re.sub(r"[\s│]+", " ", refused.output)
+    assert not out.exists()
+    assert run(untrained, "--out", out, "--no-evaluate").exit_code == 0
+    card = (out / CARD).read_text()
+    assert "it was exported with `--no-evaluate`" in card
+    assert "The quality of the images was not measured by any metric" in card
