@@ -9,6 +9,7 @@ from training.data.build import Output, build
 from training.data.dataset import Dataset
 from training.data.folder.layout import list_pictures
 from training.data.folder.prepare import folder_pictures, folder_recipe
+from training.evaluation.release import Examination
 from training.export import Release, export, name_and_version
 from training.loop import train
 from training.operation import Operation
@@ -31,6 +32,7 @@ class Plan:
     size: int = 64  # pixels a side
     preset: str = "projected"
     licence: str = Release.licence
+    evaluate: bool = True  # measure the model, for its card
 
     @property
     def run_folder(self) -> Path:
@@ -39,17 +41,21 @@ class Plan:
 
 
 def fit(plan: Plan, operation: Operation) -> Bundle:
-    """Prepares the pictures if the run has none yet, trains or goes on training, and exports.
+    """Prepares the pictures if the run has none yet, trains or goes on training, measures and exports.
 
     Raises DatasetError for pictures that cannot be used, and what training and export raise.
     """
     run = plan.run_folder
+    load_preset(plan.preset, plan.size).check_resolution(plan.size)  # before the pictures are prepared
     dataset = Dataset.load(run / DATA) if (run / DATA).exists() else prepared(plan, run / DATA)
     begun = (run / CONFIG).exists()
     config = load_config(run)[0] if begun else load_preset(plan.preset, dataset.resolution)
     progress = train(dataset, run, config, operation)
     log.info("trained on %d images in %.1f minutes; see %s", progress.images, progress.seconds / 60, run)
-    return export(run, plan.out, release=Release(licence=plan.licence), progress=operation.progress)
+    # Forced: whoever tries this out wants to see a model that does not obey yet; its card says that it does not.
+    examination = Examination(force=True) if plan.evaluate else None
+    release = Release(licence=plan.licence)
+    return export(run, plan.out, None, release, operation.progress, examination)
 
 
 def prepared(plan: Plan, path: Path) -> Dataset:

@@ -16,7 +16,7 @@ from training.metrics import METRICS, TensorBoard, append, read_metrics
 from training.pictures import COLUMNS, choose_rows, curves, draw_sheet
 from training.quality import NAME, Yardstick
 from training.trainer import Losses, Trainer
-from training.watch import Watch, warnings_of_figures, warnings_of_sheet
+from training.watch import UNTRAINED, Watch, warnings_of_figures, warnings_of_sheet
 
 SHEETS = "sheets"
 CURVES = "loss.png"
@@ -65,7 +65,8 @@ class Recorder:
         strips = [preview(self.trainer, row.condition) for row in self.rows]
         sheet = draw_sheet(self.rows, COLUMNS, lambda index, row: strips[index])
         sheet.save(self.run / SHEETS / f"{progress.images:09d}.png")
-        self.watch.tell(warnings_of_sheet(self.rows, strips, self.trainer.dataset), progress)
+        if progress.images >= UNTRAINED:
+            self.watch.tell(warnings_of_sheet(self.rows, strips, self.trainer.dataset), progress)
         self.keep_best(progress)
         rows = read_metrics(self.run)
         if rows:

@@ -25,6 +25,7 @@ DIVERGED = 20.0  # times the usual size of a loss
 USUAL = 10  # logged lines that say what is usual
 COLLAPSED = 0.5  # of the diversity of the data
 FEW = 4  # real pictures from which diversity can be told
+UNTRAINED = 5_000  # images before which a sheet says nothing: everybody's first drawings are alike
 IGNORED = 0.1  # of the difference that the latent makes
 SIDE = 8  # pixels; diversity is told from thumbnails, so that noise does not count
 

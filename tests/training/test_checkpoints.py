@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.training.making import sitting, tiny, write_dataset
+from tests.training.making import TINY, sitting, tiny, write_dataset
 from tests.training.test_resume import assert_same_state
 from training.checkpoint import FOLDER, Progress, checkpoints, choose_checkpoint, load_checkpoint, save_checkpoint
+from training.config import BEFORE, load_config
 from training.errors import TrainingError
 from training.loop import train
 from training.metrics import read_metrics
+from training.trainer import Trainer
 
 # Everything that has a memory: schedules, a ramp, ADA between two of its moves, accumulated parts, lazy penalties.
 EVERYTHING: dict[str, float] = {
@@ -59,6 +63,32 @@ def test_every_preset_resumes_exactly_with_everything_that_has_a_memory(name: st
     probability, _, steps, seen = tensors["adaptive"].tolist()
     assert (steps, seen) == (3, 12)
     assert probability == read_metrics(tmp_path / "parts")[-1]["augment"]
+
+
+def test_a_run_of_an_earlier_version_goes_on_as_it_was(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "shapes")
+    old = replace(TINY, held_out=0.0, condition_dropout=0.0)
+    train(dataset, tmp_path / "whole", old, sitting(16))
+    train(dataset, tmp_path / "old", old, sitting(8))
+    config = tmp_path / "old" / "config.json"
+    document = json.loads(config.read_text())
+    document["config"] = {name: value for name, value in document["config"].items() if name not in BEFORE}
+    assert len(document["config"]) < len(vars(TINY)) - 20
+    config.write_text(json.dumps(document))
+    begun, _ = load_config(tmp_path / "old")
+    train(dataset, tmp_path / "old", begun, sitting(16))
+    assert_same_state(tmp_path / "whole", tmp_path / "old")
+
+
+def test_the_names_in_a_checkpoint_stay_what_they_are(tmp_path: Path) -> None:
+    names = Trainer(TINY, write_dataset(tmp_path / "shapes"), torch.device("cpu")).state().keys()
+    assert {name.split(".")[0] for name in names} == {"generator", "average", "heads", "rng"}  # moments come later
+    assert {
+        "average.mapping.embed.weight",
+        "generator.start_conv.norm.norm.running_mean",
+        "generator.to_rgb.weight",
+        "heads.heads.3.judge.parametrizations.weight.original",
+    } <= names
 
 
 def start_writing(run: Path, limit: int = 0) -> subprocess.Popen[str]:

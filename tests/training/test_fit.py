@@ -1,0 +1,65 @@
+"""From a folder of pictures to a model, in one command."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from training.checkpoint import checkpoints
+from training.cli import app
+from unikat.bundle import read_bundle
+
+
+def folders_of_pictures(path: Path) -> Path:
+    """Thirty pictures in three folders, of different sizes."""
+    rng = np.random.default_rng(0)
+    for index in range(30):
+        folder = path / ("cats", "dogs", "newts")[index % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (8 + index % 5, 10, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((60 + index, 50), Image.Resampling.NEAREST).save(folder / f"{index}.png")
+    return path
+
+
+def run(*arguments: str | Path) -> Result:
+    flags = ["--preset=plain-gan", "--size=32", "--threads=1", "--no-progress", "--no-evaluate"]
+    return CliRunner().invoke(app, ["fit", *flags, *map(str, arguments)])
+
+
+def test_one_command_makes_a_model_and_another_trains_it_further(tmp_path: Path) -> None:
+    pictures, models = folders_of_pictures(tmp_path / "pictures"), tmp_path / "models" / "my-art"
+    common = [str(pictures), f"--run={tmp_path / 'run'}", "--licence=CC0-1.0"]
+    first = run(*common, "--out", models / "1", "--images=32")
+    assert first.exit_code == 0, first.output
+    assert first.stdout.strip() == str(models / "1")
+    bundle = read_bundle(models / "1")
+    bundle.verify()
+    assert [category.name for category in bundle.model.attributes[0].categories] == ["cats", "dogs", "newts"]
+    assert (bundle.model.width, bundle.model.licence, bundle.model.training.images_seen) == (32, "CC0-1.0", 32)
+    assert (tmp_path / "run" / "report.html").exists()
+    second = run(*common, "--out", models / "2", "--images=64")
+    assert second.exit_code == 0, second.output
+    assert read_bundle(models / "2").model.training.images_seen == 64
+
+
+def test_the_time_is_kept(tmp_path: Path) -> None:
+    pictures = folders_of_pictures(tmp_path / "pictures")
+    result = run(pictures, "--run", tmp_path / "run", "--out", tmp_path / "models" / "my-art" / "1", "--minutes=0.01")
+    assert result.exit_code == 0, result.output
+    assert 1 <= int(checkpoints(tmp_path / "run")[-1].name) < 100
+
+
+def test_what_cannot_become_a_model_is_refused_before_any_work(tmp_path: Path) -> None:
+    pictures = folders_of_pictures(tmp_path / "pictures")
+    for out, preset, told in (
+        (tmp_path / "models" / "My Art" / "1", "projected", "a name"),
+        (tmp_path / "models" / "my-art" / "1", "stylegan", "preset: must be one of"),
+    ):
+        result = run(pictures, "--run", tmp_path / "run", "--out", out, f"--preset={preset}")
+        assert result.exit_code == 2
+        assert told in re.sub(r"[\s│]+", " ", result.output)
+        assert not (tmp_path / "run").exists()
