@@ -32,8 +32,8 @@ def bundle(tmp_path: Path) -> Bundle:
 def test_killed_workers_lose_no_image(bench: Bench, bundle: Bundle) -> None:
     with ExitStack() as stack:
         workers = [stack.enter_context(bench.worker(lease_s=1, lanes=1, max_batch=4)) for _ in range(2)]
-        expected = bench.outcome(bench.enqueue(bundle.model.digest, count=3000, seed=5)).images
-        job = bench.enqueue(bundle.model.digest, count=3000, seed=5)
+        expected = bench.outcome(bench.enqueue(bundle.model.digest, count=6000, seed=5)).images
+        job = bench.enqueue(bundle.model.digest, count=6000, seed=5)
         killed = 0
         for threshold in (1, 500, 1000):
             eventually(partial(published_at_least, bench, job, threshold))
@@ -43,7 +43,7 @@ def test_killed_workers_lose_no_image(bench: Bench, bundle: Bundle) -> None:
             workers.remove(victim)
             workers.append(stack.enter_context(bench.worker(lease_s=1, lanes=1, max_batch=4)))
         outcome = bench.outcome(job)
-        assert_complete(outcome, 3000)
+        assert_complete(outcome, 6000)
         assert outcome.images == expected
         assert outcome.finished is not None
         assert outcome.finished.finished.attempts == killed + 1
