@@ -129,7 +129,7 @@ def prepare(subject: Subject, parts: Parts, observer: Observer, effort: Effort) 
     train, test = observer.real(parts.trained), observer.real(parts.test)
     train = Pictures(train.features, train.thumbs, train.bits, train.labels[:, columns["trained"]])
     test = Pictures(test.features, test.thumbs, test.bits, test.labels[:, columns["test"]])
-    training = Training.of(train.main, train.bits)
+    training = Training(train.main, train.bits)
     judge = kept_classifier(train, parts.trained, subject, observer, effort) if subject.sizes else None
     return Bench(
         observer=observer,

@@ -27,15 +27,16 @@ class Memorisation:
 
 @dataclass(frozen=True)
 class Training:
-    """The training pictures: features (N, D), hashes, and each one's distance to its nearest other one."""
+    """The training pictures: features (N, D) and hashes."""
 
     features: Floats
     bits: Bits
-    spacing: Doubles
 
-    @classmethod
-    def of(cls, features: Floats, bits: Bits) -> Training:
-        return cls(features, bits, nearest(features, features, same=True)[1])
+    def spacing(self, places: Places) -> Doubles:
+        """The distance of each of these pictures (n,) to the nearest other one, (n,)."""
+        unique, back = np.unique(places, return_inverse=True)
+        spacing: Doubles = nearest(self.features[unique], self.features, own=unique)[1][back]
+        return spacing
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def memorised(found: Neighbours, bits: Bits, test: Neighbours, training: Trainin
         close=float((found.distances < np.quantile(test.distances, CLOSE)).mean()),
         farther=farther,
         z=z,
-        authentic=float((found.distances > training.spacing[found.places]).mean()),
+        authentic=float((found.distances > training.spacing(found.places)).mean()),
         near_copies=near_copies(bits, training.bits),
     )
 

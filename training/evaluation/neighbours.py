@@ -28,15 +28,15 @@ def distance_blocks(points: Floats, others: Floats) -> Iterator[tuple[slice, Ten
         yield slice(start, start + len(rows)), squared.clamp_(min=0).sqrt_()
 
 
-def nearest(points: Floats, others: Floats, same: bool = False) -> tuple[Places, Doubles]:
-    """For each point its nearest other, (N,), and the distance. `same`: they are one set; nobody is its own neighbour.
+def nearest(points: Floats, others: Floats, own: Places | None = None) -> tuple[Places, Doubles]:
+    """For each point its nearest other, (N,), and the distance. `own`: which of the others it is itself, to pass over.
 
     The distance is that of the difference, not the one of the search, so a copy's is 0.
     """
     found = np.empty(len(points), dtype=np.int64)
     for rows, block in distance_blocks(points, others):
-        if same:
-            block[torch.arange(len(block)), torch.arange(rows.start, rows.stop)] = torch.inf
+        if own is not None:
+            block[torch.arange(len(block)), torch.from_numpy(own[rows])] = torch.inf
         found[rows] = block.argmin(dim=1).numpy()
     distances = np.empty(len(points))
     for start in range(0, len(points), BLOCK):

@@ -15,7 +15,7 @@ from training.evaluation.hashing import NEAR
 from training.evaluation.memorisation import CLOSE, Memorisation
 from training.evaluation.results import Evaluation, Sampled
 from training.evaluation.sheets import Sheets
-from training.evaluation.similarity import NEIGHBOURS, Similarity
+from training.evaluation.similarity import NEIGHBOURS, SUBSET, Similarity
 from unikat.v1.model_pb2 import Metric
 
 JSON, MARKDOWN = "evaluation.json", "evaluation.md"
@@ -41,7 +41,7 @@ def titles(evaluation: Evaluation) -> list[str]:
 
 SIMILARITY = {
     "frechet": ("Fréchet distance", "lower is nearer"),
-    "kid": ("KID", "lower is nearer; around 0 for pictures of the same kind"),
+    "kid": ("KID", f"lower is nearer; around 0 for pictures of the same kind; subsets of up to {SUBSET}"),
     "precision": ("precision", f"share of the pictures among real ones, by {NEIGHBOURS} neighbours"),
     "recall": ("recall", "share of the real pictures among them"),
     "density": ("density", "how densely real pictures lie around them"),

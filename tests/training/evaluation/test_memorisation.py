@@ -19,7 +19,7 @@ def points(seed: int, count: int) -> Floats:
 
 def figures(generated: Floats) -> Memorisation:
     rng = np.random.default_rng(0)
-    training = Training.of(points(1, 500), rng.random((500, 256)) < 0.5)
+    training = Training(points(1, 500), rng.random((500, 256)) < 0.5)
     test = Neighbours.of(points(2, 300), training)
     return memorised(Neighbours.of(generated, training), rng.random((len(generated), 256)) < 0.5, test, training)
 

@@ -117,7 +117,7 @@ def test_a_copy_is_at_distance_zero_and_nobody_is_its_own_neighbour() -> None:
     places, distances = nearest(points[[7, BLOCK + 3]], points)
     assert places.tolist() == [7, BLOCK + 3]
     assert distances.tolist() == [0, 0]
-    places, distances = nearest(points, points, same=True)
+    places, distances = nearest(points, points, own=np.arange(len(points)))
     assert (places != np.arange(len(points))).all()
     assert (distances > 0).all()
 
