@@ -120,7 +120,8 @@ def measured_on(evaluation: Evaluation) -> str:
         f"training pictures in their shares, against {data.test:,} test pictures ({data.test_name}; {kept}); "
         f"{data.trained:,} training pictures. The limit puts training pictures in the place of generated ones, and "
         "test pictures for the figures of copying. A Fréchet distance is comparable only in the same features and "
-        "numbers of pictures."
+        "numbers of pictures: few pictures make it larger, the limit's too, so that it flatters in proportion to the "
+        "limit; KID has no such bias."
     )
 
 

@@ -50,15 +50,15 @@ def neighbour_sheet(subject: Subject, trained: Dataset, found: Neighbours) -> by
     drawn = np.concatenate(list(subject.draw(closest, conditions, subject.truncations[-1])))
     known = trained.pixels(found.places[closest])
     size = trained.resolution * max(1, TILE // trained.resolution)
-    width, height = 2 * size + 14, size + LABEL_SIZE + 8
-    sheet = Image.new("RGB", (PAIRS * width, -(-len(closest) // PAIRS) * height), "white")
+    width, height, top = 2 * size + 14, size + LABEL_SIZE + 8, LABEL_SIZE + 12
+    sheet = Image.new("RGB", (PAIRS * width, top + -(-len(closest) // PAIRS) * height), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(LABEL_SIZE)
+    pen.text((4, 4), "generated, the nearest training picture, and their distance", fill="black", font=font)
     for place, index in enumerate(closest):
-        x, y = place % PAIRS * width, place // PAIRS * height
+        x, y = place % PAIRS * width, top + place // PAIRS * height
         for side, pixels in enumerate((drawn[place], known[place])):
             sheet.paste(enlarged(pixels, size), (x + side * (size + 2), y))
-        text = f"{found.distances[index]:.2f}   generated | trained on"
-        pen.text((x, y + size + 2), text, fill="black", font=font)
+        pen.text((x, y + size + 2), f"{found.distances[index]:.2f}", fill="black", font=font)
     return png(sheet)
 
 
@@ -84,7 +84,7 @@ def blend_sheet(subject: Subject) -> bytes:
 
 def name_of(subject: Subject, pair: Pair) -> str:
     categories = subject.model.attributes[pair.column].categories
-    return f"{categories[pair.one].name} – {categories[pair.other].name}"
+    return f"{categories[pair.one].name} / {categories[pair.other].name}"
 
 
 def curves(evaluation: Evaluation, found: Neighbours, test: Neighbours) -> bytes:
