@@ -33,17 +33,17 @@ def run(*arguments: str | Path) -> Result:
 def test_one_command_makes_a_model_and_another_trains_it_further(tmp_path: Path) -> None:
     pictures, models = folders_of_pictures(tmp_path / "pictures"), tmp_path / "models" / "my-art"
     common = [str(pictures), f"--run={tmp_path / 'run'}", "--licence=CC0-1.0"]
-    first = run(*common, "--out", models / "1", "--images=32")
+    first = run(*common, "--out", models / "1", "--images=64")
     assert first.exit_code == 0, first.output
     assert first.stdout.strip() == str(models / "1")
     bundle = read_bundle(models / "1")
     bundle.verify()
     assert [category.name for category in bundle.model.attributes[0].categories] == ["cats", "dogs", "newts"]
-    assert (bundle.model.width, bundle.model.licence, bundle.model.training.images_seen) == (32, "CC0-1.0", 32)
+    assert (bundle.model.width, bundle.model.licence, bundle.model.training.images_seen) == (32, "CC0-1.0", 64)
     assert (tmp_path / "run" / "report.html").exists()
-    second = run(*common, "--out", models / "2", "--images=64")
+    second = run(*common, "--out", models / "2", "--images=128")
     assert second.exit_code == 0, second.output
-    assert read_bundle(models / "2").model.training.images_seen == 64
+    assert read_bundle(models / "2").model.training.images_seen == 128
 
 
 def test_the_time_is_kept(tmp_path: Path) -> None:
