@@ -22,7 +22,7 @@ from training.evaluation.evaluate import Effort
 from training.evaluation.release import Examination
 from training.export import Release
 from training.export import export as export_bundle
-from training.fit import Plan
+from training.fit import SITTING, Plan
 from training.fit import fit as fit_folder
 from training.loop import train as run_training
 from training.operation import Operation
@@ -57,14 +57,18 @@ def main() -> None:
     logging.getLogger("training").setLevel(logging.INFO)
 
 
-def settings(kind: type[Config] | type[Operation]) -> list[inspect.Parameter]:
+def settings(kind: type[Config] | type[Operation], usual: Operation | None = None) -> list[inspect.Parameter]:
     """A flag for each field of a settings class, None where it is not given: a setting is declared there, once."""
     hints = get_type_hints(kind, include_extras=True)
     flags = []
     for field in fields(kind):
         base, option = get_args(hints[field.name])
         option = copy.copy(option)
-        option.show_default = str(field.default) if kind is Operation or field.name == "preset" else "the preset's"
+        option.show_default = (
+            str(getattr(usual, field.name, field.default))
+            if kind is Operation or field.name == "preset"
+            else "the preset's"
+        )
         flag = Annotated[base | None, option]  # type: ignore[valid-type]  # a type known only at run time
         flags.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=flag))
     return flags
@@ -114,7 +118,9 @@ app.command()(with_flags(train, settings(Config) + settings(Operation)))
 def fit(
     folder: Annotated[Path, typer.Argument(help="Your pictures, as `prepare folder` takes them.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The bundle to write: MODELS/NAME/VERSION, as in models/my-art/1.")],
-    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train (minutes; more is better).")] = 30.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.01, help="Time to train (minutes; more is better).")
+    ] = SITTING.minutes,
     size: Annotated[int, typer.Option(help="Height and width of the images (pixels).")] = 64,
     run: Annotated[
         Path | None,
@@ -130,13 +136,13 @@ def fit(
     With the --run of an earlier model, and another --out, that one is trained further.
     """
     with told():
-        operation = changed(Operation(), {**given, "minutes": minutes})
+        operation = changed(SITTING, {**given, "minutes": minutes})
         bundle = fit_folder(Plan(folder, out, run, size, preset, licence, evaluate), operation)
     typer.echo(bundle.path)
 
 
 SPELLED = {"minutes"}  # flags that `fit` has in its own words
-app.command()(with_flags(fit, [flag for flag in settings(Operation) if flag.name not in SPELLED]))
+app.command()(with_flags(fit, [flag for flag in settings(Operation, SITTING) if flag.name not in SPELLED]))
 
 
 @app.command()

@@ -17,6 +17,8 @@ from training.presets import load_preset
 from unikat.bundle import Bundle
 
 DATA = "data"  # the prepared pictures, within the run
+# Of a sitting of minutes on a CPU one wants to see more than of one of days.
+SITTING = Operation(minutes=30.0, sheet_images=2_000, log_images=200)
 JOBS = 2  # processes that decode pictures
 
 log = logging.getLogger(__name__)

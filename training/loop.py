@@ -144,11 +144,11 @@ def loop(session: Session, stopped: Callable[[], bool]) -> Progress:
             session.progress = Progress(step + 1, (step + 1) * batch, seconds)
             if session.recorder is None:
                 continue
+            bar.total = expected(session, began, until)
             bar.update(batch)
             session.recorder.step()
             if crossed(session.progress.images, batch, operation.log_images):
                 row = session.recorder.metrics(session.progress, losses)
-                bar.total = expected(session, began, until)
                 bar.set_postfix(
                     D=f"{losses.discriminator:.3f}", G=f"{losses.generator:.3f}", MB=f"{row['memory_mb']:.0f}"
                 )
