@@ -20,7 +20,7 @@ from training.evaluation.neighbours import Floats
 VERSION = 1  # of the network and its training: kept classifiers of another are not used
 BATCH = 64
 WIDTHS = (16, 32, 64, 128)  # of the maps at full size, and at a half, a quarter and an eighth of it
-HIDDEN = 256  # what is made of the frozen features
+HIDDEN = 512  # what is made of the frozen features
 SHIFT = 2  # pixels, at most: all the augmentation there is
 RATE = 2e-3
 DECAY = 5e-2

@@ -46,7 +46,7 @@ class Effort:
 
     samples: int = 0  # generated pictures a truncation; 0: as many as training pictures, 1,000 to 10,000
     subsets: int = 50  # of KID
-    steps: int = 600  # of each classifier's training
+    steps: int = 2000  # of each classifier's training: about a minute on two cores
     pairs: int = 15  # of categories that are blended, an attribute
     blend_images: int = 8  # a pair and weight
 
