@@ -114,6 +114,8 @@ def main(
     do_write: Annotated[bool, typer.Option("--write", help="Write the figures into benchmarks/README.md.")] = False,
 ) -> None:
     """Draw batches through kill -9 on worker, service and Valkey; exits with 1 if a byte is not what it should be."""
+    if do_write and quick:
+        raise typer.BadParameter("--write puts no quick figures there: leave out --quick")
     if quick:
         minutes, images, every = 1.0, 4_000, (2, 5)
     bundle = newest(models, model)

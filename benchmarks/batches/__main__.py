@@ -57,6 +57,8 @@ def main(
     do_write: Annotated[bool, typer.Option("--write", help="Write the figures into benchmarks/README.md.")] = False,
 ) -> None:
     """Measure batches: images a second and memory, calls beside them, turns of owners, creation."""
+    if do_write and (only or quick):
+        raise typer.BadParameter("--write puts all figures there, and no quick ones: leave out --only and --quick")
     bundle = newest(models, model)
     measured = tables(bundle, images // 10 if quick else images, quick)
     lines = [machine(bundle) + ".", ""]
