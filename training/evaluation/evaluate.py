@@ -216,15 +216,7 @@ def evaluate(request: Request) -> tuple[Evaluation, Sheets]:
     parts = split(subject, request.data, request.test)
     extractors = (request.main or Lite1Features(request.data.resolution), *request.extractors)
     pairs = choose_pairs(subject, effort.pairs)
-    drawn = sum(len(each.truncations) for each in (subject, *request.references)) * effort.samples_for(
-        len(parts.trained)
-    )
-    real = (
-        2 * len(request.data.images)
-        if parts.test.path == parts.trained.path
-        else (len(parts.test.images) + len(parts.trained.images))
-    )
-    total = drawn + real + len(pairs) * effort.blend_images * len(WEIGHTS)
+    total = pictures_to_see(request, parts) + len(pairs) * effort.blend_images * len(WEIGHTS)
     with progress_bar(total, 0, "img", request.progress) as bar:
         observer = Observer(extractors, request.cache or default_cache(), bar.update)
         bar.set_description("real pictures")
@@ -254,6 +246,13 @@ def evaluate(request: Request) -> tuple[Evaluation, Sheets]:
         warnings=parts.warnings,
     ).warned(round(time.monotonic() - began, 1))
     return evaluation, draw_sheets(evaluation, subject, parts.trained, own[-1].neighbours, bench.neighbours)
+
+
+def pictures_to_see(request: Request, parts: Parts) -> int:
+    """Drawn and real ones, for the progress bar: those of a data set once a part."""
+    samples = request.effort.samples_for(len(parts.trained))
+    drawn = sum(len(each.truncations) for each in (request.subject, *request.references)) * samples
+    return drawn + len(parts.trained.images) + len(parts.test.images)
 
 
 def describe(parts: Parts) -> Data:
