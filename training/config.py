@@ -22,6 +22,7 @@ CHOICES = {
 BEFORE: dict[str, str | float] = {
     "held_out": 0.0,
     "condition_dropout": 0.0,
+    "min_condition_accuracy": 0.5,
     "preset": "projected",
     "generator": "fastgan",
     "critic": "projected",
@@ -112,6 +113,10 @@ class Config:
     condition_dropout: Annotated[
         float, Option(help="Probability with which an attribute is left out of a condition, so that it may be.")
     ] = 0.1
+    min_condition_accuracy: Annotated[
+        float,
+        Option(help="Share of real pictures' obedience below which a model is not exported (0: nothing, 1: real)."),
+    ] = 0.5
     condition_from: Annotated[int, Option(help="Conditions are without effect until here (images).")] = 0
     condition_to: Annotated[
         int, Option(help="Conditions have their full effect from here on (images; 0: always; against collapse).")
@@ -179,6 +184,7 @@ SHARES = (
     "ada_target",
     "held_out",
     "condition_dropout",
+    "min_condition_accuracy",
 )
 
 
