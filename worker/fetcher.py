@@ -65,4 +65,4 @@ class Fetcher:
         moved = self._redis.execute_command(
             "BLMOVE", self._queue.key, self._queue.intermediate_queue_key, "LEFT", "RIGHT", _WAIT
         )
-        return None if moved is None else str(moved, "utf-8")
+        return None if moved is None else str(moved, "utf-8", "replace")  # no text: no job; the sweeper removes it

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import time
 from collections.abc import Collection
 from typing import Any
@@ -15,8 +17,10 @@ from unikat.jobs import DRAW, DrawJob
 from unikat.stream import stream_key
 from worker.active import ActiveJob
 from worker.exchange import Exchange
-from worker.settlement import ATTEMPTS, CRASHES, Settlement
+from worker.settlement import ATTEMPTS, CRASHES, Settlement, number
 from worker.stream import AWAY, Entry, Stream, observe
+
+log = logging.getLogger(__name__)
 
 _SUSPECT = 2  # crashes after which a job is drawn in batches of its own
 
@@ -59,7 +63,7 @@ class Intake:
                 raise job_id
             moved.append(job_id)
             if job_id is not None:
-                self._arrived.append(job_id.decode())
+                self._arrived.append(job_id.decode(errors="replace"))  # no text: no job; the sweeper removes it
             if len(moved) == asked:
                 came = sum(each is not None for each in moved)
                 self._guess = 2 * asked if came == asked else max(1, came)
@@ -116,8 +120,8 @@ class Intake:
         for reply in (fields, newest):
             if isinstance(reply, AWAY):
                 raise reply
-        job = Job(job_id, connection=self._redis, serializer=self._queue.serializer)
-        if isinstance(fields, Exception) or not fields or not is_waiting(restored(job, fields)):
+        job = None if isinstance(fields, Exception) else restored(self._queue, job_id, fields)
+        if isinstance(fields, Exception) or job is None or not is_waiting(job):
             self.void.append(job_id)
             return
         if isinstance(newest, Exception):
@@ -129,9 +133,19 @@ class Intake:
             self.refused.append(refused)
 
 
-def restored(job: Job, fields: dict[bytes, bytes]) -> Job:
-    """The job, as its hash says."""
-    job.restore(fields)
+def restored(queue: Queue, job_id: str, fields: dict[bytes, bytes]) -> Job | None:
+    """The job, as its hash says; None if there is none, or what is there is not one of RQ's.
+
+    What somebody wrote by hand may be wrong in any way, and must not end worker after worker.
+    """
+    if not fields:
+        return None
+    try:
+        job = Job(job_id, connection=queue.connection, serializer=queue.serializer)
+        job.restore(fields)
+    except Exception as error:
+        log.warning("job %r is not one, and left alone: %s: %s", job_id, type(error).__name__, error)
+        return None
     return job
 
 
@@ -150,8 +164,8 @@ def admit(job: Job, fields: dict[bytes, bytes], newest: list[Entry], settlement:
         execution=settlement.new_execution(job),
         draw=_draw_job(job),
         published=0,
-        attempts=int(fields.get(ATTEMPTS.encode(), 0)) + 1,
-        solo=int(fields.get(CRASHES.encode(), 0)) >= _SUSPECT,
+        attempts=number(fields, ATTEMPTS) + 1,
+        solo=number(fields, CRASHES) >= _SUSPECT,
     )
     observe(active, newest[0] if newest else None)
     return active
@@ -168,6 +182,12 @@ def checked_kwargs(job: Job, functions: Collection[str]) -> dict[str, Any]:
         name, args, kwargs = job.func_name, job.args, job.kwargs
     except DeserializationError as error:
         raise Refused(job, "its payload is not JSON; pickle is never read") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Refused(job, f"its payload is not a call: {error}") from error
+    try:
+        json.dumps([args, kwargs], ensure_ascii=False).encode()  # half a character cannot even be reported
+    except UnicodeEncodeError as error:
+        raise Refused(job, "its payload holds text that is not Unicode") from error
     if name not in functions or args or not isinstance(kwargs, dict):
         allowed = " and ".join(functions)
         raise Refused(job, f"it calls {name!r}; this queue is for {allowed} with keyword arguments")

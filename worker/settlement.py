@@ -53,6 +53,14 @@ class Held(Protocol):
         """What RQ's tools show as the result of the job once it is finished: JSON values."""
 
 
+def number(fields: dict[bytes, bytes], name: str, default: int = 0) -> int:
+    """One of these fields; the default also where something else was written there by hand."""
+    try:
+        return int(fields[name.encode()])
+    except (KeyError, ValueError):
+        return default
+
+
 def lease_key(worker: str) -> str:
     """Key that exists while a worker is alive; without it, what the worker holds is up for grabs."""
     return f"unikat:lease:{worker}"

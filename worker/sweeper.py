@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
+from contextlib import suppress
 from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import WatchError
+from redis.exceptions import ResponseError, WatchError
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job, JobStatus
@@ -26,12 +28,14 @@ from rq.worker_registration import clean_worker_registry
 
 from unikat.stream import Progress, stream_key
 from worker.batches.upkeep import Upkeep
-from worker.settlement import CRASHED_AT, CRASHES, lease_key, requeue
+from worker.intake import restored
+from worker.settlement import CRASHED_AT, CRASHES, lease_key, number, requeue
 from worker.stream import end_stream, failed_status
 
 LOCK: Final = "unikat:sweep"  # one sweep a period is enough, however many workers there are
 
 _CLEAN_EVERY: Final = 60.0  # seconds
+_ENTRY: Final = re.compile(rb"[A-Za-z0-9_-]+:[A-Za-z0-9_-]+")  # job id and execution id
 _WAITING: Final = (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.CREATED)
 
 log = logging.getLogger(__name__)
@@ -51,7 +55,7 @@ class Sweeper:
         self._max_crashes = max_crashes
         self._result_ttl_s = result_ttl_s
         self._patience = lease_s / 2  # seconds that a live worker may take from the queue to the registry
-        self._first_seen: dict[str, float] = {}
+        self._first_seen: dict[tuple[str, bytes], float] = {}
         self._cleaned_at = time.monotonic()
 
     def sweep(self, period: float) -> None:
@@ -66,15 +70,19 @@ class Sweeper:
             replies = iter(pipeline.execute())
         taken = []
         for queue, started, moved in zip(queues, replies, replies, strict=False):
-            self._sweep_started(queue, [entry.decode() for entry in started])
-            taken += [(queue, job_id.decode()) for job_id in moved]
+            self._sweep_started(queue, started)
+            taken += [(queue, job_id) for job_id in moved]
         self._sweep_taken(taken)
         self._batches.tend()
         if time.monotonic() - self._cleaned_at > _CLEAN_EVERY:
             self._cleaned_at = time.monotonic()
             self.clean()
 
-    def _sweep_started(self, queue: Queue, entries: list[str]) -> None:
+    def _sweep_started(self, queue: Queue, members: list[bytes]) -> None:
+        strange = [member for member in members if not _ENTRY.fullmatch(member)]
+        if strange:  # written by hand; nobody would ever take them away
+            self._redis.zrem(queue.started_job_registry.key, *strange)
+        entries = [member.decode() for member in members if member not in strange]
         if not entries:
             return
         executions = [Execution.from_composite_key(entry, connection=self._redis) for entry in entries]
@@ -91,14 +99,15 @@ class Sweeper:
         for execution in lost:
             self._reclaim(queue, execution)
 
-    def _sweep_taken(self, jobs: list[tuple[Queue, str]]) -> None:
+    def _sweep_taken(self, jobs: list[tuple[Queue, bytes]]) -> None:
         """Jobs that a worker moved to the intermediate list and then died."""
         moment = time.monotonic()
-        self._first_seen = {job_id: self._first_seen.get(job_id, moment) for _, job_id in jobs}
-        for queue, job_id in jobs:
-            if moment - self._first_seen[job_id] > self._patience:
+        seen = {(queue.name, job_id): queue for queue, job_id in jobs}
+        self._first_seen = {place: self._first_seen.get(place, moment) for place in seen}
+        for (name, job_id), queue in seen.items():
+            if moment - self._first_seen[name, job_id] > self._patience:
                 self._recover(queue, job_id)
-                del self._first_seen[job_id]
+                del self._first_seen[name, job_id]
 
     def clean(self) -> None:
         """RQ's own maintenance: entries of jobs that have expired leave the registries."""
@@ -126,7 +135,7 @@ class Sweeper:
     def _settle(self, pipeline: Pipeline, queue: Queue, execution: Execution) -> None:
         fields = _fields(pipeline, execution.job_id)
         newest = pipeline.xrevrange(stream_key(execution.job_id), count=1)
-        job = _restored(execution.job_id, fields, queue)
+        job = restored(queue, execution.job_id, fields)
         pipeline.multi()
         if job is None:
             pipeline.zrem(queue.started_job_registry.key, execution.composite_key)
@@ -155,35 +164,32 @@ class Sweeper:
             self._batches.fail(pipeline, queue, job.id, error)
         record_job_failure(job, f"{type(error).__name__}: {error}", pipeline)
 
-    def _recover(self, queue: Queue, job_id: str) -> None:
+    def _recover(self, queue: Queue, entry: bytes) -> None:
+        job_id = entry.decode(errors="replace")  # what somebody wrote there by hand need not be text
         with self._redis.pipeline() as pipeline:
             try:
                 pipeline.watch(Job.key_for(job_id))
-                job = _restored(job_id, _fields(pipeline, job_id), queue)
+                job = restored(queue, job_id, _fields(pipeline, job_id))
                 pipeline.multi()
                 if job is not None and job.get_status(refresh=False) in _WAITING:
                     log.warning("job %s: taken from the queue and never begun; it goes back to the front", job_id)
                     requeue(queue, job, pipeline)
-                pipeline.lrem(queue.intermediate_queue_key, 1, job_id)
+                pipeline.execute_command(
+                    "LREM", queue.intermediate_queue_key, 1, entry
+                )  # the signature knows text only
                 pipeline.execute()
             except WatchError:
                 log.debug("job %s: somebody else took care of it", job_id)
 
 
 def _fields(pipeline: Pipeline, job_id: str) -> dict[bytes, bytes]:
-    """A job's hash, read at once (the pipeline is watching)."""
-    return cast(dict[bytes, bytes], pipeline.hgetall(Job.key_for(job_id)))
-
-
-def _restored(job_id: str, fields: dict[bytes, bytes], queue: Queue) -> Job | None:
-    if not fields:
-        return None
-    job = Job(job_id, connection=queue.connection, serializer=queue.serializer)
-    job.restore(fields)
-    return job
+    """A job's hash, read at once (the pipeline is watching); empty where there is none."""
+    with suppress(ResponseError):
+        return cast(dict[bytes, bytes], pipeline.hgetall(Job.key_for(job_id)))
+    return {}
 
 
 def _crashes(fields: dict[bytes, bytes], published: int) -> int:
     """Crashes in a row without one more image, this one included."""
-    got_on = published > int(fields.get(CRASHED_AT.encode(), -1))
-    return 1 if got_on else int(fields.get(CRASHES.encode(), 0)) + 1
+    got_on = published > number(fields, CRASHED_AT, -1)
+    return 1 if got_on else number(fields, CRASHES) + 1

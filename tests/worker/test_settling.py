@@ -172,6 +172,15 @@ def test_a_payload_that_is_not_a_draw_job_is_refused(
     shared_bench.wait_for_state(job, "failed")
 
 
+@pytest.mark.parametrize("job_id", [b"\xff\xfe", b"", b"../x", b"a b:c", b"no-hash"])
+def test_what_is_no_job_in_the_queue_is_thrown_away(shared_bench: Bench, shared_bundle: Bundle, job_id: bytes) -> None:
+    shared_bench.redis.set("rq:job:no-hash", "not even a hash")
+    shared_bench.redis.lpush(shared_bench.queue.key, job_id, job_id)
+    job = shared_bench.enqueue(shared_bundle.model.digest, count=1)
+    assert_complete(shared_bench.outcome(job), 1)
+    eventually(lambda: not shared_bench.redis.exists(shared_bench.queue.intermediate_queue_key))
+
+
 def test_a_stream_that_is_none_fails_its_job_alone(shared_bench: Bench, shared_bundle: Bundle) -> None:
     running = shared_bench.enqueue(shared_bundle.model.digest, count=4000)
     eventually(lambda: shared_bench.published(running) > 0)

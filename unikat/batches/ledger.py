@@ -73,7 +73,7 @@ class Ledger:
     def take(self, left_out: Iterable[str] = ()) -> tuple[str, str] | None:
         """(batch id, job id) of the next shard by the owners' turns, moved to its queue's intermediate list."""
         reply = cast(list[bytes] | None, self._take(keys=[OWNERS], args=list(left_out)))
-        return None if not reply else (reply[0].decode(), reply[1].decode())
+        return None if not reply else (reply[0].decode(), reply[1].decode(errors="replace"))
 
     def active(self) -> list[str]:
         """The batches that have not ended."""

@@ -157,7 +157,7 @@ class BatchStore:
                 fields=fields,
                 done=done,
                 last_done=bool(last_done),
-                failed={int(shard): why.decode() for shard, why in failed.items()},
+                failed=_failed(failed, int(fields[r.SHARDS])),
                 pace=[_pace(entry) for entry in pace],
             )
             for (batch, fields, done, failed, pace), last_done in zip(found, last, strict=True)
@@ -226,7 +226,7 @@ class BatchStore:
         def attempt(pipe: Pipeline) -> None:
             pipe.watch(batch_key(batch), failed_key(batch))
             fields = watched_fields(pipe, batch)
-            failed = sorted(int(shard) for shard in cast(dict[bytes, bytes], pipe.hgetall(failed_key(batch))))
+            failed = sorted(_failed(cast(dict[bytes, bytes], pipe.hgetall(failed_key(batch))), int(fields[r.SHARDS])))
             if r.CANCELLED in fields or r.ENDED not in fields or not failed:
                 raise WrongState(f"batch {batch} is not FAILED; only what failed can be retried")
             pipe.multi()
@@ -259,8 +259,14 @@ class BatchStore:
             if r.ENDED not in fields:
                 raise WrongState(f"batch {batch} has not ended; cancel it, and wait for its manifest")
             destination = BatchSpec.from_json(fields[r.HEAD], "[]").destination
-            jobs = [job.decode() for reg in registries for job in cast(list[bytes], pipe.zrange(reg.key, 0, -1))]
-            jobs += [job.decode() for place in lists for job in cast(list[bytes], pipe.lrange(place, 0, -1))]
+            jobs = [
+                job.decode(errors="replace")
+                for reg in registries
+                for job in cast(list[bytes], pipe.zrange(reg.key, 0, -1))
+            ]
+            jobs += [
+                job.decode(errors="replace") for place in lists for job in cast(list[bytes], pipe.lrange(place, 0, -1))
+            ]
             pipe.multi()
             for job_id in jobs:
                 pipe.delete(Job.key_for(job_id))
@@ -272,6 +278,11 @@ class BatchStore:
             pipe.execute()
 
         transact(self.redis, attempt)
+
+
+def _failed(fields: dict[bytes, bytes], shards: int) -> dict[int, str]:
+    """Shards that failed, and why; a job written by hand can fail under a number that the batch does not have."""
+    return {int(shard): why.decode() for shard, why in fields.items() if int(shard) < shards}
 
 
 def _pace(entry: bytes) -> tuple[float, int]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
@@ -23,6 +24,7 @@ from worker.exchange import Exchange
 from worker.intake import Refused
 from worker.settlement import Settlement
 
+_SHARD: Final = re.compile(r"[0-9]{5}")  # as `shard_job_id` writes it
 _WHY: Final = 1000  # characters of an error that are kept
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 def shard_of(batch: str, job_id: str) -> int | None:
     """The number of a shard by the id of its job; None if it is none of this batch."""
     number = job_id.removeprefix(f"{JOB_PREFIX}{batch}-")
-    return int(number) if number != job_id and number.isdecimal() else None
+    return int(number) if number != job_id and _SHARD.fullmatch(number) else None
 
 
 def why(error: BaseException) -> str:
@@ -127,7 +129,7 @@ class Books:
             pipe.zrange(queue.started_job_registry.key, 0, -1)
             pipe.lrange(queue.intermediate_queue_key, 0, -1)
             pipe.lrange(queue.key, 0, 1)
-            jobs = {entry.decode().partition(":")[0] for entries in pipe.execute() for entry in entries}
+            jobs = {entry.decode(errors="replace").partition(":")[0] for entries in pipe.execute() for entry in entries}
         return bool(jobs - {close.rq.id})
 
     def reopen(self, close: ActiveClose, lost: Iterable[int]) -> None:
@@ -159,7 +161,7 @@ class Books:
             self._mark_failed(item.batch, item.job.shard, error)
 
     def _mark_failed(self, batch: str, shard: int | None, error: BaseException) -> None:
-        if shard is None:
+        if shard is None or self.ledger.is_done(batch, shard):  # a job that somebody wrote by hand
             return
         with self.redis.pipeline() as pipe:
             self.ledger.mark_failed(pipe, batch, shard, why(error))

@@ -10,9 +10,9 @@ from typing import Any, Final, TypedDict
 
 from rq.executions import Execution
 from rq.job import Job
-from rq.serializers import JSONSerializer
 
 from unikat.batches import record as r
+from unikat.batches.enqueue import batch_queue
 from unikat.batches.keys import batch_key, close_job_id, queue_name, shard_job_id
 from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, ShardJob
 from worker.active import Ending
@@ -20,7 +20,8 @@ from worker.batches.active import ActiveClose, ActiveShard, AnyItem
 from worker.batches.books import Books
 from worker.exchange import Exchange
 from worker.intake import Refused, checked_kwargs, is_waiting, restored
-from worker.settlement import ATTEMPTS, Settlement
+from worker.settlement import ATTEMPTS, Settlement, number
+from worker.stream import AWAY
 
 _LARGEST_SHARD: Final = 4096  # images; a shard is in memory as a whole
 
@@ -40,11 +41,14 @@ def admit(books: Books, batch: str, job_id: str) -> AnyItem | None:
     """
     with books.redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(Job.key_for(job_id))
-        pipe.hmget(batch_key(batch), r.HEAD, r.CANCELLED, r.ENDED, r.ROUND)
-        fields, facts = pipe.execute()
-    job = Job(job_id, connection=books.redis, serializer=JSONSerializer)
+        pipe.hmget(batch_key(batch), r.HEAD, r.SHARDS, r.CANCELLED, r.ENDED, r.ROUND)
+        fields, facts = pipe.execute(raise_on_error=False)
+    if isinstance(facts, Exception) or isinstance(fields, AWAY):
+        raise facts if isinstance(facts, Exception) else fields
+    is_hash = not isinstance(fields, Exception)
+    job = restored(batch_queue(books.redis, batch), job_id, fields) if is_hash else None
     settlement = books.settlement(batch)
-    if not fields or not is_waiting(restored(job, fields)):
+    if job is None or not is_waiting(job):
         exchange = Exchange(books.redis)
         settlement.forget(exchange, job_id)
         exchange.execute()
@@ -54,16 +58,16 @@ def admit(books: Books, batch: str, job_id: str) -> AnyItem | None:
         execution=settlement.new_execution(job),
         settlement=settlement,
         batch=batch,
-        attempts=int(fields.get(ATTEMPTS.encode(), 0)) + 1,
+        attempts=number(fields, ATTEMPTS) + 1,
     )
-    item = _item(common, facts[0])
+    item = _item(common, *facts[:2])
     item.ending = _ending(books, item, facts)
     return item
 
 
 def _ending(books: Books, item: AnyItem, facts: list[bytes | None]) -> Ending | None:
     """Whether there is nothing left to do for an item, by what is known of its batch."""
-    head, cancelled, ended, round = facts
+    head, _, cancelled, ended, round = facts
     if head is None:
         return Ending.CANCELLED  # the batch was deleted
     if isinstance(item, ActiveClose):
@@ -74,26 +78,28 @@ def _ending(books: Books, item: AnyItem, facts: list[bytes | None]) -> Ending | 
     return Ending.FINISHED if item.was_done else None
 
 
-def _item(common: _Common, head: bytes | None) -> AnyItem:
+def _item(common: _Common, head: bytes | None, shards: bytes | None) -> AnyItem:
     job, batch = common["rq"], common["batch"]
     if job.origin != queue_name(batch):
         raise Refused(job, f"it says that it is of queue {job.origin!r}, but it was in that of batch {batch}")
     kwargs = checked_kwargs(job, [DRAW_SHARD, CLOSE_BATCH])
     try:
-        return _close(common, kwargs) if job.func_name == CLOSE_BATCH else _shard(common, kwargs, head)
+        return _close(common, kwargs) if job.func_name == CLOSE_BATCH else _shard(common, kwargs, head, shards)
     except Refused:
         raise
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise Refused(job, f"{type(error).__name__}: {error}") from error
 
 
-def _shard(common: _Common, kwargs: dict[str, Any], head: bytes | None) -> ActiveShard:
+def _shard(common: _Common, kwargs: dict[str, Any], head: bytes | None, shards: bytes | None) -> ActiveShard:
     job, batch = common["rq"], common["batch"]
     shard = ShardJob.from_kwargs(kwargs)
     if shard.batch != batch or shard_job_id(batch, shard.shard) != job.id:
         raise Refused(job, f"it holds shard {shard.shard} of batch {shard.batch}")
     if not 1 <= shard.count <= _LARGEST_SHARD:
         raise Refused(job, f"a shard has 1 to {_LARGEST_SHARD} images, this one {shard.count}")
+    if shards is not None and shard.shard >= int(shards):  # it would count as one of them
+        raise Refused(job, f"batch {batch} has no shard {shard.shard}")
     owner = str(json.loads(head)["owner"]) if head else ""
     return ActiveShard(**common, job=shard, owner=owner)
 

@@ -11,19 +11,19 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import WatchError
+from redis.exceptions import ResponseError, WatchError
 from rq import Queue
-from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 
 from unikat.batches.enqueue import NoSuchBatch, batch_queue
 from unikat.batches.keys import QUEUE_PREFIX
 from unikat.batches.ledger import Ledger
 from worker.batches.books import shard_of, why
+from worker.intake import restored
 
 _LOOK: Final = 5.0  # seconds for which a batch must have had nothing in RQ until it counts as lost
 _REMEMBERED: Final = 60.0  # seconds for which the queue of a batch that has ended is still swept
@@ -78,20 +78,21 @@ class Upkeep:
             replies = iter(pipeline.execute())
         for queue, due, waiting, running in zip(queues, replies, replies, replies, strict=True):
             for job_id in due:
-                self._enqueue_again(queue, job_id.decode())
+                self._enqueue_again(queue, job_id)
             self._look_for_lost(queue.name.removeprefix(QUEUE_PREFIX), bool(waiting or running))
 
-    def _enqueue_again(self, queue: Queue, job_id: str) -> None:
+    def _enqueue_again(self, queue: Queue, entry: bytes) -> None:
         """A job whose pause before the next try is over; what RQ's own scheduler does, in one transaction."""
         registry = queue.scheduled_job_registry
+        job_id = entry.decode(errors="replace")  # what somebody wrote there by hand need not be text
         with self._redis.pipeline() as pipeline:
             try:
                 pipeline.watch(registry.key, Job.key_for(job_id))
-                if pipeline.zscore(registry.key, job_id) is None:
+                if pipeline.zscore(registry.key, entry) is None:
                     return
                 job = self._job(queue, job_id)
                 pipeline.multi()
-                pipeline.zrem(registry.key, job_id)
+                pipeline.zrem(registry.key, entry)
                 if job is not None and job.get_status(refresh=False) == JobStatus.SCHEDULED:
                     queue._enqueue_job(job, pipeline=pipeline)
                 pipeline.execute()
@@ -99,10 +100,9 @@ class Upkeep:
                 log.debug("job %s: somebody else took care of it", job_id)
 
     def _job(self, queue: Queue, job_id: str) -> Job | None:
-        try:
-            return Job.fetch(job_id, connection=self._redis, serializer=queue.serializer)
-        except NoSuchJobError:
-            return None
+        with suppress(ResponseError):  # something else than a job
+            return restored(queue, job_id, cast(dict[bytes, bytes], self._redis.hgetall(Job.key_for(job_id))))
+        return None
 
     def _look_for_lost(self, batch: str, is_busy: bool) -> None:
         if is_busy:
