@@ -34,6 +34,7 @@ PAUSED_UNTIL: Final = "paused_until"  # until then, no other worker tries
 FAILURES_SHOWN: Final = 100
 FAILURE_TEXT: Final = 1000  # characters of why, at most: a message stays far below what clients receive
 _WINDOW: Final = 60.0  # seconds over which the rate is taken
+_SHORT: Final = 1.0  # seconds between shards from which no rate can be told
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class BatchRecord:
             return self.drawn / seconds if seconds > 0 else 0.0
         newest = self.pace[0][0]
         lately = [(at, images) for at, images in self.pace if newest - at <= _WINDOW]
-        if len(lately) == 1:  # from the beginning to the first shard
+        if newest - lately[-1][0] < _SHORT:  # a first shard, or several workers' at once: from the beginning
             lately.append((max(float(self.fields[STARTED]), newest - _WINDOW), 0))
         seconds = newest - lately[-1][0]
         return sum(images for _, images in lately[:-1]) / seconds if seconds > 0 else 0.0

@@ -59,6 +59,11 @@ def test_the_rate_is_that_of_the_last_minute_and_tells_what_remains() -> None:
     assert first.images_per_second == pytest.approx(2)
 
 
+def test_shards_that_come_at_once_do_not_promise_the_end() -> None:
+    running = record(2, started=101, pace="[[103.01, 4], [103, 4]]").to_message()
+    assert running.images_per_second == pytest.approx(8 / 2.01)
+
+
 def test_the_rate_of_a_batch_that_has_ended_is_that_of_all_of_it() -> None:
     ended = record(3, True, started=100, ended=105, pace="[[104, 2], [103.9, 4]]").to_message()
     assert ended.images_per_second == pytest.approx(2)
