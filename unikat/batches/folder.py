@@ -24,7 +24,7 @@ from unikat.batches.storage import DestinationError, DestinationRefused, Storage
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a named pipe must not hold a writer up
 _UNFINISHED: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 # From so many files on, one sync of the whole file system is cheaper than one for each file
 # (256 files of 2 KB on ext4: 14 ms instead of 65 ms).

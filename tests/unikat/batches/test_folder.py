@@ -64,6 +64,14 @@ def test_a_file_that_is_not_there_is_said_so_when_it_is_read(tmp_path: Path) -> 
             pass
 
 
+def test_a_named_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "batch.json")
+    storage = at(tmp_path)
+    assert storage.read("batch.json") == b""
+    storage.write("batch.json", b"new")
+    assert storage.read("batch.json") == b"new"
+
+
 def test_a_file_written_bit_by_bit_appears_when_it_is_whole(tmp_path: Path) -> None:
     storage = at(tmp_path)
     with storage.writing("shards/a.tar") as file:
