@@ -113,6 +113,10 @@ def at(path: Path, number: int) -> str:
 
 def _read_csv(path: Path, file: Iterable[str], count: int | None) -> Iterator[Line]:
     rows = csv.DictReader(file, strict=True)
+    names = list(rows.fieldnames or ())
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:  # DictReader would take the last one's fields and say nothing
+        raise Problem(f'{at(path, 1)}: the column "{twice}" is there twice', code=BAD_INPUT)
     for row in rows:
         number = rows.line_num
         if None in row or None in row.values():
