@@ -70,8 +70,8 @@ def contains(
 
 
 def test_what_it_prints_draws_the_same_again(stack: Stack, tmp_path: Path) -> None:
-    arguments = ("--where", "style=ink:3,oil:1", "-n", "3", "--truncation", "0.123456789", "-o", str(tmp_path / "art"))
-    arguments += ("--first-index", "1000")
+    arguments = ["--where", "style=ink:3,oil:1", "-n", "3", "--truncation", "0.123456789", "-o", str(tmp_path / "art")]
+    arguments += ["--first-index", "1000"]
     done = unikat("generate", "tiny", *arguments, UNIKAT_TARGET=stack.target)
     assert done.returncode == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "art").iterdir()}
