@@ -244,14 +244,14 @@ def test_interrupting_the_watch_leaves_the_batch_running(shell: Shell, stack: St
 
 
 def test_watching_survives_a_killed_service(shell: Shell, stack: Stack) -> None:
-    id = shell.create("slow", "-n", "600", "--to", "out/killed", "--shard-size", "32")
+    id = shell.create("slow", "-n", "4000", "--to", "out/killed", "--shard-size", "32")
     with shell.program("watch", id) as watching:
         watching.wait_for_line("Drawing slow@1")
         assert stack.service is not None
         stack.service.kill()
         stack.start_service()
         assert watching.wait(60) == 0
-    assert "600 images of slow@1 in " in watching.output
+    assert "4,000 images of slow@1 in " in watching.output
 
 
 def test_a_pause_is_explained_and_passes(shell: Shell, stack: Stack) -> None:
