@@ -59,6 +59,13 @@ end
 return false
 """
 
+# KEYS: done, failed, batch. ARGV: shard, why, field of the revision.
+_FAIL: Final = """
+if redis.call("GETBIT", KEYS[1], ARGV[1]) == 1 then return 0 end
+redis.call("HSET", KEYS[2], ARGV[1], ARGV[2])
+return redis.call("HINCRBY", KEYS[3], ARGV[3], 1)
+"""
+
 
 class Ledger:
     """All batches, as a worker keeps account of them. Thread-safe; everything here blocks."""
@@ -104,9 +111,11 @@ class Ledger:
         pipe.hincrby(batch_key(batch), r.REVISION, 1)
 
     def mark_failed(self, pipe: Pipeline, batch: str, shard: int, why: str) -> None:
-        """A shard failed for good; to be called after RQ was told, so that a crash in between loses nothing."""
-        pipe.hset(failed_key(batch), str(shard), why)
-        pipe.hincrby(batch_key(batch), r.REVISION, 1)
+        """A shard failed for good; to be called after RQ was told, so that a crash in between loses nothing.
+
+        Not so for a shard that another worker has written meanwhile: it would be counted twice.
+        """
+        pipe.eval(_FAIL, 3, done_key(batch), failed_key(batch), batch_key(batch), shard, why, r.REVISION)
 
     def pause(self, batch: str, why: str, seconds: float) -> None:
         """The destination does not work: for so long, workers take no shard of the batch."""

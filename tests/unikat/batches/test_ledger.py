@@ -157,6 +157,15 @@ def test_a_shard_that_failed_and_is_written_after_all_has_not_failed(hand: Batch
     assert (record.drawn, record.failed_images) == (4, 0)
 
 
+def test_a_shard_that_is_written_cannot_fail_any_more(hand: BatchHand) -> None:
+    create(hand, "a", 10)
+    shard = hand.take_shard()
+    hand.write(shard)
+    hand.fail(shard)  # by a worker that was given up, and woke up
+    record = hand.store.read("a")
+    assert (record.drawn, record.failed_images) == (4, 0)
+
+
 def test_every_change_is_a_revision(hand: BatchHand) -> None:
     create(hand, "a", 10)
     seen = [hand.store.read("a").revision]
