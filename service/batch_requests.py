@@ -98,7 +98,7 @@ def _destination_problems(destination: str, prefixes: tuple[str, ...]) -> Iterat
         how = "it opens some with UNIKAT_DESTINATIONS, for example UNIKAT_DESTINATIONS=/srv/art,s3://assets"
         yield FieldError("destination", f"this service's operator has opened no destinations; {how}")
     elif not is_open(url, prefixes):
-        yield FieldError("destination", f'"{url}" is not open; choose a folder below {choices(prefixes)}')
+        yield FieldError("destination", f'"{url}" is not open; choose {choices(prefixes)} or a folder below')
 
 
 def _label_problems(request: CreateBatchRequest) -> Iterator[FieldError]:

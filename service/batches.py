@@ -202,9 +202,9 @@ class Batches:
     def _taken(self, holder: str, caller: str | None) -> UnikatError:
         """ALREADY_EXISTS; the batch is named to those who may see it."""
         owners = [record.head["owner"] for record in self._store.read_many([holder])]
-        text = "a batch of somebody else's writes there; choose another folder"
+        text = "is the folder of a batch of somebody else's; choose another folder"
         if caller is None or caller in owners:
-            text = f"batch {holder} writes there; choose another folder, or delete that batch, which leaves its files"
+            text = f"is the folder of batch {holder}; choose another, or delete that batch, which leaves its files"
         return error_of(bad_field("destination", text, Code.ALREADY_EXISTS, Reason.DESTINATION_TAKEN))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

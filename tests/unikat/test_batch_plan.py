@@ -83,10 +83,10 @@ def test_a_jsonl_file_is_a_plan_a_line(tmp_path: Path) -> None:
         ("plan.csv", 'style,count\n"ink:x",1\n', ", line 2: style=ink:x: a weight is a number"),
         ("plan.jsonl", '{"where": {"style": "ink"}}\n', ", line 1: it has no count"),
         ("plan.jsonl", '{"count": 1}\n{"count"\n', ", line 2: no JSON"),
-        ("plan.jsonl", '{"style": "ink", "count": 1}\n', ", line 1: it is no plan"),
-        ("plan.jsonl", '{"where": {"style": {}}, "count": 1}\n', ", line 1: it is no plan"),
-        ("plan.jsonl", '{"where": {"style": 3}, "count": 1}\n', ", line 1: it is no plan"),
-        ("plan.jsonl", "[1]\n", ", line 1: it is no plan"),
+        ("plan.jsonl", '{"style": "ink", "count": 1}\n', ", line 1: it is no line of a plan"),
+        ("plan.jsonl", '{"where": {"style": {}}, "count": 1}\n', ", line 1: it is no line of a plan"),
+        ("plan.jsonl", '{"where": {"style": 3}, "count": 1}\n', ", line 1: it is no line of a plan"),
+        ("plan.jsonl", "[1]\n", ", line 1: it is no line of a plan"),
         ("plan.jsonl", '{"count": true}\n', ", line 1: the count must be a whole number"),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_plan_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(Problem, match=r"missing\.csv: No such file or directory"):
         read_plan(tmp_path / "missing.csv", 1)
     (tmp_path / "binary.csv").write_bytes(b"style,count\n\xff\xfe,1\n")
-    with pytest.raises(Problem, match=r"binary\.csv: .* can't decode byte 0xff"):
+    with pytest.raises(Problem, match=r"binary\.csv: is not UTF-8 text"):
         read_plan(tmp_path / "binary.csv", 1)
 
 

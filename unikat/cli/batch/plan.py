@@ -87,7 +87,9 @@ def read_plan(path: Path, count: int | None) -> list[Line]:
                 raise Problem(f"--plan {path}: the name must end in .csv or .jsonl", code=BAD_INPUT)
     except OSError as error:
         raise Problem(f"--plan {path}: {error.strerror}", code=BAD_INPUT) from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise Problem(f"--plan {path}: is not UTF-8 text", code=BAD_INPUT) from error
+    except csv.Error as error:
         raise Problem(f"--plan {path}: {error}", code=BAD_INPUT) from error
     if not lines:
         raise Problem(f"--plan {path}: there is nothing in it", code=BAD_INPUT)
@@ -142,7 +144,7 @@ def _read_json(path: Path, file: Iterable[str], count: int | None) -> Iterator[L
             raise Problem(f"{at(path, number)}: no JSON: {error}", code=BAD_INPUT) from error
         if not isinstance(line, dict) or set(line) - {"where", COUNT} or not _is_where(line.get("where", {})):
             example = 'Write {"where": {"style": "noto", "category": {"face": 0.7, "heart": 0.3}}, "count": 100}'
-            raise Problem(f"{at(path, number)}: it is no plan", example, code=BAD_INPUT)
+            raise Problem(f"{at(path, number)}: it is no line of a plan", example, code=BAD_INPUT)
         yield _line(path, number, line.get("where", {}), line.get(COUNT), count)
 
 
