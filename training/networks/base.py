@@ -1,7 +1,7 @@
 """What every generator and every critic is, whatever it is made of."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,7 @@ class Generator(nn.Module):
     always runs in float32, or images would come in steps of a grey level.
     """
 
+    separate_style: ClassVar[bool] = False  # whether `paint` uses the latent too, so that two images can mix
     shape: GeneratorShape
     mapping: nn.Module
     to_rgb: nn.Module
@@ -71,6 +72,10 @@ class Generator(nn.Module):
     def paint(self, latent: Tensor, style: Tensor) -> Tensor:
         """What the last layer makes an image of."""
         raise TypeError(f"{type(self).__name__} does not say how it paints")
+
+    def first_weights(self) -> list[Tensor]:
+        """The matrices (outputs, Z) that the latent meets first: where directions are looked for."""
+        raise TypeError(f"{type(self).__name__} does not say which weights the latent meets first")
 
 
 class Joined(nn.Module):

@@ -50,6 +50,10 @@ class DCGenerator(Generator):
         x: Tensor = self.body(style[:, :, None, None])  # (B, C, H/2, H/2)
         return x
 
+    def first_weights(self) -> list[Tensor]:
+        kernel = self.body.get_parameter("0.weight")  # (Z + E, C, 4, 4): transposed, so inputs come first
+        return [kernel[: self.shape.latent].flatten(1).T]
+
 
 class DCCritic(nn.Module):
     """Strided convolutions, batch norm, leaky ReLU. The condition is one more colour channel, linear in it."""

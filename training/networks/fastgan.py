@@ -84,6 +84,8 @@ class SkipExcitation(nn.Module):
 class FastGenerator(Generator):
     """`H` is 4 times a power of two. The output is not clamped: a clamped pixel would have no gradient."""
 
+    separate_style = True
+
     def __init__(self, shape: GeneratorShape) -> None:
         super().__init__()
         self.shape = shape
@@ -121,3 +123,7 @@ class FastGenerator(Generator):
                 x = self.skips[str(size)](maps[size // 4], x)
             maps[size] = x
         return x
+
+    def first_weights(self) -> list[Tensor]:
+        """Of the style, and of what is where."""
+        return [self.mapping.get_parameter("hidden.weight")[:, : self.shape.latent], self.start.weight]

@@ -30,6 +30,9 @@ class PlainGenerator(Generator):
         x: Tensor = self.body(style)  # (B, width)
         return x
 
+    def first_weights(self) -> list[Tensor]:
+        return [self.body.get_parameter("0.weight")[:, : self.shape.latent]]
+
 
 class PlainCritic(nn.Module):
     """All pixels and the condition, side by side, to one logit."""

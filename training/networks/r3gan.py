@@ -88,6 +88,9 @@ class R3Generator(Generator):
             x = stage(x)  # (B, C', size, size)
         return x
 
+    def first_weights(self) -> list[Tensor]:
+        return [self.modulate.weight[:, : self.shape.latent]]
+
 
 class R3Critic(nn.Module):
     """The generator backwards. The condition enters as a dot product with a linear embedding, beside a logit of its own
