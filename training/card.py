@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from training.config import BEFORE, Config
 from training.evaluation.release import Verdict
 from training.graph import Artist
+from training.recipe import recipe
 from training.sampler import SMALL_CELL
+from training.weights import FP16_METRIC
 from unikat.v1.model_pb2 import Model
 
 GENERATORS = {
@@ -15,21 +17,10 @@ GENERATORS = {
     "dcgan": "DCGAN generator of transposed convolutions",
     "plain": "generator of fully connected layers",
 }
-CRITICS = {
-    "projected": "looks at EfficientNet-Lite0 (ImageNet weights, Apache-2.0, frozen; not part of the model)",
-    "r3gan": "is of residual blocks and looks at pixels",
-    "dcgan": "is of convolutions and looks at pixels",
-    "plain": "is of fully connected layers and looks at pixels",
-}
-LOSSES = {
-    "hinge": "hinge loss",
-    "rpgan": "relativistic pairing loss",
-    "bce": "binary cross-entropy",
-}
 
 
-def model_card(model: Model, artist: Artist, size: int, verdict: Verdict) -> str:
-    """Markdown. `size` is that of the graph in bytes."""
+def model_card(model: Model, artist: Artist, size: int, verdict: Verdict, tools: str) -> str:
+    """Markdown. `size` is that of the graph in bytes, `tools` the section on what its latents can be used for."""
     sections = (
         heading(model, artist, size),
         conditions(model),
@@ -37,6 +28,7 @@ def model_card(model: Model, artist: Artist, size: int, verdict: Verdict) -> str
         training(model),
         measured(model, verdict),
         verdict.section,
+        tools,
         limitations(model, verdict),
     )
     return "\n\n".join(sections) + "\n"
@@ -57,9 +49,16 @@ without choosing among the results.
 | --- | --- |
 | image | {model.width} x {model.height}, RGB |
 | latent | {model.latent_size} numbers, standard normal |
-| network | {GENERATORS[config_of(model).generator]}, {parameters:,} parameters, fp32 |
+| network | {GENERATORS[config_of(model).generator]}, {parameters:,} parameters, {precision(model)} |
 | file | `generator.onnx`, {size / 1e6:.1f} MB, no random numbers inside |
 | licence of the weights | {model.licence} |"""
+
+
+def precision(model: Model) -> str:
+    for metric in model.metrics:
+        if metric.name == FP16_METRIC:
+            return f"fp16 weights, computed in fp32 (at most {metric.value:g} of 255 grey levels from fp32 weights)"
+    return "fp32"
 
 
 def config_of(model: Model) -> Config:
@@ -101,8 +100,10 @@ def training(model: Model) -> str:
     return f"""## Training
 
 {run.images_seen:,} images shown in {run.hours:.2f} hours on {run.hardware}; exported is the exponential moving average
-of the generator. The discriminator {CRITICS[config.critic]}; {LOSSES[config.loss]} (`mismatch`
-weighs real images with a wrong condition, which count as fake), DiffAugment, sampling balanced over rare combinations.
+of the generator.
+
+{recipe(config, model)}
+
 Configuration (preset `{config.preset}`):
 
 ```json

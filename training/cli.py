@@ -24,6 +24,7 @@ from training.export import Release
 from training.export import export as export_bundle
 from training.fit import SITTING, Plan
 from training.fit import fit as fit_folder
+from training.latent_tools.command import explore as run_explore
 from training.loop import train as run_training
 from training.operation import Operation
 from training.parallel import leads
@@ -159,6 +160,7 @@ def presets(
 
 
 app.command("evaluate")(told()(run_evaluation))
+app.command("explore")(told()(run_explore))
 
 
 @app.command()
@@ -173,6 +175,9 @@ def export(
     ] = Release.truncation,
     licence: Annotated[str, typer.Option(help="SPDX licence of the weights.")] = Release.licence,
     checkpoint: Annotated[str, typer.Option(help="latest, best (by random_frechet), or a step.")] = Release.checkpoint,
+    weights: Annotated[
+        str, typer.Option(help="fp32, or fp16: stored rounded, in about half the space; computed in fp32 with either.")
+    ] = Release.weights,
     evaluate: Annotated[
         bool, typer.Option(help="Measure the model first; without it the card says that nothing was measured.")
     ] = True,
@@ -193,7 +198,7 @@ def export(
     A model whose pictures do not show what their conditions say is refused, unless it is forced.
     """
     with told():
-        release = Release(truncation, licence=licence, checkpoint=checkpoint)
+        release = Release(truncation, checkpoint, licence, weights)
         examination = Examination(
             test, tuple(reference or ()), effort=Effort(samples=samples, steps=steps), force=force
         )

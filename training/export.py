@@ -29,6 +29,7 @@ from training.graph import (
     run_graph,
     write_graph,
 )
+from training.latent_tools.tools import latent_tools
 from training.latents import latents
 from training.networks.base import Generator
 from training.networks.build import build_generator
@@ -36,6 +37,7 @@ from training.pictures import COLUMNS, Row, choose_rows, draw_sheet, png
 from training.progress import progress_bar
 from training.sampler import cells
 from training.state import under
+from training.weights import WEIGHTS, measure_rounding, round_weights
 from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, parse_reference, write_bundle
 from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Metric, Model, TrainingRun
 
@@ -49,8 +51,11 @@ class Release:
     truncation: float = 1.0  # used where a request names none, and by the sample sheet
     checkpoint: str = "latest"  # or "best", by the cheap figure of training, or a step
     licence: str = "unspecified"  # of the weights, SPDX; the data's licences are listed with the sources
+    weights: str = "fp32"  # as which they are stored; it is computed in fp32 with either
 
     def __post_init__(self) -> None:
+        if self.weights not in WEIGHTS:
+            raise TrainingError(f"--weights: must be one of {', '.join(WEIGHTS)}, not {self.weights}")
         if not 0 <= self.truncation <= 2:
             raise TrainingError(f"--truncation: must be 0 to 2, not {self.truncation}")
 
@@ -90,19 +95,24 @@ def export(
         graph = Path(folder) / GRAPH
         bar.set_description("writing the graph")
         write_graph(artist, graph)
+        stored = round_weights(artist, graph) if release.weights == "fp16" else artist
         bar.set_description("checking the graph")
-        parity = check_graph(artist, graph, conditions, bar.update)
+        parity = check_graph(stored, graph, conditions, bar.update)
         model = describe(trained, release, parity)
         model.name, model.version = name, version
+        if release.weights == "fp16":
+            model.metrics.extend(measure_rounding(artist, graph, conditions).metrics())
         verdict = NOT_EXAMINED
         if examination:
             verdict = examine(Subject(graph, model), trained.whole, examination, progress)
         model.metrics.extend(verdict.metrics)
+        tools = latent_tools(stored, graph, model, choose_rows(trained.dataset), progress)
         files: dict[str, Path | bytes] = {
             GRAPH: graph,
             SAMPLES: samples(trained.dataset, graph, model),
-            CARD: model_card(model, artist, graph.stat().st_size, verdict).encode(),
+            CARD: model_card(model, artist, graph.stat().st_size, verdict, tools.section).encode(),
             **verdict.files,
+            **tools.files,
         }
         return write_bundle(out, model, files)
 
@@ -216,7 +226,8 @@ def metrics(parity: Parity) -> list[Metric]:
         Metric(
             name="parity_max_grey_levels",
             value=parity.max_grey_levels,
-            description=f"largest difference, of 255, between torch and ONNX Runtime on CPU, at batches of {batches}",
+            description=f"largest difference, of 255, between torch and ONNX Runtime on CPU, with the same weights, at "
+            f"batches of {batches}",
         ),
         Metric(
             name="parity_differing_share",
