@@ -102,7 +102,7 @@ class FolderStorage(Storage):
     def reading(self, name: str) -> Iterator[BinaryIO]:
         """See Storage."""
         folder, base = _split(name)
-        with self._missing_or_reasons(), self._entered(folder) as fd:
+        with self._missing_or_reasons(name), self._entered(folder) as fd:
             file = self._opened(fd, base)
         with file:
             yield file
@@ -188,17 +188,6 @@ class FolderStorage(Storage):
 
     def _is_link(self, name: str) -> DestinationRefused:
         return DestinationRefused(f'{self.url}: "{name}" is a symbolic link; none is followed inside of a destination')
-
-    @contextmanager
-    def _missing_or_reasons(self) -> Iterator[None]:
-        with self._reasons():
-            try:
-                yield
-            except FileNotFoundError as error:
-                missing = error
-            else:
-                return
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), missing.filename)
 
     @contextmanager
     def _reasons(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO, Final
 
 import fsspec
@@ -36,7 +36,8 @@ class ObjectStorage(Storage):
             raise DestinationRefused(
                 f"{url} is no object store that is known here ({known}); mount it, take the folder"
             )
-        self._store()
+        with self._reasons():
+            self._store()
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
         """See Storage."""
@@ -53,7 +54,7 @@ class ObjectStorage(Storage):
                 with self._reasons():
                     self._store().put_file(file.name, self._path(name))
         except OSError as error:
-            raise DestinationError(f"{self.url}: {error.strerror or error} (for a temporary file here)") from error
+            raise self._local(error) from error
 
     def read_many(self, names: Sequence[str]) -> list[bytes | None]:
         """See Storage."""
@@ -65,18 +66,27 @@ class ObjectStorage(Storage):
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
         """See Storage."""
-        with self._missing_or_reasons():
-            data: bytes = self._store().cat_file(self._path(name), start=offset, end=offset + size)
+        path = self._path(name)
+        with self._missing_or_reasons(name):
+            try:
+                data: bytes = self._store().cat_file(path, start=offset, end=offset + size)
+            except Exception:
+                if self._store().info(path)["size"] > offset:
+                    raise
+                return b""  # a range that begins behind the end, which stores refuse, each in its own words
             return data
 
     @contextmanager
     def reading(self, name: str) -> Iterator[BinaryIO]:
         """See Storage. The file is fetched as a whole, so that it cannot change while it is read."""
-        with tempfile.NamedTemporaryFile(prefix="unikat-") as file:
-            with self._missing_or_reasons():
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="unikat-"))
+            except OSError as error:  # FileNotFoundError too: it is not the file of that name that is missing
+                raise self._local(error) from error
+            with self._missing_or_reasons(name):
                 self._store().get_file(self._path(name), file.name)
-            with open(file.name, "rb") as copy:
-                yield copy
+            yield stack.enter_context(open(file.name, "rb"))
 
     def size(self, name: str) -> int | None:
         """See Storage."""
@@ -121,16 +131,9 @@ class ObjectStorage(Storage):
         except ImportError as error:
             raise DestinationError(f"{self.url}: a package is missing here (see unikat[s3]): {error}") from error
 
-    @contextmanager
-    def _missing_or_reasons(self) -> Iterator[None]:
-        with self._reasons():
-            try:
-                yield
-            except FileNotFoundError as error:
-                missing = str(error)
-            else:
-                return
-        raise FileNotFoundError(missing)
+    def _local(self, error: OSError) -> DestinationError:
+        """A temporary file of this machine cannot be written: that may pass, as all trouble of a destination."""
+        return DestinationError(f"{self.url}: {error.strerror or error} (for a temporary file; TMPDIR says where)")
 
     @contextmanager
     def _reasons(self) -> Iterator[None]:
@@ -140,7 +143,7 @@ class ObjectStorage(Storage):
         except (DestinationError, DestinationRefused):
             raise
         except Exception as error:
-            type(self._store()).clear_instance_cache()
+            fsspec.get_filesystem_class(self._scheme).clear_instance_cache()
             reason = " ".join(f"{error or type(error).__name__}".split())
             raise DestinationError(f"{self.url}: {reason[:_LONGEST_REASON]}") from error
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO
 
 from unikat.batches.destination import FILE, is_open
@@ -116,6 +116,22 @@ class Storage(ABC):
     @abstractmethod
     def remove_folder(self, folder: str) -> None:
         """Remove a folder if nothing is in it."""
+
+    @abstractmethod
+    def _reasons(self) -> AbstractContextManager[None]:
+        """What goes wrong inside becomes a DestinationError, whose text a person can act on."""
+
+    @contextmanager
+    def _missing_or_reasons(self, name: str) -> Iterator[None]:
+        """As `_reasons`, but where there is no file `name`, that is what is raised."""
+        missing: FileNotFoundError | None = None
+        with self._reasons():
+            try:
+                yield
+            except FileNotFoundError as error:
+                missing = error
+        if missing is not None:
+            raise FileNotFoundError(self.url_of(name)) from missing
 
 
 def _object_storage(url: str) -> Storage:

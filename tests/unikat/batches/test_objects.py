@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import copy
 import logging
 import os
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import fsspec.config
 import pytest
 
 from tests.support.s3 import S3, environment
+from tests.unikat.batches.conftest import full
 from tests.unikat.batches.drawn import LAYOUTS, content_of, spec_of, write
 from unikat.batches.shards import close_batch
 from unikat.batches.storage import DestinationError, DestinationRefused, Storage
@@ -29,6 +35,28 @@ def storage() -> Storage:
     return Storage.open(URL, ["s3://bucket/a"])
 
 
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Until the end of the block, as if TMPDIR named this folder."""
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = None
+
+
+@contextmanager
+def configured(**variables: str) -> Iterator[None]:
+    """Until the end of the block, as if these were in the environment when fsspec was loaded."""
+    before = copy.deepcopy(fsspec.config.conf)
+    fsspec.config.set_conf_env(fsspec.config.conf, variables)
+    try:
+        yield
+    finally:
+        fsspec.config.conf.clear()
+        fsspec.config.conf.update(before)
+
+
 def test_what_is_put_can_be_read(bucket: S3) -> None:
     store = storage()
     store.write("x", b"0123456789")
@@ -37,6 +65,7 @@ def test_what_is_put_can_be_read(bucket: S3) -> None:
     assert store.read("x") == b"0123456789"
     assert store.read_range("x", 2, 3) == b"234"
     assert store.read_range("x", 8, 30) == b"89"
+    assert (store.read_range("x", 10, 3), store.read_range("x", 30, 3)) == (b"", b"")
     assert store.read_many(["images/00002/c.png", "none"]) == [b"c", None]
     assert (store.size("x"), store.size("none"), store.exists("x"), store.exists("none")) == (10, None, True, False)
     assert store.names("") == ["images/", "x"]
@@ -49,8 +78,8 @@ def test_what_is_put_can_be_read(bucket: S3) -> None:
         file.write(b"bit by ")
         assert not store.exists("m")
         file.write(b"bit")
-    with store.reading("m") as copy:
-        assert copy.read() == b"bit by bit"
+    with store.reading("m") as spooled:
+        assert spooled.read() == b"bit by bit"
     store.remove(["x", "none"])
     store.remove([])
     store.tidy("images")
@@ -101,6 +130,47 @@ def test_a_bucket_that_is_not_there_is_a_reason_and_works_once_it_is(s3: S3) -> 
     s3.create_bucket("bucket")
     store.write("x", b"x")
     assert s3.keys("bucket") == {"a/b/x": 1}
+
+
+def write_bit_by_bit(store: Storage) -> None:
+    with store.writing("m") as file:
+        file.write(bytes(2_000_000))
+
+
+def read_seeking(store: Storage) -> bytes:
+    with store.reading("x") as file:
+        return file.read()
+
+
+def test_a_full_disk_for_temporary_files_is_a_reason(bucket: S3, small_disk: Path) -> None:
+    store = storage()
+    store.write("x", bytes(2_000_000))
+    with temporary_files_in(small_disk), full(small_disk):
+        for work in (write_bit_by_bit, read_seeking):
+            with pytest.raises(DestinationError, match=r"No space left on device|File too large"):
+                work(store)
+    write_bit_by_bit(store)
+    assert bucket.keys("bucket") == {"a/b/m": 2_000_000, "a/b/x": 2_000_000}
+    assert len(read_seeking(store)) == 2_000_000
+
+
+def test_a_folder_for_temporary_files_that_is_gone_is_a_reason_and_no_missing_file(bucket: S3, tmp_path: Path) -> None:
+    store = storage()
+    store.write("x", b"x")
+    with temporary_files_in(tmp_path / "gone"):
+        for work in (write_bit_by_bit, read_seeking):
+            with pytest.raises(DestinationError, match=r"No such file or directory \(for a temporary file"):
+                work(store)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_configuration_that_no_store_can_be_made_of_is_a_reason() -> None:
+    with (
+        configured(FSSPEC_S3_USERNAME="one", FSSPEC_S3_KEY="another"),
+        pytest.raises(DestinationError, match="not both"),
+    ):
+        storage()
+    storage().write("x", b"x")
 
 
 def test_a_server_that_does_not_answer_is_a_reason_and_works_once_it_does(bucket: S3) -> None:
