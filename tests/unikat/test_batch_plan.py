@@ -75,6 +75,8 @@ def test_a_jsonl_file_is_a_plan_a_line(tmp_path: Path) -> None:
         ("plan.csv", "style,count\n", ": there is nothing in it"),
         ("plan.csv", "style,count\nink,1\nink,1,2\n", ", line 3: it has other columns than the first line"),
         ("plan.csv", "style,style,count\nink,oil,1\n", ', line 1: the column "style" is there twice'),
+        ("plan.csv", "style;count\nink;1\n", ", line 1: columns are separated by commas, not by semicolons or tabs"),
+        ("plan.csv", "style\tcount\nink\t1\n", ", line 1: columns are separated by commas"),
         ("plan.csv", "style,count\nink\n", ", line 2: it has other columns than the first line"),
         ("plan.csv", "style,count\nink,many\n", ", line 2: the count must be a whole number of at least 1"),
         ("plan.csv", "style,count\nink,0\n", ", line 2: the count must be a whole number of at least 1"),

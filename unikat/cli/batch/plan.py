@@ -116,6 +116,11 @@ def at(path: Path, number: int) -> str:
 def _read_csv(path: Path, file: Iterable[str], count: int | None) -> Iterator[Line]:
     rows = csv.DictReader(file, strict=True)
     names = list(rows.fieldnames or ())
+    if any(";" in name or "\t" in name for name in names):
+        example = f"Write {COUNT},style,category and, below it, 100,noto,face."
+        raise Problem(
+            f"{at(path, 1)}: columns are separated by commas, not by semicolons or tabs", example, code=BAD_INPUT
+        )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:  # DictReader would take the last one's fields and say nothing
         raise Problem(f'{at(path, 1)}: the column "{twice}" is there twice', code=BAD_INPUT)
