@@ -18,7 +18,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """Something is wrong. `kind`: "missing", "truncated", "differs", "duplicate" or "row"; `index` of the image."""
+    """Something is wrong. `kind`: "missing", "truncated", "differs", "duplicate" or "row".
+
+    `index` is that of the image; None where it is about a file as a whole, such as a tar file that is missing.
+    """
 
     kind: str
     file: str
@@ -34,6 +37,7 @@ class FileChecks:
         self._add = add
         self._tar = ""  # the tar file that rows are in at the moment
         self._at = 0  # where in it the next image's header should begin
+        self._gone = 0  # images that should be in it, and it is not there
         self.bytes_read = 0
 
     def check(self, rows: Sequence[tuple[Row, Common]]) -> None:
@@ -50,12 +54,15 @@ class FileChecks:
 
     def finish(self) -> None:
         """Look at the end of the tar file."""
-        if self._tar and self._at:
+        if self._gone:
+            images = f"{self._gone:,} image{'' if self._gone == 1 else 's'}"
+            self._add(Problem("missing", self._tar, None, f"the file is missing, with {images}"))
+        elif self._tar:
             end = self._storage.read_range(self._tar, self._at, len(END_OF_TAR) + 1)
             if end != END_OF_TAR:
                 kind = "truncated" if END_OF_TAR.startswith(end) else "differs"
                 self._add(Problem(kind, self._tar, None, "does not end as a tar file does"))
-        self._tar = ""
+        self._tar, self._gone = "", 0
 
     def _check_files(self, rows: Sequence[Row]) -> None:
         for row, data in zip(rows, self._storage.read_many([row["file"] for row in rows]), strict=True):
@@ -76,9 +83,7 @@ class FileChecks:
         try:
             data = self._storage.read_range(file, max(0, begin), sum(sizes))
         except FileNotFoundError:
-            for row, _ in rows:
-                self._add(Problem("missing", file, row["index"], "the file is missing"))
-            self._at = 0
+            self._gone += len(rows)
             return
         self.bytes_read += len(data)
         at = 0

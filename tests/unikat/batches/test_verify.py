@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 
 from tests.unikat.batches.drawn import BLEND, CELLS, LAYOUTS, images_of, spec_of, write
 from unikat.batches.shards import close_batch
+from unikat.batches.spec import Cell
 from unikat.batches.verify import NotABatch, Report, pick, verify
 from unikat.v1.batches_pb2 import LAYOUT_FILES, LAYOUT_WEBDATASET
 
@@ -111,8 +113,21 @@ def test_tar_files_that_are_gone_cut_or_too_long_are_found(tmp_path: Path) -> No
     damage(shards / "00001.tar", lambda data: data.__delitem__(slice(whole - 1024 - 100, None)))
     damage(shards / "00002.tar", lambda data: data.append(0))
     report = verify(str(tmp_path))
-    gone = [("missing", index) for index in range(8)]
-    assert kinds(report) == [*gone, ("truncated", 15), ("truncated", None), ("differs", None)]
+    assert kinds(report) == [("missing", None), ("truncated", 15), ("truncated", None), ("differs", None)]
+    assert report.problems[0].message == "the file is missing, with 8 images"
+
+
+def test_a_tar_file_that_is_missing_is_one_problem_however_many_images_it_had(tmp_path: Path) -> None:
+    spec = replace(spec_of(tmp_path, LAYOUT_WEBDATASET, cells=(Cell({}, 1301),)), shard_size=1300)
+    close_batch(write(spec), spec, range(2), False)
+    for shard in ("00000", "00001"):
+        (tmp_path / "shards" / f"{shard}.tar").unlink()
+    report = verify(str(tmp_path))
+    assert [(problem.file, problem.message) for problem in report.problems] == [
+        ("shards/00000.tar", "the file is missing, with 1,300 images"),
+        ("shards/00001.tar", "the file is missing, with 1 image"),
+    ]
+    assert (report.problem_count, report.checked) == (2, 1301)
 
 
 def test_a_failed_or_cancelled_batch_is_incomplete_and_not_damaged(tmp_path: Path) -> None:
