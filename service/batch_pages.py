@@ -32,6 +32,10 @@ class Page:
     owner: str
     visible_to: str | None
 
+    def token(self, position: Position) -> str:
+        """The token of the next page, which begins behind `position`: of this list, so that it says of which."""
+        return encode(KIND, *position, sorted(self.states), self.owner)
+
     def shows(self, record: BatchRecord) -> bool:
         """Whether a batch is listed."""
         owner = record.head["owner"]
@@ -52,8 +56,11 @@ def check_list(request: ListBatchesRequest, caller: str | None) -> Page:
         problems.append(FieldError("owner", f"must be {OWNER_RULE}, or empty for all"))
     if problems:
         raise invalid(problems)
-    size, after = check_page(request.page_size, request.page_token, _position)
-    return Page(size, after, frozenset(request.states), request.owner, caller)
+    states = frozenset(request.states)
+    size, after = check_page(
+        request.page_size, request.page_token, lambda token: _position(token, states, request.owner)
+    )
+    return Page(size, after, states, request.owner, caller)
 
 
 def batch_page(store: BatchStore, page: Page) -> ListBatchesResponse:
@@ -66,22 +73,21 @@ def batch_page(store: BatchStore, page: Page) -> ListBatchesResponse:
         position = {batch: (created, batch) for created, batch in chunk}
         for record in filter(page.shows, store.read_many(list(position))):
             if len(response.batches) == page.size:
-                response.next_page_token = _token(last)
+                assert last is not None  # a full page has a last batch
+                response.next_page_token = page.token(last)
                 return response
             response.batches.append(record.to_message())
             last = position[record.id]
     if len(places) == MAX_SCANNED:
-        response.next_page_token = _token(places[-1])
+        response.next_page_token = page.token(places[-1])
     return response
 
 
-def _token(position: Position | None) -> str:
-    assert position is not None  # a full page has a last batch
-    return encode(KIND, *position)
-
-
-def _position(token: str) -> Position:
-    created, batch = decode(KIND, token)
+def _position(token: str, states: frozenset[int], owner: str) -> Position:
+    created, batch, of_states, of_owner = decode(KIND, token)
     if not (isinstance(created, float) and isinstance(batch, str)):
         raise ValueError(token)
+    if [of_states, of_owner] != [sorted(states), owner]:
+        text = "is of a list with other states or another owner; send those of its request again, or no token"
+        raise FieldError("page_token", text)
     return created, batch

@@ -28,7 +28,7 @@ def position_of(model: Model) -> Position:
 
 
 def check_page(page_size: int, page_token: str, read: Callable[[str], P]) -> tuple[int, P | None]:
-    """Size of the page and where it begins; `read` makes a position of a token.
+    """Size of the page and where it begins; `read` makes a position of a token, or says by FieldError what is wrong.
 
     Raises UnikatError (INVALID_ARGUMENT) for a negative size or a token that is not ours.
     """
@@ -38,6 +38,8 @@ def check_page(page_size: int, page_token: str, read: Callable[[str], P]) -> tup
     after = None
     try:
         after = read(page_token) if page_token else None
+    except FieldError as problem:
+        problems.append(problem)
     except (binascii.Error, ValueError, TypeError, AttributeError, RecursionError):  # brackets in brackets
         problems.append(FieldError("page_token", "must be the next_page_token of an earlier response, or empty"))
     if problems:

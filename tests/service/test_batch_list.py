@@ -90,6 +90,18 @@ def test_a_token_survives_the_deletion_of_what_it_points_at_and_new_batches(shop
     assert not rest.next_page_token
 
 
+def test_a_token_of_a_list_with_another_filter_is_refused(shop: Serving) -> None:
+    asked = ListBatchesRequest(page_size=1, states=[Batch.STATE_QUEUED, Batch.STATE_FAILED], owner="bert")
+    asked.page_token = shop.batches.ListBatches(asked).next_page_token
+    for states, owner in (([], "bert"), ([Batch.STATE_QUEUED], "bert"), (asked.states, ""), (asked.states, "anna")):
+        other = ListBatchesRequest(page_token=asked.page_token, states=states, owner=owner)
+        fields = fields_of(shop.batches.ListBatches, other)
+        assert list(fields) == ["page_token"]
+        assert "other states or another owner" in fields["page_token"]
+    same = ListBatchesRequest(page_token=asked.page_token, states=[*asked.states][::-1], owner="bert")
+    assert [batch.id for batch in shop.batches.ListBatches(same).batches] == [IDS[n] for n in range(25, 0, -3)]
+
+
 def test_batches_of_one_moment_are_all_listed_once(shop: Serving) -> None:
     shop.redis.zadd("unikat:batches", dict.fromkeys(IDS, 1e9))
     assert [batch for page in pages(shop, 7) for batch in page] == IDS[::-1]
