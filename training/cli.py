@@ -192,6 +192,9 @@ def export(
         Path | None, typer.Option(help="A data set of other pictures to measure on.", show_default="what was held out")
     ] = None,
     reference: Annotated[list[Path] | None, typer.Option(help="A bundle to be measured beside it; repeatable.")] = None,
+    previous: Annotated[
+        bool, typer.Option(help="Measure the version before beside it, if MODELS/NAME has one.")
+    ] = Examination.previous,
 ) -> None:
     """Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card.
 
@@ -200,7 +203,7 @@ def export(
     with told():
         release = Release(truncation, checkpoint, licence, weights)
         examination = Examination(
-            test, tuple(reference or ()), effort=Effort(samples=samples, steps=steps), force=force
+            test, tuple(reference or ()), previous, effort=Effort(samples=samples, steps=steps), force=force
         )
         bundle = export_bundle(run, out, dataset, release, True, examination if evaluate else None)
     typer.echo(bundle.path)

@@ -104,7 +104,7 @@ def export(
             model.metrics.extend(measure_rounding(artist, graph, conditions).metrics())
         verdict = NOT_EXAMINED
         if examination:
-            verdict = examine(Subject(graph, model), trained.whole, examination, progress)
+            verdict = examine(Subject(graph, model), trained.whole, examination, out.parent, progress)
         model.metrics.extend(verdict.metrics)
         tools = latent_tools(stored, graph, model, choose_rows(trained.dataset), progress)
         files: dict[str, Path | bytes] = {

@@ -75,19 +75,14 @@ class Rounding:
     mean: float
 
     def metrics(self) -> list[Metric]:
-        what = f"of 255, between {COMPARED} images each at truncations {', '.join(f'{t:g}' for t in TRUNCATIONS)} drawn"
-        beside = "with the weights rounded to fp16 and by torch with those of the training"
+        truncations = " and ".join(f"{psi:g}" for psi in TRUNCATIONS)
+        how = (
+            "of 255, that rounding the weights makes: the file against torch with the weights of the training, "
+            f"{COMPARED} images at each of truncations {truncations}"
+        )
         return [
-            Metric(
-                name=FP16_METRIC,
-                value=self.largest,
-                description=f"largest difference, {what} {beside}",
-            ),
-            Metric(
-                name="fp16_mean_grey_levels",
-                value=self.mean,
-                description=f"mean difference, {what} {beside}",
-            ),
+            Metric(name=FP16_METRIC, value=self.largest, description=f"largest difference, {how}"),
+            Metric(name="fp16_mean_grey_levels", value=self.mean, description=f"mean difference, {how}"),
         ]
 
 

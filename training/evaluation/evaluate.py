@@ -6,7 +6,7 @@ import hashlib
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from training.evaluation.extractors import FeatureExtractor, Lite1Features
 from training.evaluation.material import Observer, Pictures, default_cache, keep, recalled
 from training.evaluation.memorisation import Neighbours, Training, memorised
 from training.evaluation.obedience import Judged, Obedience, measure_obedience
+from training.evaluation.references import check_comparable, note_of
 from training.evaluation.results import MINIMUM, MINIMUM_SETTING, Data, Evaluation, Limit, Sampled
 from training.evaluation.sheets import Sheets, draw_sheets
 from training.evaluation.similarity import KERNEL_SEED, NEIGHBOURS, Similarity, compare
@@ -64,7 +65,8 @@ class Parts:
 
     trained: Dataset
     test: Dataset
-    held_out: float
+    held_out: float  # of the model's own training
+    share: float  # of the data set that is measured on; 0 with another test set
     clean: bool
     warnings: tuple[str, ...]
 
@@ -102,7 +104,8 @@ def split(subject: Subject, data: Dataset, test: Dataset | None) -> Parts:
     """Raises TooFewPictures when there is nothing, or too little, to measure on."""
     held_out = float(subject.config.get("held_out", 0.0))
     warnings = []
-    trained, out = data.split(held_out or (0.0 if test else SHARE))
+    share = held_out or (0.0 if test else SHARE)
+    trained, out = data.split(share)
     found = test or out
     if found is None or len(found) < LEAST_TEST:
         raise TooFewPictures(
@@ -120,7 +123,7 @@ def split(subject: Subject, data: Dataset, test: Dataset | None) -> Parts:
             f"{subject.name} WAS TRAINED ON THE TEST PICTURES (nothing was held out of its training): figures flatter "
             "it, and copies of test pictures count as originals"
         )
-    return Parts(trained, found, held_out, clean, tuple(warnings))
+    return Parts(trained, found, held_out, share, clean, tuple(warnings))
 
 
 def prepare(subject: Subject, parts: Parts, observer: Observer, effort: Effort) -> Bench:
@@ -209,10 +212,9 @@ def evaluate(request: Request) -> tuple[Evaluation, Sheets]:
     """The same figures from the same files on the same machine. Raises TrainingError for what cannot be compared."""
     began = time.monotonic()
     subject, effort = request.subject, request.effort
-    for each in (subject, *request.references):
-        each.columns(request.data)
-        if each.sizes != subject.sizes:
-            raise TrainingError(f"--reference: {each.name} has other attributes than {subject.name}")
+    subject.columns(request.data)
+    for each in request.references:
+        check_comparable(each, subject, request.data)
     parts = split(subject, request.data, request.test)
     extractors = (request.main or Lite1Features(request.data.resolution), *request.extractors)
     pairs = choose_pairs(subject, effort.pairs)
@@ -229,7 +231,8 @@ def evaluate(request: Request) -> tuple[Evaluation, Sheets]:
         others = []
         for each in request.references:
             bar.set_description(each.name)
-            others += [measure(bench, each, truncation).sampled for truncation in each.truncations]
+            note = note_of(each, request.data, parts.share, other_test=request.test is not None)
+            others += [replace(measure(bench, each, psi).sampled, note=note) for psi in each.truncations]
     minimum = float(subject.config.get(MINIMUM_SETTING, MINIMUM))
     evaluation = Evaluation(
         model=subject.name,

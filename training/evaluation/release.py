@@ -9,6 +9,7 @@ from training.data.dataset import Dataset
 from training.errors import TrainingError
 from training.evaluation.evaluate import Effort, Request, TooFewPictures, evaluate
 from training.evaluation.extractors import FeatureExtractor
+from training.evaluation.references import previous_version
 from training.evaluation.report import JSON, body, metrics
 from training.evaluation.results import obeyed
 from training.evaluation.subject import Subject
@@ -23,6 +24,7 @@ class Examination:
 
     test: Path | None = None  # a data set of other pictures; default: what was held out
     references: tuple[Path, ...] = ()  # bundles
+    previous: bool = True  # measure the version before beside it, if there is one
     cache: Path | None = None
     effort: Effort = field(default_factory=Effort)
     force: bool = False  # publish even what does not obey its conditions
@@ -45,13 +47,27 @@ NOT_EXAMINED = Verdict(
 )
 
 
-def examine(subject: Subject, data: Dataset, examination: Examination, progress: bool = False) -> Verdict:
-    """`data` is the whole data set. Raises TrainingError for a model that does not obey, unless it is forced."""
+def references(subject: Subject, examination: Examination, versions: Path) -> list[Subject]:
+    """The bundles that were named, and the version before, from the folder `models/NAME`."""
+    named = [Subject.load(path) for path in examination.references]
+    previous = previous_version(subject, versions) if examination.previous else None
+    if previous is None or previous.name in {each.name for each in named}:
+        return named
+    return [*named, previous]
+
+
+def examine(
+    subject: Subject, data: Dataset, examination: Examination, versions: Path, progress: bool = False
+) -> Verdict:
+    """`data` is the whole data set, `versions` the folder of the model's versions.
+
+    Raises TrainingError for a model that does not obey, unless it is forced, and for references of another kind.
+    """
     request = Request(
         subject,
         data,
         Dataset.load(examination.test) if examination.test else None,
-        [Subject.load(path) for path in examination.references],
+        references(subject, examination, versions),
         main=examination.main,
         cache=examination.cache,
         effort=examination.effort,

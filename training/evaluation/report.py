@@ -36,7 +36,9 @@ def columns(evaluation: Evaluation) -> list[Sampled]:
 
 
 def titles(evaluation: Evaluation) -> list[str]:
-    return [f"{each.model}, truncation {each.truncation:g}" for each in columns(evaluation)]
+    """Of the columns. A reference's note comes after its name, where nobody can overlook it."""
+    named = [(each, f"{each.model} ({each.note})" if each.note else each.model) for each in columns(evaluation)]
+    return [f"{name}, truncation {each.truncation:g}" for each, name in named]
 
 
 SIMILARITY = {

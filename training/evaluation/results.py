@@ -30,6 +30,7 @@ class Sampled:
     obedience: tuple[Obedience, ...]
     diversity: tuple[Diversity, ...]
     memorisation: Memorisation
+    note: str = ""  # what a reader has to know of a reference
 
     @property
     def collapsed(self) -> list[Diversity]:

@@ -28,7 +28,8 @@ from training.cli import app
 from training.data.dataset import Dataset
 from training.errors import TrainingError
 from training.evaluation.evaluate import Effort, evaluate
-from training.evaluation.report import body, lines, markdown, metrics, write_report
+from training.evaluation.references import note_of
+from training.evaluation.report import body, lines, markdown, metrics, titles, write_report
 from training.evaluation.results import Evaluation, obeyed
 from training.evaluation.sheets import Sheets
 
@@ -192,6 +193,37 @@ def test_references_stand_beside_every_figure(data: Dataset, cache: Path, tmp_pa
     assert accuracy.values[0] > accuracy.values[1]
     assert "| worse@1, truncation 1 |" in "\n".join(body(evaluation))
     assert obeyed(evaluation) == []  # a reference's faults are its own
+
+
+def test_what_a_reader_must_know_of_a_reference_stands_above_its_figures(
+    data: Dataset, cache: Path, tmp_path: Path
+) -> None:
+    subject = make_subject(tmp_path / "model", data, fresh(600, seed=9))
+    saw = make_subject(tmp_path / "saw", data, fresh(600, seed=9), held_out=None)
+    yardstick = make_subject(tmp_path / "dcgan", data, fresh(600, seed=9))
+    yardstick.model.training.config = json.dumps({"held_out": 0.2, "preset": "dcgan"})
+    elsewhere = make_subject(tmp_path / "elsewhere", data, fresh(600, seed=9))
+    elsewhere.model.training.data_digest = "sha256:0"
+    for number, each in enumerate((saw, yardstick, elsewhere)):
+        each.model.version = 2 + number
+    evaluation, _ = evaluate(request(subject, data, cache, references=[saw, yardstick, elsewhere]))
+    assert titles(evaluation) == [
+        "table@1, truncation 1",
+        "table@2 (trained on these test pictures too), truncation 1",
+        "table@3 (preset dcgan), truncation 1",
+        "table@4 (of other training data: it may know the test pictures), truncation 1",
+    ]
+    head = next(row for row in markdown(evaluation).splitlines() if row.startswith("| figure |"))
+    assert all(title in head for title in titles(evaluation))
+    assert note_of(saw, data, 0.0, other_test=True) == ""  # pictures of another data set were seen by none
+
+
+def test_a_reference_with_other_attributes_is_refused(data: Dataset, cache: Path, tmp_path: Path) -> None:
+    subject = make_subject(tmp_path / "model", data, fresh(600, seed=9))
+    fewer = make_subject(tmp_path / "fewer", data, fresh(600, seed=9))
+    del fewer.model.attributes[1]
+    with pytest.raises(TrainingError, match=r"--reference: table@1 has the attributes \['shape'\], but table@1 has"):
+        evaluate(request(subject, data, cache, references=[fewer]))
 
 
 def test_the_report_has_all_of_it(good: Found, tmp_path: Path) -> None:

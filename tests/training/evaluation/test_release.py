@@ -14,10 +14,13 @@ from tests.training.evaluation.generating import QUICK, PooledPixels, make_datas
 from tests.training.making import TINY, sitting
 from training.cli import app
 from training.errors import TrainingError
-from training.evaluation.release import Examination
+from training.evaluation.references import previous_version
+from training.evaluation.release import Examination, references
+from training.evaluation.subject import Subject
 from training.export import export
 from training.loop import train
 from unikat.bundle import CARD, read_bundle
+from unikat.v1.model_pb2 import Model
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,49 @@ def test_figures_and_sheets_are_part_of_the_bundle(untrained: Path, examination:
     assert document["model"] == "shapes@1"
     assert document["samples"][0]["obedience"][1]["accuracy"] == accuracy.value
     assert figures["parity_max_grey_levels"].value <= 1
+
+
+def test_the_version_before_is_measured_beside_the_new_one(
+    untrained: Path, examination: Examination, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    versions = tmp_path / "models" / "shapes"
+    export(untrained, versions / "2")
+    forced = replace(examination, force=True)
+    card = (export(untrained, versions / "4", examination=forced).path / CARD).read_text()
+    assert (
+        "| figure | real pictures (limit) | shapes@4, truncation 1 | shapes@2 (preset projected), truncation 1 |"
+        in card
+    )
+    alone = replace(forced, previous=False)
+    assert "shapes@4 (" not in (export(untrained, versions / "5", examination=alone).path / CARD).read_text()
+    (versions / "5" / "generator.onnx").write_bytes(b"broken")
+    assert previous_version(Subject(versions / "6", model_of(versions / "4", version=6)), versions) is None
+    assert "5 is not measured beside the new version" in caplog.text
+
+
+def test_a_version_before_of_another_kind_is_passed_over(
+    untrained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    versions = tmp_path / "models" / "shapes"
+    export(untrained, versions / "1")
+    model = model_of(versions / "1", version=2)
+    found = previous_version(Subject(versions / "2", model), versions)
+    assert found is not None
+    assert found.name == "shapes@1"
+    second = Subject(versions / "2", model_of(versions / "1", version=2))
+    named = Examination(references=(versions / "1",))
+    assert [each.name for each in references(second, named, versions)] == ["shapes@1"]  # once
+    del model.attributes[0].categories[1]
+    assert previous_version(Subject(versions / "2", model), versions) is None
+    assert "it has other attributes or another size" in caplog.text
+    assert previous_version(Subject(versions / "1", model_of(versions / "1", version=1)), versions) is None
+
+
+def model_of(bundle: Path, version: int) -> Model:
+    """The manifest of a bundle, as if of another version."""
+    model = read_bundle(bundle).model
+    model.version = version
+    return model
 
 
 def test_with_too_few_pictures_to_measure_on_the_card_says_that_nothing_was_measured(
