@@ -68,7 +68,11 @@ def test_the_graph_is_one_file_with_the_agreed_inputs_and_output(bundle: Bundle)
     assert [dim.dim_value for dim in output.type.tensor_type.shape.dim][1:] == [16, 16, 3]
     assert sorted(path.name for path in bundle.path.iterdir()) == [
         "MODEL_CARD.md",
+        "directions.json",
+        "directions.png",
         "generator.onnx",
+        "interpolation.png",
+        "mixing.png",
         "model.json",
         "samples.png",
     ]
@@ -132,6 +136,9 @@ def test_samples_and_card_tell_what_was_measured(bundle: Bundle) -> None:
     ):
         assert words in card
     assert "fewer than 20 pictures" in card
+    for file in ("directions.png", "interpolation.png", "mixing.png"):
+        assert f"({file})" in card
+        assert file in {each.path for each in bundle.model.files}  # and so verified with the others
 
 
 def test_a_data_set_that_moved_is_found_where_one_says(conditional_run: Path, tmp_path: Path) -> None:

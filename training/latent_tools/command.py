@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -143,7 +144,7 @@ def points_of(model: Model, images: Sequence[str], where: Sequence[str], to: Seq
         (latent,) = latents(seed, [index], model.latent_size)
         (vector,) = schema.vectors([complete])
         words = " ".join(describe(next(iter(of)) if len(of) == 1 else of) for of in complete.values())
-        points.append(Point(f"seed {seed} image {index}", latent, vector, words))
+        points.append(Point(f"image {seed}:{index}", latent, vector, words))
     return points
 
 
@@ -163,7 +164,8 @@ def parsed(model: Model, option: str, given: Sequence[str]) -> Where:
         where = parse_where(given)
         check_where(model, where)
     except Problem as problem:
-        told = " ".join([problem.message, *problem.hints]).replace("--where", option)
+        sentences = [part if part.endswith((".", "?")) else f"{part}." for part in (problem.message, *problem.hints)]
+        told = " ".join(sentences).replace("--where", option)
         raise TrainingError(told if told.startswith(option) else f"{option}: {told}") from problem
     return where
 
@@ -183,6 +185,8 @@ def draw(
         raise TrainingError(
             f"--image: {bundle.path} has no directions, so one image has nowhere to go; name a second one, or --to"
         )
+    with writing(folder):  # said before anything is drawn
+        folder.mkdir(parents=True, exist_ok=True)
     files = {}
     with progress_bar(journey.drawn(), 0, "image", progress) as bar:
         brush = Brush.of(bundle.graph, truncation, bar.update)
@@ -191,10 +195,15 @@ def draw(
             files[DIRECTIONS] = direction_sheet(directions, journey.chosen, journey.points, along, brush)
         if ways(journey.pairs):
             files[INTERPOLATION] = interpolation_sheet(journey.pairs, journey.steps, brush)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
         for name, content in files.items():
             (folder / name).write_bytes(content)
+    return [folder / name for name in files]
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise TrainingError(f"--out: {folder}: {error.strerror or error}") from error
-    return [folder / name for name in files]

@@ -106,10 +106,10 @@ def mixing_sheet(points: Sequence[Point], truncation: float, artist: Artist, dra
     """Rows lend the latent that is drawn, columns the style and with it the condition; framed are the plain images."""
     rows = []
     for index, point in enumerate(points):
-        rows.append(Strip(f"{index + 1}: {label(point)}", mixed(point, points, truncation, artist), framed=index))
+        rows.append(Strip(label(point), mixed(point, points, truncation, artist), framed=index))
         drawn(len(points))
     title = "what is where: from the row; style and condition: from the column; framed: the image itself"
-    return draw_blocks(title, [str(index + 1) for index in range(len(points))], [Block("", rows)])
+    return draw_blocks(title, [point.name for point in points], [Block("", rows)])
 
 
 @torch.no_grad()
