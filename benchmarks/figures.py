@@ -1,4 +1,4 @@
-"""The tables of benchmarks/README.md: the command that measures one puts it between its two comments."""
+"""The tables of benchmarks/README.md and docs/: the command that measures one puts it between its two comments."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ranked[min(len(ranked) - 1, round(len(ranked) * share))]
 
 
-def write(name: str, lines: Sequence[str]) -> None:
+def write(name: str, lines: Sequence[str], document: Path = README) -> None:
     """Put lines between `<!-- name: … -->` and `<!-- end of name -->`."""
-    text = README.read_text(encoding="utf-8")
+    text = document.read_text(encoding="utf-8")
     block = re.compile(rf"(<!-- {name}: [^>]*-->).*?(<!-- end of {name} -->)", re.S)
     found = block.search(text)
-    assert found is not None, f"{README} has no place for {name}"
+    assert found is not None, f"{document} has no place for {name}"
     new = "\n".join((found.group(1), "", *lines, "", found.group(2)))
-    README.write_text(text[: found.start()] + new + text[found.end() :], encoding="utf-8")
+    document.write_text(text[: found.start()] + new + text[found.end() :], encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What is claimed about training: networks compared at equal time, and what settings cost."""

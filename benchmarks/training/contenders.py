@@ -1,0 +1,64 @@
+"""Who is compared, on what: presets of `training`, and a package from PyPI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from training.data.dataset import Dataset
+
+HELD_OUT = 0.1  # of every data set: the presets' own share; no contender is shown these pictures
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A preset, and the flags that docs/training.md recommends for it on CPUs."""
+
+    preset: str
+    bf16: bool = False
+    channels_last: bool = False
+
+
+@dataclass(frozen=True)
+class Peer:
+    """`lightweight-gan`: arguments of its `Trainer`. Those given here are its command line's own defaults."""
+
+    arguments: dict[str, int | list[int] | list[str]] = field(default_factory=dict)
+
+
+Contender = Ours | Peer
+
+COMMAND_LINE: dict[str, int | list[int] | list[str]] = {
+    "batch_size": 10,
+    "gradient_accumulate_every": 4,
+    "attn_res_layers": [32],
+    "disc_output_size": 1,
+    "aug_types": ["cutout", "translation"],
+}
+# Its smallest sensible networks and an update every ten images, because updates are what it has fewest of on a CPU.
+SMALL = COMMAND_LINE | {"fmap_max": 64, "gradient_accumulate_every": 1, "attn_res_layers": []}
+
+CONTENDERS: dict[str, Contender] = {
+    "dcgan": Ours("dcgan"),
+    "r3gan": Ours("r3gan", bf16=True, channels_last=True),
+    "projected": Ours("projected", bf16=True),
+    "lightweight-gan": Peer(COMMAND_LINE),
+    "lightweight-gan-small": Peer(SMALL),
+}
+
+
+@dataclass(frozen=True)
+class Course:
+    """A prepared data set, and the pictures to measure on where they are another one."""
+
+    name: str
+    data: Path
+    test: Path | None = None
+
+    def load(self) -> tuple[Dataset, Dataset]:
+        """What is trained on and what is measured on: the test set, or else the pictures that are held out."""
+        trained, held_out = Dataset.load(self.data).split(HELD_OUT)
+        found = Dataset.load(self.test) if self.test else held_out
+        if found is None:
+            raise SystemExit(f"{self.data}: has too few pictures to hold some out")
+        return trained, found

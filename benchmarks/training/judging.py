@@ -1,0 +1,91 @@
+"""The same measure for everyone: `training.evaluation` on the exported file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks.training.race import Raced
+from benchmarks.training.results import REAL, Result
+from training.data.dataset import Dataset
+from training.evaluation.evaluate import REFERENCE_SEED, Effort, kept_classifier
+from training.evaluation.extractors import Lite1Features
+from training.evaluation.material import Observer, Pictures, default_cache
+from training.evaluation.obedience import Judged
+from training.evaluation.similarity import compare
+from training.evaluation.subject import Subject
+from unikat.v1.model_pb2 import Attribute, Category, Model
+
+SUBSETS = 2  # of KID, which is not reported
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Real pictures as evaluation sees them. What takes long is kept in the evaluation's own cache."""
+
+    data: Dataset  # what was trained on
+    observer: Observer
+    train: Pictures
+    test: Pictures
+    effort: Effort
+
+    @classmethod
+    def of(cls, data: Dataset, test: Dataset, effort: Effort) -> Judge:
+        observer = Observer([Lite1Features(data.resolution)], default_cache())
+        return cls(data, observer, observer.real(data), observer.real(test), effort)
+
+    def measure(self, subject: Subject, raced: Raced, blank: Result) -> Result:
+        """`blank` with what a model reaches at truncation 1."""
+        subject.columns(self.data)
+        pictures = subject.sample(self.effort.samples, 1.0, self.observer)
+        measured = replace(blank, images=raced.images, images_per_second=round(raced.images_per_second, 2))
+        return self.compared(measured, pictures, self.accuracy(subject, pictures))
+
+    def limit(self, blank: Result) -> Result:
+        """`blank` with what training pictures reach in the place of drawn ones; the classifier on the test pictures."""
+        attributes = [
+            Attribute(name=each.name, categories=[Category(name=name) for name in each.categories])
+            for each in self.data.attributes
+        ]
+        subject = Subject(self.data.path, Model(attributes=attributes))
+        order = np.random.default_rng(REFERENCE_SEED).permutation(len(self.train))[: self.effort.samples]
+        return self.compared(blank, self.train.some(np.sort(order)), self.accuracy(subject, self.test))
+
+    def accuracy(self, subject: Subject, pictures: Pictures) -> dict[str, float]:
+        """Share of the pictures that the classifier takes for what they are labelled as, by attribute."""
+        if not subject.sizes:
+            return {}
+        judge = kept_classifier(self.train, self.data, subject, self.observer, self.effort)
+        judged = Judged.of(judge, pictures)
+        return {each.name: round(judged.accuracy(i), 4) for i, each in enumerate(subject.model.attributes)}
+
+    def compared(self, blank: Result, pictures: Pictures, accuracy: dict[str, float]) -> Result:
+        name = self.observer.extractors[0].name
+        found = compare(name, self.test.main, pictures.main, SUBSETS)
+        return replace(
+            blank,
+            frechet=round(found.frechet, 2),
+            precision=round(found.precision, 4),
+            recall=round(found.recall, 4),
+            accuracy=accuracy,
+        )
+
+    def blank(self, contender: str, minutes: float) -> Result:
+        """Who is measured on what, and nothing measured."""
+        return Result(
+            contender=contender,
+            digest=self.data.digest,
+            minutes=0.0 if contender == REAL else minutes,
+            samples=self.effort.samples,
+            steps=self.effort.steps,
+            features=self.observer.extractors[0].name,
+            trained=len(self.train),
+            test=len(self.test),
+            images=0,
+            images_per_second=0.0,
+            frechet=0.0,
+            precision=0.0,
+            recall=0.0,
+            accuracy={},
+        )

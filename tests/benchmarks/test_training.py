@@ -1,0 +1,141 @@
+"""What `python -m benchmarks.training` is made of; the measuring itself takes hours and is run by hand."""
+
+from __future__ import annotations
+
+import io
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.figures import write
+from benchmarks.training import results, speed
+from benchmarks.training.budget import Stopwatch, stopping_after
+from benchmarks.training.comparison import GUIDE
+from benchmarks.training.judging import Judge
+from benchmarks.training.ours import scheduled
+from benchmarks.training.peer import OnTheCpu
+from benchmarks.training.race import Raced
+from benchmarks.training.results import REAL, Result
+from benchmarks.training.table import alike, picture, table
+from tests.training.evaluation.generating import PooledPixels, fresh, make_dataset, make_subject
+from tests.training.making import TINY, sitting, tiny, write_dataset
+from training.data.dataset import Dataset
+from training.evaluation.evaluate import Effort
+from training.evaluation.material import Observer
+from training.evaluation.subject import Subject
+from training.trainer import Computing
+
+BLANK = Result("dcgan", "sha256:d", 10.0, 5000, 2000, "features", 900, 100, 2560, 4.2, 31.0, 0.5, 0.25, {"style": 0.4})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return make_dataset(tmp_path_factory.mktemp("data") / "shapes")
+
+
+@pytest.fixture(scope="module")
+def good(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    return make_subject(tmp_path_factory.mktemp("good") / "model", data, fresh(300, seed=9))
+
+
+def test_a_result_is_found_by_what_it_was_measured_under_and_a_new_one_takes_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "emoji.jsonl"
+    for each in (BLANK, replace(BLANK, contender="r3gan"), replace(BLANK, frechet=29.0)):
+        results.keep(path, each)
+    assert [each.contender for each in results.read(path)] == ["r3gan", "dcgan"]
+    assert results.find(results.read(path), BLANK.conditions) == replace(BLANK, frechet=29.0)
+    for other in (replace(BLANK, minutes=5.0), replace(BLANK, samples=60), replace(BLANK, digest="sha256:e")):
+        assert results.find(results.read(path), other.conditions) is None
+
+
+def test_the_table_has_real_pictures_first_and_the_best_of_each_figure_in_bold() -> None:
+    real = replace(BLANK, contender=REAL, frechet=9.0, precision=0.9, accuracy={"style": 0.95})
+    plain = replace(BLANK, contender="lightweight-gan", frechet=80.0, recall=0.5, accuracy={})
+    lines = table([plain, BLANK, real], ["dcgan", "lightweight-gan"])
+    assert lines[0] == "|  | images shown | images/s | Fréchet distance | precision | recall | style |"
+    assert lines[2:] == [
+        "| real pictures | – | – | 9.0 | 0.90 | 0.25 | 0.95 |",
+        "| `dcgan` | 2,560 | 4.2 | **31.0** | **0.50** | 0.25 | **0.40** |",
+        "| `lightweight-gan` | 2,560 | 4.2 | 80.0 | **0.50** | **0.50** | – |",
+    ]
+
+
+def test_the_guide_has_a_place_for_every_table(tmp_path: Path) -> None:
+    copy = tmp_path / "training.md"
+    copy.write_text(GUIDE.read_text(encoding="utf-8"), encoding="utf-8")
+    for name in ("compared", "penalties", "precision"):
+        write(name, [f"| measured {name} |"], copy)
+        assert f"-->\n\n| measured {name} |\n\n<!-- end of {name} -->" in copy.read_text(encoding="utf-8")
+
+
+def test_time_is_over_when_the_cpu_time_is_used_up_and_not_before() -> None:
+    received: list[float] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(watch.seconds))
+    try:
+        watch = Stopwatch()
+        deadline = time.monotonic() + 60
+        with stopping_after(0.2):
+            while not received and time.monotonic() < deadline:
+                sum(range(10_000))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert 0.15 < received[0] < 1.0
+
+
+def test_what_is_asked_of_cuda_is_done_on_the_cpu() -> None:
+    with OnTheCpu():
+        moved = torch.nn.Linear(2, 2).cuda()(torch.ones(1, 2).cuda())
+        assert torch.zeros([], device=torch.device("cuda:0")).device.type == moved.device.type == "cpu"
+
+
+def test_a_schedule_ends_with_the_budget_and_a_preset_without_one_stays_as_it_is(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "shapes")
+    short, long = (scheduled(tiny("r3gan", lazy=2), dataset, sitting(1), seconds).decay_to for seconds in (10, 1000))
+    assert 20 * short < long < 500 * short
+    assert scheduled(TINY, dataset, sitting(1), 10) == TINY
+
+
+def test_a_model_is_measured_as_evaluation_measures_it(data: Dataset, good: Subject, tmp_path: Path) -> None:
+    trained, held_out = data.split(0.1)
+    assert held_out is not None
+    observer = Observer([PooledPixels()], tmp_path)
+    judge = Judge(trained, observer, observer.real(trained), observer.real(held_out), Effort(samples=120, steps=40))
+    limit = judge.limit(judge.blank(REAL, 10.0))
+    found = judge.measure(good, Raced(images=640, cpu_seconds=80.0), judge.blank("dcgan", 10.0))
+    assert (found.images, found.images_per_second, found.samples) == (640, 8.0, 120)
+    assert (found.trained, found.test, limit.minutes) == (len(trained), len(held_out), 0.0)
+    assert found.frechet < 5 * limit.frechet
+    assert found.precision > 0.7
+    for name in ("shape", "colour"):
+        assert min(found.accuracy[name], limit.accuracy[name]) > 0.6
+
+
+def test_the_picture_has_a_row_of_real_pictures_and_one_of_each_model(data: Dataset, good: Subject) -> None:
+    sheet = Image.open(io.BytesIO(picture(data, {"good": good, "again": good})))
+    rows = np.asarray(sheet.convert("RGB"))[2:].reshape(3, -1, sheet.width, 3)
+    assert np.array_equal(rows[1, :, 160:], rows[2, :, 160:])
+    assert not np.array_equal(rows[0, :, 160:], rows[1, :, 160:])
+
+
+def test_the_real_pictures_beside_drawn_ones_are_of_the_same_conditions() -> None:
+    labels = np.array([[0, 0], [1, 1], [1, 0], [1, 1]])
+    assert alike(labels, np.array([[1, 1], [1, 1], [0, 1]])).tolist() == [1, 3, 0]
+    assert alike(labels, np.zeros((2, 0), dtype=np.int64)).tolist() == [0, 1]
+
+
+def test_speed_is_the_median_of_rounds_in_turn(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "shapes")
+    variants = [speed.variant(TINY, dataset), speed.variant(TINY, dataset, Computing(channels_last=True))]
+    assert all(0 < time_of < 1000 for time_of in speed.measured(variants, rounds=2, steps=1))
+    assert [each.step for each in variants] == [3, 3]
