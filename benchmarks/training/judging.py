@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.training.race import Raced
-from benchmarks.training.results import REAL, Result
+from benchmarks.training.results import Result
 from training.data.dataset import Dataset
+from training.evaluation.classifier import VERSION
 from training.evaluation.evaluate import REFERENCE_SEED, Effort, kept_classifier
 from training.evaluation.extractors import Lite1Features
 from training.evaluation.material import Observer, Pictures, default_cache
@@ -76,9 +77,10 @@ class Judge:
         return Result(
             contender=contender,
             digest=self.data.digest,
-            minutes=0.0 if contender == REAL else minutes,
+            minutes=minutes,
             samples=self.effort.samples,
             steps=self.effort.steps,
+            classifier=VERSION,
             features=self.observer.extractors[0].name,
             trained=len(self.train),
             test=len(self.test),

@@ -10,6 +10,9 @@ from pathlib import Path
 REAL = "real pictures"  # training pictures in the place of drawn ones: the limit
 
 
+Conditions = tuple[str, str, float, int, int, int]
+
+
 @dataclass(frozen=True)
 class Result:
     """Of one contender on one data set."""
@@ -19,6 +22,7 @@ class Result:
     minutes: float  # of CPU time
     samples: int  # drawn pictures that were measured
     steps: int  # of the classifier's training
+    classifier: int  # its version
     features: str  # that distances were measured in
     trained: int  # pictures that could be learnt from
     test: int  # pictures that were measured on
@@ -30,9 +34,10 @@ class Result:
     accuracy: dict[str, float]  # of the classifier by attribute; empty of a model without conditions
 
     @property
-    def conditions(self) -> tuple[str, str, float, int, int]:
-        """Under which it was measured: results with the same are not measured again."""
-        return self.contender, self.digest, 0.0 if self.contender == REAL else self.minutes, self.samples, self.steps
+    def conditions(self) -> Conditions:
+        """Under which it was measured: what has the same is not measured again."""
+        minutes = 0.0 if self.contender == REAL else self.minutes
+        return self.contender, self.digest, minutes, self.samples, self.steps, self.classifier
 
 
 def read(path: Path) -> list[Result]:
@@ -55,6 +60,6 @@ def write(path: Path, results: Sequence[Result]) -> None:
     scratch.replace(path)
 
 
-def find(results: Sequence[Result], wanted: tuple[str, str, float, int, int]) -> Result | None:
+def find(results: Sequence[Result], wanted: Conditions) -> Result | None:
     """The one measured under these conditions."""
     return next((each for each in results if each.conditions == wanted), None)
