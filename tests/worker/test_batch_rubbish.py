@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rq.job import Job
@@ -15,6 +16,7 @@ from tests.worker.bench import Bench
 from unikat.batches.keys import shard_job_id
 from unikat.batches.spec import DRAW_SHARD, Cell
 from unikat.bundle import Bundle
+from unikat.v1.batches_pb2 import Batch
 
 pytestmark = pytest.mark.xdist_group("worker-batches")
 
@@ -69,6 +71,23 @@ def test_a_jobs_hash_may_hold_anything(batches: Batches, worker: Program, fields
         batches.redis.set(key, "not even a hash")
     batches.redis.lpush(queue.key, job_id)
     batches.assert_complete(batch)
+    assert worker.process.poll() is None
+
+
+def test_a_shard_that_would_write_elsewhere_is_refused_without_a_retry(
+    batches: Batches, worker: Program, tmp_path: Path
+) -> None:
+    batch = batches.create(cells=[Cell({}, 16)], owner="ann")
+    other = {"destination": f"file://{tmp_path}/elsewhere"}
+    kwargs = batches.store.spec(batch).shard_job(batch, 0).to_kwargs() | other
+    job_id = shard_job_id(batch, 0)
+    batches.queue(batch).enqueue(DRAW_SHARD, kwargs=kwargs, job_id=job_id, job_timeout=-1, at_front=True)
+    message = batches.end(batch)
+    assert message.state == Batch.STATE_FAILED
+    assert [failure.shard for failure in message.failures] == [0]
+    assert f"it writes to {other['destination']}, and its batch to" in message.failures[0].message
+    assert not batches.queue(batch).scheduled_job_registry.get_job_ids()
+    assert not (tmp_path / "elsewhere").exists()
     assert worker.process.poll() is None
 
 

@@ -15,7 +15,7 @@ from rq.serializers import DefaultSerializer, JSONSerializer
 
 from tests.support.processes import Program, eventually
 from tests.support.tiny_model import write_tiny_bundle
-from tests.worker.batching import ANY, Batches
+from tests.worker.batching import Batches
 from tests.worker.bench import Bench, assert_complete
 from tests.worker.test_settling import Bomb
 from unikat.batches.keys import close_job_id, shard_job_id
@@ -194,17 +194,6 @@ def test_a_small_batch_of_another_owner_does_not_wait_for_a_large_one(slow_batch
     assert slow_batches.drawn(large) > begun_with
 
 
-def test_what_is_not_opened_is_refused_without_a_retry(batches: Batches, tmp_path: Path) -> None:
-    batch = batches.create(cells=[ANY], destination=f"file://{tmp_path}/elsewhere")
-    message = batches.end(batch)
-    assert message.state == Batch.STATE_FAILED
-    assert len(message.failures) == 4
-    assert "is not open here" in message.failures[0].message
-    assert message.manifest == ""
-    assert not (tmp_path / "elsewhere").exists()
-    assert not batches.queue(batch).scheduled_job_registry.get_job_ids()
-
-
 def test_a_pickle_is_refused_and_never_loaded(slow_batches: Batches, batches: Batches, tmp_path: Path) -> None:
     proof = tmp_path / "pickle-was-loaded"
     slow_batches.create(cells=[Cell({}, 2000)], owner="ann", shard_size=2000)
@@ -246,8 +235,3 @@ def test_a_batch_without_a_trace_in_rq_is_drawn_all_the_same(slow_batches: Batch
 def job_with_id(batches: Batches, job_id: str) -> Job:
     """A job as RQ knows it."""
     return Job.fetch(job_id, connection=batches.redis, serializer=JSONSerializer)
-
-
-def drawn_at_least(batches: Batches, batch: str, images: int) -> bool:
-    """Whether a batch has got so far."""
-    return batches.drawn(batch) >= images

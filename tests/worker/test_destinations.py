@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.service.batch_hand import BatchHand
 from tests.support.processes import Program, eventually
 from tests.worker.batching import ANY, CELLS, Batches
 from tests.worker.bench import Bench
+from unikat.batches import record as r
+from unikat.batches.keys import batch_key
 from unikat.batches.spec import Cell
 from unikat.bundle import Bundle
 from unikat.v1.batches_pb2 import Batch
@@ -107,6 +112,68 @@ def test_a_shard_that_somebody_removed_is_drawn_again(batches: Batches) -> None:
     part.unlink()
     shutil.rmtree(batches.root / batch / "images" / part.stem)
     batches.assert_complete(batch)
+
+
+def stranger(bench: Bench, batches: Batches, name: str = "stranger") -> AbstractContextManager[Program]:
+    """A worker that may write, but not where the batches go."""
+    return bench.worker(**SETTINGS, worker_name=name, destinations=batches.root.parent / "other")
+
+
+def test_a_batch_that_is_not_open_to_a_worker_says_so_and_is_left_to_another(bench: Bench, batches: Batches) -> None:
+    with stranger(bench, batches) as other:
+        batch = batches.create()
+        eventually(partial(is_paused, batches, batch))
+        message = batches.message(batch)
+        assert (message.state, message.drawn_count) == (Batch.STATE_RUNNING, 0)
+        assert message.pause.reason == (
+            f"worker stranger: {message.destination} is not open here "
+            f"(UNIKAT_DESTINATIONS opens file://{batches.root.parent / 'other'})"
+        )
+        eventually(lambda: batches.redis.llen(batches.queue(batch).key) == 7)
+        with bench.worker(**SETTINGS, destinations=batches.opened):
+            batches.assert_complete(batch)
+        assert retries_left(batches, batch) == {b"3"}
+        assert other.process.poll() is None
+
+
+def test_a_batch_that_is_open_to_no_worker_can_be_cancelled(bench: Bench, batches: Batches) -> None:
+    with stranger(bench, batches):
+        batch = batches.create()
+        eventually(partial(is_paused, batches, batch))
+        batches.store.cancel(batch)
+    with stranger(bench, batches, "another"):
+        message = batches.end(batch)
+    assert (message.state, message.drawn_count, message.manifest) == (Batch.STATE_CANCELLED, 0, "")
+
+
+def test_a_cancelled_batch_waits_a_minute_for_a_worker_that_may_write_its_manifest(
+    bench: Bench, batches: Batches
+) -> None:
+    batch = batches.create()
+    hand = BatchHand(batches.redis)
+    hand.write(hand.take_shard())
+    batches.store.cancel(batch)
+    with stranger(bench, batches):
+        eventually(lambda: batches.redis.hexists(batch_key(batch), r.PAUSED))
+        eventually(lambda: batches.redis.llen(batches.queue(batch).key) == 1)
+        assert not batches.record(batch).has_ended
+    batches.redis.hset(batch_key(batch), r.CANCELLED, str(time.time() - 61))
+    with stranger(bench, batches, "another"):
+        assert batches.end(batch).manifest == ""
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_link_that_leads_out_of_what_is_open_fails_the_batch_without_a_retry(
+    batches: Batches, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (batches.root / "link").symlink_to(tmp_path / "elsewhere")
+    batch = batches.create(cells=[ANY], destination=f"{batches.opened}/link/art")
+    message = batches.end(batch)
+    assert (message.state, len(message.failures), message.manifest) == (Batch.STATE_FAILED, 4, "")
+    assert "by a symbolic link" in message.failures[0].message
+    assert not batches.queue(batch).scheduled_job_registry.get_job_ids()
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.usefixtures("worker")

@@ -35,20 +35,20 @@ from unikat.batches.store import BatchStore
 _PACE_KEPT: Final = 64
 
 # The next shard in the order of the owners' turns, moved to its queue's intermediate list, where a crash leaves it.
-# KEYS: owners. ARGV: owners that are left out. Returns {batch id, job id} or nothing.
+# KEYS: owners. ARGV: what is left out, "owner <name>" or "batch <id>". Returns {batch id, job id} or nothing.
 _TAKE: Final = """
 local left_out = {}
-for _, owner in ipairs(ARGV) do left_out[owner] = true end
+for _, name in ipairs(ARGV) do left_out[name] = true end
 local time = redis.call("TIME")
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 for _ = 1, redis.call("LLEN", KEYS[1]) do
   local owner = redis.call("LMOVE", KEYS[1], KEYS[1], "LEFT", "RIGHT")
-  if not left_out[owner] then
+  if not left_out["owner " .. owner] then
     local batches = redis.call("LRANGE", "{of_owner}" .. owner, 0, -1)
     if #batches == 0 then redis.call("LREM", KEYS[1], 0, owner) end
     for _, batch in ipairs(batches) do
       local paused = redis.call("HGET", "{batch}" .. batch, "{paused_until}")
-      if not paused or tonumber(paused) <= now then
+      if not left_out["batch " .. batch] and (not paused or tonumber(paused) <= now) then
         local queue = "rq:queue:{queue}" .. batch
         local job = redis.call("LMOVE", queue, queue .. ":intermediate", "LEFT", "RIGHT")
         if job then return {batch, job} end
@@ -77,9 +77,13 @@ class Ledger:
         script = script.replace("{queue}", QUEUE_PREFIX).replace("{paused_until}", r.PAUSED_UNTIL)
         self._take = redis.register_script(script)
 
-    def take(self, left_out: Iterable[str] = ()) -> tuple[str, str] | None:
-        """(batch id, job id) of the next shard by the owners' turns, moved to its queue's intermediate list."""
-        reply = cast(list[bytes] | None, self._take(keys=[OWNERS], args=list(left_out)))
+    def take(self, without_owners: Iterable[str] = (), without: Iterable[str] = ()) -> tuple[str, str] | None:
+        """(batch id, job id) of the next shard by the owners' turns, moved to its queue's intermediate list.
+
+        Not of certain owners, nor of the batches `without`.
+        """
+        left_out = [*(f"owner {owner}" for owner in without_owners), *(f"batch {batch}" for batch in without)]
+        reply = cast(list[bytes] | None, self._take(keys=[OWNERS], args=left_out))
         return None if not reply else (reply[0].decode(), reply[1].decode(errors="replace"))
 
     def active(self) -> list[str]:
@@ -188,10 +192,7 @@ class Ledger:
                 enqueue_close(pipe, queue, batch, record.round)
                 pipe.execute()
                 return []
-            written = cast(bytes | None, pipe.get(done_key(batch))) or b""
-            missing = [
-                shard for shard in range(record.shards) if shard not in record.failed and not _bit(written, shard)
-            ]
+            missing = sorted({*range(record.shards)} - {*record.failed, *self.store.written(record)})
             spec = self.store.spec(batch)
             pipe.multi()
             enqueue_shards(pipe, queue, batch, spec, missing)
@@ -199,8 +200,3 @@ class Ledger:
             return missing
 
         return transact(self.redis, attempt)
-
-
-def _bit(bitmap: bytes, position: int) -> bool:
-    byte, bit = divmod(position, 8)
-    return byte < len(bitmap) and bool(bitmap[byte] >> (7 - bit) & 1)

@@ -38,14 +38,19 @@ class Storage(ABC):
 
         A prefix that is a folder must be there: it is not created, because it may be a disk that is not mounted.
         """
-        if not is_open(url, prefixes):
-            opened = ", ".join(prefixes) or "nothing"
-            raise DestinationRefused(f"{url} is not open here (UNIKAT_DESTINATIONS opens {opened})")
+        Storage.check_open(url, prefixes)
         if url.startswith(FILE):
             from unikat.batches.folder import FolderStorage
 
             return FolderStorage.below(url, prefixes)
         return _object_storage(url)
+
+    @staticmethod
+    def check_open(url: str, prefixes: Sequence[str]) -> None:
+        """Raise DestinationRefused, which names the setting, unless `url` is below one of `prefixes`, as text."""
+        if not is_open(url, prefixes):
+            opened = ", ".join(prefixes) or "nothing"
+            raise DestinationRefused(f"{url} is not open here (UNIKAT_DESTINATIONS opens {opened})")
 
     @staticmethod
     def at(url: str) -> Storage:

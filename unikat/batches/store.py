@@ -176,6 +176,12 @@ class BatchStore:
         content = cast(bytes | None, self.redis.hget(batch_key(batch), r.CONTENT))
         return None if content is None else content.decode()
 
+    def written(self, record: BatchRecord) -> list[int]:
+        """The shards of a batch that are in their files, in their order."""
+        bitmap = cast(bytes | None, self.redis.get(done_key(record.id))) or b""
+        bits = f"{int.from_bytes(bitmap):0{8 * len(bitmap)}b}"
+        return [shard for shard, bit in enumerate(bits[: record.shards]) if bit == "1"]
+
     def newest(self, limit: int, before: tuple[float, str] | None = None) -> list[tuple[float, str]]:
         """(Unix time of creation, batch), newest first: at most `limit`, all of them behind `before`."""
         start = "+inf" if before is None else before[0]

@@ -61,7 +61,11 @@ class Books:
         for item in items:
             item.settlement.begin(exchange, item)
         exchange.execute()
-        for batch in {item.batch for item in items} - self._begun:
+        for batch in {item.batch for item in items}:
+            self._begin(batch)
+
+    def _begin(self, batch: str) -> None:
+        if batch not in self._begun:
             self.ledger.begin(batch)
             self._begun.add(batch)
 
@@ -121,6 +125,12 @@ class Books:
             return False
         self.ledger.pause(item.batch, reason[:_WHY], seconds)
         return True
+
+    def hold(self, batch: str, reason: str) -> None:
+        """This worker cannot work for a batch: its owner is told why, and no other worker is kept from it."""
+        log.warning("batch %s is left to other workers: %s", batch, reason)
+        self._begin(batch)
+        self.ledger.pause(batch, reason[:_WHY], seconds=0.0)
 
     def has_others(self, close: ActiveClose) -> bool:
         """Whether another job of the batch is being drawn, or taken, or waits to be told that it is too late."""

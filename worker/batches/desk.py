@@ -30,6 +30,7 @@ from worker.settlement import Settlement
 from worker.state import State
 
 _LOOK: Final = 0.2  # seconds between looks for a shard where there was none
+_LEFT: Final = 30.0  # seconds for which a batch that only others can write is left to them
 _OPEN: Final = 8  # shards drawn at a time: their images are in memory until the last one is there
 _WAITING: Final = 2  # shards that may wait for a writer
 
@@ -44,7 +45,8 @@ class Desk:
         self._artist = artist
         self._books = Books(redis, settlement)
         self._writers = settings.writers
-        files = Files(redis, open_prefixes(settings.destinations), artist.device)
+        self._prefixes = open_prefixes(settings.destinations)
+        files = Files(redis, self._prefixes, artist.device)
         self._ended: list[AnyItem] = []
         self._outbox = Outbox(self._books, settings.writers, files.write, state.inbox.put, self._ended.append)
         self._turns = Turns()
@@ -52,6 +54,7 @@ class Desk:
         self._taken: list[tuple[str, str]] = []  # batch and job: moved, and not read
         self._refused: list[tuple[str, Refused]] = []
         self._new: list[AnyItem] = []  # read, and not begun
+        self._left: dict[str, float] = {}  # batches that this worker may not write to: until when others are waited for
         self._dry_until = 0.0  # there was no shard at all
         self._others_at = 0.0  # when shards are looked for of owners who have none here
 
@@ -200,7 +203,9 @@ class Desk:
             moment, hungry = time.monotonic(), self._is_hungry
             if moment < (self._dry_until if hungry else self._others_at):
                 return
-            taken = self._books.ledger.take(() if hungry else {s.owner for s in self._shards if s.is_open})
+            self._left = {batch: until for batch, until in self._left.items() if until > moment}
+            here = () if hungry else {shard.owner for shard in self._shards if shard.is_open}
+            taken = self._books.ledger.take(here, self._left)
             if taken is None:
                 self._dry_until = moment + _LOOK if hungry else self._dry_until
                 self._others_at = moment + _LOOK
@@ -213,10 +218,12 @@ class Desk:
         while self._taken:
             batch, job_id = self._taken[-1]
             try:
-                item = admit(self._books, batch, job_id)
+                item = admit(self._books, batch, job_id, self._prefixes)
             except Refused as refused:
                 self._refused.append((batch, refused))
             else:
+                if item is not None and item.ending is Ending.RETURNED:
+                    self._left[batch] = time.monotonic() + _LEFT
                 if item is not None:
                     (self._new if item.ending is None else self._ended).append(item)
             self._taken.pop()

@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final
 
 from redis import Redis
 
 from unikat.batches.enqueue import NoSuchBatch
 from unikat.batches.keys import done_key
-from unikat.batches.record import CANCELLED, BatchRecord
+from unikat.batches.record import CANCELLED
 from unikat.batches.storage import DestinationError, DestinationRefused, Storage
 from unikat.batches.store import BatchStore
 from worker.batches.active import ActiveClose, ActiveShard, AnyItem
@@ -63,25 +63,18 @@ class Files:
         spec, record = self._store.spec(item.batch), self._store.read(item.batch)
         if record.has_ended or record.round != item.round:
             return ""
-        written = cast(bytes | None, self._store.redis.get(done_key(item.batch))) or b""
-        done = [shard for shard in range(record.shards) if is_set(written, shard)]
+        done = self._store.written(record)
         keep_parts = bool(record.failed) and not record.is_cancelled  # for the retry
         try:
             return close_batch(Storage.open(spec.destination, self._prefixes), spec, done, keep_parts)
         except LostShards as lost:
             raise ShardsGone(lost.shards) from lost
         except (DestinationError, DestinationRefused):
-            if done and not _is_given_up(record):
+            if done and not is_given_up(record.fields.get(CANCELLED)):
                 raise
             return ""
 
 
-def _is_given_up(record: BatchRecord) -> bool:
+def is_given_up(cancelled: str | bytes | None) -> bool:
     """Whether a batch was called off so long ago that its end waits no longer: its folder may never come back."""
-    return record.is_cancelled and time.time() - float(record.fields[CANCELLED]) > _PATIENCE
-
-
-def is_set(bitmap: bytes, position: int) -> bool:
-    """A bit as Redis counts them."""
-    byte, bit = divmod(position, 8)
-    return byte < len(bitmap) and bool(bitmap[byte] >> (7 - bit) & 1)
+    return cancelled is not None and time.time() - float(cancelled) > _PATIENCE

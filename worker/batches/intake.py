@@ -6,24 +6,34 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, TypedDict
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, TypedDict
 
 from rq.executions import Execution
 from rq.job import Job
 
 from unikat.batches import record as r
 from unikat.batches.enqueue import batch_queue
-from unikat.batches.keys import batch_key, close_job_id, queue_name, shard_job_id
+from unikat.batches.keys import batch_key, close_job_id, done_key, queue_name, shard_job_id
 from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, ShardJob
+from unikat.batches.storage import DestinationRefused, Storage
 from worker.active import Ending
 from worker.batches.active import ActiveClose, ActiveShard, AnyItem
 from worker.batches.books import Books
+from worker.batches.files import is_given_up
 from worker.exchange import Exchange
 from worker.intake import Refused, checked_kwargs, is_waiting, restored
 from worker.settlement import ATTEMPTS, Settlement, number
 from worker.stream import AWAY
 
 _LARGEST_SHARD: Final = 4096  # images; a shard is in memory as a whole
+
+
+class _About(NamedTuple):
+    """What a worker has to know of a batch; empty for one that was deleted."""
+
+    owner: str
+    destination: str
 
 
 class _Common(TypedDict):
@@ -34,10 +44,11 @@ class _Common(TypedDict):
     attempts: int
 
 
-def admit(books: Books, batch: str, job_id: str) -> AnyItem | None:
+def admit(books: Books, batch: str, job_id: str, prefixes: Sequence[str]) -> AnyItem | None:
     """The item of a job that is in the intermediate list; None if there is nothing to do for it.
 
-    An item that has an ending has only to be settled. Raises Refused.
+    An item that has an ending has only to be settled; one that is RETURNED is to be left to other workers, because
+    the batch's destination is below none of `prefixes`. Raises Refused.
     """
     with books.redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(Job.key_for(job_id))
@@ -60,9 +71,27 @@ def admit(books: Books, batch: str, job_id: str) -> AnyItem | None:
         batch=batch,
         attempts=number(fields, ATTEMPTS) + 1,
     )
-    item = _item(common, *facts[:2])
+    head, shards, cancelled, *_ = facts
+    about = _about(job, head)
+    item = _item(common, about, shards)
     item.ending = _ending(books, item, facts)
+    if item.ending is None and _is_left_to_others(books, item, about.destination, prefixes, cancelled):
+        item.ending = Ending.RETURNED
     return item
+
+
+def _is_left_to_others(
+    books: Books, item: AnyItem, destination: str, prefixes: Sequence[str], cancelled: bytes | None
+) -> bool:
+    """Whether this worker's settings forbid it to write what a batch draws; then the batch says so."""
+    try:
+        Storage.check_open(destination, prefixes)
+    except DestinationRefused as refused:
+        if cancelled is not None and (is_given_up(cancelled) or not books.redis.bitcount(done_key(item.batch))):
+            return False  # nothing is left to be written
+        books.hold(item.batch, f"worker {item.execution.worker_name}: {refused}")
+        return True
+    return False
 
 
 def _ending(books: Books, item: AnyItem, facts: list[bytes | None]) -> Ending | None:
@@ -78,20 +107,28 @@ def _ending(books: Books, item: AnyItem, facts: list[bytes | None]) -> Ending | 
     return Ending.FINISHED if item.was_done else None
 
 
-def _item(common: _Common, head: bytes | None, shards: bytes | None) -> AnyItem:
+def _about(job: Job, head: bytes | None) -> _About:
+    try:
+        facts = json.loads(head) if head else {"owner": "", "destination": ""}  # it was deleted
+        return _About(str(facts["owner"]), str(facts["destination"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(job, f"its batch is not readable: {type(error).__name__}: {error}") from error
+
+
+def _item(common: _Common, about: _About, shards: bytes | None) -> AnyItem:
     job, batch = common["rq"], common["batch"]
     if job.origin != queue_name(batch):
         raise Refused(job, f"it says that it is of queue {job.origin!r}, but it was in that of batch {batch}")
     kwargs = checked_kwargs(job, [DRAW_SHARD, CLOSE_BATCH])
     try:
-        return _close(common, kwargs) if job.func_name == CLOSE_BATCH else _shard(common, kwargs, head, shards)
+        return _close(common, kwargs) if job.func_name == CLOSE_BATCH else _shard(common, kwargs, about, shards)
     except Refused:
         raise
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise Refused(job, f"{type(error).__name__}: {error}") from error
 
 
-def _shard(common: _Common, kwargs: dict[str, Any], head: bytes | None, shards: bytes | None) -> ActiveShard:
+def _shard(common: _Common, kwargs: dict[str, Any], about: _About, shards: bytes | None) -> ActiveShard:
     job, batch = common["rq"], common["batch"]
     shard = ShardJob.from_kwargs(kwargs)
     if shard.batch != batch or shard_job_id(batch, shard.shard) != job.id:
@@ -100,8 +137,9 @@ def _shard(common: _Common, kwargs: dict[str, Any], head: bytes | None, shards: 
         raise Refused(job, f"a shard has 1 to {_LARGEST_SHARD} images, this one {shard.count}")
     if shards is not None and shard.shard >= int(shards):  # it would count as one of them
         raise Refused(job, f"batch {batch} has no shard {shard.shard}")
-    owner = str(json.loads(head)["owner"]) if head else ""
-    return ActiveShard(**common, job=shard, owner=owner)
+    if about.destination not in ("", shard.destination):
+        raise Refused(job, f"it writes to {shard.destination}, and its batch to {about.destination}")
+    return ActiveShard(**common, job=shard, owner=about.owner)
 
 
 def _close(common: _Common, kwargs: dict[str, Any]) -> ActiveClose:

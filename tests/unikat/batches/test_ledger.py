@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from redis import Redis
 from rq.job import Job
 
 from tests.service.batch_hand import THREADS, BatchHand, at_once, spec_of
-from tests.support.valkey import running_valkey
 from unikat.batches import record as r
 from unikat.batches.enqueue import batch_queue
 from unikat.batches.keys import OF_OWNER, OWNERS, batch_key, close_job_id, shard_job_id
@@ -32,57 +28,6 @@ def create(hand: BatchHand, batch: str, images: int, owner: str = "default") -> 
 def taken(hand: BatchHand, count: int, *left_out: str) -> list[str]:
     """The batches of the next `count` shards."""
     return [found[0] for found in (hand.take(*left_out) for _ in range(count)) if found is not None]
-
-
-def test_owners_take_turns_and_an_owners_batches_follow_one_another(hand: BatchHand) -> None:
-    create(hand, "large", 100, "anna")
-    create(hand, "later", 8, "anna")
-    create(hand, "small", 12, "bert")
-    assert taken(hand, 6) == ["large", "small"] * 3
-    assert taken(hand, 22) == ["large"] * 22
-    assert taken(hand, 3) == ["later", "later"]
-
-
-def test_a_batch_that_comes_late_gets_its_turn_at_once(hand: BatchHand) -> None:
-    create(hand, "large", 100, "anna")
-    assert taken(hand, 5) == ["large"] * 5
-    create(hand, "small", 4, "bert")
-    assert "small" in taken(hand, 2)
-
-
-def test_turns_are_fair_over_any_owners_and_batches() -> None:
-    with running_valkey() as valkey, valkey.client() as redis:
-        hand = BatchHand(redis)
-
-        @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-        @given(st.dictionaries(st.sampled_from("abcde"), st.lists(st.integers(1, 30), min_size=1, max_size=3)))
-        def fair(owners: dict[str, list[int]]) -> None:
-            redis.flushall()
-            left = Counter[str]()
-            order: dict[str, list[str]] = {}
-            for owner, batches in owners.items():
-                for n, images in enumerate(batches):
-                    create(hand, f"{owner}{n}", images, owner)
-                    left[owner] += -(-images // 4)
-                    order.setdefault(owner, []).extend([f"{owner}{n}"] * -(-images // 4))
-            found: dict[str, list[str]] = {owner: [] for owner in owners}
-            while (one := hand.take()) is not None:
-                owner = one[0][0]
-                found[owner].append(one[0])
-                left[owner] -= 1
-                # Whoever still has shards waiting is at most one turn behind whoever was served most.
-                assert all(len(found[o]) >= len(found[owner]) - 1 for o in owners if left[o])
-            assert found == order
-
-        fair()
-
-
-def test_owners_that_a_worker_leaves_out_keep_their_turn(hand: BatchHand) -> None:
-    create(hand, "a", 40, "anna")
-    create(hand, "b", 40, "bert")
-    assert taken(hand, 3, "anna") == ["b"] * 3
-    assert taken(hand, 3, "anna", "bert") == []
-    assert sorted(taken(hand, 4)) == ["a", "a", "b", "b"]
 
 
 def test_a_shard_that_is_taken_is_in_the_intermediate_list_where_a_crash_leaves_it(

@@ -259,3 +259,14 @@ def test_an_owner_takes_part_in_the_turns_once(hand: BatchHand, redis: Redis) ->
         store.create(f"b{n}", spec_of(f"to{n}", 1), "content")
     assert redis.lrange(OWNERS, 0, -1) == [b"default"]
     assert redis.lrange(OF_OWNER + "default", 0, -1) == [b"b0", b"b1", b"b2"]
+
+
+def test_the_shards_that_are_written_are_named_in_their_order(hand: BatchHand) -> None:
+    hand.store.create("a", spec_of("a", 4 * 20), "content")
+    assert hand.store.written(hand.store.read("a")) == []
+    written = (17, 0, 8, 7)
+    with hand.redis.pipeline() as pipe:
+        for shard in (*written, 23):  # one that the batch does not have
+            hand.ledger.mark_done(pipe, "a", shard, 4)
+        pipe.execute()
+    assert hand.store.written(hand.store.read("a")) == sorted(written)
