@@ -21,19 +21,21 @@ class Ours:
 
 @dataclass(frozen=True)
 class Peer:
-    """`lightweight-gan`: arguments of its `Trainer`. Those given here are its command line's own defaults."""
+    """`lightweight-gan`: arguments of its `Trainer`."""
 
     arguments: dict[str, int | list[int] | list[str]] = field(default_factory=dict)
 
 
 Contender = Ours | Peer
 
+# But for the last, the defaults of its command line, which are not those of its `Trainer`.
 COMMAND_LINE: dict[str, int | list[int] | list[str]] = {
     "batch_size": 10,
     "gradient_accumulate_every": 4,
     "attn_res_layers": [32],
     "disc_output_size": 1,
     "aug_types": ["cutout", "translation"],
+    "num_image_tiles": 3,  # not 8: its first sample sheets would cost a good part of minutes on a CPU
 }
 # Its smallest sensible networks and an update every ten images, because updates are what it has fewest of on a CPU.
 SMALL = COMMAND_LINE | {"fmap_max": 64, "gradient_accumulate_every": 1, "attn_res_layers": []}
