@@ -14,9 +14,9 @@ from service.batch_cells import MAX_PROBLEMS, check_cells, shape_problems
 from service.callers import OWNER, OWNER_RULE
 from service.errors import invalid
 from service.requests import common_problems, pick_seed
-from service.settings import MAX_SHARD_SIZE, MAX_SHARDS, Settings
+from service.settings import MAX_SHARDS, Settings
 from unikat.batches.destination import is_open, normalise
-from unikat.batches.spec import BatchSpec
+from unikat.batches.spec import MAX_SHARD_SIZE, BatchSpec
 from unikat.bundle import key_of
 from unikat.conditions import FieldError, choices
 from unikat.v1.batches_pb2 import CreateBatchRequest, Layout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -24,7 +23,7 @@ from service.requests import find_model, parse, reused
 from service.settings import Settings
 from service.watcher import Watcher, look_at, no_such_batch
 from unikat.batches.enqueue import NoSuchBatch
-from unikat.batches.keys import batch_id_of
+from unikat.batches.keys import BATCH_ID, batch_id_of
 from unikat.batches.record import BatchRecord
 from unikat.batches.spec import BatchSpec
 from unikat.batches.store import BatchStore, DestinationTaken, WrongState
@@ -43,8 +42,6 @@ from unikat.v1.batches_pb2 import (
 NAME: Final = DESCRIPTOR.services_by_name["Batches"].full_name
 # Not those of interactive calls: no call waits for a thread because a batch is large.
 THREADS: Final = 4
-
-_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 T = TypeVar("T")
 
@@ -185,7 +182,7 @@ class Batches:
         return record
 
     def _read(self, batch: str) -> BatchRecord:
-        if not _ID.fullmatch(batch):  # which would name another key
+        if not BATCH_ID.fullmatch(batch):  # which would name another key
             raise error_of(no_such_batch(batch))
         try:
             return self._store.read(batch)

@@ -12,8 +12,8 @@ import typer
 from typer import Option
 
 from unikat.batches.destination import open_prefixes
+from unikat.batches.spec import MAX_SHARD_SIZE
 
-MAX_SHARD_SIZE: Final = 4096  # images: what a crash costs at most
 MAX_SHARDS: Final = 10_000  # of one batch: its jobs are created in one transaction, which Redis does in 0.1 s
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from typing import Final
 
@@ -12,6 +13,8 @@ OF_OWNER: Final = "unikat:batches:of:"  # + owner, a list: their batches that ha
 
 QUEUE_PREFIX: Final = "unikat-batch-"  # + batch id: name of the RQ queue of its shards
 JOB_PREFIX: Final = "b-"
+
+BATCH_ID: Final = re.compile(r"[0-9a-f]{16}")  # as `batch_id_of` makes them
 
 
 def batch_key(batch: str) -> str:

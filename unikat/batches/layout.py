@@ -9,13 +9,12 @@ from typing import Final
 
 from unikat.conditions import Weights
 from unikat.request import FORMATS
-from unikat.v1.batches_pb2 import LAYOUT_FILES, LAYOUT_WEBDATASET
+from unikat.v1.batches_pb2 import LAYOUT_FILES
 
 MANIFEST: Final = "manifest.parquet"
 SHEET: Final = "contact-sheet.png"
 CLAIM: Final = "batch.json"
 PARTS: Final = ".unikat"  # folder: the rows of each shard, until the manifest is written
-LAYOUTS: Final = {"files": LAYOUT_FILES, "webdataset": LAYOUT_WEBDATASET}
 
 # By the numbers of the proto's ImageFormat. A format that this version does not know is a KeyError.
 MEDIA_TYPES: Final[dict[int, str]] = {

@@ -32,8 +32,6 @@ _COMPRESSIBLE: Final = (
     "processor",
 )  # fmt: skip
 
-Row = dict[str, Any]
-
 
 class LostShards(Exception):
     """Shards that count as written have no rows: somebody removed them. Drawing them again brings them back."""

@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Any, Final
 
 from unikat.artwork import Renderer
+from unikat.batch import LAYOUTS
 from unikat.batches.contact import ContactSheet
 from unikat.batches.layout import (
     CLAIM,
-    LAYOUTS,
     MANIFEST,
     PARTS,
     SHEET,

@@ -16,6 +16,8 @@ from unikat.conditions import Weights
 DRAW_SHARD: Final = "worker.jobs.draw_shard"  # by name: the service must not import the worker
 CLOSE_BATCH: Final = "worker.jobs.close_batch"
 
+MAX_SHARD_SIZE: Final = 4096  # images: what a crash costs at most, and what a worker holds in memory as a whole
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unikat.artwork import Renderer
+from unikat.batch import LAYOUTS
 from unikat.batches.checks import FileChecks, FolderChecks, Problem
 from unikat.batches.destination import normalise
-from unikat.batches.layout import CLAIM, LAYOUTS, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Common, parse_conditions
+from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Common, parse_conditions
 from unikat.batches.storage import Storage
 from unikat.conditions import Weights
 

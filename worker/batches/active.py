@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any, TypeAlias
 
 from rq.executions import Execution
@@ -19,14 +18,6 @@ from worker.active import Ending
 from worker.settlement import Settlement
 
 
-class Stage(Enum):
-    """Where an item is."""
-
-    DRAWING = auto()  # a shard in the lanes; a close job that waits for the others
-    WRITING = auto()  # with the writers
-    PARKED = auto()  # its destination does not work
-
-
 @dataclass(eq=False)
 class Item:
     """A job of a batch, and what RQ is to be told of it. `attempts` counts how often it was begun, this included."""
@@ -37,7 +28,6 @@ class Item:
     batch: str
     attempts: int
     prepared: bool = False
-    stage: Stage = Stage.DRAWING
     ending: Ending | None = None
     error: BaseException | None = None
 

@@ -25,7 +25,6 @@ from worker.intake import Refused
 from worker.settlement import Settlement
 
 _SHARD: Final = re.compile(r"[0-9]{5}")  # as `shard_job_id` writes it
-_WHY: Final = 1000  # characters of an error that are kept
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ def shard_of(batch: str, job_id: str) -> int | None:
 
 def why(error: BaseException) -> str:
     """An error as the batch's owner sees it."""
-    return f"{type(error).__name__}: {error}"[:_WHY]
+    return f"{type(error).__name__}: {error}"[: r.FAILURE_TEXT]
 
 
 class Books:
@@ -123,14 +122,14 @@ class Books:
         """
         if isinstance(item, ActiveShard) and self.redis.hexists(batch_key(item.batch), r.CANCELLED):
             return False
-        self.ledger.pause(item.batch, reason[:_WHY], seconds)
+        self.ledger.pause(item.batch, reason[: r.FAILURE_TEXT], seconds)
         return True
 
     def hold(self, batch: str, reason: str) -> None:
         """This worker cannot work for a batch: its owner is told why, and no other worker is kept from it."""
         log.warning("batch %s is left to other workers: %s", batch, reason)
         self._begin(batch)
-        self.ledger.pause(batch, reason[:_WHY], seconds=0.0)
+        self.ledger.pause(batch, reason[: r.FAILURE_TEXT], seconds=0.0)
 
     def has_others(self, close: ActiveClose) -> bool:
         """Whether another job of the batch is being drawn, or taken, or waits to be told that it is too late."""

@@ -185,7 +185,7 @@ class Desk:
             item.ending = ending
             self._ended.append(item)
         else:
-            self._outbox.drop(item, ending)  # unless it is being written: then that is what becomes of it
+            self._outbox.drop(item, ending)
 
     def _settle(self) -> None:
         while self._ended:  # out of the list only when it is done

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from rq.executions import Execution
 from rq.job import Job
@@ -15,7 +15,7 @@ from rq.job import Job
 from unikat.batches import record as r
 from unikat.batches.enqueue import batch_queue
 from unikat.batches.keys import batch_key, close_job_id, done_key, queue_name, shard_job_id
-from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, ShardJob
+from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, MAX_SHARD_SIZE, ShardJob
 from unikat.batches.storage import DestinationRefused, Storage
 from worker.active import Ending
 from worker.batches.active import ActiveClose, ActiveShard, AnyItem
@@ -25,8 +25,6 @@ from worker.exchange import Exchange
 from worker.intake import Refused, checked_kwargs, is_waiting, restored
 from worker.settlement import ATTEMPTS, Settlement, number
 from worker.stream import AWAY
-
-_LARGEST_SHARD: Final = 4096  # images; a shard is in memory as a whole
 
 
 class _About(NamedTuple):
@@ -133,8 +131,8 @@ def _shard(common: _Common, kwargs: dict[str, Any], about: _About, shards: bytes
     shard = ShardJob.from_kwargs(kwargs)
     if shard.batch != batch or shard_job_id(batch, shard.shard) != job.id:
         raise Refused(job, f"it holds shard {shard.shard} of batch {shard.batch}")
-    if not 1 <= shard.count <= _LARGEST_SHARD:
-        raise Refused(job, f"a shard has 1 to {_LARGEST_SHARD} images, this one {shard.count}")
+    if not 1 <= shard.count <= MAX_SHARD_SIZE:
+        raise Refused(job, f"a shard has 1 to {MAX_SHARD_SIZE} images, this one {shard.count}")
     if shards is not None and shard.shard >= int(shards):  # it would count as one of them
         raise Refused(job, f"batch {batch} has no shard {shard.shard}")
     if about.destination not in ("", shard.destination):

@@ -9,7 +9,7 @@ from typing import Final
 
 from unikat.batches.storage import DestinationError, DestinationRefused
 from worker.active import Ending
-from worker.batches.active import ActiveClose, AnyItem, Stage
+from worker.batches.active import ActiveClose, AnyItem
 from worker.batches.books import Books
 from worker.batches.files import ShardsGone
 from worker.batches.parking import Parking
@@ -79,12 +79,10 @@ class Outbox:
         """A writer's report, to be looked at in the next turn."""
         self._results.append(written)
 
-    def drop(self, item: AnyItem, ending: Ending) -> bool:
-        """An item is not to be written any more; False if a writer has it already."""
-        if item in self._writing:
-            return False
-        self._finish(item, ending)
-        return True
+    def drop(self, item: AnyItem, ending: Ending) -> None:
+        """An item is not to be written any more, unless a writer has it: then that is what becomes of it."""
+        if item not in self._writing:
+            self._finish(item, ending)
 
     def hurry(self, batch: str) -> None:
         """The destination of a batch seems to work again."""
@@ -111,7 +109,6 @@ class Outbox:
         self._testers.stop()
 
     def _submit(self, item: AnyItem, writers: Writers) -> None:
-        item.stage = Stage.WRITING
         self._writing.append(item)
         writers.submit(item)
 

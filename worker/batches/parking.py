@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from worker.batches.active import ActiveShard, AnyItem, Stage
+from worker.batches.active import ActiveShard, AnyItem
 
 FIRST_PAUSE: Final = 1.0  # seconds; every further one is twice as long
 LONGEST_PAUSE: Final = 30.0
@@ -57,7 +57,6 @@ class Parking:
 
     def park(self, item: AnyItem) -> None:
         """Keep an item that is to be written when the destination works."""
-        item.stage = Stage.PARKED
         trouble = self._troubles[item.batch]
         if item not in trouble.items:
             trouble.items.append(item)

@@ -23,7 +23,6 @@ class Writers:
 
     def __init__(self, count: int, write: Callable[[AnyItem], None], report: Callable[[Written], None]) -> None:
         """`write` and `report` are called by the writers' threads."""
-        self.count = count
         self._write = write
         self._report = report
         self._work: SimpleQueue[AnyItem | None] = SimpleQueue()

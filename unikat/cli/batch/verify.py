@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from unikat.batches.keys import BATCH_ID
 from unikat.cli import options
 from unikat.cli.batch.create import absolute
 from unikat.cli.batch.words import counted, known_batch, place, span
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from unikat.cli.batch.redraw import Redrawn
 
 SHOWN: Final = 20  # problems and gaps
-_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def verify(
@@ -48,7 +47,7 @@ def verify(
     """
     destination = _destination(where, target, tls, ca)
     began = time.monotonic()
-    with _readable(destination), _Bar("Reading", as_json) as bar:
+    with _readable(), _Bar("Reading", as_json) as bar:
         from unikat.batches.verify import verify as check
 
         report = check(destination, bar)
@@ -57,7 +56,7 @@ def verify(
     if redraw and report.rows:
         from unikat.cli.batch.redraw import draw_again
 
-        with _readable(destination), connect(target, tls, ca) as studio, _Bar("Drawing again", as_json) as bar:
+        with _readable(), connect(target, tls, ca) as studio, _Bar("Drawing again", as_json) as bar:
             redrawn = draw_again(studio, destination, redraw, bar)
     good = report.is_complete and (redrawn is None or not redrawn.different)
     if as_json:
@@ -70,14 +69,14 @@ def verify(
 
 def _destination(where: str, target: str, tls: bool, ca: Path | None) -> str:
     """A path or URL; for the id of a batch, its destination."""
-    if not _ID.fullmatch(where) or Path(where).exists():
+    if not BATCH_ID.fullmatch(where) or Path(where).exists():
         return absolute(where)
     with connect(target, tls, ca) as studio, known_batch(studio, where):
         return place(studio.batch(where).destination)
 
 
 @contextmanager
-def _readable(destination: str) -> Iterator[None]:
+def _readable() -> Iterator[None]:
     """What is in the way of reading becomes a problem; packages that are missing too."""
     try:
         from unikat.batches.storage import DestinationError, DestinationRefused
