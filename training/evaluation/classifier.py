@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from training.evaluation.material import Pictures
 from training.evaluation.neighbours import Floats
 
-VERSION = 1  # of the network and its training: kept classifiers of another are not used
+VERSION = 2  # of the network and its training: kept classifiers of another are not used
 BATCH = 64
 WIDTHS = (16, 32, 64, 128)  # of the maps at full size, and at a half, a quarter and an eighth of it
 HIDDEN = 512  # what is made of the frozen features
@@ -31,8 +31,8 @@ TRAINING_SEED = 12
 class Network(nn.Module):
     """Thumbs (B, 3, T, T) in [-1, 1] and frozen features (B, D) -> logits of all attributes, (B, C).
 
-    The features know what things are, the convolutions how they are drawn: features of photographs tell a picture's
-    style badly, and a few thousand pictures do not teach what an animal is.
+    The features are those of all levels of a network that knows photographs: late ones tell what a picture shows,
+    early ones its textures and outlines. The convolutions see what they miss, as the shade of a skin.
     """
 
     def __init__(self, features: int, categories: int) -> None:
@@ -78,7 +78,7 @@ class Classifier:
         return np.stack([found.argmax(axis=1) for found in self.probabilities(pictures)], axis=1)
 
     def scaled(self, pictures: Pictures, rows: npt.NDArray[np.int64]) -> Tensor:
-        return (torch.from_numpy(pictures.main[rows]) - self.mean) / self.deviation
+        return (torch.from_numpy(pictures.levels[rows]).float() - self.mean) / self.deviation
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         scale = {"mean": self.mean, "deviation": self.deviation}
@@ -101,12 +101,12 @@ def images_of(pictures: Pictures, rows: npt.NDArray[np.int64]) -> Tensor:
 
 def train_classifier(pictures: Pictures, sizes: Sequence[int], steps: int) -> Classifier:
     """The same from the same pictures. Global random numbers are left as they were."""
-    features = torch.from_numpy(pictures.main)
-    mean, deviation = features.mean(dim=0), features.std(dim=0, correction=0) + 1e-3
+    levels = torch.from_numpy(pictures.levels).float()
+    mean, deviation = levels.mean(dim=0), levels.std(dim=0, correction=0) + 1e-3
     labels = torch.from_numpy(pictures.labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(TRAINING_SEED)
-        judge = Classifier(Network(features.shape[1], sum(sizes)), mean, deviation, tuple(sizes))
+        judge = Classifier(Network(len(mean), sum(sizes)), mean, deviation, tuple(sizes))
         network = judge.network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stubs lack this form
         optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, steps))

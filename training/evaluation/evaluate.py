@@ -130,8 +130,8 @@ def prepare(subject: Subject, parts: Parts, observer: Observer, effort: Effort) 
     """Looks at the real pictures and trains the judge, or recalls both."""
     columns = {name: subject.columns(part) for name, part in (("trained", parts.trained), ("test", parts.test))}
     train, test = observer.real(parts.trained), observer.real(parts.test)
-    train = Pictures(train.features, train.thumbs, train.bits, train.labels[:, columns["trained"]])
-    test = Pictures(test.features, test.thumbs, test.bits, test.labels[:, columns["test"]])
+    train = replace(train, labels=train.labels[:, columns["trained"]])
+    test = replace(test, labels=test.labels[:, columns["test"]])
     training = Training(train.main, train.bits)
     judge = kept_classifier(train, parts.trained, subject, observer, effort) if subject.sizes else None
     return Bench(

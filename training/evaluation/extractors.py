@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.errors import TrainingError
-from training.features import Lite1
+from training.features import DEEPER_STAGES, Lite1
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+Halves = npt.NDArray[np.float16]
 
 LEAST_SIDE, MOST_SIDE = 64, 240  # pixels; Lite1 was trained at 240, and below 64 its coarsest map is a single place
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -46,6 +48,13 @@ class Lite1Features:
     def __init__(self, resolution: int) -> None:
         self.network = Lite1().eval()
         self.side = min(max(resolution, LEAST_SIDE), MOST_SIDE)
+        self.noted: list[Tensor] = []  # of the maps of the last pass, (B, C) each
+        for end in accumulate(stage.blocks for stage in DEEPER_STAGES):
+            self.network.blocks[end - 1].register_forward_hook(self.note)
+
+    def note(self, block: nn.Module, inputs: object, maps: Tensor) -> None:
+        deviation, mean = torch.std_mean(maps, dim=(2, 3), correction=0)
+        self.noted += [mean, deviation]
 
     @property
     def name(self) -> str:
@@ -55,8 +64,22 @@ class Lite1Features:
     def __call__(self, pixels: Pixels) -> Floats:
         images = resized(pixels, self.side) * 2 - 1  # (B, 3, S, S) in [-1, 1]
         images = images.contiguous(memory_format=torch.channels_last)
+        self.noted.clear()
         features: Floats = self.network.pooled(self.network(images)[-1]).numpy()
         return features
+
+    def with_levels(self, pixels: Pixels) -> tuple[Floats, Halves]:
+        """The same, and the mean and deviation of each channel after each stage, (B, 1568)."""
+        features = self(pixels)
+        return features, torch.cat(self.noted, dim=1).half().numpy()
+
+
+def with_levels(extractor: FeatureExtractor, pixels: Pixels) -> tuple[Floats, Halves]:
+    """Features (B, D), and what is seen at all levels (B, L), which of other networks than Lite1 is the same."""
+    if isinstance(extractor, Lite1Features):
+        return extractor.with_levels(pixels)
+    features = extractor(pixels)
+    return features, features.astype(np.float16)
 
 
 def resized(pixels: Pixels, side: int) -> Tensor:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,25 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from training.data.dataset import Dataset
-from training.evaluation.extractors import FeatureExtractor, Pixels
+from training.evaluation.extractors import FeatureExtractor, Halves, Pixels, with_levels
 from training.evaluation.hashing import Bits, hashes
 from training.evaluation.neighbours import Floats
 
-VERSION = 1  # of what is kept on disk: older files are not read
+VERSION = 2  # of what is kept on disk: older files are not read
 BATCH = 64
 THUMB = 32  # pixels a side, at most, of what the classifier sees: a cost that does not grow with the resolution
-BITS, THUMBS = "hashes", "thumbs"
+BITS, LEVELS, THUMBS = "hashes", "levels", "thumbs"
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """N pictures: features (N, D) by extractor, thumbs uint8 (N, T, T, 3), hashes (N, 256), labels (N, A)."""
+    """N pictures: features (N, D) by extractor, thumbs uint8 (N, T, T, 3), hashes (N, 256), labels (N, A).
+
+    `levels` (N, L) is what the first extractor sees at all its levels: for the classifier alone.
+    """
 
     features: dict[str, Floats]
+    levels: Halves
     thumbs: Pixels
     bits: Bits
     labels: npt.NDArray[np.int64]
@@ -48,6 +52,7 @@ class Pictures:
     def some(self, rows: npt.NDArray[np.int64]) -> Pictures:
         return Pictures(
             {name: values[rows] for name, values in self.features.items()},
+            self.levels[rows],
             self.thumbs[rows],
             self.bits[rows],
             self.labels[rows],
@@ -70,16 +75,20 @@ class Observer:
     def look(self, batches: Iterable[Pixels], labels: npt.NDArray[np.int64]) -> Pictures:
         """Pictures (B, H, W, 3) in batches, whose labels are (N, A)."""
         found: dict[str, list[Floats]] = {extractor.name: [] for extractor in self.extractors}
+        levels: list[Halves] = []
         small: list[Pixels] = []
         bits: list[Bits] = []
         for pixels in batches:
-            for extractor in self.extractors:
+            features, level = with_levels(self.extractors[0], pixels)
+            found[self.extractors[0].name].append(features)
+            levels.append(level)
+            for extractor in self.extractors[1:]:
                 found[extractor.name].append(extractor(pixels))
             small.append(thumbs(pixels))
             bits.append(hashes(pixels))
             self.seen(len(pixels))
-        features = {name: np.concatenate(parts) for name, parts in found.items()}
-        return Pictures(features, np.concatenate(small), np.concatenate(bits), labels)
+        joined = {name: np.concatenate(parts) for name, parts in found.items()}
+        return Pictures(joined, np.concatenate(levels), np.concatenate(small), np.concatenate(bits), labels)
 
     def real(self, dataset: Dataset) -> Pictures:
         """The pictures of a data set or a part of one. What is seen of the whole file is kept, by its digest."""
@@ -90,11 +99,11 @@ class Observer:
                 np.array(dataset.images[start : start + BATCH]) for start in range(0, len(dataset.images), BATCH)
             )
             whole = self.look(batches, np.zeros((len(dataset.images), 0), dtype=np.int64))
-            keep(path, {**whole.features, THUMBS: whole.thumbs, BITS: whole.bits.astype(np.uint8)})
+            bits = whole.bits.astype(np.uint8)
+            keep(path, {**whole.features, LEVELS: whole.levels, THUMBS: whole.thumbs, BITS: bits})
         else:
             self.seen(len(dataset.images))
-        part = whole.some(dataset.rows)
-        return Pictures(part.features, part.thumbs, part.bits, dataset.labels)
+        return replace(whole.some(dataset.rows), labels=dataset.labels)
 
     def key(self, digest: str) -> str:
         names = "\n".join((str(VERSION), digest, *(extractor.name for extractor in self.extractors)))
@@ -104,7 +113,8 @@ class Observer:
         kept = recalled(path)
         try:
             features = {extractor.name: kept[extractor.name] for extractor in self.extractors}
-            whole = Pictures(features, kept[THUMBS], kept[BITS].astype(np.bool_), np.zeros((count, 0), dtype=np.int64))
+            bits, labels = kept[BITS].astype(np.bool_), np.zeros((count, 0), dtype=np.int64)
+            whole = Pictures(features, kept[LEVELS], kept[THUMBS], bits, labels)
         except KeyError:
             return None
         return whole if len(whole.thumbs) == count else None

@@ -17,14 +17,24 @@ ABLE = 0.2  # a classifier that on real pictures is no better than this (kappa) 
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """What a category's pictures are most often mistaken for, and the share of them that are."""
+
+    category: str
+    share: float
+
+
+@dataclass(frozen=True)
 class CategoryAccuracy:
-    """None where there is no picture of the category."""
+    """None where there is no picture of the category, or no mistake."""
 
     category: str
     generated: float | None
     real: float | None
     generated_count: int
     real_count: int
+    generated_mistake: Mistake | None = None
+    real_mistake: Mistake | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,13 @@ class Judged:
             return None, 0
         return float((self.predicted[asked, column] == category).mean()), int(asked.sum())
 
+    def mistake(self, column: int, category: int, names: list[str]) -> Mistake | None:
+        """The commonest wrong answer for one category's pictures."""
+        found = self.predicted[self.labels[:, column] == category, column]
+        wrong = np.bincount(found[found != category], minlength=len(names))
+        most = int(wrong.argmax())
+        return Mistake(names[most], float(wrong[most] / len(found))) if wrong[most] else None
+
 
 def measure_obedience(
     attributes: list[Attribute], generated: Judged, real: Judged, learned: Judged
@@ -79,12 +96,14 @@ def measure_obedience(
     """One an attribute. `learned` is what a classifier trained on the generated pictures takes the real ones for."""
     out = []
     for column, attribute in enumerate(attributes):
+        names = [category.name for category in attribute.categories]
         categories = []
-        for position, category in enumerate(attribute.categories):
+        for position, name in enumerate(names):
             (ours, drawn), (theirs, known) = generated.within(column, position), real.within(column, position)
-            categories.append(CategoryAccuracy(category.name, ours, theirs, drawn, known))
+            mistakes = (each.mistake(column, position, names) for each in (generated, real))
+            categories.append(CategoryAccuracy(name, ours, theirs, drawn, known, *mistakes))
         accuracy, limit = generated.accuracy(column), real.accuracy(column)
-        size = len(attribute.categories)
+        size = len(names)
         out.append(
             Obedience(
                 attribute=attribute.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.table import Table
 from training.evaluation.blends import Blend
 from training.evaluation.hashing import NEAR
 from training.evaluation.memorisation import CLOSE, Memorisation
+from training.evaluation.obedience import Mistake
 from training.evaluation.results import Evaluation, Sampled
 from training.evaluation.sheets import Sheets
 from training.evaluation.similarity import NEIGHBOURS, SUBSET, Similarity
@@ -128,14 +130,40 @@ def measured_on(evaluation: Evaluation) -> str:
 
 
 def class_table(evaluation: Evaluation) -> str:
+    """The judge, and what it says of each category."""
     rows = [
-        (each.attribute, c.category, share(c.generated), share(c.real), f"{c.generated_count:,}", f"{c.real_count:,}")
+        (
+            each.attribute,
+            c.category,
+            *(share(c.generated), mistaken(c.generated_mistake), f"{c.generated_count:,}"),
+            *(share(c.real), mistaken(c.real_mistake), f"{c.real_count:,}"),
+        )
         for each in evaluation.default.obedience
         for c in each.categories
     ]
-    head = ("attribute", "category", "recognised, generated", "recognised, real", "generated", "test pictures")
-    truncation = f"At truncation {evaluation.default.truncation:g}:\n\n"
-    return truncation + table(head, rows) if rows else ""
+    kinds = ("generated", "real")
+    columns = [f"{kind}: {what}" for kind in kinds for what in ("recognised", "mostly mistaken for", "pictures")]
+    truncation = f"Category by category, at truncation {evaluation.default.truncation:g}:"
+    return (
+        "\n\n".join((judge(evaluation), truncation, table(("attribute", "category", *columns), rows))) if rows else ""
+    )
+
+
+def judge(evaluation: Evaluation) -> str:
+    """How good the classifier itself is: its accuracy on real pictures, with the standard error."""
+    data, told = evaluation.data, []
+    for each in evaluation.default.obedience:
+        error = math.sqrt(each.real_accuracy * (1 - each.real_accuracy) / data.test)
+        told.append(f"{each.attribute} {each.real_accuracy:.1%} (± {error:.1%})")
+    return (
+        f"The classifier was trained on the {data.trained:,} training pictures and is right for these shares of the "
+        f"{data.test:,} test pictures: {', '.join(told)}. What it mistakes among real pictures it mistakes among "
+        "generated ones too: read the two side by side."
+    )
+
+
+def mistaken(mistake: Mistake | None) -> str:
+    return f"{mistake.category} {mistake.share:.0%}" if mistake else "–"
 
 
 def diversity_table(evaluation: Evaluation) -> str:

@@ -106,6 +106,10 @@ def test_a_generator_that_ignores_its_condition_is_caught(data: Dataset, cache: 
     assert [sentence.split()[0] for sentence in told] == ["shape", "colour"]
     assert "min_condition_accuracy is 0.5" in told[0]
     assert set(told) <= set(evaluation.warnings)
+    green = colour.categories[COLOURS.index("green")]
+    assert green.generated_mistake is not None
+    assert green.generated_mistake.category in ("red", "blue")
+    assert 0.15 < green.generated_mistake.share < 0.85  # of all that were asked to be green
 
 
 def test_a_collapsed_class_is_named(data: Dataset, cache: Path, tmp_path: Path) -> None:
@@ -236,6 +240,9 @@ def test_the_report_has_all_of_it(good: Found, tmp_path: Path) -> None:
     text = (tmp_path / "out" / "evaluation.md").read_text()
     assert "Fréchet distance in pooled pixels" in text
     assert "FID" not in text
+    real = good[0].default.obedience[0].real_accuracy
+    assert f"right for these shares of the {good[0].data.test:,} test pictures: shape {real:.1%} (± " in text
+    assert "| real: mostly mistaken for |" in text
     for name in ("neighbours.png", "blends.png", "curves.png"):
         assert min(Image.open(io.BytesIO(good[1].files[name])).size) > 100
 

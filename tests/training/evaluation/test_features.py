@@ -16,8 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.training.evaluation.generating import PooledPixels
 from training.errors import TrainingError
-from training.evaluation.extractors import Lite1Features, load_extractor, resized
+from training.evaluation.extractors import Lite1Features, load_extractor, resized, with_levels
 from training.features import BATCH_NORM_EPSILON, DEEPER_STAGES, STAGES, Lite1, same_padding
 
 MILITARY_UNIFORM = 652  # ImageNet's number of it
@@ -78,6 +79,31 @@ def test_features_are_those_of_the_network_spelled_out() -> None:
     found = Lite1Features(64)(pixels.copy())
     assert found.shape == (2, 1280)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_all_levels_are_summed_up_by_mean_and_deviation() -> None:
+    pixels = np.stack([np.asarray(photograph().resize((64, 64)))] * 2)
+    extractor = Lite1Features(64)
+    features, levels = with_levels(extractor, pixels)
+    np.testing.assert_array_equal(features, extractor(pixels))
+    assert levels.shape == (2, 2 * sum(stage.channels for stage in DEEPER_STAGES))
+    network = Lite1()
+    with torch.no_grad():
+        maps = network(resized(pixels, 64) * 2 - 1)  # of the last stage of each resolution, the coarsest is the last
+    torch.testing.assert_close(
+        torch.from_numpy(levels[:, -640:-320]).float(), maps[-1].mean(dim=(2, 3)), rtol=2e-3, atol=2e-3
+    )
+    coarsest = maps[-1].flatten(2).numpy().std(axis=2)
+    np.testing.assert_allclose(levels[:, -320:], coarsest, rtol=2e-3, atol=2e-3)
+    again, other = with_levels(extractor, pixels[:1])  # nothing is left of the pass before
+    assert (again.shape, other.shape) == ((1, 1280), (1, levels.shape[1]))
+
+
+def test_a_network_without_levels_is_judged_by_its_features() -> None:
+    pixels = np.full((3, 16, 16, 3), 51, dtype=np.uint8)
+    features, levels = with_levels(PooledPixels(), pixels)
+    assert levels.dtype == np.float16
+    np.testing.assert_allclose(levels, features, atol=1e-3)
 
 
 def test_small_pictures_are_enlarged_and_the_name_says_to_what() -> None:
