@@ -230,4 +230,8 @@ def _labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 def list_request(states: Iterable[BatchState | str], owner: str) -> pb.ListBatchesRequest:
     """The request of the first page. Raises ValueError for a state that there is not."""
-    return pb.ListBatchesRequest(states=[f"STATE_{BatchState(state)}" for state in states], owner=owner)
+    asked = list(states)
+    for state in asked:
+        if state not in BatchState.__members__:
+            raise ValueError(f"states: must be of {', '.join(BatchState)}, not {state!r}")
+    return pb.ListBatchesRequest(states=[f"STATE_{state}" for state in asked], owner=owner)

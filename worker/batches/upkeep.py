@@ -115,4 +115,5 @@ class Upkeep:
         del self._empty_since[batch]
         with suppress(NoSuchBatch):
             missing = self._ledger.reconcile(batch)
-            log.warning("batch %s had nothing in RQ: %d shards are enqueued again", batch, len(missing))
+            what = f"{len(missing)} shards" if missing else "the job that ends it"
+            log.warning("batch %s had nothing in RQ: %s enqueued again", batch, what)

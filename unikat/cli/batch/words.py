@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -25,6 +26,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the batch; `unikat 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead, one object a line.")]
 
 SHOWN: Final = 12  # categories of an attribute, before "and 20 more"
+SUGGESTED: Final = 200  # batches, the newest, among which one that is spelled alike is looked for
 
 
 def counted(number: int, noun: str) -> str:
@@ -118,6 +120,6 @@ def known_batch(studio: Studio, id: str) -> Iterator[None]:
     try:
         yield
     except NotFound as error:
-        ids = [batch.id for batch in studio.batches()]
+        ids = [batch.id for batch in islice(studio.batches(), SUGGESTED)]
         hint = "`unikat batch list` has the ids." if ids else "The service knows no batches."
         raise Problem(f'unknown batch "{id}"', did_you_mean(id, ids), hint, code=BAD_INPUT) from error
