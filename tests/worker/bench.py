@@ -77,7 +77,7 @@ class Bench:
         """Entries in a job's stream."""
         return self.redis.xlen(stream_key(job.id))
 
-    def outcome(self, job: Job, deadline: float = 30.0) -> Outcome:
+    def outcome(self, job: Job, deadline: float = 90.0) -> Outcome:
         """What the stream holds when it has ended."""
         ended = eventually(lambda: self._ended(job), deadline, pause=0.01) or []
         ids, artworks, finished, status = [], [], None, None

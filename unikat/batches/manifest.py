@@ -42,6 +42,15 @@ class LostShards(Exception):
         self.shards = tuple(shards)
 
 
+def open_parquet(source: BinaryIO | pa.BufferReader) -> pq.ParquetFile:
+    """To be read with `use_threads=False`.
+
+    Nothing is fetched ahead: Arrow's threads would still hold the Python file when the interpreter ends, and now and
+    then abort it (apache/arrow#34314, #50482).
+    """
+    return pq.ParquetFile(source, pre_buffer=False)
+
+
 def part_bytes(common: Common, images: Sequence[DrawnImage], places: Sequence[Place], renderer: Renderer) -> bytes:
     """A shard's rows as a Parquet file. Raises PIL.UnidentifiedImageError for bytes that are no image."""
     sink = pa.BufferOutputStream()
@@ -161,7 +170,7 @@ class _Earlier:
     @cached_property
     def _file(self) -> pq.ParquetFile | None:
         with suppress(FileNotFoundError, pa.ArrowException):
-            file = pq.ParquetFile(self._stack.enter_context(self._storage.reading(MANIFEST)))
+            file = open_parquet(self._stack.enter_context(self._storage.reading(MANIFEST)))
             if (file.schema_arrow.metadata or {}).get(FINGERPRINT) == self._fingerprint:
                 return file
         return None
@@ -198,7 +207,7 @@ def _part_rows(part: bytes | None, indexes: range) -> pa.Table | None:
     if part is None:
         return None
     try:
-        return _checked(pq.ParquetFile(pa.BufferReader(part)).read(use_threads=False), indexes)
+        return _checked(open_parquet(pa.BufferReader(part)).read(use_threads=False), indexes)
     except pa.ArrowException:  # as good as none
         return None
 

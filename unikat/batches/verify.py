@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from unikat.artwork import Renderer
 from unikat.batch import LAYOUTS
 from unikat.batches.checks import FileChecks, FolderChecks, Problem
 from unikat.batches.destination import normalise
 from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Common, parse_conditions
+from unikat.batches.manifest import open_parquet
 from unikat.batches.storage import Storage
 from unikat.conditions import Weights
 
@@ -146,7 +146,7 @@ class _Manifest:
 
     def __enter__(self) -> _Manifest:
         try:
-            self._file = pq.ParquetFile(self._context.__enter__())
+            self._file = open_parquet(self._context.__enter__())
         except FileNotFoundError:
             raise NotABatch(f"there is no {self._url}: no batch has written there, or it has not ended yet") from None
         except pa.ArrowException as error:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +44,18 @@ def test_a_complete_batch_is_complete(folder: Path) -> None:
         len(image.data) for shard in range(3) for image in images_of(spec_of(folder, cells=(*CELLS, BLEND)), shard)
     )
     assert report.bytes_read >= images
+
+
+def test_no_thread_of_arrow_is_left_that_could_abort_the_interpreter_at_its_end(folder: Path) -> None:
+    program = (
+        "import os, sys, unikat.batches.verify as v\n"
+        "threads = lambda: len(os.listdir('/proc/self/task'))\n"
+        "before = threads()\n"
+        "assert v.verify(sys.argv[1]).is_complete and v.pick(sys.argv[1], 3, 0)\n"
+        "print(threads() - before)"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0\n"
 
 
 def test_a_folder_may_be_given_as_path_or_url(folder: Path) -> None:
