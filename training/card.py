@@ -84,7 +84,9 @@ def conditions(model: Model) -> str:
 def data(model: Model) -> str:
     rows = [f"| {s.name} | {s.origin} | {s.licence} | {s.credit} |" for s in model.sources]
     run = model.training
-    intro = f"## Data\n\n{run.data_set}: {run.images:,} pictures, images digest `{run.data_digest}`."
+    intro = (
+        f"## Data\n\n{run.data_set}: trained on {run.images:,} pictures; digest of all its images `{run.data_digest}`."
+    )
     if not rows:
         return f"{intro} Their origin and licence were not recorded."
     return table(intro, ("source", "origin", "licence", "credit"), rows)

@@ -157,8 +157,8 @@ def judge(evaluation: Evaluation) -> str:
         told.append(f"{each.attribute} {each.real_accuracy:.1%} (± {error:.1%})")
     return (
         f"The classifier was trained on the {data.trained:,} training pictures and is right for these shares of the "
-        f"{data.test:,} test pictures: {', '.join(told)}. What it mistakes among real pictures it mistakes among "
-        "generated ones too: read the two side by side."
+        f"{data.test:,} test pictures: {', '.join(told)}. Where it is often wrong about real pictures it "
+        "says little about generated ones: read the two side by side."
     )
 
 
