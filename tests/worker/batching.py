@@ -70,7 +70,7 @@ class Batches:
         """Its queue."""
         return batch_queue(self.redis, batch)
 
-    def end(self, batch: str, deadline: float = 30.0) -> Batch:
+    def end(self, batch: str, deadline: float = 90.0) -> Batch:
         """The batch, once it has ended."""
         eventually(lambda: self.record(batch).has_ended, deadline)
         return self.message(batch)
@@ -100,7 +100,7 @@ class Batches:
             files[name] = encode(session.draw(feeds)[0], spec.image_format)
         return files
 
-    def assert_complete(self, batch: str, deadline: float = 30.0) -> Batch:
+    def assert_complete(self, batch: str, deadline: float = 90.0) -> Batch:
         """It ends well, with every image once, and RQ has nothing left to do."""
         message = self.end(batch, deadline)
         assert message.state == Batch.STATE_SUCCEEDED, message
