@@ -44,7 +44,7 @@ class Batches:
         latent = torch.randn(count, self.config.latent, generator=self.rng, device=self.rng.device)
         wrong = differs = None
         if condition is not None and labels is not None:
-            wrong = condition.roll(1, 0)
+            wrong = self.wrong(condition)
             differs = differing(wrong, labels) * strength
             condition, wrong = condition * strength, wrong * strength
         parts = []
@@ -71,6 +71,16 @@ class Batches:
             return labels
         kept = self.uniform(len(labels), len(self.widths)) >= self.config.condition_dropout
         return labels * kept.repeat_interleave(self.widths, dim=1)  # (B, C)
+
+    def wrong(self, condition: Tensor) -> Tensor:
+        """Those of other images (B, C); of a share only one attribute is another's, so that none can be overlooked."""
+        others = condition.roll(1, 0)
+        if not self.config.mismatch_one:
+            return others
+        count, attributes = len(condition), len(self.widths)
+        one = self.uniform(count, 1) < self.config.mismatch_one
+        chosen = (self.uniform(count, 1) * attributes).long() == torch.arange(attributes, device=self.rng.device)
+        return torch.where((chosen | ~one).repeat_interleave(self.widths, dim=1), others, condition)
 
     def uniform(self, *size: int) -> Tensor:
         return torch.rand(size, generator=self.rng, device=self.rng.device)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 
+from training.changes import Change
 from training.config import BEFORE, Config
 from training.evaluation.release import Verdict
 from training.graph import Artist
@@ -62,7 +63,15 @@ def precision(model: Model) -> str:
 
 
 def config_of(model: Model) -> Config:
-    return Config(**{**BEFORE, **json.loads(model.training.config)})
+    recorded = json.loads(model.training.config)
+    recorded.pop("changes", None)
+    return Config(**{**BEFORE, **recorded})
+
+
+def changes_of(model: Model) -> str:
+    """What the recipe does not say: it describes the settings of the end."""
+    recorded = json.loads(model.training.config).get("changes", [])
+    return "".join(f"\n{Change(c['images'], c['settings'])}" for c in recorded)
 
 
 def conditions(model: Model) -> str:
@@ -104,7 +113,7 @@ def training(model: Model) -> str:
 {run.images_seen:,} images shown in {run.hours:.2f} hours on {run.hardware}; exported is the exponential moving average
 of the generator.
 
-{recipe(config, model)}
+{recipe(config, model)}{changes_of(model)}
 
 Configuration (preset `{config.preset}`):
 

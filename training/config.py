@@ -22,6 +22,7 @@ CHOICES = {
 BEFORE: dict[str, str | float] = {
     "held_out": 0.0,
     "condition_dropout": 0.0,
+    "mismatch_one": 0.0,
     "min_condition_accuracy": 0.5,
     "preset": "projected",
     "generator": "fastgan",
@@ -93,6 +94,10 @@ class Config:
     ] = ""
     mismatch: Annotated[
         float, Option(help="Weight of the loss that tells real images with a wrong condition from ones with theirs.")
+    ] = 0.5
+    mismatch_one: Annotated[
+        float,
+        Option(help="Share of the wrong conditions that are wrong in one attribute only: harder to see."),
     ] = 0.5
     ema_images: Annotated[int, Option(help="Half-life of the averaged generator (images).")] = 10_000
     ema_images_from: Annotated[
@@ -183,6 +188,7 @@ SHARES = (
     "augment",
     "ada_target",
     "held_out",
+    "mismatch_one",
     "condition_dropout",
     "min_condition_accuracy",
 )
@@ -227,5 +233,5 @@ def check_same_run(run: Path, config: Config, dataset: dict[str, str]) -> None:
     if changes:
         raise TrainingError(
             f"{run}: is a run of another configuration: {'; '.join(changes)}. "
-            "Continue it with its own settings, or choose another --run"
+            "Continue it with its own settings, choose another --run, or change them with --change"
         )

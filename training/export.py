@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from training.card import model_card
+from training.changes import Change, load_changes
 from training.checkpoint import Progress, choose_checkpoint, load_checkpoint
 from training.config import Config, load_config
 from training.data.dataset import Dataset
@@ -68,6 +69,7 @@ class Trained:
     dataset: Dataset  # what it was trained on
     whole: Dataset  # with what was held out
     progress: Progress
+    changes: list[Change]  # of settings, while it was trained
     environment: dict[str, Any]  # as `training.loop.record_environment` wrote it
     generator: Generator  # the averaged one
 
@@ -145,7 +147,8 @@ def load_trained(run: Path, dataset: Path | None = None, which: str = "latest") 
     generator = build_generator(config, data.resolution, data.one_hots().shape[1])
     generator.load_state_dict(under("average.", tensors))
     environment = json.loads((run / ENVIRONMENT).read_text())
-    return Trained(config, trained, data, progress, environment, generator.requires_grad_(False).eval())
+    changes = [change for change in load_changes(run) if change.images <= progress.images]
+    return Trained(config, trained, data, progress, changes, environment, generator.requires_grad_(False).eval())
 
 
 def trained_conditions(dataset: Dataset) -> npt.NDArray[np.float32]:
@@ -208,6 +211,9 @@ def combinations(dataset: Dataset) -> list[Combination]:
 
 def training_run(trained: Trained) -> TrainingRun:
     environment = trained.environment
+    configuration: dict[str, Any] = dict(vars(trained.config))
+    if trained.changes:
+        configuration["changes"] = [asdict(change) for change in trained.changes]
     precision = ", then ".join(environment.get("precisions", [])) or "precision not recorded"
     return TrainingRun(
         data_set=trained.dataset.name,
@@ -216,7 +222,7 @@ def training_run(trained: Trained) -> TrainingRun:
         images_seen=trained.progress.images,
         hours=trained.progress.seconds / 3600,
         hardware=f"{environment['hardware']} (generator trained in {precision})",
-        config=json.dumps(vars(trained.config), sort_keys=True),
+        config=json.dumps(configuration, sort_keys=True),
     )
 
 

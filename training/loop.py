@@ -12,6 +12,7 @@ from types import FrameType
 import torch
 
 from training.batches import balanced_labels
+from training.changes import change_config
 from training.checkpoint import Progress, checkpoints, load_checkpoint, save_checkpoint
 from training.config import CONFIG, Config, check_same_run, save_config
 from training.data.dataset import Dataset
@@ -56,7 +57,7 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
     with team(device) as processes:
         check_shares(config.batch, config.accumulate, processes.size)
         if processes.leads:
-            begin(run, config, dataset)
+            begin(run, config, dataset, operation.change)
         processes.wait()
         trainer = Trainer(config, dataset, device, computing(operation, processes))
         progress = resume(run, trainer, device)
@@ -83,10 +84,12 @@ def finish(session: Session) -> None:
         write_report(session.run)
 
 
-def begin(run: Path, config: Config, dataset: Dataset) -> None:
-    """Writes what a new run is, or checks that it is what this one was."""
+def begin(run: Path, config: Config, dataset: Dataset, change: bool) -> None:
+    """Writes what a new run is, or checks that it is what this one was, but for what is to `change`."""
     description = {"name": dataset.name, "path": str(dataset.path), "digest": dataset.digest}
     if (run / CONFIG).exists():
+        if change:
+            change_config(run, config)
         check_same_run(run, config, description)
     else:
         run.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,10 @@ class Operation:
         bool,
         Option("--compile/--no-compile", help="Compile the generator, and a critic without R1 and R2, by torch."),
     ] = False
+    change: Annotated[
+        bool,
+        Option("--change", help="Settings given may differ from the run's: they hold from its latest checkpoint on."),
+    ] = False
     checkpoint_seconds: Annotated[float, Option(min=1, help="Time between checkpoints (seconds).")] = 180.0
     keep: Annotated[int, Option(min=1, help="Checkpoints kept, beside the best.")] = 3
     sheet_images: Annotated[

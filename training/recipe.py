@@ -66,9 +66,11 @@ def sampling(config: Config) -> str:
 def conditioning(config: Config) -> list[str]:
     told = []
     if config.mismatch:
+        share = f"{100 * config.mismatch_one:.3g}%"
+        one = f"; {share} of these were wrong in one attribute only" if config.mismatch_one else ""
         told.append(
             "Real pictures were also shown with a wrong condition, to be told from those with their own, "
-            f"with weight {config.mismatch:g}."
+            f"with weight {config.mismatch:g}{one}."
         )
     if config.condition_dropout:
         told.append(f"Each attribute was left out of a condition with probability {config.condition_dropout:g}.")

@@ -10,7 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from tests.training.making import write_dataset
+from training.changes import Change, load_changes
 from training.cli import app
+from training.config import load_config
 
 TINY_FLAGS = [
     "--batch=4",
@@ -94,6 +96,24 @@ def test_a_run_is_continued_with_its_own_settings_left_out(tmp_path: Path) -> No
     assert continued.exit_code == 0, continued.output
     assert "12 images" in continued.output
     assert "batch was 4, now 6" in refusal("train", dataset.path, "--run", tmp_path / "run", "--batch=6")
+
+
+def test_settings_of_a_run_can_be_changed_and_its_card_says_so(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "shapes")
+    go_on: list[str | Path] = ["train", dataset.path, "--run", tmp_path / "run", "--threads=1", "--no-progress"]
+    assert run(*go_on[:4], *TINY_FLAGS, "--images=8").exit_code == 0
+    told = refusal(*go_on, "--change", "--width=8", "--mismatch=1")
+    assert "--change: width cannot be changed in a run; loss, learning_rate" in told
+    assert load_changes(tmp_path / "run") == []
+    changed = run(*go_on, "--change", "--mismatch=1", "--learning-rate=0.001", "--images=12")
+    assert changed.exit_code == 0, changed.output
+    assert run(*go_on, "--change", "--mismatch=1", "--images=12").exit_code == 0, "nothing more to change"
+    assert load_changes(tmp_path / "run") == [Change(8, {"learning_rate": (0.0004, 0.001), "mismatch": (0.5, 1.0)})]
+    assert load_config(tmp_path / "run")[0].mismatch == 1
+    out = tmp_path / "models" / "mine" / "1"
+    assert run("export", tmp_path / "run", "--out", out, "--no-evaluate").exit_code == 0
+    said = "At 8 images settings were changed: learning_rate from 0.0004 to 0.001, mismatch from 0.5 to 1.0."
+    assert said in (out / "MODEL_CARD.md").read_text()
 
 
 def test_small_cells_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

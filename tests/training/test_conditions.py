@@ -50,6 +50,22 @@ def test_only_conditions_that_differ_count_as_mismatch(tmp_path: Path) -> None:
         assert float(subject.mismatch(replace(part, differs=torch.ones(4, 1)), maps, right)) > 0
 
 
+def test_a_share_of_the_wrong_conditions_is_wrong_in_one_attribute_only(tmp_path: Path) -> None:
+    attributes = [slice(0, 2), slice(2, 5)]
+    for share in (0.0, 0.5, 1.0):
+        subject = batches(tmp_path / f"data-{share}", replace(TINY, mismatch_one=share))
+        own = torch.eye(5)[[0, 1] * 200] + torch.eye(5)[[2, 3] * 200]  # neighbours differ in both attributes
+        wrong = subject.wrong(own)
+        changed = torch.stack([(wrong[:, of] != own[:, of]).any(1) for of in attributes], dim=1)
+        others = torch.stack([(wrong[:, of] == own.roll(1, 0)[:, of]).all(1) for of in attributes], dim=1)
+        assert torch.equal(changed, others), "an attribute is wholly its own or wholly another's"
+        assert changed.any(1).all()
+        single = changed.sum(1) == 1
+        assert abs(float(single.float().mean()) - share) < 0.1
+        if share:  # every attribute has its turn
+            assert (changed[single].float().mean(0) > 0.3).all()
+
+
 def test_the_ramp_leads_from_no_condition_to_the_whole(tmp_path: Path) -> None:
     assert [line(images, 10, 30) for images in (0, 10, 20, 30, 99)] == [0, 0, 0.5, 1, 1]
     assert line(0, 0, 0) == 1  # no ramp: always

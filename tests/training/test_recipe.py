@@ -19,7 +19,7 @@ def test_the_default_has_augmentation_and_no_penalty() -> None:
         "no gradient penalty",
         "(colour, translation, cutout) of real and drawn images alike, each with probability 0.5.",
         "n^-0.6, where n is the number of pictures of their combination of style and tone.",
-        "with a wrong condition, to be told from those with their own, with weight 0.5.",
+        "with a wrong condition, to be told from those with their own, with weight 0.5; 50% of these were wrong in one",
         "left out of a condition with probability 0.15.",
         "About 10% of the data set's pictures were held out",
     ):
