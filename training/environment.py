@@ -11,6 +11,7 @@ import torch
 from training.errors import TrainingError
 
 ENVIRONMENT = "environment.json"
+THEN = ", then "
 
 
 def choose_device(name: str) -> torch.device:
@@ -25,14 +26,19 @@ def choose_device(name: str) -> torch.device:
 
 
 def record_environment(run: Path, device: torch.device, precision: str, processes: int = 1) -> None:
-    """Writes it for the model card; of the networks' precision, what each sitting used."""
+    """Writes it for the model card; of hardware and the networks' precision, what each sitting used."""
     path = run / ENVIRONMENT
-    precisions = json.loads(path.read_text()).get("precisions", []) if path.exists() else []
+    before = json.loads(path.read_text()) if path.exists() else {}
+    precisions = before.get("precisions", [])
     if precisions[-1:] != [precision]:
         precisions.append(precision)
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_cores(torch.get_num_threads())
+    device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_cores(torch.get_num_threads())
+    hardware = f"{processes} x {device_name}" if processes > 1 else device_name
+    sittings = before["hardware"].split(THEN) if before else []
+    if sittings[-1:] != [hardware]:
+        sittings.append(hardware)
     document = {
-        "hardware": f"{processes} x {hardware}" if processes > 1 else hardware,
+        "hardware": THEN.join(sittings),
         "precisions": precisions,
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "numpy", "unikat")},

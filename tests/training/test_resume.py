@@ -17,6 +17,7 @@ from torch import Tensor
 from tests.training.making import TINY, sitting, write_dataset
 from training.checkpoint import TENSORS, checkpoints, load_checkpoint
 from training.config import Config
+from training.environment import record_environment
 from training.errors import TrainingError
 from training.loop import train
 from training.metrics import METRICS, read_metrics
@@ -107,6 +108,10 @@ def test_a_run_in_bfloat16_learns_alike_and_resumes_exactly(tmp_path: Path) -> N
     train(dataset, tmp_path / "float32", TINY, sitting(12, bf16=True))
     recorded = json.loads((tmp_path / "float32" / "environment.json").read_text())
     assert recorded["precisions"] == ["float32", "bfloat16"]  # what the model card will say
+    assert recorded["hardware"] == "CPU, 1 core"
+    record_environment(tmp_path / "float32", torch.device("cpu"), "bfloat16", processes=2)
+    recorded = json.loads((tmp_path / "float32" / "environment.json").read_text())
+    assert recorded["hardware"] == "CPU, 1 core, then 2 x CPU, 1 core"
 
 
 def test_a_run_killed_at_any_moment_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
