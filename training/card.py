@@ -145,10 +145,11 @@ def limitations(model: Model, verdict: Verdict) -> str:
         for attribute in model.attributes:
             total *= len(attribute.categories)
         few = sum(combination.count < SMALL_CELL for combination in model.combinations)
-        points.append(
-            f"{len(model.combinations)} of {total} possible combinations of categories occur in the data; "
-            "what is drawn for the others is extrapolated and may be anything."
-        )
+        if len(model.combinations) < total:
+            points.append(
+                f"{len(model.combinations)} of {total} possible combinations of categories occur in the data; "
+                "what is drawn for the others is extrapolated and may be anything."
+            )
         if few:
             points.append(f"{few} combinations have fewer than {SMALL_CELL} pictures: expect near copies of them.")
         if not verdict.measured:

@@ -24,7 +24,7 @@ def recipe(config: Config, model: Model) -> str:
         penalties(config, model),
         augmentation(config),
         sampling(config) if model.attributes else "Pictures were shown equally often.",
-        *(conditioning(config) if model.attributes else ()),
+        *(conditioning(config, len(model.attributes)) if model.attributes else ()),
         held_out(config),
     ]
     return "\n".join(told)
@@ -63,11 +63,11 @@ def sampling(config: Config) -> str:
     return f"Pictures were shown with weight n^-{config.balance:g}, where n is the number of pictures of {over}."
 
 
-def conditioning(config: Config) -> list[str]:
+def conditioning(config: Config, attributes: int) -> list[str]:
     told = []
     if config.mismatch:
         share = f"{100 * config.mismatch_one:.3g}%"
-        one = f"; {share} of these were wrong in one attribute only" if config.mismatch_one else ""
+        one = f"; {share} of these were wrong in one attribute only" if config.mismatch_one and attributes > 1 else ""
         told.append(
             "Real pictures were also shown with a wrong condition, to be told from those with their own, "
             f"with weight {config.mismatch:g}{one}."

@@ -7,7 +7,9 @@ from training.presets import load_preset
 from training.recipe import recipe
 from unikat.v1.model_pb2 import Attribute, Model, TrainingRun
 
-CONDITIONAL = Model(width=64, attributes=[Attribute(name="style")], training=TrainingRun(images=1_280_000))
+CONDITIONAL = Model(
+    width=64, attributes=[Attribute(name="style"), Attribute(name="tone")], training=TrainingRun(images=1_280_000)
+)
 PLAIN = Model(width=64, training=TrainingRun(images=1_280_000))
 
 
@@ -26,6 +28,11 @@ def test_the_default_has_augmentation_and_no_penalty() -> None:
         assert words in told
     assert "ADA" not in told
     assert "mirrored" not in told
+
+
+def test_with_one_attribute_nothing_is_said_of_conditions_wrong_in_one_only() -> None:
+    single = Model(width=64, attributes=[Attribute(name="style")], training=TrainingRun(images=1_280_000))
+    assert "with weight 0.5." in recipe(Config(), single)
 
 
 def test_penalties_are_told_with_the_gamma_that_was_used() -> None:
