@@ -67,7 +67,7 @@ def test_every_preset_resumes_exactly_with_everything_that_has_a_memory(name: st
 
 def test_a_run_of_an_earlier_version_goes_on_as_it_was(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes")
-    old = replace(TINY, held_out=0.0, condition_dropout=0.0)
+    old = replace(TINY, held_out=0.0, condition_dropout=0.0, mismatch_one=0.0)
     train(dataset, tmp_path / "whole", old, sitting(16))
     train(dataset, tmp_path / "old", old, sitting(8))
     config = tmp_path / "old" / "config.json"

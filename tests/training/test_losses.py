@@ -100,14 +100,15 @@ def test_parts_of_a_step_add_up_to_it(tmp_path: Path) -> None:
 
 def test_half_precision_learns_alike_and_keeps_its_scale(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes")
+    config = replace(TINY, mismatch_one=0.0)  # losses of few steps are compared: no more chance than there has to be
     fine, rough = (
-        Trainer(TINY, dataset, torch.device("cpu"), Computing(precision)) for precision in ("float32", "float16")
+        Trainer(config, dataset, torch.device("cpu"), Computing(precision)) for precision in ("float32", "float16")
     )
     for step in range(3):
         one, other = fine.step(step), rough.step(step)
     assert one.generator != other.generator
     assert one.generator == pytest.approx(other.generator, abs=0.1)
-    again = Trainer(TINY, dataset, torch.device("cpu"), Computing("float16"))
+    again = Trainer(config, dataset, torch.device("cpu"), Computing("float16"))
     again.restore({name: value.clone() for name, value in rough.state().items()})
     assert again.scaler.get_scale() == rough.scaler.get_scale() > 1
     assert vars(again.step(3)) == vars(rough.step(3))

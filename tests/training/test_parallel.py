@@ -79,7 +79,7 @@ def test_a_run_of_two_processes_stops_at_sigterm_and_goes_on(tmp_path: Path) -> 
             assert time.monotonic() < deadline, "no checkpoint in time"
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     finally:
         process.kill()
     reached = int(checkpoints(tmp_path / "run")[-1].name)
