@@ -13,8 +13,8 @@ from benchmarks.training.judging import Judge
 from benchmarks.training.race import bundle_of, race
 from benchmarks.training.results import REAL, Result
 from benchmarks.training.table import heading, picture, table
-from training.evaluation.evaluate import Effort
-from training.evaluation.subject import Subject
+from unikat_training.evaluation.evaluate import Effort
+from unikat_training.evaluation.subject import Subject
 
 GUIDE = ROOT / "docs" / "training.md"
 IMAGES = ROOT / "docs" / "images"

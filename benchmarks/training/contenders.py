@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from training.data.dataset import Dataset
+from unikat_training.data.dataset import Dataset
 
 HELD_OUT = 0.1  # of every data set: the presets' own share; no contender is shown these pictures
 

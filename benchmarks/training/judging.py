@@ -8,14 +8,14 @@ import numpy as np
 
 from benchmarks.training.race import Raced
 from benchmarks.training.results import Result
-from training.data.dataset import Dataset
-from training.evaluation.classifier import VERSION
-from training.evaluation.evaluate import REFERENCE_SEED, Effort, kept_classifier
-from training.evaluation.extractors import Lite1Features
-from training.evaluation.material import Observer, Pictures, default_cache
-from training.evaluation.obedience import Judged
-from training.evaluation.similarity import compare
-from training.evaluation.subject import Subject
+from unikat_training.data.dataset import Dataset
+from unikat_training.evaluation.classifier import VERSION
+from unikat_training.evaluation.evaluate import REFERENCE_SEED, Effort, kept_classifier
+from unikat_training.evaluation.extractors import Lite1Features
+from unikat_training.evaluation.material import Observer, Pictures, default_cache
+from unikat_training.evaluation.obedience import Judged
+from unikat_training.evaluation.similarity import compare
+from unikat_training.evaluation.subject import Subject
 from unikat.v1.model_pb2 import Attribute, Category, Model
 
 SUBSETS = 2  # of KID, which is not reported

@@ -9,13 +9,13 @@ import torch
 
 from benchmarks.training.budget import Stopwatch, stopping_after
 from benchmarks.training.contenders import Ours
-from training.config import Config
-from training.data.dataset import Dataset
-from training.export import export
-from training.loop import train
-from training.operation import Operation
-from training.presets import load_preset
-from training.trainer import Computing, Trainer
+from unikat_training.config import Config
+from unikat_training.data.dataset import Dataset
+from unikat_training.export import export
+from unikat_training.loop import train
+from unikat_training.operation import Operation
+from unikat_training.presets import load_preset
+from unikat_training.trainer import Computing, Trainer
 
 
 def train_ours(contender: Ours, data: Path, seconds: float, run: Path, bundle: Path) -> tuple[int, float]:

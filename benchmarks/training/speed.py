@@ -11,10 +11,10 @@ import torch
 
 from benchmarks.training.budget import Stopwatch
 from benchmarks.training.contenders import HELD_OUT
-from training.config import Config
-from training.data.dataset import Dataset
-from training.presets import load_preset
-from training.trainer import PLAIN, Computing, Trainer
+from unikat_training.config import Config
+from unikat_training.data.dataset import Dataset
+from unikat_training.presets import load_preset
+from unikat_training.trainer import PLAIN, Computing, Trainer
 
 BATCH = 32
 STEPS = 8  # a round: whole cycles of `--lazy 8`

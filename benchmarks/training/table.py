@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.training.results import REAL, Result
-from training.data.dataset import Dataset
-from training.evaluation.subject import Subject
-from training.pictures import Row, draw_sheet, png
+from unikat_training.data.dataset import Dataset
+from unikat_training.evaluation.subject import Subject
+from unikat_training.pictures import Row, draw_sheet, png
 
 COLUMNS = 12
 Pixels = npt.NDArray[np.uint8]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from service.settings import Settings
+from unikat_service.settings import Settings
 from tests.deploy.compose_files import DEPLOY, ROOT, Node, load, stages
 
 FILES = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.making import TINY, sitting, write_dataset
-from training.loop import train
+from unikat_training.loop import train
 
 
 @pytest.fixture(scope="session")

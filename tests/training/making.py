@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from training.config import Config
-from training.data.dataset import IMAGES, METADATA, Dataset, sha256_of
-from training.operation import Operation
-from training.presets import load_preset
+from unikat_training.config import Config
+from unikat_training.data.dataset import IMAGES, METADATA, Dataset, sha256_of
+from unikat_training.operation import Operation
+from unikat_training.presets import load_preset
 
 # Small enough that a step takes a few hundredths of a second, with every part that a large one has
 TINY = Config(batch=4, latent=8, width=4, max_width=8, feature_size=32, ema_images=50)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.augment import Adaptive, augment, colour, cutout, translate
-from training.parallel import Draws
+from unikat_training.augment import Adaptive, augment, colour, cutout, translate
+from unikat_training.parallel import Draws
 
 
 def pictures(count: int = 8) -> torch.Tensor:

@@ -15,12 +15,12 @@ import torch
 
 from tests.training.making import TINY, sitting, tiny, write_dataset
 from tests.training.test_resume import assert_same_state
-from training.checkpoint import FOLDER, Progress, checkpoints, choose_checkpoint, load_checkpoint, save_checkpoint
-from training.config import BEFORE, load_config
-from training.errors import TrainingError
-from training.loop import train
-from training.metrics import read_metrics
-from training.trainer import Trainer
+from unikat_training.checkpoint import FOLDER, Progress, checkpoints, choose_checkpoint, load_checkpoint, save_checkpoint
+from unikat_training.config import BEFORE, load_config
+from unikat_training.errors import TrainingError
+from unikat_training.loop import train
+from unikat_training.metrics import read_metrics
+from unikat_training.trainer import Trainer
 
 # Everything that has a memory: schedules, a ramp, ADA between two of its moves, accumulated parts, lazy penalties.
 EVERYTHING: dict[str, float] = {
@@ -39,7 +39,7 @@ EVERYTHING: dict[str, float] = {
 WRITER = """
 import sys, torch
 from pathlib import Path
-from training.checkpoint import Progress, save_checkpoint
+from unikat_training.checkpoint import Progress, save_checkpoint
 if limit := int(sys.argv[2]):
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # a file that grows further fails, as on a full disk

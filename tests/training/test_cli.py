@@ -10,9 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from tests.training.making import write_dataset
-from training.changes import Change, load_changes
-from training.cli import app
-from training.config import load_config
+from unikat_training.changes import Change, load_changes
+from unikat_training.cli import app
+from unikat_training.config import load_config
 
 TINY_FLAGS = [
     "--batch=4",

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from tests.training.making import TINY, write_dataset
-from training.batches import Batches, differing
-from training.config import Config
-from training.schedules import line
-from training.trainer import Trainer
+from unikat_training.batches import Batches, differing
+from unikat_training.config import Config
+from unikat_training.schedules import line
+from unikat_training.trainer import Trainer
 
 
 def batches(path: Path, config: Config) -> Batches:

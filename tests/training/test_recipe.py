@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from training.config import Config
-from training.presets import load_preset
-from training.recipe import recipe
+from unikat_training.config import Config
+from unikat_training.presets import load_preset
+from unikat_training.recipe import recipe
 from unikat.v1.model_pb2 import Attribute, Model, TrainingRun
 
 CONDITIONAL = Model(

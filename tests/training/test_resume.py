@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from tests.training.making import TINY, sitting, write_dataset
-from training.checkpoint import TENSORS, checkpoints, load_checkpoint
-from training.config import Config
-from training.environment import record_environment
-from training.errors import TrainingError
-from training.loop import train
-from training.metrics import METRICS, read_metrics
-from training.schedules import rates_at
+from unikat_training.checkpoint import TENSORS, checkpoints, load_checkpoint
+from unikat_training.config import Config
+from unikat_training.environment import record_environment
+from unikat_training.errors import TrainingError
+from unikat_training.loop import train
+from unikat_training.metrics import METRICS, read_metrics
+from unikat_training.schedules import rates_at
 
 FLAGS = [
     f"--{name.replace('_', '-')}={getattr(TINY, name)}"

@@ -16,15 +16,15 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training.making import TINY, sitting, tiny, write_dataset
-from training.checkpoint import BEST, Progress, best_figure, checkpoints
-from training.data.dataset import Dataset
-from training.loop import train
-from training.metrics import WARNINGS, read_metrics, read_rows
-from training.pictures import Row, choose_rows
-from training.quality import Yardstick, frechet
-from training.report import write_timelapse
-from training.trainer import Trainer
-from training.watch import Watch, of_condition, warnings_of_data, warnings_of_figures, warnings_of_sheet
+from unikat_training.checkpoint import BEST, Progress, best_figure, checkpoints
+from unikat_training.data.dataset import Dataset
+from unikat_training.loop import train
+from unikat_training.metrics import WARNINGS, read_metrics, read_rows
+from unikat_training.pictures import Row, choose_rows
+from unikat_training.quality import Yardstick, frechet
+from unikat_training.report import write_timelapse
+from unikat_training.trainer import Trainer
+from unikat_training.watch import Watch, of_condition, warnings_of_data, warnings_of_figures, warnings_of_sheet
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -20,9 +20,9 @@ from unikat.bundle import Bundle, key_of
 from unikat.sampling import latents
 from unikat.v1.batches_pb2 import LAYOUT_FILES, Batch
 from unikat.v1.studio_pb2 import ImageFormat
-from worker.device import CPU, Device
-from worker.encoder import encode
-from worker.session import Session
+from unikat_worker.device import CPU, Device
+from unikat_worker.encoder import encode
+from unikat_worker.session import Session
 
 INK = Cell({"style": {"ink": 1.0}}, 30)
 ANY = Cell({}, 50)

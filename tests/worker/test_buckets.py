@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 
 from tests.support.tiny_model import write_tiny_bundle
-from worker.buckets import Buckets, Feeds, Part, Pixels, candidate_sizes, try_sizes
-from worker.device import CPU, CUDA, Device, DeviceError, choose_device, works
-from worker.session import LATENT, Session, _choose_buckets
-from worker.settings import DeviceName
+from unikat_worker.buckets import Buckets, Feeds, Part, Pixels, candidate_sizes, try_sizes
+from unikat_worker.device import CPU, CUDA, Device, DeviceError, choose_device, works
+from unikat_worker.session import LATENT, Session, _choose_buckets
+from unikat_worker.settings import DeviceName
 
 PROBES: Feeds = {"latent": np.arange(8, dtype=np.float32)[:, None]}
 

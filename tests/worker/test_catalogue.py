@@ -16,10 +16,10 @@ from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, BundleError, write_bundle
 from unikat.jobs import WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
-from worker.catalogue import Catalogue, UnknownModel
-from worker.device import choose_device
-from worker.session import Session
-from worker.settings import DeviceName
+from unikat_worker.catalogue import Catalogue, UnknownModel
+from unikat_worker.device import choose_device
+from unikat_worker.session import Session
+from unikat_worker.settings import DeviceName
 
 CPU = choose_device(DeviceName.CPU, threads=1)
 

@@ -14,9 +14,9 @@ from tests.support.processes import Program, eventually
 from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import Bundle
 from unikat.jobs import DRAW, QUEUE, DrawJob
-from worker.active import ActiveJob
-from worker.exchange import Exchange
-from worker.settlement import Settlement
+from unikat_worker.active import ActiveJob
+from unikat_worker.exchange import Exchange
+from unikat_worker.settlement import Settlement
 
 
 def test_commands_that_belong_together_are_done_together_or_not_at_all(redis: Redis) -> None:

@@ -18,11 +18,11 @@ from tests.worker.bench import Bench
 from unikat.bundle import Bundle
 from unikat.identity import identity_of
 from unikat.v1.studio_pb2 import ImageFormat
-from worker.__main__ import app
-from worker.encoder import encode, media_type
-from worker.processors import usable_cores
-from worker.rates import Rates
-from worker.settings import Settings
+from unikat_worker.__main__ import app
+from unikat_worker.encoder import encode, media_type
+from unikat_worker.processors import usable_cores
+from unikat_worker.rates import Rates
+from unikat_worker.settings import Settings
 
 PIXELS = np.random.default_rng(1).integers(0, 255, (16, 16, 3), dtype=np.uint8)
 

@@ -8,7 +8,7 @@ from rq.executions import Execution
 from rq.job import Job
 
 from unikat.jobs import DrawJob
-from worker.active import ActiveJob, Batch, Ending, Rota
+from unikat_worker.active import ActiveJob, Batch, Ending, Rota
 
 
 def active(count: int, digest: str = "a", **more: Any) -> ActiveJob:  # noqa: ANN401  (fields of ActiveJob)

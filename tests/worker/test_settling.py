@@ -22,7 +22,7 @@ from unikat.bundle import Bundle
 from unikat.errors import Cancelled, DeadlineExceeded, JobFailed, Reason, error_of, make_status
 from unikat.jobs import DRAW, MODELS_KEY, QUEUE, WorkerStatus, worker_key
 from unikat.stream import END_ID, STATUS, stream_key
-from worker.sweeper import Sweeper
+from unikat_worker.sweeper import Sweeper
 
 pytestmark = [pytest.mark.xdist_group("worker-settling"), pytest.mark.usefixtures("shared_worker")]
 

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 from typer.testing import CliRunner
 
-from training.data.commands import app
-from training.data.dataset import Dataset
+from unikat_training.data.commands import app
+from unikat_training.data.dataset import Dataset
 
 
 def picture(seed: int, size: tuple[int, int] = (20, 14)) -> Image.Image:

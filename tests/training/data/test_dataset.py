@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.training.data.preparing import fill, png, prepare
-from training.data.dataset import Dataset, DatasetError, sha256_of
+from unikat_training.data.dataset import Dataset, DatasetError, sha256_of
 
 
 @pytest.fixture

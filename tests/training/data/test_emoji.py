@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from tests.training.data.preparing import labels_by_item, prepare
-from training.data.build import Output, build
-from training.data.dataset import Dataset
-from training.data.emoji.packages import Package, Tarball, default_cache, fetch, integrity_of
-from training.data.emoji.prepare import Collection, EmojiDrawings, emoji_recipe, fetch_all
-from training.data.emoji.rendering import Drawing, render
-from training.data.emoji.styles import STYLES, Style
-from training.data.fields import DatasetError
-from training.data.report import Report
+from unikat_training.data.build import Output, build
+from unikat_training.data.dataset import Dataset
+from unikat_training.data.emoji.packages import Package, Tarball, default_cache, fetch, integrity_of
+from unikat_training.data.emoji.prepare import Collection, EmojiDrawings, emoji_recipe, fetch_all
+from unikat_training.data.emoji.rendering import Drawing, render
+from unikat_training.data.emoji.styles import STYLES, Style
+from unikat_training.data.fields import DatasetError
+from unikat_training.data.report import Report
 
 EMOJIBASE = [
     {"hexcode": "1F600", "label": "grinning face", "subgroup": 0},

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.training.data.preparing import picture, png
-from training.data.pictures import BrokenPictureError, UnsafePictureError, decode, fingerprint, fit
+from unikat_training.data.pictures import BrokenPictureError, UnsafePictureError, decode, fingerprint, fit
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.training.evaluation.generating import PooledPixels
-from training.errors import TrainingError
-from training.evaluation.extractors import Lite1Features, load_extractor, resized, with_levels
-from training.features import BATCH_NORM_EPSILON, DEEPER_STAGES, STAGES, Lite1, same_padding
+from unikat_training.errors import TrainingError
+from unikat_training.evaluation.extractors import Lite1Features, load_extractor, resized, with_levels
+from unikat_training.features import BATCH_NORM_EPSILON, DEEPER_STAGES, STAGES, Lite1, same_padding
 
 MILITARY_UNIFORM = 652  # ImageNet's number of it
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.evaluation.extractors import Pixels
-from training.evaluation.hashing import hashes, near_copies
-from training.evaluation.memorisation import Memorisation, Neighbours, Training, memorised, rank_test
-from training.evaluation.neighbours import Floats
+from unikat_training.evaluation.extractors import Pixels
+from unikat_training.evaluation.hashing import hashes, near_copies
+from unikat_training.evaluation.memorisation import Memorisation, Neighbours, Training, memorised, rank_test
+from unikat_training.evaluation.neighbours import Floats
 
 
 def points(seed: int, count: int) -> Floats:

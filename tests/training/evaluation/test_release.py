@@ -12,13 +12,13 @@ from typer.testing import CliRunner, Result
 
 from tests.training.evaluation.generating import QUICK, PooledPixels, make_dataset
 from tests.training.making import TINY, sitting
-from training.cli import app
-from training.errors import TrainingError
-from training.evaluation.references import previous_version
-from training.evaluation.release import Examination, references
-from training.evaluation.subject import Subject
-from training.export import export
-from training.loop import train
+from unikat_training.cli import app
+from unikat_training.errors import TrainingError
+from unikat_training.evaluation.references import previous_version
+from unikat_training.evaluation.release import Examination, references
+from unikat_training.evaluation.subject import Subject
+from unikat_training.export import export
+from unikat_training.loop import train
 from unikat.bundle import CARD, read_bundle
 from unikat.v1.model_pb2 import Model
 

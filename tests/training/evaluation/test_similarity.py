@@ -10,8 +10,8 @@ from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from training.evaluation.neighbours import BLOCK, nearest, radii
-from training.evaluation.similarity import compare, frechet_distance, kernel_distance, overlap
+from unikat_training.evaluation.neighbours import BLOCK, nearest, radii
+from unikat_training.evaluation.similarity import compare, frechet_distance, kernel_distance, overlap
 
 Floats = npt.NDArray[np.float32]
 

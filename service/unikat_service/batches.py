@@ -1,0 +1,236 @@
+"""The methods of `unikat.v1.Batches`. Each takes a request's bytes; what blocks is done in threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from typing import Final, TypeVar
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from google.rpc.code_pb2 import Code
+from google.rpc.error_details_pb2 import PreconditionFailure
+from redis import Redis
+
+from unikat_service.batch_pages import batch_page, check_list
+from unikat_service.batch_requests import field_problems, fingerprint, resolve
+from unikat_service.callers import certified
+from unikat_service.catalogue import Catalogue
+from unikat_service.errors import Context, translated
+from unikat_service.requests import find_model, parse, reused
+from unikat_service.settings import Settings
+from unikat_service.watcher import Watcher, look_at, no_such_batch
+from unikat.batches.enqueue import NoSuchBatch
+from unikat.batches.keys import BATCH_ID, batch_id_of
+from unikat.batches.record import BatchRecord
+from unikat.batches.spec import BatchSpec
+from unikat.batches.store import BatchStore, DestinationTaken, WrongState
+from unikat.errors import Reason, UnikatError, bad_field, error_of, make_status
+from unikat.v1.batches_pb2 import (
+    DESCRIPTOR,
+    CancelBatchRequest,
+    CreateBatchRequest,
+    DeleteBatchRequest,
+    GetBatchRequest,
+    ListBatchesRequest,
+    RetryBatchRequest,
+    WatchBatchRequest,
+)
+
+NAME: Final = DESCRIPTOR.services_by_name["Batches"].full_name
+# Not those of interactive calls: no call waits for a thread because a batch is large.
+THREADS: Final = 4
+
+T = TypeVar("T")
+
+
+class Batches:
+    """`unikat.v1.Batches`. A caller with a certificate sees its own batches only; without certificates all see all."""
+
+    def __init__(self, catalogue: Catalogue, redis: Redis, settings: Settings) -> None:
+        """`redis` is used from threads."""
+        self._catalogue = catalogue
+        self._settings = settings
+        self._store = BatchStore(redis)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="batches")
+        # One large batch at a time is in the making: two would take the interpreter from interactive calls.
+        self._creating = asyncio.Lock()
+        self.watcher = Watcher(self._store, self._threads)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Batches]:
+        """With the watcher's task, until the end of the block."""
+        watching = asyncio.create_task(self.watcher.run())
+        try:
+            yield self
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            self._threads.shutdown()
+
+    def handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
+        """To add to a server."""
+        unary = {
+            "CreateBatch": self.create_batch,
+            "GetBatch": self.get_batch,
+            "ListBatches": self.list_batches,
+            "CancelBatch": self.cancel_batch,
+            "RetryBatch": self.retry_batch,
+            "DeleteBatch": self.delete_batch,
+        }
+        methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            name: grpc.unary_unary_rpc_method_handler(translated(method)) for name, method in unary.items()
+        }
+        methods["WatchBatch"] = grpc.unary_stream_rpc_method_handler(translated(self.watch_batch))
+        return grpc.method_handlers_generic_handler(NAME, methods)
+
+    async def create_batch(self, data: bytes, context: Context) -> bytes:
+        """Check a batch and queue it; or return the one that its request_id stands for."""
+        request, caller = parse(CreateBatchRequest, data), certified(context)
+        batch = _id_for(request, caller)
+        # First of all: the same call again gets its batch, whatever has become of workers, models and settings.
+        there = await self._in_thread(lambda: self._same_again(batch, request))
+        if there is not None:
+            return there
+        problems = await self._in_thread(lambda: field_problems(request, self._settings, caller))
+        model = await find_model(self._catalogue, request.model, problems)
+        async with self._creating:
+            return await self._to_the_end(
+                lambda: self._create(batch, request, resolve(request, model, self._settings, caller, problems), caller)
+            )
+
+    async def get_batch(self, data: bytes, context: Context) -> bytes:
+        """One batch."""
+        request, caller = parse(GetBatchRequest, data), certified(context)
+        return await self._in_thread(lambda: self._message(self._visible(request.id, caller)))
+
+    async def list_batches(self, data: bytes, context: Context) -> bytes:
+        """A page of batches."""
+        page = check_list(parse(ListBatchesRequest, data), certified(context))
+        return await self._in_thread(lambda: batch_page(self._store, page).SerializeToString())
+
+    async def cancel_batch(self, data: bytes, context: Context) -> bytes:
+        """End a batch early."""
+        return await self._change(parse(CancelBatchRequest, data).id, context, self._store.cancel)
+
+    async def retry_batch(self, data: bytes, context: Context) -> bytes:
+        """Draw again what failed."""
+        return await self._change(parse(RetryBatchRequest, data).id, context, self._store.retry)
+
+    async def delete_batch(self, data: bytes, context: Context) -> bytes:
+        """Forget a batch that has ended."""
+        request, caller = parse(DeleteBatchRequest, data), certified(context)
+
+        def delete() -> bytes:
+            self._visible(request.id, caller)
+            _tell(request.id, self._store.delete)
+            return Empty().SerializeToString()
+
+        return await self._in_thread(delete)
+
+    async def watch_batch(self, data: bytes, context: Context) -> None:
+        """A batch at every change, until it has ended."""
+        request, caller = parse(WatchBatchRequest, data), certified(context)
+        look = await self._in_thread(lambda: look_at(self._visible(request.id, caller)))
+        watch = self.watcher.open(request.id, look.revision)
+        try:
+            # Another revision and not only a later one: Redis may have been set up anew since.
+            if look.revision != request.after_revision:
+                await context.write(look.message)
+            while not look.is_last:
+                look = await watch.next()
+                await context.write(look.message)
+        finally:
+            self.watcher.close(watch)
+
+    def _same_again(self, batch: str, request: CreateBatchRequest) -> bytes | None:
+        """The batch that a request_id stands for already. Raises UnikatError (ALREADY_EXISTS) for other content."""
+        content = self._store.content(batch) if request.request_id else None
+        if content is None:
+            return None
+        if content != fingerprint(request):
+            raise reused()
+        return self._message(self._read(batch))
+
+    def _create(self, batch: str, request: CreateBatchRequest, spec: BatchSpec, caller: str | None) -> bytes:
+        content = fingerprint(request)
+        try:
+            if self._store.create(batch, spec, content) != content:  # somebody else was faster, with something else
+                raise reused()
+        except DestinationTaken as taken:
+            raise self._taken(taken.batch, caller) from taken
+        return self._message(self._read(batch))
+
+    async def _change(self, batch: str, context: Context, change: Callable[[str], None]) -> bytes:
+        caller = certified(context)
+
+        def work() -> bytes:
+            self._visible(batch, caller)
+            _tell(batch, change)
+            return self._message(self._read(batch))
+
+        return await self._in_thread(work)
+
+    def _visible(self, batch: str, caller: str | None) -> BatchRecord:
+        """The batch, if the caller may see it. Raises UnikatError (NOT_FOUND)."""
+        record = self._read(batch)
+        if caller not in (None, record.head["owner"]):
+            raise error_of(no_such_batch(batch))
+        return record
+
+    def _read(self, batch: str) -> BatchRecord:
+        if not BATCH_ID.fullmatch(batch):  # which would name another key
+            raise error_of(no_such_batch(batch))
+        try:
+            return self._store.read(batch)
+        except NoSuchBatch as error:
+            raise error_of(no_such_batch(batch)) from error
+
+    def _message(self, record: BatchRecord) -> bytes:
+        """The batch with its plans."""
+        try:
+            return record.to_message(self._store.spec(record.id).cells).SerializeToString()
+        except NoSuchBatch as error:  # deleted at this moment
+            raise error_of(no_such_batch(record.id)) from error
+
+    def _taken(self, holder: str, caller: str | None) -> UnikatError:
+        """ALREADY_EXISTS; the batch is named to those who may see it."""
+        owners = [record.head["owner"] for record in self._store.read_many([holder])]
+        text = "is the folder of a batch of somebody else's; choose another folder"
+        if caller is None or caller in owners:
+            text = f"is the folder of batch {holder}; choose another, or delete that batch, which leaves its files"
+        return error_of(bad_field("destination", text, Code.ALREADY_EXISTS, Reason.DESTINATION_TAKEN))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _to_the_end(self, work: Callable[[], T]) -> T:
+        """As `_in_thread`, but a caller that leaves waits for the thread, whose turn it has."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
+
+
+def _id_for(request: CreateBatchRequest, caller: str | None) -> str:
+    """The batch's id; where callers have certificates, a request_id is one's own."""
+    mine = f"{caller}/{request.request_id}" if caller is not None and request.request_id else request.request_id
+    return batch_id_of(mine)
+
+
+def _tell(batch: str, change: Callable[[str], None]) -> None:
+    """Change a batch. Raises UnikatError: NOT_FOUND or FAILED_PRECONDITION."""
+    try:
+        change(batch)
+    except NoSuchBatch as error:
+        raise error_of(no_such_batch(batch)) from error
+    except WrongState as error:
+        violation = PreconditionFailure.Violation(type="STATE", subject=batch, description=str(error))
+        details = PreconditionFailure(violations=[violation])
+        status = make_status(Code.FAILED_PRECONDITION, str(error), Reason.BATCH_STATE, details)
+        raise error_of(status) from error

@@ -1,0 +1,57 @@
+"""Health by the standard protocol (grpc.health.v1), and the refresh of the catalogue that it tells about.
+
+The names: "", "unikat.v1.Studio" and "unikat.v1.Batches" (Redis answers and a worker is alive), and for every model
+"emoji" and "emoji@1" (a live worker serves it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from grpc_health.v1 import health
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+from unikat_service.batches import NAME as BATCHES
+from unikat_service.catalogue import REFRESH_S, Catalogue
+from unikat_service.studio import NAME as STUDIO
+
+log = logging.getLogger(__name__)
+
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+
+
+class Health:
+    """Keeps the catalogue fresh and says what follows from it."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._models: set[str] = set()  # every name that was ever served: one that is gone is NOT_SERVING, not unknown
+        self._failing = False
+        self.servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]  # grpc-stubs know only the threaded
+
+    async def run(self) -> None:
+        """Once a second, until cancelled; the first round is done by `update`."""
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            await asyncio.shield(self.update())
+
+    async def update(self) -> None:
+        """Ask Redis and tell watchers what changed."""
+        try:
+            await self._catalogue.refresh()
+        except Exception as error:  # whatever it is: the service lives on, and says that it cannot serve
+            if not self._failing:
+                log.warning("Cannot learn which workers are alive: %s", error)
+        self._failing = not self._catalogue.healthy
+        live = frozenset() if self._failing else self._catalogue.snapshot.live
+        names = live | {key.partition("@")[0] for key in live}
+        self._models |= names
+        for name in ("", STUDIO, BATCHES):
+            await self.servicer.set(name, SERVING if live else NOT_SERVING)
+        for name in self._models:
+            await self.servicer.set(name, SERVING if name in names else NOT_SERVING)
+
+    async def shut_down(self) -> None:
+        """NOT_SERVING for good: load balancers send nothing more here."""
+        await self.servicer.enter_graceful_shutdown()

@@ -1,0 +1,75 @@
+"""Pages of a sorted list (AIP-158): a token says behind which entry the next page begins, so it survives changes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from unikat_service.errors import invalid
+from unikat.bundle import key_of
+from unikat.conditions import FieldError
+from unikat.v1.model_pb2 import Model
+
+DEFAULT_SIZE: Final = 50
+MAX_SIZE: Final = 1000
+
+# Names ascend, the versions of a name descend.
+Position = tuple[str, int]
+
+P = TypeVar("P")
+
+
+def position_of(model: Model) -> Position:
+    """Sort key: by name, newest version first."""
+    return model.name, -model.version
+
+
+def check_page(page_size: int, page_token: str, read: Callable[[str], P]) -> tuple[int, P | None]:
+    """Size of the page and where it begins; `read` makes a position of a token, or says by FieldError what is wrong.
+
+    Raises UnikatError (INVALID_ARGUMENT) for a negative size or a token that is not ours.
+    """
+    problems = []
+    if page_size < 0:
+        problems.append(FieldError("page_size", f"must be at least 0 (0 means {DEFAULT_SIZE}), not {page_size}"))
+    after = None
+    try:
+        after = read(page_token) if page_token else None
+    except FieldError as problem:
+        problems.append(problem)
+    except (binascii.Error, ValueError, TypeError, AttributeError, RecursionError):  # brackets in brackets
+        problems.append(FieldError("page_token", "must be the next_page_token of an earlier response, or empty"))
+    if problems:
+        raise invalid(problems)
+    return min(page_size or DEFAULT_SIZE, MAX_SIZE), after
+
+
+def encode(kind: str, *position: Any) -> str:  # noqa: ANN401  # JSON values
+    """A token of a list of some kind."""
+    return base64.urlsafe_b64encode(json.dumps([kind, *position]).encode()).decode()
+
+
+def decode(kind: str, token: str) -> list[Any]:
+    """The inverse of `encode`. Raises what `check_page` knows for what is no such token."""
+    position: list[Any]
+    found, *position = json.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
+    if found != kind:
+        raise ValueError(f"a token of {found}, not of {kind}")
+    return position
+
+
+def model_position(token: str) -> Position:
+    """Where a token of `page_of` points. Raises what `check_page` knows."""
+    (key,) = decode("models", token)
+    name, version = key.split("@")
+    return name, -int(version)
+
+
+def page_of(models: Sequence[Model], size: int, after: Position | None) -> tuple[Sequence[Model], str]:
+    """The page of `models`, which are sorted by `position_of`, behind `after`; and the token of the next page."""
+    rest = [model for model in models if after is None or position_of(model) > after]
+    page = rest[:size]
+    return page, encode("models", key_of(page[-1])) if len(rest) > size else ""

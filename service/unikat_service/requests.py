@@ -1,0 +1,146 @@
+"""Requests, checked field by field before anything is enqueued."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+from google.rpc.code_pb2 import Code
+
+from unikat_service.catalogue import Catalogue
+from unikat_service.errors import invalid
+from unikat.bundle import parse_reference
+from unikat.conditions import FieldError, Weights, check_conditions
+from unikat.errors import Reason, UnikatError, bad_field, error_of
+from unikat.jobs import fingerprint
+from unikat.v1.batches_pb2 import CreateBatchRequest
+from unikat.v1.model_pb2 import Model
+from unikat.v1.studio_pb2 import GenerateRequest, ImageFormat
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A request whose every field is right, resolved against the model that will draw it."""
+
+    request: GenerateRequest
+    fingerprint: str
+    model: Model
+    weights: Weights
+    seed: int
+    truncation: float
+    image_format: ImageFormat
+
+
+def parse(kind: type[M], data: bytes) -> M:
+    """A message from its bytes. Raises UnikatError (INVALID_ARGUMENT) if they are not one."""
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        problem = FieldError("request", f"is not a {kind.DESCRIPTOR.full_name}: {error}")
+        raise invalid([problem]) from error
+
+
+async def check_generate(request: GenerateRequest, catalogue: Catalogue, max_count: int) -> Order:
+    """Check a request and resolve what it leaves open.
+
+    Raises UnikatError: INVALID_ARGUMENT naming every wrong field, NOT_FOUND for a model that is not there,
+    UNAVAILABLE without workers or Redis.
+    """
+    problems = list(_field_problems(request, max_count))
+    model = await find_model(catalogue, request.model, problems)
+    try:
+        weights = check_conditions(model, request.conditions)
+    except FieldError as problem:
+        problems.append(problem)
+    if problems:
+        raise invalid(problems)
+    content = fingerprint(request)
+    return Order(
+        request=request,
+        fingerprint=content,
+        model=model,
+        weights=weights,
+        seed=request.seed if request.HasField("seed") else pick_seed(request.request_id, content),
+        truncation=request.truncation if request.HasField("truncation") else model.default_truncation,
+        image_format=request.format or ImageFormat.IMAGE_FORMAT_PNG,
+    )
+
+
+async def find_model(catalogue: Catalogue, reference: str, problems: Sequence[FieldError]) -> Model:
+    """The model of a request whose fields have `problems`.
+
+    Raises UnikatError: INVALID_ARGUMENT naming them if there is no such model, otherwise NOT_FOUND or UNAVAILABLE.
+    """
+    if any(problem.field == "model" for problem in problems):
+        raise invalid(problems)
+    try:
+        return await catalogue.find(reference, "model")
+    except Exception as error:
+        # What is wrong for good goes before what may pass.
+        raise invalid(problems) if problems else error  # noqa: B904  # not caused by `error`
+
+
+def reused() -> UnikatError:
+    """ALREADY_EXISTS: a request_id stands for something else."""
+    text = "stands for another request; use a new one, or send the same content"
+    return error_of(bad_field("request_id", text, Code.ALREADY_EXISTS, Reason.REQUEST_ID_REUSED))
+
+
+def pick_seed(request_id: str, content: str) -> int:
+    """A seed for a request without one.
+
+    With a request_id it follows from it: a call that is repeated after its results expired gets the same images.
+    """
+    if not request_id:
+        return secrets.randbits(64)
+    return int.from_bytes(hashlib.sha256(f"seed {request_id} {content}".encode()).digest()[:8], "big")
+
+
+def common_problems(request: GenerateRequest | CreateBatchRequest) -> Iterator[FieldError]:
+    """What is wrong, whatever the model is, with the fields that calls and batches share."""
+    try:
+        parse_reference(request.model)
+    except ValueError as error:
+        yield FieldError("model", str(error))
+    truncation = request.truncation
+    if request.HasField("truncation") and not (math.isfinite(truncation) and 0 <= truncation <= 2):
+        yield FieldError("truncation", f"must be a finite number from 0 to 2, not {truncation}")
+    if request.format not in ImageFormat.values():
+        known = ", ".join(ImageFormat.keys())
+        yield FieldError("format", f"must be one of {known}, not {request.format}")
+    if request.request_id and not REQUEST_ID.fullmatch(request.request_id):
+        yield FieldError("request_id", "must be 1 to 128 characters of A-Z a-z 0-9 . _ -; a UUID is a good choice")
+
+
+def _field_problems(request: GenerateRequest, max_count: int) -> Iterator[FieldError]:
+    """What is wrong whatever the model is."""
+    yield from common_problems(request)
+    if not 1 <= request.count <= max_count:
+        more = "; more is a batch (CreateBatch)" if request.count else ""
+        yield FieldError("count", f"must be 1 to {max_count}, not {request.count}{more}")
+    if request.first_index + request.count > 2**32:
+        largest = 2**32 - request.count
+        yield FieldError("first_index", f"must be at most {largest} for this count, not {request.first_index}")
+    yield from _resume_problems(request)
+
+
+def _resume_problems(request: GenerateRequest) -> Iterator[FieldError]:
+    if not request.HasField("after_index"):
+        return
+    if not request.request_id:
+        yield FieldError("after_index", "needs the request_id of the call that it resumes")
+        return
+    first, count = request.first_index, request.count
+    if count and not first <= request.after_index < first + count:
+        where = f"must be an index of this request ({first} to {first + count - 1})"
+        yield FieldError("after_index", f"{where}, not {request.after_index}")

@@ -1,0 +1,197 @@
+"""The server process: put together, run, and ended so that no caller loses anything."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Final
+
+import grpc
+import redis
+import redis.asyncio
+import redis.asyncio.retry
+import redis.retry
+from grpc_channelz.v1 import channelz, channelz_pb2
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from redis.backoff import NoBackoff
+
+from unikat_service.batches import NAME as BATCHES
+from unikat_service.batches import Batches
+from unikat_service.call import Backstage
+from unikat_service.catalogue import Catalogue
+from unikat_service.errors import shutting_down
+from unikat_service.health import Health
+from unikat_service.jobs import JobQueue
+from unikat_service.keeper import Keeper
+from unikat_service.reader import BLOCK_MS, StreamReader
+from unikat_service.settings import Settings
+from unikat_service.studio import NAME as STUDIO
+from unikat_service.studio import Studio
+
+log = logging.getLogger(__name__)
+
+# A request is small: conditions of a few attributes. Responses are not limited here; a client has a limit of its own.
+MAX_REQUEST_BYTES: Final = 1 << 20
+# A client whose machine is gone sends no reset; without an answer to a ping its jobs are let go.
+KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
+MIN_PING_INTERVAL_MS: Final = 10_000
+REDIS_TIMEOUT_S: Final = 5.0
+# What a call still needs to end after its grace: to send what it holds to a caller that reads.
+LAST_WORDS_S: Final = 1.0
+# How long a thread that makes a large batch keeps the interpreter from calls that wait for it, at each of a call's
+# dozen steps; Python's own 5 ms would make interactive calls wait ten times longer meanwhile.
+SWITCH_INTERVAL_S: Final = 0.0005
+
+
+def serve(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    logging.basicConfig(
+        level=logging.DEBUG if settings.debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for library in ("grpc", "asyncio"):  # at DEBUG they say too much to be of use
+        logging.getLogger(library).setLevel(logging.INFO)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        asyncio.run(_serve(settings))
+    except OSError as error:
+        print(f"service: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    asked_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop.set)
+    async with _backstage(settings) as backstage, _batches(settings, backstage.catalogue) as batches:
+        health_of = Health(backstage.catalogue)
+        await health_of.update()
+        server = _new_server(settings, backstage, batches, health_of)
+        port = _bind(server, settings)
+        await server.start()
+        refreshing = asyncio.create_task(health_of.run())
+        host = settings.listen.rpartition(":")[0]
+        print(f"service ready: listening on {host}:{port} pid={os.getpid()}", flush=True)
+        await asked_to_stop.wait()
+        log.info("Asked to stop; calls have %g s to end", settings.grace_s)
+        await health_of.shut_down()
+        await _stop(server, backstage, batches, settings.grace_s)
+        refreshing.cancel()
+
+
+@asynccontextmanager
+async def _backstage(settings: Settings) -> AsyncIterator[Backstage]:
+    """What calls share, with its tasks running; connections are closed at the end."""
+    url = settings.redis_url
+    shared = _async_redis(url, REDIS_TIMEOUT_S)
+    blocking = _async_redis(url, BLOCK_MS / 1000 + REDIS_TIMEOUT_S)
+    threaded = _threaded_redis(url)
+    threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="enqueue")
+    reader = StreamReader(blocking, shared)
+    backstage = Backstage(
+        catalogue=Catalogue(shared, settings.worker_grace_s),
+        queue=JobQueue(threaded, settings),
+        reader=reader,
+        keeper=Keeper(shared, settings.result_ttl_s),
+        threads=threads,
+    )
+    reading, keeping = asyncio.create_task(reader.run()), asyncio.create_task(backstage.keeper.run())
+    try:
+        yield backstage
+    finally:
+        await backstage.drained()
+        keeping.cancel()
+        reader.stop()
+        await asyncio.wait([reading], timeout=BLOCK_MS / 1000 + REDIS_TIMEOUT_S)
+        threads.shutdown()
+        await blocking.aclose()
+        await shared.aclose()
+        threaded.close()
+
+
+@asynccontextmanager
+async def _batches(settings: Settings, catalogue: Catalogue) -> AsyncIterator[Batches]:
+    with _threaded_redis(settings.redis_url) as threaded:
+        async with Batches(catalogue, threaded, settings).running() as batches:
+            yield batches
+
+
+def _threaded_redis(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        retry=redis.retry.Retry(NoBackoff(), 1),
+    )
+
+
+def _async_redis(url: str, timeout: float) -> redis.asyncio.Redis:
+    return redis.asyncio.Redis.from_url(
+        url,
+        socket_timeout=timeout,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        # One more try, on a new connection: Redis may have been restarted since this one was last used. Not more:
+        # while Redis is away, callers shall hear it at once.
+        retry=redis.asyncio.retry.Retry(NoBackoff(), 1),
+        legacy_responses=False,  # XREAD answers with a dict, whatever the protocol version
+    )
+
+
+def _new_server(settings: Settings, backstage: Backstage, batches: Batches, health_of: Health) -> grpc.aio.Server:
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+            # Our clients ping as often; gRPC's default of 5 minutes ends a call that waits in a long queue for it.
+            ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+            # Otherwise two services on one port would silently share its calls.
+            ("grpc.so_reuseport", 0),
+            ("grpc.enable_channelz", int(settings.debug)),
+        ]
+    )
+    server.add_generic_rpc_handlers((Studio(backstage, settings.max_count).handlers(), batches.handlers()))
+    health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)
+    names = [STUDIO, BATCHES, health.SERVICE_NAME, reflection.SERVICE_NAME]
+    if settings.debug:
+        channelz.add_channelz_servicer(server)  # type: ignore[arg-type]  # it takes both kinds of server
+        names.append(channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name)
+    reflection.enable_server_reflection(names, server)
+    return server
+
+
+def _bind(server: grpc.aio.Server, settings: Settings) -> int:
+    """Open the port; its number. Raises OSError if it cannot be had."""
+    try:
+        if settings.tls_cert is None or settings.tls_key is None:
+            return server.add_insecure_port(settings.listen)
+        pair = settings.tls_key.read_bytes(), settings.tls_cert.read_bytes()
+        roots = settings.tls_ca.read_bytes() if settings.tls_ca else None
+        credentials = grpc.ssl_server_credentials([pair], roots, require_client_auth=roots is not None)
+        return server.add_secure_port(settings.listen, credentials)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {settings.listen}: {error}") from error
+
+
+async def _stop(server: grpc.aio.Server, backstage: Backstage, batches: Batches, grace: float) -> None:
+    """New calls are refused at once; running ones may end by themselves, then end with UNAVAILABLE.
+
+    Watches of batches, whose end is hours away, are told at once.
+    """
+    stopping = asyncio.create_task(server.stop(grace + LAST_WORDS_S))
+    batches.watcher.stop(shutting_down("watch it again with after_revision"))
+    await asyncio.wait([stopping], timeout=grace)
+    backstage.stopping = True
+    for cursor in backstage.reader.cursors:
+        cursor.fail(shutting_down())
+    await stopping

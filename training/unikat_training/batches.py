@@ -1,0 +1,101 @@
+"""The images and conditions of a step, in the parts that are computed one after the other."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from unikat_training.config import Config
+from unikat_training.data.dataset import Dataset
+from unikat_training.errors import TrainingError
+from unikat_training.parallel import ALONE, Team
+from unikat_training.sampler import BalancedSampler
+
+
+@dataclass(frozen=True)
+class Part:
+    """Real images and what the networks are told of them; the drawn ones get the same conditions."""
+
+    real: Tensor  # (B, 3, H, H) in [-1, 1]
+    latent: Tensor  # (B, Z)
+    condition: Tensor | None  # (B, C), as the networks see it; None of a plain data set
+    wrong: Tensor | None  # (B, C), the condition of another image
+    differs: Tensor | None  # (B, 1), 1 where that is not true of the image too
+
+
+class Batches:
+    """What a step is trained on: its pictures follow from seed and step, all else comes from `rng`."""
+
+    def __init__(self, config: Config, dataset: Dataset, rng: torch.Generator, team: Team = ALONE) -> None:
+        self.config, self.dataset, self.rng, self.team = config, dataset, rng, team
+        self.conditions = torch.from_numpy(dataset.one_hots())  # (N, C)
+        self.widths = torch.tensor([len(attribute.categories) for attribute in dataset.attributes], device=rng.device)
+        self.sampler = BalancedSampler(balanced_labels(dataset, config), config.balance, config.seed)
+
+    def parts(self, step: int, strength: float) -> list[Part]:
+        """This process's share of a step. `strength` is how much conditions count, 0 to 1."""
+        count = self.config.batch
+        indices = self.sampler.batch(step, count)
+        flip = self.uniform(count, 1, 1, 1) < 0.5 if self.config.mirror else None
+        labels = self.labels(indices)
+        condition = self.shown(labels)
+        latent = torch.randn(count, self.config.latent, generator=self.rng, device=self.rng.device)
+        wrong = differs = None
+        if condition is not None and labels is not None:
+            wrong = self.wrong(condition)
+            differs = differing(wrong, labels) * strength
+            condition, wrong = condition * strength, wrong * strength
+        parts = []
+        for rows in torch.arange(count, device=self.rng.device).chunk(self.config.accumulate):
+            mine = self.team.share(rows)
+            chosen = [None if x is None else x[mine] for x in (condition, wrong, differs)]
+            real = self.images(indices[mine.cpu().numpy()], None if flip is None else flip[mine])
+            parts.append(Part(real, latent[mine], *chosen))
+        return parts
+
+    def images(self, indices: npt.NDArray[np.int64], flip: Tensor | None) -> Tensor:
+        pixels = torch.from_numpy(self.dataset.pixels(indices)).to(self.rng.device)  # (B, H, H, 3)
+        images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, 3, H, H), channels last in memory
+        return images if flip is None else torch.where(flip, images.flip(3), images)
+
+    def labels(self, indices: npt.NDArray[np.int64]) -> Tensor | None:
+        """The complete conditions (B, C)."""
+        labels = self.conditions[torch.from_numpy(indices)].to(self.rng.device)
+        return labels if labels.shape[1] else None
+
+    def shown(self, labels: Tensor | None) -> Tensor | None:
+        """The conditions of a step: some attributes are left out, as a caller may leave them out."""
+        if labels is None or not self.config.condition_dropout:
+            return labels
+        kept = self.uniform(len(labels), len(self.widths)) >= self.config.condition_dropout
+        return labels * kept.repeat_interleave(self.widths, dim=1)  # (B, C)
+
+    def wrong(self, condition: Tensor) -> Tensor:
+        """Those of other images (B, C); of a share only one attribute is another's, so that none can be overlooked."""
+        others = condition.roll(1, 0)
+        if not self.config.mismatch_one:
+            return others
+        count, attributes = len(condition), len(self.widths)
+        one = self.uniform(count, 1) < self.config.mismatch_one
+        chosen = (self.uniform(count, 1) * attributes).long() == torch.arange(attributes, device=self.rng.device)
+        return torch.where((chosen | ~one).repeat_interleave(self.widths, dim=1), others, condition)
+
+    def uniform(self, *size: int) -> Tensor:
+        return torch.rand(size, generator=self.rng, device=self.rng.device)
+
+
+def differing(wrong: Tensor, labels: Tensor) -> Tensor:
+    """1 where a condition is not true of an image with these labels, (B, 1): another image's may be true of it too."""
+    return (wrong * (1 - labels)).any(dim=1, keepdim=True).float()
+
+
+def balanced_labels(dataset: Dataset, config: Config) -> npt.NDArray[np.int64]:
+    """The columns of the labels whose combinations are balanced. Raises TrainingError for an unknown attribute."""
+    names = [attribute.name for attribute in dataset.attributes]
+    chosen = [name.strip() for name in config.balance_over.split(",") if name.strip()] or names
+    unknown = sorted(set(chosen) - set(names))
+    if unknown:
+        raise TrainingError(f"balance_over: {unknown} not among the data set's attributes {names}")
+    return dataset.labels[:, [names.index(name) for name in chosen]]

@@ -1,0 +1,158 @@
+"""The model card: what was measured and recorded, in words. Nothing here is known only to its author."""
+
+import json
+from collections.abc import Iterable
+
+from unikat_training.changes import Change
+from unikat_training.config import BEFORE, Config
+from unikat_training.evaluation.release import Verdict
+from unikat_training.graph import Artist
+from unikat_training.recipe import recipe
+from unikat_training.sampler import SMALL_CELL
+from unikat_training.weights import FP16_METRIC
+from unikat.v1.model_pb2 import Model
+
+GENERATORS = {
+    "fastgan": "FastGAN-like generator",
+    "r3gan": "R3GAN-like generator of residual blocks",
+    "dcgan": "DCGAN generator of transposed convolutions",
+    "plain": "generator of fully connected layers",
+}
+
+
+def model_card(model: Model, artist: Artist, size: int, verdict: Verdict, tools: str) -> str:
+    """Markdown. `size` is that of the graph in bytes, `tools` the section on what its latents can be used for."""
+    sections = (
+        heading(model, artist, size),
+        conditions(model),
+        data(model),
+        training(model),
+        measured(model, verdict),
+        verdict.section,
+        tools,
+        limitations(model, verdict),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def heading(model: Model, artist: Artist, size: int) -> str:
+    parameters = sum(parameter.numel() for parameter in artist.parameters())
+    return f"""# {model.name}, version {model.version}
+
+{model.description}
+
+![samples](samples.png)
+
+The sheet was drawn by `generator.onnx` with seed 0 and truncation {model.default_truncation:g}, one condition a row,
+without choosing among the results.
+
+| | |
+| --- | --- |
+| image | {model.width} x {model.height}, RGB |
+| latent | {model.latent_size} numbers, standard normal |
+| network | {GENERATORS[config_of(model).generator]}, {parameters:,} parameters, {precision(model)} |
+| file | `generator.onnx`, {size / 1e6:.1f} MB, no random numbers inside |
+| licence of the weights | {model.licence} |"""
+
+
+def precision(model: Model) -> str:
+    for metric in model.metrics:
+        if metric.name == FP16_METRIC:
+            return f"fp16 weights, computed in fp32 (at most {metric.value:g} of 255 grey levels from fp32 weights)"
+    return "fp32"
+
+
+def config_of(model: Model) -> Config:
+    recorded = json.loads(model.training.config)
+    recorded.pop("changes", None)
+    return Config(**{**BEFORE, **recorded})
+
+
+def changes_of(model: Model) -> str:
+    """What the recipe does not say: it describes the settings of the end."""
+    recorded = json.loads(model.training.config).get("changes", [])
+    return "".join(f"\n{Change(c['images'], c['settings'])}" for c in recorded)
+
+
+def conditions(model: Model) -> str:
+    if not model.attributes:
+        return "## Conditions\n\nNone: this is an unconditional model."
+    rows = [
+        f"| {attribute.name} | {attribute.description} | "
+        + ", ".join(f"{category.name} ({category.count:,})" for category in attribute.categories)
+        + " |"
+        for attribute in model.attributes
+    ]
+    return table(
+        "## Conditions\n\nWith the number of training pictures of each category.",
+        ("attribute", "meaning", "categories"),
+        rows,
+    )
+
+
+def data(model: Model) -> str:
+    rows = [f"| {s.name} | {s.origin} | {s.licence} | {s.credit} |" for s in model.sources]
+    run = model.training
+    intro = (
+        f"## Data\n\n{run.data_set}: trained on {run.images:,} pictures; digest of all its images `{run.data_digest}`."
+    )
+    if not rows:
+        return f"{intro} Their origin and licence were not recorded."
+    return table(intro, ("source", "origin", "licence", "credit"), rows)
+
+
+def table(intro: str, columns: tuple[str, ...], rows: Iterable[str]) -> str:
+    head = f"| {' | '.join(columns)} |\n| {' | '.join('---' for _ in columns)} |"
+    return "\n".join((f"{intro}\n\n{head}", *rows))
+
+
+def training(model: Model) -> str:
+    run, config = model.training, config_of(model)
+    return f"""## Training
+
+{run.images_seen:,} images shown in {run.hours:.2f} hours on {run.hardware}; exported is the exponential moving average
+of the generator.
+
+{recipe(config, model)}{changes_of(model)}
+
+Configuration (preset `{config.preset}`):
+
+```json
+{run.config}
+```"""
+
+
+def measured(model: Model, verdict: Verdict) -> str:
+    """What was compared of the graph; the figures of `verdict` have a section of their own."""
+    quality = {metric.name for metric in verdict.metrics}
+    rows = [
+        f"| {metric.name} | {metric.value:g} | {metric.description} |"
+        for metric in model.metrics
+        if metric.name not in quality
+    ]
+    return table("## The graph, measured at export", ("figure", "value", "what it is"), rows)
+
+
+def limitations(model: Model, verdict: Verdict) -> str:
+    points = [f"Images are {model.width} x {model.height} pixels; nothing larger was learned."]
+    if not verdict.measured:
+        points += [
+            "The quality of the images was not measured by any metric; look at the sheet.",
+            "Whether an image resembles a training picture was not examined.",
+        ]
+    if model.attributes:
+        total = 1
+        for attribute in model.attributes:
+            total *= len(attribute.categories)
+        few = sum(combination.count < SMALL_CELL for combination in model.combinations)
+        if len(model.combinations) < total:
+            points.append(
+                f"{len(model.combinations)} of {total} possible combinations of categories occur in the data; "
+                "what is drawn for the others is extrapolated and may be anything."
+            )
+        if few:
+            points.append(f"{few} combinations have fewer than {SMALL_CELL} pictures: expect near copies of them.")
+        if not verdict.measured:
+            points.append("How faithfully images obey their condition was not measured.")
+    lines = "\n".join(f"- {point}" for point in points)
+    return f"## Limitations\n\n{lines}"

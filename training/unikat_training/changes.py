@@ -1,0 +1,59 @@
+"""Settings that were changed while a run went on: each change is recorded in its `config.json`, and cards tell it."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from unikat_training.checkpoint import checkpoints
+from unikat_training.config import CONFIG, Config, load_config
+from unikat_training.errors import TrainingError
+
+# What a checkpoint fits whatever its value is. The others decide networks, data and what an image is counted as.
+CHANGEABLE = (
+    "loss", "learning_rate", "decay_from", "decay_to", "learning_rate_to", "beta1", "beta2", "beta2_to", "gamma",
+    "gamma_to", "lazy", "balance", "balance_over", "mismatch", "mismatch_one", "ema_images", "ema_images_from",
+    "augment", "augment_ramp", "mirror", "condition_dropout", "min_condition_accuracy", "condition_from",
+    "condition_to", "accumulate",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was changed when `images` had been shown: name -> value before and after."""
+
+    images: int
+    settings: dict[str, tuple[Any, Any]]
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name} from {old!r} to {new!r}" for name, (old, new) in self.settings.items())
+        return f"At {self.images:,} images settings were changed: {told}."
+
+
+def load_changes(run: Path) -> list[Change]:
+    """Oldest first. The run is one that `load_config` has read."""
+    recorded = json.loads((run / CONFIG).read_text()).get("changes", [])
+    return [Change(c["images"], {name: (old, new) for name, (old, new) in c["settings"].items()}) for c in recorded]
+
+
+def change_config(run: Path, config: Config) -> None:
+    """From its latest checkpoint on, `run` has these settings.
+
+    Raises TrainingError, naming them, for settings that cannot be changed.
+    """
+    begun, _ = load_config(run)
+    old, new = asdict(begun), asdict(config)
+    settings = {name: (old[name], new[name]) for name in old if old[name] != new[name]}
+    fixed = sorted(set(settings) - set(CHANGEABLE))
+    if fixed:
+        raise TrainingError(f"--change: {', '.join(fixed)} cannot be changed in a run; {', '.join(CHANGEABLE)} can")
+    if not settings:
+        return
+    found = checkpoints(run)
+    images = int(found[-1].name) * begun.batch if found else 0  # checkpoints are named by their step
+    document = json.loads((run / CONFIG).read_text())
+    document["config"] = new
+    document["changes"] = [*map(asdict, (*load_changes(run), Change(images, settings)))]
+    temporary = run / f".{CONFIG}"
+    temporary.write_text(json.dumps(document, indent=2) + "\n")
+    temporary.replace(run / CONFIG)

@@ -1,0 +1,209 @@
+"""`python -m training`: prepare a data set, train on it, export a bundle."""
+
+import copy
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from unikat_training.config import CONFIG, Config, load_config
+from unikat_training.data.commands import app as prepare
+from unikat_training.data.dataset import Dataset, DatasetError
+from unikat_training.errors import TrainingError
+from unikat_training.evaluation.command import evaluate as run_evaluation
+from unikat_training.evaluation.evaluate import Effort
+from unikat_training.evaluation.release import Examination
+from unikat_training.export import Release
+from unikat_training.export import export as export_bundle
+from unikat_training.fit import SITTING, Plan
+from unikat_training.fit import fit as fit_folder
+from unikat_training.latent_tools.command import explore as run_explore
+from unikat_training.loop import train as run_training
+from unikat_training.operation import Operation
+from unikat_training.parallel import leads
+from unikat_training.presets import DEFAULT, load_preset, preset_description, preset_names, preset_text
+from unikat.bundle import BundleError
+
+Settings = TypeVar("Settings", Config, Operation)
+
+app = typer.Typer(
+    help="Train a conditional GAN on your pictures and export it for serving.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(prepare, name="prepare")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Ends the command with the message of an error that a person can do something about, without a traceback."""
+    try:
+        yield
+    except (TrainingError, DatasetError, BundleError, FileExistsError) as error:
+        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(2) from error
+
+
+@app.callback()
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("training").setLevel(logging.INFO)
+
+
+def settings(kind: type[Config] | type[Operation], usual: Operation | None = None) -> list[inspect.Parameter]:
+    """A flag for each field of a settings class, None where it is not given: a setting is declared there, once."""
+    hints = get_type_hints(kind, include_extras=True)
+    flags = []
+    for field in fields(kind):
+        base, option = get_args(hints[field.name])
+        option = copy.copy(option)
+        option.show_default = (
+            str(getattr(usual, field.name, field.default))
+            if kind is Operation or field.name == "preset"
+            else "the preset's"
+        )
+        flag = Annotated[base | None, option]  # type: ignore[valid-type]  # a type known only at run time
+        flags.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=flag))
+    return flags
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Folder of a prepared data set.", show_default=False)],
+    run: Annotated[Path, typer.Option(help="Folder of the run; continued from its latest checkpoint if it is there.")],
+    **given: int | float | bool | str | None,
+) -> None:
+    """Train, or go on training. Stop with Ctrl-C or SIGTERM: a checkpoint is written first.
+
+    What decides the weights is fixed when a run begins, by a preset and by flags, which win; when going on it may be
+    left out. `torchrun --nproc-per-node N -m training train …` shares the work out among N processes.
+    """
+    with told():
+        data = Dataset.load(dataset)
+        if (run / CONFIG).exists():
+            begun, _ = load_config(run)
+        else:
+            begun = load_preset(str(given.get("preset") or DEFAULT), data.resolution)
+        progress = run_training(data, run, changed(begun, given), changed(Operation(), given))
+    if leads():
+        typer.echo(f"{run}: {progress.images:,} images in {progress.seconds / 3600:.2f} hours")
+
+
+def changed(settings: Settings, given: Mapping[str, int | float | bool | str | None]) -> Settings:
+    """`settings` with those of its fields that were given as flags."""
+    names = {field.name for field in fields(settings)}
+    # Any: Typer has checked each value against its field's type
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if name in names and value is not None}
+    return replace(settings, **chosen)
+
+
+def with_flags(command: Callable[..., None], flags: list[inspect.Parameter]) -> Callable[..., None]:
+    """`command` with its `**given` spelled out, which is what Typer reads."""
+    signature = inspect.signature(command)
+    spelled = [parameter for parameter in signature.parameters.values() if parameter.name != "given"] + flags
+    command.__signature__ = signature.replace(parameters=spelled)  # type: ignore[attr-defined]  # inspect honours it
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in spelled}
+    return command
+
+
+app.command()(with_flags(train, settings(Config) + settings(Operation)))
+
+
+def fit(
+    folder: Annotated[Path, typer.Argument(help="Your pictures, as `prepare folder` takes them.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The bundle to write: MODELS/NAME/VERSION, as in models/my-art/1.")],
+    minutes: Annotated[
+        float, typer.Option(min=0.01, help="Time to train (minutes; more is better).")
+    ] = SITTING.minutes,
+    size: Annotated[int, typer.Option(help="Height and width of the images (pixels).")] = 64,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run; continued if it is there.", show_default="runs/NAME-VERSION"),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="See `presets`.")] = DEFAULT,
+    licence: Annotated[str, typer.Option(help="SPDX licence of pictures and weights.")] = Release.licence,
+    evaluate: Annotated[bool, typer.Option(help="Measure the model for its card, after the training.")] = True,
+    **given: int | float | bool | str | None,
+) -> None:
+    """From a folder of pictures to a model that serves: prepare, train, measure, export.
+
+    With the --run of an earlier model, and another --out, that one is trained further.
+    """
+    with told():
+        operation = changed(SITTING, {**given, "minutes": minutes})
+        bundle = fit_folder(Plan(folder, out, run, size, preset, licence, evaluate), operation)
+    typer.echo(bundle.path)
+
+
+SPELLED = {"minutes"}  # flags that `fit` has in its own words
+app.command()(with_flags(fit, [flag for flag in settings(Operation, SITTING) if flag.name not in SPELLED]))
+
+
+@app.command()
+def presets(
+    name: Annotated[str | None, typer.Argument(help="Print this one, with why each value is what it is.")] = None,
+) -> None:
+    """List the presets, or print one."""
+    with told():
+        if name is not None:
+            typer.echo(preset_text(name), nl=False)
+            return
+        for each in preset_names():
+            typer.echo(f"{each:<12}{preset_description(each)}")
+
+
+app.command("evaluate")(told()(run_evaluation))
+app.command("explore")(told()(run_explore))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The bundle to write: MODELS/NAME/VERSION, as in models/emoji/1.")],
+    dataset: Annotated[
+        Path | None, typer.Option(help="The run's data set, if it is not where it was.", show_default="as recorded")
+    ] = None,
+    truncation: Annotated[
+        float, typer.Option(help="Truncation where a request names none: 1 is full variety, less is more typical.")
+    ] = Release.truncation,
+    licence: Annotated[str, typer.Option(help="SPDX licence of the weights.")] = Release.licence,
+    checkpoint: Annotated[str, typer.Option(help="latest, best (by random_frechet), or a step.")] = Release.checkpoint,
+    weights: Annotated[
+        str, typer.Option(help="fp32, or fp16: stored rounded, in about half the space; computed in fp32 with either.")
+    ] = Release.weights,
+    evaluate: Annotated[
+        bool, typer.Option(help="Measure the model first; without it the card says that nothing was measured.")
+    ] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Export a model that does not obey its conditions; its card says so.")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Pictures drawn to measure (0: as many as trained on, 1,000 to 10,000).")
+    ] = Effort.samples,
+    steps: Annotated[int, typer.Option(min=1, help="Of the training of the classifiers that measure.")] = Effort.steps,
+    test: Annotated[
+        Path | None, typer.Option(help="A data set of other pictures to measure on.", show_default="what was held out")
+    ] = None,
+    reference: Annotated[list[Path] | None, typer.Option(help="A bundle to be measured beside it; repeatable.")] = None,
+    previous: Annotated[
+        bool, typer.Option(help="Measure the version before beside it, if MODELS/NAME has one.")
+    ] = Examination.previous,
+) -> None:
+    """Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card.
+
+    A model whose pictures do not show what their conditions say is refused, unless it is forced.
+    """
+    with told():
+        release = Release(truncation, checkpoint, licence, weights)
+        examination = Examination(
+            test, tuple(reference or ()), previous, effort=Effort(samples=samples, steps=steps), force=force
+        )
+        bundle = export_bundle(run, out, dataset, release, True, examination if evaluate else None)
+    typer.echo(bundle.path)

@@ -1,0 +1,265 @@
+"""A prepared data set on disk: `images.npy` (uint8, N x H x W x 3) beside `dataset.json`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from unikat_training.data import fields
+from unikat_training.data.fields import DatasetError
+from unikat_training.data.split import held_out
+from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
+
+__all__ = [
+    "FORMAT",
+    "IMAGES",
+    "METADATA",
+    "Attribute",
+    "Dataset",
+    "DatasetError",
+    "Source",
+    "sha256_of",
+]
+
+FORMAT = 1
+IMAGES = "images.npy"
+METADATA = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One labelled property of every image; `counts[i]` images carry `categories[i]`."""
+
+    name: str
+    description: str
+    categories: tuple[str, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from. `origin` is a package or an URL, `licence` an SPDX expression."""
+
+    name: str
+    origin: str
+    licence: str
+    credit: str
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set that was checked while it was loaded, or a part of one. Without attributes it is a plain one."""
+
+    path: Path
+    name: str
+    images: npt.NDArray[np.uint8]  # (M, H, W, 3), memory-mapped, read-only: all that are in the file
+    rows: npt.NDArray[np.int64]  # (N,), which of them belong to it
+    labels: npt.NDArray[np.int64]  # (N, A), indices into each attribute's categories
+    attributes: tuple[Attribute, ...]
+    sources: tuple[Source, ...]
+    items: tuple[str, ...]  # one name an image
+    digest: str  # of images.npy, "sha256:<hex>"
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of every image, in pixels."""
+        return int(self.images.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def pixels(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Images (n, H, W, 3) by their positions in this data set."""
+        return np.ascontiguousarray(self.images[self.rows[indices]])
+
+    def part(self, chosen: npt.NDArray[np.bool_]) -> Dataset:
+        """The images for which `chosen` (N,) is true; the attributes keep their categories, whatever is left of them.
+
+        Raises DatasetError when nothing is left.
+        """
+        if not chosen.any():
+            raise DatasetError(f"{self.path}: nothing is left of {len(self)} images")
+        labels = self.labels[chosen]
+        attributes = tuple(
+            replace(a, counts=tuple(np.bincount(labels[:, i], minlength=len(a.categories)).tolist()))
+            for i, a in enumerate(self.attributes)
+        )
+        items = tuple(item for item, keep in zip(self.items, chosen, strict=True) if keep)
+        return replace(self, rows=self.rows[chosen], labels=labels, attributes=attributes, items=items)
+
+    def split(self, share: float) -> tuple[Dataset, Dataset | None]:
+        """What is trained on, and what is held out of it: about `share` of the images, None if that is none.
+
+        No category is held out as a whole: nothing could be learnt of it.
+        """
+        out = held_out(self.items, share)
+        for column, attribute in enumerate(self.attributes):
+            left = np.bincount(self.labels[~out, column], minlength=len(attribute.categories))
+            out &= left[self.labels[:, column]] > 0
+        return self.part(~out), self.part(out) if out.any() else None
+
+    def one_hots(self) -> npt.NDArray[np.float32]:
+        """The conditions as (N, C): the one-hot vectors of all attributes side by side; C is 0 for a plain set."""
+        blocks = [np.eye(len(a.categories), dtype=np.float32)[self.labels[:, i]] for i, a in enumerate(self.attributes)]
+        return np.concatenate(blocks, axis=1) if blocks else np.zeros((len(self), 0), dtype=np.float32)
+
+    @classmethod
+    def load(cls, path: str | Path, *, verify: bool = True) -> Dataset:
+        """Reads the data set in folder `path`; `verify` compares the digest of the images (~1 s for 500 MB).
+
+        Raises DatasetError when a file is missing, unreadable, of a newer format or not what its description says.
+        """
+        path = Path(path)
+        document = _read_metadata(path)
+        digest = _images_digest(document)
+        if verify:
+            _verify_digest(path / IMAGES, digest)
+        images = _open_images(path / IMAGES, document)
+        labels, attributes = _labels_and_attributes(document, len(images))
+        return cls(
+            path=path,
+            name=fields.text(document, "name"),
+            images=images,
+            rows=np.arange(len(images)),
+            labels=labels,
+            attributes=attributes,
+            sources=tuple(_source(s, f"sources[{i}]") for i, s in enumerate(fields.array(document, "sources"))),
+            items=_items(document, len(images)),
+            digest=digest,
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file as `dataset.json` writes it: "sha256:<hex>"."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _read_metadata(path: Path) -> fields.Object:
+    if not path.is_dir():
+        raise DatasetError(f"{path}: no such folder; `python -m training prepare` makes a data set")
+    document = fields.read_object(path / METADATA)
+    version = fields.integer(document, "format")
+    if version > FORMAT:
+        raise DatasetError(
+            f"{path / METADATA}: format {version} is newer than this program's {FORMAT}; update Unikat or prepare again"
+        )
+    if version != FORMAT:
+        raise DatasetError(f"{path / METADATA}: format {version} is unknown; this program reads {FORMAT}")
+    return document
+
+
+def _images_digest(document: fields.Object) -> str:
+    digest = fields.text(fields.mapping(document, "digests"), IMAGES, where="digests.")
+    if not digest.startswith("sha256:"):
+        raise DatasetError(f"{METADATA}: digests.{IMAGES} is {digest!r}; expected sha256:<hex>")
+    return digest
+
+
+def _verify_digest(file: Path, expected: str) -> None:
+    if not file.is_file():
+        raise DatasetError(f"{file}: missing; prepare the data set again")
+    actual = sha256_of(file)
+    if actual != expected:
+        raise DatasetError(
+            f"{file}: digest {actual} is not {expected} of {METADATA}: the file was changed or cut short; prepare again"
+        )
+
+
+def _open_images(file: Path, document: fields.Object) -> npt.NDArray[np.uint8]:
+    if not file.is_file():
+        raise DatasetError(f"{file}: missing; prepare the data set again")
+    try:
+        images: npt.NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DatasetError(f"{file}: not a NumPy array file: {error}") from error
+    count, resolution = (
+        fields.integer(document, "count"),
+        fields.integer(document, "resolution"),
+    )
+    expected = (count, resolution, resolution, 3)
+    if images.dtype != np.uint8 or images.shape != expected:
+        raise DatasetError(f"{file}: holds {images.dtype}{images.shape}; {METADATA} says uint8{expected}")
+    if count < 1:
+        raise DatasetError(f"{file}: holds no images")
+    return images
+
+
+def _labels_and_attributes(document: fields.Object, count: int) -> tuple[npt.NDArray[np.int64], tuple[Attribute, ...]]:
+    rows = fields.array(document, "attributes")
+    attributes = tuple(_attribute(row, f"attributes[{i}]") for i, row in enumerate(rows))
+    names = [a.name for a in attributes]
+    if len(set(names)) != len(names):
+        raise DatasetError(f"{METADATA}: attribute names must differ; they are {names}")
+    labels = _labels(document, count, len(attributes))
+    for column, attribute in enumerate(attributes):
+        _check_labels(labels[:, column], attribute)
+    return labels, attributes
+
+
+def _attribute(value: object, where: str) -> Attribute:
+    row = fields.as_object(value, where)
+    categories = [
+        fields.as_object(c, f"{where}.categories") for c in fields.array(row, "categories", where=f"{where}.")
+    ]
+    attribute = Attribute(
+        name=fields.text(row, "name", where=f"{where}."),
+        description=fields.text(row, "description", where=f"{where}."),
+        categories=tuple(fields.text(c, "name", where=f"{where}.categories.") for c in categories),
+        counts=tuple(fields.integer(c, "count", where=f"{where}.categories.") for c in categories),
+    )
+    # Here and not at the end of a training, where nobody could take such a name any more.
+    if not ATTRIBUTE_NAME.fullmatch(attribute.name):
+        raise DatasetError(f"{METADATA}: {where}.name must match {ATTRIBUTE_NAME.pattern}, not {attribute.name!r}")
+    untypable = [category for category in attribute.categories if UNTYPABLE.search(category)]
+    if untypable:
+        raise DatasetError(f"{METADATA}: {where}.categories: {untypable[0]!r} cannot be typed (no '=', ',' or ':')")
+    if not categories or len(set(attribute.categories)) != len(categories):
+        raise DatasetError(f"{METADATA}: {where}.categories must be at least one name, all different")
+    return attribute
+
+
+def _labels(document: fields.Object, count: int, width: int) -> npt.NDArray[np.int64]:
+    rows = fields.array(document, "labels")
+    if len(rows) != count:
+        raise DatasetError(f"{METADATA}: labels has {len(rows)} rows for {count} images")
+    for index, row in enumerate(rows):
+        # bool is an int in Python; in a label it is a mistake.
+        if not isinstance(row, list) or len(row) != width or any(type(v) is not int for v in row):
+            raise DatasetError(f"{METADATA}: labels[{index}] is {row!r}; expected {width} integers, one an attribute")
+    try:
+        return np.array(rows, dtype=np.int64).reshape(count, width)
+    except OverflowError as error:
+        raise DatasetError(f"{METADATA}: labels hold a number beyond 64 bits") from error
+
+
+def _check_labels(column: npt.NDArray[np.int64], attribute: Attribute) -> None:
+    size = len(attribute.categories)
+    outside = np.flatnonzero((column < 0) | (column >= size))
+    if len(outside):
+        index = int(outside[0])
+        raise DatasetError(
+            f"{METADATA}: labels[{index}] has {attribute.name} {column[index]}; allowed is 0 to {size - 1} "
+            f"({len(outside)} such labels)"
+        )
+    counted = tuple(int(n) for n in np.bincount(column, minlength=size))
+    if counted != attribute.counts:
+        raise DatasetError(f"{METADATA}: counts of {attribute.name} are {attribute.counts}; its labels say {counted}")
+
+
+def _source(value: object, where: str) -> Source:
+    row = fields.as_object(value, where)
+    origin = "package" if "package" in row else "url"
+    return Source(*(fields.text(row, key, where=f"{where}.") for key in ("name", origin, "licence", "credit")))
+
+
+def _items(document: fields.Object, count: int) -> tuple[str, ...]:
+    rows = fields.array(document, "items")
+    names = [row for row in rows if isinstance(row, str)]
+    if len(names) != len(rows) or len(rows) != count:
+        raise DatasetError(f"{METADATA}: items must be {count} names, one an image; there are {len(names)}")
+    return tuple(names)

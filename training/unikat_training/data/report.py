@@ -1,0 +1,103 @@
+"""What a preparation kept and what it left out, by name: `report.json` and the printed table."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from unikat_training.data.dataset import Attribute
+
+# Every kind of problem and what happens to its item.
+KINDS: Final[Mapping[str, str]] = {
+    "broken": "left out: cannot be decoded",
+    "unlabelled": "left out: no label",
+    "label without image": "ignored: the file is not there",
+    "duplicate": "left out: same pixels as an earlier image",
+    "conflict": "left out: same pixels as an earlier image, other labels",
+    "bad label": "ignored: the row cannot be used",
+    "unsafe": "ignored: path leads outside, loops or is too large",
+    "excluded": "left out on purpose",
+    "not an image": "ignored: another kind of file",
+}
+RARE = 10  # fewer images than this are hardly learnt
+NAMES_PRINTED = 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An item that is not in the data set, or a label that is not used; `kind` is a key of KINDS."""
+
+    kind: str
+    item: str
+    detail: str = ""
+
+
+@dataclass
+class Report:
+    """The account of one preparation. It holds no times and no absolute paths: the same input, the same report."""
+
+    name: str
+    resolution: int
+    count: int = 0
+    attributes: tuple[Attribute, ...] = ()
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    digest: str = ""
+
+    def warn_about_balance(self) -> None:
+        """Adds a warning for every attribute that a model will hardly learn to follow."""
+        for attribute in self.attributes:
+            size = len(attribute.categories)
+            rare = [c for c, n in zip(attribute.categories, attribute.counts, strict=True) if n < RARE]
+            if size == 1:
+                self.warnings.append(f"{attribute.name}: only one category, so it controls nothing")
+            elif size > max(2, self.count // 2):
+                self.warnings.append(f"{attribute.name}: {size} categories for {self.count} images; is it a label?")
+            elif rare:
+                more = f" and {len(rare) - 8} more" if len(rare) > 8 else ""
+                self.warnings.append(f"{attribute.name}: fewer than {RARE} images of {', '.join(rare[:8])}{more}")
+
+    def write(self, file: Path) -> None:
+        """Writes everything as JSON."""
+        kinds = Counter(problem.kind for problem in self.problems)
+        document = {
+            "name": self.name,
+            "resolution": self.resolution,
+            "count": self.count,
+            "digest": self.digest,
+            "attributes": {a.name: dict(zip(a.categories, a.counts, strict=True)) for a in self.attributes},
+            "problem_counts": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
+            "problems": [vars(problem) for problem in self.problems],
+            "warnings": self.warnings,
+        }
+        file.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+    def print(self, console: Console) -> None:
+        """Prints the totals, the categories and the problems (the first few names of each kind)."""
+        console.print(f"{escape(self.name)}: {self.count} images of {self.resolution} x {self.resolution} pixels")
+        for attribute in self.attributes:
+            pairs = list(zip(attribute.categories, attribute.counts, strict=True))
+            shown = ", ".join(f"{category} {count}" for category, count in pairs[:20])
+            more = f", and {len(pairs) - 20} more" if len(pairs) > 20 else ""
+            console.print(f"  {escape(attribute.name)} ({len(pairs)}): {escape(shown)}{more}")
+        if self.problems:
+            console.print(self._table())
+        for warning in self.warnings:
+            console.print(f"[yellow]warning:[/] {escape(warning)}")
+
+    def _table(self) -> Table:
+        table = Table("problem", "count", "what happens", "for example")
+        kinds = Counter(problem.kind for problem in self.problems)
+        for kind in (kind for kind in KINDS if kinds[kind]):
+            examples = [p for p in self.problems if p.kind == kind][:NAMES_PRINTED]
+            lines = [f"{p.item}: {p.detail}" if p.detail else p.item for p in examples]
+            table.add_row(kind, str(kinds[kind]), KINDS[kind], escape("\n".join(lines)))
+        return table

@@ -1,0 +1,71 @@
+"""`python -m training evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from unikat_training.data.dataset import Dataset
+from unikat_training.evaluation.evaluate import Effort, Request
+from unikat_training.evaluation.evaluate import evaluate as run_evaluation
+from unikat_training.evaluation.extractors import load_extractor
+from unikat_training.evaluation.report import show, write_report
+from unikat_training.evaluation.subject import Subject
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle, as models/emoji/1.", show_default=False)],
+    dataset: Annotated[Path, typer.Option(help="The prepared data set that it was trained on.")],
+    test: Annotated[
+        Path | None, typer.Option(help="A data set of other pictures to measure on.", show_default="what was held out")
+    ] = None,
+    reference: Annotated[
+        list[Path] | None, typer.Option(help="Another bundle, to be measured beside it; may be repeated.")
+    ] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=FILE: measure the similarity in the features of this network too (inception: TorchScript; "
+            "others, as dinov2: ONNX or TorchScript for 224 x 224); may be repeated."
+        ),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Pictures drawn a truncation (0: as many as trained on, 1,000 to 10,000).")
+    ] = Effort.samples,
+    steps: Annotated[int, typer.Option(min=1, help="Of each classifier's training.")] = Effort.steps,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the report and the sheets.", show_default="evaluations/NAME-VERSION")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="UNIKAT_EVALUATION_CACHE",
+            help="Folder where the classifier and the features of real pictures are kept.",
+            show_default="~/.cache/unikat/evaluation",
+        ),
+    ] = None,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+) -> None:
+    """Measure a bundle: how near its pictures are to real ones, whether they obey, vary, copy, and can be blended.
+
+    It is the exported ONNX file that is measured, at truncation 1 and at the model's own default.
+    """
+    subject = Subject.load(bundle)
+    request = Request(
+        subject,
+        Dataset.load(dataset),
+        Dataset.load(test) if test else None,
+        [Subject.load(path) for path in reference or ()],
+        extractors=[load_extractor(spec) for spec in features or ()],
+        cache=cache,
+        effort=Effort(samples=samples, steps=steps),
+        progress=progress,
+    )
+    evaluation, sheets = run_evaluation(request)
+    folder = out or Path("evaluations") / subject.name.replace("@", "-")
+    write_report(evaluation, sheets, folder)
+    show(evaluation, Console())
+    typer.echo(folder)

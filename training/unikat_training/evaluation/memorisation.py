@@ -1,0 +1,72 @@
+"""Whether a generator copies: its pictures' distances to training pictures, against those of pictures never seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from unikat_training.evaluation.hashing import Bits, near_copies
+from unikat_training.evaluation.neighbours import Doubles, Floats, Places, nearest
+
+CLOSE = 0.05  # the quantile of test -> train distances below which a picture counts as close
+COPYING_Z = -3.0  # of the rank test, below which a model draws closer to its training pictures than chance allows
+
+
+@dataclass(frozen=True)
+class Memorisation:
+    """Of pictures against the training pictures; `CLOSE`, 0.5 and the test pictures' own rates are what is due."""
+
+    close: float  # share closer to a training picture than the nearest 5% of test pictures are
+    farther: float  # probability that one is farther from the training set than a test picture; 0.5: no difference
+    z: float  # of that, as Meehan et al. (2020) test it, here in one cell; far below 0: copying
+    authentic: float  # share farther from its nearest training picture than that one from its own (Alaa et al. 2022)
+    near_copies: float  # share whose perceptual hash is almost that of a training picture
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training pictures: features (N, D) and hashes."""
+
+    features: Floats
+    bits: Bits
+
+    def spacing(self, places: Places) -> Doubles:
+        """The distance of each of these pictures (n,) to the nearest other one, (n,)."""
+        unique, back = np.unique(places, return_inverse=True)
+        spacing: Doubles = nearest(self.features[unique], self.features, own=unique)[1][back]
+        return spacing
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest training picture of each of some pictures, and its distance."""
+
+    places: Places
+    distances: Doubles
+
+    @classmethod
+    def of(cls, features: Floats, training: Training) -> Neighbours:
+        return cls(*nearest(features, training.features))
+
+
+def memorised(found: Neighbours, bits: Bits, test: Neighbours, training: Training) -> Memorisation:
+    """Figures of pictures whose neighbours are `found`; of the test pictures themselves with `found` = `test`."""
+    farther, z = rank_test(found.distances, test.distances)
+    return Memorisation(
+        close=float((found.distances < np.quantile(test.distances, CLOSE)).mean()),
+        farther=farther,
+        z=z,
+        authentic=float((found.distances > training.spacing(found.places)).mean()),
+        near_copies=near_copies(bits, training.bits),
+    )
+
+
+def rank_test(ours: Doubles, theirs: Doubles) -> tuple[float, float]:
+    """Mann-Whitney: the probability that one of ours is the larger, ties half, and its z score."""
+    ordered = np.sort(theirs)
+    below, up_to = (np.searchsorted(ordered, ours, side=side) for side in ("left", "right"))
+    larger = float((below + up_to).mean() / 2 / len(theirs))
+    deviation = math.sqrt((len(ours) + len(theirs) + 1) / (12 * len(ours) * len(theirs)))
+    return larger, (larger - 0.5) / deviation

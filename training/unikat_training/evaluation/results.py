@@ -1,0 +1,149 @@
+"""What an evaluation found: every figure beside its references, and what a person should be warned of."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+
+from unikat_training.evaluation.blends import Blend
+from unikat_training.evaluation.diversity import COLLAPSED, Diversity
+from unikat_training.evaluation.memorisation import COPYING_Z, Memorisation
+from unikat_training.evaluation.obedience import Obedience
+from unikat_training.evaluation.similarity import Similarity
+
+FORMAT = 1
+MINIMUM = 0.5  # of obedience, where the run's configuration has no `min_condition_accuracy`
+MINIMUM_SETTING = "min_condition_accuracy"
+FEW = 200  # test pictures, with fewer of which figures are rough
+COPYING = 0.45  # probability of being the farther one, below which copying is not just significant but plain
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A model at one truncation: `similarity` to the test pictures in each extractor's features."""
+
+    model: str
+    truncation: float
+    count: int
+    similarity: tuple[Similarity, ...]
+    obedience: tuple[Obedience, ...]
+    diversity: tuple[Diversity, ...]
+    memorisation: Memorisation
+    note: str = ""  # what a reader has to know of a reference
+
+    @property
+    def collapsed(self) -> list[Diversity]:
+        return [each for each in self.diversity if each.share < COLLAPSED]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What real pictures reach: training pictures in the place of generated ones, test pictures for memorisation."""
+
+    similarity: tuple[Similarity, ...]
+    memorisation: Memorisation
+
+
+@dataclass(frozen=True)
+class Data:
+    """What was measured on."""
+
+    name: str
+    digest: str
+    trained: int  # pictures of the training part
+    test: int  # pictures of the test part
+    test_name: str
+    held_out: float  # of the run; 0: the test pictures were trained on, unless they are of another data set
+    clean: bool  # whether the test pictures were kept from training, for all that is known
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`samples` are of the model itself, the last at its default truncation; `references` of other models."""
+
+    model: str
+    digest: str  # of the graph
+    data: Data
+    samples: tuple[Sampled, ...]
+    blends: tuple[Blend, ...]
+    limit: Limit
+    references: tuple[Sampled, ...]
+    minimum: float
+    seeds: dict[str, int]
+    effort: dict[str, int]
+    versions: dict[str, str]
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    format: int = FORMAT
+
+    @property
+    def default(self) -> Sampled:
+        return self.samples[-1]
+
+    def warned(self, seconds: float) -> Evaluation:
+        """With the warnings that its own figures call for, added to those it has."""
+        return replace(self, warnings=(*self.warnings, *warnings_of(self)), seconds=seconds)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def obeyed(evaluation: Evaluation) -> list[str]:
+    """What is not: a sentence for each attribute below the minimum, at any truncation. Empty: all are obeyed."""
+    told = {}
+    for sampled in evaluation.samples:
+        for each in sampled.obedience:
+            if each.obedience is not None and each.obedience < evaluation.minimum:
+                told[each.attribute] = (
+                    f"{each.attribute} is not obeyed: at truncation {sampled.truncation:g} the classifier is right for "
+                    f"{each.accuracy:.0%} of the generated pictures (of real ones: {each.real_accuracy:.0%}), which is "
+                    f"{max(0.0, each.obedience):.2f} of what it reaches above chance; "
+                    f"{MINIMUM_SETTING} is {evaluation.minimum:g}"
+                )
+    return list(told.values())
+
+
+def warnings_of(evaluation: Evaluation) -> list[str]:
+    default = evaluation.default
+    out = []
+    if evaluation.data.test < FEW:
+        out.append(f"only {evaluation.data.test} test pictures: figures are rough, and few of them differ for a reason")
+    out += obeyed(evaluation)
+    for each in default.obedience:
+        if each.obedience is None:
+            out.append(
+                f"{each.attribute} cannot be judged: on real pictures the classifier is hardly better than chance"
+            )
+        lost = [
+            f"{c.category} ({c.generated:.0%} against {c.real:.0%})"
+            for c in each.categories
+            if c.generated is not None and c.real is not None and c.generated < evaluation.minimum * c.real
+        ]
+        if lost:
+            out.append(f"{each.attribute}: hardly recognised are {', '.join(lost)}")
+    if default.collapsed:
+        names = ", ".join(f"{each.name} ({each.share:.2f})" for each in default.collapsed)
+        out.append(f"collapsed, less than {COLLAPSED:g} of the diversity of their data: {names}")
+    return out + copying_warnings(evaluation)
+
+
+def copying_warnings(evaluation: Evaluation) -> list[str]:
+    out = []
+    real = evaluation.limit.memorisation
+    for sampled in evaluation.samples:
+        found, where = sampled.memorisation, f"at truncation {sampled.truncation:g}"
+        if found.z < COPYING_Z and found.farther < COPYING:
+            out.append(
+                f"{where} pictures are closer to training pictures than unseen real ones are "
+                f"(farther in {found.farther:.0%} of cases; half is due): the model copies"
+            )
+        noise = math.sqrt(
+            max(real.near_copies * (1 - real.near_copies), 1 / evaluation.data.test) / evaluation.data.test
+        )
+        if found.near_copies > real.near_copies + 3 * noise:
+            out.append(
+                f"{where} {found.near_copies:.1%} of the pictures are near copies of a training picture by their "
+                f"perceptual hash; of test pictures {real.near_copies:.1%}"
+            )
+    return out

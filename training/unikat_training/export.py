@@ -1,0 +1,253 @@
+"""From a run to a bundle that workers serve: graph, parity check, samples, model card, manifest."""
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from unikat_training.card import model_card
+from unikat_training.changes import Change, load_changes
+from unikat_training.checkpoint import Progress, choose_checkpoint, load_checkpoint
+from unikat_training.config import Config, load_config
+from unikat_training.data.dataset import Dataset
+from unikat_training.environment import ENVIRONMENT
+from unikat_training.errors import TrainingError
+from unikat_training.evaluation.release import NOT_EXAMINED, Examination, examine
+from unikat_training.evaluation.subject import Subject
+from unikat_training.graph import (
+    BATCHES,
+    CHECKS,
+    Parity,
+    build_artist,
+    check_graph,
+    open_graph,
+    run_graph,
+    write_graph,
+)
+from unikat_training.latent_tools.tools import latent_tools
+from unikat_training.latents import latents
+from unikat_training.networks.base import Generator
+from unikat_training.networks.build import build_generator
+from unikat_training.pictures import COLUMNS, Row, choose_rows, draw_sheet, png
+from unikat_training.progress import progress_bar
+from unikat_training.sampler import cells
+from unikat_training.state import under
+from unikat_training.weights import WEIGHTS, measure_rounding, round_weights
+from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, parse_reference, write_bundle
+from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Metric, Model, TrainingRun
+
+SAMPLE_SEED = 0
+
+
+@dataclass(frozen=True)
+class Release:
+    """What the one who publishes a model decides."""
+
+    truncation: float = 1.0  # used where a request names none, and by the sample sheet
+    checkpoint: str = "latest"  # or "best", by the cheap figure of training, or a step
+    licence: str = "unspecified"  # of the weights, SPDX; the data's licences are listed with the sources
+    weights: str = "fp32"  # as which they are stored; it is computed in fp32 with either
+
+    def __post_init__(self) -> None:
+        if self.weights not in WEIGHTS:
+            raise TrainingError(f"--weights: must be one of {', '.join(WEIGHTS)}, not {self.weights}")
+        if not 0 <= self.truncation <= 2:
+            raise TrainingError(f"--truncation: must be 0 to 2, not {self.truncation}")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run has come to."""
+
+    config: Config
+    dataset: Dataset  # what it was trained on
+    whole: Dataset  # with what was held out
+    progress: Progress
+    changes: list[Change]  # of settings, while it was trained
+    environment: dict[str, Any]  # as `training.loop.record_environment` wrote it
+    generator: Generator  # the averaged one
+
+
+def export(
+    run: Path,
+    out: Path,
+    dataset: Path | None = None,
+    release: Release = Release(),
+    progress: bool = False,
+    examination: Examination | None = None,
+) -> Bundle:
+    """Write a checkpoint of `run` as the bundle `out`, a folder `<models>/<name>/<version>`.
+
+    `dataset` is where the run's data set lies now, if it was moved; `progress` shows a bar; without an `examination`
+    the card says that nothing was measured. Raises TrainingError for what is not a run, a run without a checkpoint,
+    another data set, a graph that does not draw what torch draws and a model that does not obey its conditions;
+    BundleError or FileExistsError where `out` cannot be written.
+    """
+    name, version = name_and_version(out)
+    trained = load_trained(run, dataset, release.checkpoint)
+    conditions = trained_conditions(trained.dataset)
+    artist = build_artist(trained.generator, conditions)
+    with tempfile.TemporaryDirectory() as folder, progress_bar(CHECKS, 0, "batch", progress) as bar:
+        graph = Path(folder) / GRAPH
+        bar.set_description("writing the graph")
+        write_graph(artist, graph)
+        stored = round_weights(artist, graph) if release.weights == "fp16" else artist
+        bar.set_description("checking the graph")
+        parity = check_graph(stored, graph, conditions, bar.update)
+        model = describe(trained, release, parity)
+        model.name, model.version = name, version
+        if release.weights == "fp16":
+            model.metrics.extend(measure_rounding(artist, graph, conditions).metrics())
+        verdict = NOT_EXAMINED
+        if examination:
+            verdict = examine(Subject(graph, model), trained.whole, examination, out.parent, progress)
+        model.metrics.extend(verdict.metrics)
+        tools = latent_tools(stored, graph, model, choose_rows(trained.dataset), progress)
+        files: dict[str, Path | bytes] = {
+            GRAPH: graph,
+            SAMPLES: samples(trained.dataset, graph, model),
+            CARD: model_card(model, artist, graph.stat().st_size, verdict, tools.section).encode(),
+            **verdict.files,
+            **tools.files,
+        }
+        return write_bundle(out, model, files)
+
+
+def name_and_version(out: Path) -> tuple[str, int]:
+    """`models/emoji/1` -> ("emoji", 1)."""
+    out = out.absolute()
+    try:
+        name, _ = parse_reference(f"{out.parent.name}@{out.name}")
+    except ValueError as error:
+        raise TrainingError(
+            f"--out: must end in a name (a-z 0-9 -) and a version, as in models/emoji/1, not {out}"
+        ) from error
+    if out.exists():
+        raise TrainingError(f"--out: {out} is there already; a version is immutable, so choose the next one")
+    return name, int(out.name)
+
+
+def load_trained(run: Path, dataset: Path | None = None, which: str = "latest") -> Trained:
+    """A run's averaged generator, of any preset; `which` is "latest", "best" or a step. Raises as `export` does."""
+    config, origin = load_config(run)
+    checkpoint = choose_checkpoint(run, which)
+    data = Dataset.load(dataset or Path(origin["path"]))
+    if data.digest != origin["digest"]:
+        raise TrainingError(
+            f"--dataset: {data.path} is not what {run} was trained on ({origin['name']}, {origin['digest']})"
+        )
+    trained, _ = data.split(config.held_out)
+    progress, tensors = load_checkpoint(checkpoint, torch.device("cpu"))
+    generator = build_generator(config, data.resolution, data.one_hots().shape[1])
+    generator.load_state_dict(under("average.", tensors))
+    environment = json.loads((run / ENVIRONMENT).read_text())
+    changes = [change for change in load_changes(run) if change.images <= progress.images]
+    return Trained(config, trained, data, progress, changes, environment, generator.requires_grad_(False).eval())
+
+
+def trained_conditions(dataset: Dataset) -> npt.NDArray[np.float32]:
+    """The condition vectors that occur in training, (cells, C); one of no width for a plain data set."""
+    _, membership = cells(dataset.labels)
+    return dataset.one_hots()[np.unique(membership, return_index=True)[1]]
+
+
+def samples(dataset: Dataset, graph: Path, model: Model) -> bytes:
+    """The sample sheet, drawn by the graph itself: what a user will get, not what was picked."""
+    session = open_graph(graph)
+
+    def draw(index: int, row: Row) -> npt.NDArray[np.uint8]:
+        indices = range(index * COLUMNS, (index + 1) * COLUMNS)
+        latent = latents(SAMPLE_SEED, indices, model.latent_size).numpy()
+        return run_graph(session, latent, np.tile(row.condition, (COLUMNS, 1)), model.default_truncation)
+
+    return png(draw_sheet(choose_rows(dataset), COLUMNS, draw))
+
+
+def describe(trained: Trained, release: Release, parity: Parity) -> Model:
+    """The manifest, but for name, version and files."""
+    data, config = trained.dataset, trained.config
+    created = Timestamp()
+    created.GetCurrentTime()
+    what = "conditional" if data.attributes else "plain"
+    size = f"{data.resolution} x {data.resolution}"
+    return Model(
+        description=f"A {what} GAN of {size} images, trained on {data.name}: {len(data):,} pictures.",
+        width=data.resolution,
+        height=data.resolution,
+        latent_size=config.latent,
+        attributes=[
+            Attribute(
+                name=attribute.name,
+                description=attribute.description,
+                categories=[
+                    Category(name=n, count=c) for n, c in zip(attribute.categories, attribute.counts, strict=True)
+                ],
+            )
+            for attribute in data.attributes
+        ],
+        combinations=combinations(data),
+        default_truncation=release.truncation,
+        licence=release.licence,
+        sources=[DataSource(name=s.name, origin=s.origin, licence=s.licence, credit=s.credit) for s in data.sources],
+        training=training_run(trained),
+        metrics=metrics(parity),
+        create_time=created,
+    )
+
+
+def combinations(dataset: Dataset) -> list[Combination]:
+    if not dataset.attributes:
+        return []
+    found, membership = cells(dataset.labels)
+    sizes = np.bincount(membership)
+    return [Combination(categories=row.tolist(), count=int(size)) for row, size in zip(found, sizes, strict=True)]
+
+
+def training_run(trained: Trained) -> TrainingRun:
+    environment = trained.environment
+    configuration: dict[str, Any] = dict(vars(trained.config))
+    if trained.changes:
+        configuration["changes"] = [asdict(change) for change in trained.changes]
+    precision = ", then ".join(environment.get("precisions", [])) or "precision not recorded"
+    return TrainingRun(
+        data_set=trained.dataset.name,
+        data_digest=trained.dataset.digest,
+        images=len(trained.dataset),
+        images_seen=trained.progress.images,
+        hours=trained.progress.seconds / 3600,
+        hardware=f"{environment['hardware']} (generator trained in {precision})",
+        config=json.dumps(configuration, sort_keys=True),
+    )
+
+
+def metrics(parity: Parity) -> list[Metric]:
+    batches = ", ".join(map(str, BATCHES))
+    return [
+        Metric(
+            name="parity_max_grey_levels",
+            value=parity.max_grey_levels,
+            description=f"largest difference, of 255, between torch and ONNX Runtime on CPU, with the same weights, at "
+            f"batches of {batches}",
+        ),
+        Metric(
+            name="parity_differing_share",
+            value=parity.differing,
+            description="share of the compared values that differ at all",
+        ),
+        Metric(
+            name="batch_exact",
+            value=parity.batch_exact,
+            description="1 if batches of 1 to 32 gave the same bytes on the CPU that exported, else 0",
+        ),
+        Metric(
+            name="thread_exact",
+            value=parity.thread_exact,
+            description="1 if one and two threads gave the same bytes on the CPU that exported, else 0",
+        ),
+    ]

@@ -1,0 +1,70 @@
+"""From a folder of pictures to a bundle, in one go: what `prepare`, `train` and `export` do one after the other."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from unikat_training.config import CONFIG, load_config
+from unikat_training.data.build import Output, build
+from unikat_training.data.dataset import Dataset
+from unikat_training.data.folder.layout import list_pictures
+from unikat_training.data.folder.prepare import folder_pictures, folder_recipe
+from unikat_training.evaluation.release import Examination
+from unikat_training.export import Release, export, name_and_version
+from unikat_training.loop import train
+from unikat_training.operation import Operation
+from unikat_training.presets import load_preset
+from unikat.bundle import Bundle
+
+DATA = "data"  # the prepared pictures, within the run
+# Of a sitting of minutes on a CPU one wants to see more than of one of days.
+SITTING = Operation(minutes=30.0, sheet_images=2_000, log_images=200)
+JOBS = 2  # processes that decode pictures
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is made of what."""
+
+    folder: Path  # of pictures
+    out: Path  # the bundle
+    run: Path | None = None
+    size: int = 64  # pixels a side
+    preset: str = "projected"
+    licence: str = Release.licence
+    evaluate: bool = True  # measure the model, for its card
+
+    @property
+    def run_folder(self) -> Path:
+        name, version = name_and_version(self.out)
+        return self.run or Path("runs") / f"{name}-{version}"
+
+
+def fit(plan: Plan, operation: Operation) -> Bundle:
+    """Prepares the pictures if the run has none yet, trains or goes on training, measures and exports.
+
+    Raises DatasetError for pictures that cannot be used, and what training and export raise.
+    """
+    run = plan.run_folder
+    load_preset(plan.preset, plan.size).check_resolution(plan.size)  # before the pictures are prepared
+    dataset = Dataset.load(run / DATA) if (run / DATA).exists() else prepared(plan, run / DATA)
+    begun = (run / CONFIG).exists()
+    config = load_config(run)[0] if begun else load_preset(plan.preset, dataset.resolution)
+    progress = train(dataset, run, config, operation)
+    log.info("trained on %d images in %.1f minutes; see %s", progress.images, progress.seconds / 60, run)
+    # Forced: whoever tries this out wants to see a model that does not obey yet; its card says that it does not.
+    examination = Examination(force=True) if plan.evaluate else None
+    release = Release(licence=plan.licence)
+    return export(run, plan.out, None, release, operation.progress, examination)
+
+
+def prepared(plan: Plan, path: Path) -> Dataset:
+    name, _ = name_and_version(plan.out)
+    listing = list_pictures(plan.folder, None, ())
+    recipe = folder_recipe(name, listing, plan.size, plan.licence, "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report = build(recipe, folder_pictures(listing, plan.size, "crop", JOBS), Output(path, dry_run=False, force=False))
+    log.info("prepared %s: digest %s", path, report.digest)
+    return Dataset.load(path)

@@ -1,0 +1,253 @@
+"""One training run: networks, optimisers, their state, and a step."""
+
+import copy
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unikat_training import ema
+from unikat_training.augment import Adaptive, augment
+from unikat_training.batches import Batches, Part
+from unikat_training.config import Config
+from unikat_training.data.dataset import Dataset
+from unikat_training.errors import TrainingError
+from unikat_training.losses import LOSSES, balanced, balanced_of, gradient_penalty, winning
+from unikat_training.networks.build import build_critic, build_generator
+from unikat_training.parallel import ALONE, Draws, Team
+from unikat_training.schedules import Rates, gamma_rule, rates_at
+from unikat_training.state import moments, named, scaler_state, set_moments, set_scaler, under
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Losses:
+    """A step's figures. The logits are means: far apart, the critic wins; equal, it guesses."""
+
+    discriminator: float
+    generator: float
+    real: float
+    fake: float
+    overfitting: float  # r_t: 0 none, 1 complete
+    penalty: float  # R1 + R2, times gamma / 2; 0 in steps without
+    discriminator_norm: float  # of the gradient
+    generator_norm: float
+    augment: float  # probability of each augmentation
+    learning_rate: float
+    gamma: float
+
+
+@dataclass(frozen=True)
+class Computing:
+    """With what a step is computed; may differ in each sitting."""
+
+    precision: str = "float32"
+    channels_last: bool = False
+    compile: bool = False
+    team: Team = ALONE
+
+
+PLAIN = Computing()
+
+
+@dataclass
+class Sight:
+    """What the critic is shown in a part of a step: images (B, 3, H, H), augmented, and its features of them."""
+
+    real: Tensor
+    drawn: Tensor
+    real_maps: list[Tensor]
+    drawn_maps: list[Tensor]  # with a graph back to the generator, if it was asked for
+
+
+class Trainer:
+    """Holds everything that changes while training. `state` and `restore` are its whole memory.
+
+    Real and drawn images of a step have the same conditions. Nothing here reads a global random number generator:
+    data come from (seed, step), everything else from `self.rng`.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, device: torch.device, computing: Computing = PLAIN) -> None:
+        self.config, self.dataset, self.device, self.computing = config, dataset, device, computing
+        self.rng = torch.Generator(device).manual_seed(config.seed)
+        self.batches = Batches(config, dataset, self.rng, computing.team)
+        self.draws = Draws(self.rng, computing.team)
+        self.loss = LOSSES[config.loss]
+        self.rule = gamma_rule(dataset.resolution, len(dataset))
+        self.adaptive = Adaptive(config.ada_target, config.ada_images) if config.ada_target else None
+        conditions = self.batches.conditions.shape[1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.generator = build_generator(config, dataset.resolution, conditions)
+            self.critic = build_critic(config, dataset.resolution, conditions)
+        for network in (self.generator, self.critic.trained, self.critic.features):
+            network.to(device)
+            if computing.channels_last:
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+        self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
+        # named "heads" since the first version, whatever the critic is
+        self.optimisers = {"generator": adam(self.generator, config), "heads": adam(self.critic.trained, config)}
+        self.scaler = torch.amp.GradScaler(device.type, enabled=computing.precision == "float16")
+        self.paint = torch.compile(self.generator.paint) if computing.compile else self.generator.paint
+        if computing.compile and not config.gamma:  # what is compiled has no second derivative
+            self.critic.trained.compile()
+
+    def step(self, step: int) -> Losses:
+        """Train on the batch of `step`. Raises TrainingError when the losses are no longer numbers."""
+        rates = rates_at(self.config, step * self.config.batch, self.rule)
+        self.set_rates(rates)
+        probability = rates.augment if self.adaptive is None else min(self.adaptive.probability, rates.augment)
+        gamma = 0.0 if step % self.config.lazy else rates.gamma * self.config.lazy
+        parts = self.batches.parts(step, rates.condition)
+        single = len(parts) == 1
+        judged, fooled = [], []
+        for part in parts:
+            sight = self.look(part, probability, graph=single)
+            judged.append(self.teach_critic(part, sight, gamma))
+        norms = [self.optimise("heads", self.critic.trained)]
+        for part in parts:
+            if not single:  # drawn again: holding the graphs of all parts would take the memory that parts save
+                sight = self.look(part, probability, graph=True)
+            fooled.append(self.teach_generator(part, sight))
+        norms.append(self.optimise("generator", self.generator))
+        self.scaler.update()
+        kept = ema.decay((step + 1) * self.config.batch, self.config.batch, rates.ema_images)
+        ema.update(self.average, self.generator, kept)
+        figures = self.figures(torch.stack(judged).mean(0), torch.stack(fooled).mean(), norms)
+        losses = Losses(*[*figures, probability, rates.learning_rate, rates.gamma])
+        if not all(np.isfinite([losses.discriminator, losses.generator])):
+            raise TrainingError(f"step {step}: the losses are no longer numbers; continue with a lower learning_rate")
+        if self.adaptive is not None:
+            self.adaptive.observe(losses.overfitting, self.config.batch, rates.augment)
+        return losses
+
+    def set_rates(self, rates: Rates) -> None:
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"], group["betas"] = rates.learning_rate, (self.config.beta1, rates.beta2)
+
+    def look(self, part: Part, probability: float, graph: bool) -> Sight:
+        """Draws images and shows them and the real ones to the critic's features, all augmented."""
+        with torch.set_grad_enabled(graph):
+            drawn = self.draw(part.latent, part.condition)
+        real = augment(part.real, probability, self.draws)
+        with torch.no_grad():
+            real_maps = self.critic.features(real)
+        with torch.set_grad_enabled(graph):
+            drawn = augment(drawn, probability, self.draws)
+            drawn_maps = self.critic.features(drawn)
+        return Sight(real, drawn, real_maps, drawn_maps)
+
+    def draw(self, latent: Tensor, condition: Tensor | None) -> Tensor:
+        """Images (B, 3, H, H) in float32: the last layer too, or they would come in steps of a grey level."""
+        with self.autocast():
+            painted = self.paint(latent, self.generator.mapping(latent, condition))
+        images: Tensor = self.generator.to_rgb(painted.float())
+        return images
+
+    def autocast(self, wanted: bool = True) -> AbstractContextManager[object]:
+        precision = self.computing.precision
+        enabled = wanted and precision != "float32"
+        return torch.autocast(self.device.type, PRECISIONS[precision] if enabled else torch.bfloat16, enabled=enabled)
+
+    def teach_critic(self, part: Part, sight: Sight, gamma: float) -> Tensor:
+        """Adds to the critic's gradients. Returns loss, mean logits of real and of drawn images, r_t and penalty."""
+        self.critic.trained.requires_grad_(True)
+        real_maps, drawn_maps = sight.real_maps, [x.detach() for x in sight.drawn_maps]
+        leaves = [x.detach().requires_grad_() for x in (sight.real, sight.drawn)] if gamma else []
+        if leaves:
+            real_maps, drawn_maps = (self.critic.features(leaf) for leaf in leaves)
+        with self.autocast(self.critic.autocast and not gamma):  # second derivatives want float32
+            real, drawn = self.critic.judge_pairs(real_maps, drawn_maps, part.condition)
+            loss = balanced_of(self.loss.critic, real, drawn)
+            if self.config.mismatch and part.condition is not None:
+                loss = loss + self.config.mismatch * self.mismatch(part, real_maps, real)
+        penalty = torch.zeros((), device=self.device)
+        for leaf, logits in zip(leaves, (real, drawn), strict=False):  # R1 on real, R2 on drawn (R3GAN, eq. 4)
+            penalty = penalty + gamma / 2 * gradient_penalty(leaf, logits)
+        self.backward(loss + penalty)
+        figures = (loss, balanced(real), balanced(drawn), winning(self.loss, real, drawn), penalty)
+        return torch.stack([figure.detach().float() for figure in figures])
+
+    def mismatch(self, part: Part, real_maps: list[Tensor], right: list[Tensor]) -> Tensor:
+        """The loss of real images with the condition of another one (Reed et al. 2016).
+
+        Without it the critic first learns what is real, and only much later what belongs to which condition.
+        """
+        if part.differs is None:
+            raise TypeError("a part with conditions has wrong ones too")
+        wrong = self.critic.judge(real_maps, part.wrong)
+        losses = [self.loss.mismatch(r.float(), w.float()) for r, w in zip(right, wrong, strict=True)]
+        return balanced([values * part.differs for values in losses])
+
+    def teach_generator(self, part: Part, sight: Sight) -> Tensor:
+        """Adds to the generator's gradients; returns its loss."""
+        self.critic.trained.requires_grad_(False)
+        with self.autocast(self.critic.autocast):
+            drawn = real = self.critic.judge(sight.drawn_maps, part.condition)
+            if self.loss.relative:
+                with torch.no_grad():
+                    real = self.critic.judge(sight.real_maps, part.condition)
+            loss = balanced_of(self.loss.generator, real, drawn)
+        self.backward(loss)
+        return loss.detach()
+
+    def backward(self, loss: Tensor) -> None:
+        whole: Tensor = self.scaler.scale(loss / self.config.accumulate)
+        whole.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+
+    def optimise(self, name: str, network: nn.Module) -> Tensor:
+        """A step with the gradients of all parts and processes; returns their norm."""
+        optimiser = self.optimisers[name]
+        self.computing.team.mean_gradients(network)
+        self.scaler.unscale_(optimiser)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+        self.scaler.step(optimiser)
+        optimiser.zero_grad(set_to_none=True)
+        return norm.detach()
+
+    def figures(self, judged: Tensor, fooled: Tensor, norms: list[Tensor]) -> list[float]:
+        """The first eight of `Losses`, over all processes; on a GPU one wait for all of them."""
+        discriminator, rest = judged[:1], judged[1:]
+        figures = torch.cat([discriminator, fooled.reshape(1), rest, torch.stack(norms)])
+        values: list[float] = self.computing.team.mean(figures).tolist()
+        return values
+
+    def networks(self) -> dict[str, nn.Module]:
+        """What is saved: not the frozen features and mixing, which follow from a package and the seed."""
+        return {"generator": self.generator, "average": self.average, "heads": self.critic.trained}
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor that a continued run needs, by name."""
+        tensors = {"rng": self.rng.get_state()}
+        for name, network in self.networks().items():
+            tensors.update(named(name, network))
+        for name, optimiser in self.optimisers.items():
+            tensors.update({f"adam.{name}.{key}": value for key, value in moments(optimiser)})
+        if self.scaler.is_enabled():
+            tensors["scaler"] = scaler_state(self.scaler)
+        if self.adaptive is not None:
+            tensors["adaptive"] = self.adaptive.state()
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from `state`. Raises TrainingError when it is of other networks."""
+        try:
+            for name, network in self.networks().items():
+                network.load_state_dict(under(f"{name}.", tensors))
+        except RuntimeError as error:
+            raise TrainingError(f"the checkpoint is of other networks: {error}") from error
+        for name, optimiser in self.optimisers.items():
+            set_moments(optimiser, under(f"adam.{name}.", tensors))
+        self.rng.set_state(tensors["rng"].cpu())
+        if "scaler" in tensors:
+            set_scaler(self.scaler, tensors["scaler"])
+        if self.adaptive is not None:
+            self.adaptive.restore(tensors["adaptive"])
+
+
+def adam(network: nn.Module, config: Config) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(config.beta1, config.beta2))

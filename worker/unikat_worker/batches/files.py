@@ -1,0 +1,80 @@
+"""What writers do: a shard to its files, a batch to its manifest.
+
+Arrow is loaded with the first file: a worker that draws for people only starts faster and is smaller without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from redis import Redis
+
+from unikat.batches.enqueue import NoSuchBatch
+from unikat.batches.keys import done_key
+from unikat.batches.record import CANCELLED
+from unikat.batches.storage import DestinationError, DestinationRefused, Storage
+from unikat.batches.store import BatchStore
+from unikat_worker.batches.active import ActiveClose, ActiveShard, AnyItem
+from unikat_worker.device import Device
+
+_PATIENCE: Final = 60.0  # seconds for which a cancelled batch waits for its destination to get its manifest
+
+
+class ShardsGone(Exception):
+    """Shards that count as written are not there any more."""
+
+    def __init__(self, shards: Sequence[int]) -> None:
+        super().__init__(f"{len(shards)} shards that were written are gone")
+        self.shards = shards
+
+
+class Files:
+    """Writes items. Called by the writers' threads."""
+
+    def __init__(self, redis: Redis, prefixes: tuple[str, ...], device: Device) -> None:
+        """`prefixes`: where this worker may write."""
+        self._store = BatchStore(redis)
+        self._prefixes = prefixes
+        self._device = device
+
+    def write(self, item: AnyItem) -> None:
+        """Raises DestinationError, DestinationRefused, ShardsGone, RedisError, and what is wrong with the item."""
+        if isinstance(item, ActiveShard):
+            self._write_shard(item)
+        else:
+            with suppress(NoSuchBatch):  # deleted: another job of this id had ended it
+                item.manifest = self._close(item)
+
+    def _write_shard(self, item: ActiveShard) -> None:
+        from unikat.batches.shards import Renderer, write_shard
+
+        begun = self._store.redis.bitcount(done_key(item.batch)) > 0
+        storage = Storage.open(item.job.destination, self._prefixes)
+        of = self._device
+        renderer = Renderer(provider=of.provider, runtime=of.runtime, processor=of.processor)
+        write_shard(storage, item.job, item.images, renderer, begun=begun)
+
+    def _close(self, item: ActiveClose) -> str:
+        from unikat.batches.shards import LostShards, close_batch
+
+        spec, record = self._store.spec(item.batch), self._store.read(item.batch)
+        if record.has_ended or record.round != item.round:
+            return ""
+        done = self._store.written(record)
+        keep_parts = bool(record.failed) and not record.is_cancelled  # for the retry
+        try:
+            return close_batch(Storage.open(spec.destination, self._prefixes), spec, done, keep_parts)
+        except LostShards as lost:
+            raise ShardsGone(lost.shards) from lost
+        except (DestinationError, DestinationRefused):
+            if done and not is_given_up(record.fields.get(CANCELLED)):
+                raise
+            return ""
+
+
+def is_given_up(cancelled: str | bytes | None) -> bool:
+    """Whether a batch was called off so long ago that its end waits no longer: its folder may never come back."""
+    return cancelled is not None and time.time() - float(cancelled) > _PATIENCE

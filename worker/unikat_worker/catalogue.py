@@ -1,0 +1,188 @@
+"""The models on disk: found, verified, loaded on first use, dropped when memory runs short."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unikat.bundle import GRAPH, MANIFEST, Bundle, BundleError, key_of, list_bundles, read_bundle
+from unikat.v1.model_pb2 import Model
+from unikat_worker.device import Device
+from unikat_worker.session import Session, check_bundle
+
+log = logging.getLogger(__name__)
+
+_Stamp = tuple[tuple[str, int, int], ...]  # path, time of change and size of each file
+
+
+class UnknownModel(LookupError):
+    """No bundle here has the digest that a job names."""
+
+
+@dataclass
+class _Entry:
+    bundle: Bundle
+    session: Session | None = None
+    loading: threading.Lock = field(default_factory=threading.Lock)
+
+    def version(self) -> int:
+        return self.bundle.model.version
+
+
+class Catalogue:
+    """Bundles below a folder by digest. Methods may be called by several threads."""
+
+    def __init__(self, models: Path, device: Device, max_batch: int, budget: float, memory_limit: int) -> None:
+        """`budget`: seconds that a batch may take; `memory_limit`: bytes of weights that stay loaded."""
+        self._models = models
+        self._device = device
+        self._max_batch = max_batch
+        self._budget = budget
+        self._memory_limit = memory_limit
+        self._lock = threading.Lock()
+        self._scanning = threading.RLock()
+        self._entries: dict[str, _Entry] = {}  # by digest, least recently used first
+        self._served: dict[str, str] = {}  # "name@version" -> digest
+        self._stamps: dict[Path, _Stamp] = {}
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """What can be asked for: "name@version" to its model."""
+        with self._lock:
+            return {key: self._entries[digest].bundle.model for key, digest in sorted(self._served.items())}
+
+    @property
+    def loaded(self) -> list[str]:
+        """Digests of the models in memory, least recently used first."""
+        with self._lock:
+            return [digest for digest, entry in self._entries.items() if entry.session is not None]
+
+    def peek(self, digest: str) -> Session | None:
+        """The session if it is loaded."""
+        with self._lock:
+            entry = self._entries.get(digest)
+            return entry.session if entry else None
+
+    def use(self, digest: str) -> Session:
+        """The session, loaded if need be.
+
+        Raises UnknownModel where there is no such bundle, BundleError where it has become unusable.
+        """
+        entry = self._find(digest)
+        if entry is None:
+            self.scan()  # it may have come a moment ago
+            entry = self._find(digest)
+        if entry is None:
+            raise UnknownModel(f"no bundle below {self._models} has the digest {digest}")
+        with entry.loading:
+            if entry.session is None:
+                entry.session = self._load(entry)
+                self._drop_others(keep=digest)
+            session = entry.session
+        with self._lock:
+            self._entries[digest] = self._entries.pop(digest, entry)  # now the most recently used
+        return session
+
+    def scan(self) -> bool:
+        """Look for bundles that came, changed or went; True if what is served changed."""
+        with self._scanning:
+            return self._scan()
+
+    def _scan(self) -> bool:
+        before = self._digests()
+        paths = list_bundles(self._models)
+        for path in paths:
+            stamp = _stamp(path)
+            if self._stamps.get(path) != stamp:
+                self._stamps[path] = stamp
+                self._admit(path)
+        for path in self._stamps.keys() - set(paths):
+            del self._stamps[path]
+            self._withdraw(f"{path.parent.name}@{path.name}", f"{path}: is gone")
+        changed = self._digests() != before
+        if changed:
+            self._preload()
+        return changed
+
+    def _preload(self) -> None:
+        """Load the newest version of each model, as far as memory goes: the first request shall not wait."""
+        with self._lock:
+            entries = [self._entries[digest] for digest in self._served.values()]
+        newest = {entry.bundle.model.name: entry for entry in sorted(entries, key=_Entry.version)}
+        room = self._memory_limit - sum(entry.session.bytes for entry in entries if entry.session)
+        for entry in newest.values():
+            size = sum(file.size for file in entry.bundle.model.files if file.path == GRAPH)
+            if entry.session is not None or size > room:
+                continue
+            room -= size
+            try:
+                self.use(entry.bundle.model.digest)
+            except BundleError as error:
+                log.error("%s cannot be used: %s", key_of(entry.bundle.model), error)
+
+    def _digests(self) -> dict[str, str]:
+        with self._lock:
+            return dict(self._served)
+
+    def _find(self, digest: str) -> _Entry | None:
+        with self._lock:
+            return self._entries.get(digest)
+
+    def _admit(self, path: Path) -> None:
+        key = f"{path.parent.name}@{path.name}"
+        try:
+            bundle = read_bundle(path)
+            if key_of(bundle.model) != key:
+                raise BundleError(f"{path / MANIFEST}: names {key_of(bundle.model)}, but lies in the folder of {key}")
+            bundle.verify()
+            entry = self._find(bundle.model.digest) or _Entry(bundle)
+            if entry.session is None:
+                check_bundle(bundle)  # before anybody is told of it
+        except BundleError as error:
+            kept = self._served.get(key)
+            if kept is not None and self.peek(kept) is not None:
+                log.error("refused %s; what is loaded of %s goes on being served", error, key)
+            else:
+                self._withdraw(key, str(error))
+            return
+        with self._lock:
+            self._entries[bundle.model.digest] = entry
+            self._served[key] = bundle.model.digest
+        log.info("serving %s (%s)", key, bundle.model.digest)
+
+    def _withdraw(self, key: str, why: str) -> None:
+        with self._lock:
+            digest = self._served.pop(key, None)
+            if digest is not None:
+                self._entries.pop(digest, None)
+        log.error("refused %s", why) if digest is None else log.error("no longer serving %s: %s", key, why)
+
+    def _load(self, entry: _Entry) -> Session:
+        entry.bundle.verify()
+        return Session(entry.bundle, self._device, self._max_batch, self._budget)
+
+    def _drop_others(self, keep: str) -> None:
+        """Drop the least recently used sessions beyond the limit; who draws with one keeps it until it is done."""
+        with self._lock:
+            loaded = [(digest, entry, entry.session) for digest, entry in self._entries.items() if entry.session]
+            total = sum(session.bytes for _, _, session in loaded)
+            for digest, entry, session in loaded:
+                if total > self._memory_limit and digest != keep:
+                    entry.session = None
+                    total -= session.bytes
+                    log.info("dropped %s from memory", key_of(entry.bundle.model))
+
+
+def _stamp(path: Path) -> _Stamp:
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    found = []
+    for file in files:
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            continue  # it went while we looked; the next scan sees it
+        found.append((str(file), status.st_mtime_ns, status.st_size))
+    return tuple(found)

@@ -1,0 +1,133 @@
+"""A batch to responses: latents and conditions, one session call, image files, messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.duration_pb2 import Duration
+
+from unikat.conditions import Weights, to_messages
+from unikat.identity import identity_of
+from unikat.jobs import DrawJob
+from unikat.sampling import latents
+from unikat.v1.studio_pb2 import Artwork, GenerateResponse, Renderer, Timings
+from unikat_worker.active import ActiveJob, Batch
+from unikat_worker.batches.active import ShardBatch
+from unikat_worker.batches.drawing import draw_shard_batch
+from unikat_worker.buckets import Feeds
+from unikat_worker.catalogue import Catalogue
+from unikat_worker.device import Device
+from unikat_worker.encoder import encode, media_type
+from unikat_worker.session import CONDITION, LATENT, TRUNCATION, Session
+
+_FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """One image of a batch: whose it is, its position in the job, and the serialized `GenerateResponse`."""
+
+    job: ActiveJob
+    index: int
+    response: bytes
+
+
+class Artist:
+    """Draws with what the catalogue has. Called by all lanes."""
+
+    def __init__(self, catalogue: Catalogue, device: Device, batch_s: float) -> None:
+        """`batch_s`: seconds that a batch may take."""
+        self.catalogue = catalogue
+        self.device = device
+        self._batch_s = batch_s
+
+    def limit(self, digest: str) -> int:
+        """Images in the largest batch to be cut of a model."""
+        session = self.catalogue.peek(digest)
+        return session.buckets.largest_within(self._batch_s) if session else _FIRST_LIMIT
+
+    def gain(self, digest: str) -> float:
+        """How many times faster an image is in a large batch than alone."""
+        session = self.catalogue.peek(digest)
+        return session.buckets.gain if session else 1.0
+
+    def draw(self, batch: Batch | ShardBatch) -> list[Drawing]:
+        """Draw a batch; a shard's images are put into its batch.
+
+        Raises UnknownModel, BundleError, and what `draw_batch` raises.
+        """
+        if isinstance(batch, Batch):
+            return draw_batch(self.catalogue.use(batch.digest), batch, self.device)
+        if batch.shard.ending is None:  # else it was cancelled meanwhile
+            draw_shard_batch(self.catalogue.use(batch.digest), batch)
+        return []
+
+
+def draw_batch(session: Session, batch: Batch, device: Device) -> list[Drawing]:
+    """Draw and encode. Raises what a malformed job or the runtime raises."""
+    begun = time.time()
+    weights = [
+        w
+        for job, taken in batch.shares
+        for w in session.schema.complete(job.draw.weights, job.draw.seed, [job.draw.first + index for index in taken])
+    ]
+    pixels = session.draw(_feeds(session, batch, weights), batch.alone)
+    drawn_at = time.time()
+    renderer = Renderer(provider=device.provider, runtime=device.runtime, processor=device.processor)
+    rows = [(job, index) for job, taken in batch.shares for index in taken]
+    drawings = []
+    for row, (job, index) in enumerate(rows):
+        timings = Timings(
+            queued=_duration(job.taken_at - job.draw.enqueued_at),
+            batched=_duration(begun - job.taken_at),
+            drawn=_duration(drawn_at - begun),
+        )
+        artwork = _artwork(session, job.draw, job.draw.first + index, weights[row])
+        artwork.renderer.CopyFrom(renderer)
+        _encode_into(artwork, pixels[row], job.draw.image_format, timings)
+        drawings.append(Drawing(job, index, GenerateResponse(artwork=artwork).SerializeToString()))
+    return drawings
+
+
+def _feeds(session: Session, batch: Batch, weights: Sequence[Weights]) -> Feeds:
+    rows = [(job.draw, job.draw.first + index) for job, taken in batch.shares for index in taken]
+    feeds = {
+        LATENT: latents([draw.seed for draw, _ in rows], [index for _, index in rows], session.model.latent_size),
+        TRUNCATION: np.array([[draw.truncation] for draw, _ in rows], dtype=np.float32),
+    }
+    if session.schema.size:
+        feeds[CONDITION] = session.schema.vectors(weights)
+    return feeds
+
+
+def _artwork(session: Session, draw: DrawJob, index: int, weights: Weights) -> Artwork:
+    model = session.model
+    return Artwork(
+        index=index,
+        id=identity_of(model.digest, weights, draw.seed, index, draw.truncation),
+        seed=draw.seed,
+        conditions=to_messages(weights),
+        truncation=draw.truncation,
+        width=model.width,
+        height=model.height,
+        model_digest=model.digest,
+    )
+
+
+def _encode_into(artwork: Artwork, pixels: npt.NDArray[np.uint8], image_format: int, timings: Timings) -> None:
+    begun = time.perf_counter()
+    artwork.image = encode(pixels, image_format)
+    artwork.media_type = media_type(image_format)
+    timings.encoded.CopyFrom(_duration(time.perf_counter() - begun))
+    artwork.timings.CopyFrom(timings)
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromMicroseconds(max(0, round(seconds * 1e6)))  # clocks of two machines may disagree
+    return duration

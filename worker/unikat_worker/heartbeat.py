@@ -1,0 +1,170 @@
+"""The worker's pulse, from a thread of its own: leases, what it says of itself, and the sweep for dead others."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from google.protobuf import json_format
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+from rq import SimpleWorker, worker_registration
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
+from rq.suspension import WORKERS_SUSPENDED
+
+from unikat.jobs import MODELS_KEY, WORKER_TTL, WORKERS_KEY, WorkerStatus, worker_key
+from unikat.v1.model_pb2 import Model
+from unikat_worker.exchange import Exchange
+from unikat_worker.settlement import lease_key
+from unikat_worker.state import State
+from unikat_worker.sweeper import Sweeper
+
+_FORGET: Final = 3600.0  # seconds after its last beat until a name is forgotten
+_ANNOUNCE_EVERY: Final = 10.0  # seconds between repeats of what hardly changes, for a Redis that lost it
+_SWEEP_EVERY: Final = 1.0
+_SETTLES_WITHIN: Final = 2.0  # seconds: between what the loop knows of a job and what Redis does lies a round trip
+
+log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Beats three times a lease and sweeps every second."""
+
+    def __init__(
+        self,
+        worker: SimpleWorker,
+        sweeper: Sweeper,
+        state: State,
+        lease_s: float,
+        status: Callable[[], WorkerStatus],
+        models: Callable[[], list[Model]],
+    ) -> None:
+        """`status` and `models` are asked for at every beat: what the worker says of itself."""
+        self._state = state
+        self._worker = worker
+        self._redis: Redis = worker.connection
+        self._sweeper = sweeper
+        self._lease_ms = math.ceil(lease_s * 1000)
+        self._period = lease_s / 3
+        self._status = status
+        self._models = models
+        self._announced_at = -math.inf
+        self._quiet_until = 0.0
+        self._strange: dict[str, float] = {}  # executions that Redis ascribes to this worker, since when
+        self._wake = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """The first beat is done when this returns; the others come from the thread."""
+        self.beat()
+        self._thread.start()
+
+    def announce(self) -> None:
+        """The models changed: say so now."""
+        self._announced_at = -math.inf
+        self._wake.set()
+
+    def stop(self) -> None:
+        """No beat comes after this."""
+        self._stopped = True
+        self._wake.set()
+        self._thread.join()
+
+    def withdraw(self) -> None:
+        """Callers must not count on this worker any more. Raises RedisError."""
+        self._redis.zrem(WORKERS_KEY, self._worker.name)
+        self._redis.delete(worker_key(self._worker.name), lease_key(self._worker.name))
+
+    def beat(self) -> None:
+        """One beat. Raises RedisError."""
+        exchange = Exchange(self._redis)
+        pipeline = exchange.pipeline
+        self._worker.heartbeat(math.ceil(max(WORKER_TTL, self._lease_ms / 500)), pipeline=pipeline)
+        pipeline.hset(self._worker.key, "state", "busy" if self._worker.executions else "idle")
+        before: list[bytes | None] = []
+        pipeline.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name))
+        exchange.on_reply(self._disown)
+        pipeline.set(lease_key(self._worker.name), "1", px=self._lease_ms, get=True)
+        exchange.on_reply(before.append)
+        pipeline.exists(WORKERS_SUSPENDED)
+        exchange.on_reply(self._suspend)
+        self._add_status(pipeline)
+        exchange.execute()
+        if before == [None]:
+            self._examine(list(self._worker.executions.values()))
+
+    def _add_status(self, pipeline: Pipeline) -> None:
+        status = self._status()
+        pipeline.set(worker_key(status.name), status.to_json(), ex=math.ceil(WORKER_TTL))
+        pipeline.zadd(WORKERS_KEY, {status.name: status.beat_at + WORKER_TTL})
+        # Names of the dead go late: clocks of other machines may differ from this one.
+        pipeline.zremrangebyscore(WORKERS_KEY, "-inf", status.beat_at - _FORGET)
+        if time.monotonic() - self._announced_at > _ANNOUNCE_EVERY:
+            pipeline.hset(self._worker.key, mapping=self._worker.serialize())
+            worker_registration.register(self._worker, pipeline)
+            for model in self._models():
+                pipeline.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model, indent=None))
+            self._announced_at = time.monotonic()
+
+    def _examine(self, executions: list[Execution]) -> None:
+        """The lease had run out (a long pause, or Redis was away): whatever a sweep took meanwhile is lost."""
+        for execution in executions:
+            registry = execution.job.started_job_registry  # of the queue that it came from
+            taken = self._redis.zscore(registry.key, execution.composite_key) is None
+            if taken and execution.id in self._worker.executions:  # else it was settled just now
+                self._state.lost.add(execution.id)
+                log.warning("job %s: the lease ran out and somebody else has it", execution.job_id)
+        self._state.inbox.put(None)
+
+    def _disown(self, members: set[bytes] | Exception) -> None:
+        """What Redis says this worker draws, and it does not: others shall.
+
+        A Redis that was killed may come back as it was a moment ago: with a job begun that has long been settled. The
+        lease of a worker that lives would keep it so for ever.
+        """
+        if isinstance(members, Exception):
+            raise members
+        moment = time.monotonic()
+        mine = {execution.composite_key for execution in list(self._worker.executions.values())}
+        strange = {member.decode() for member in members} - mine
+        self._strange = {key: self._strange.get(key, moment) for key in strange}
+        for key, since in self._strange.items():
+            if moment - since > _SETTLES_WITHIN:
+                log.warning("job %s: Redis says that it is drawn here, and it is not", key.partition(":")[0])
+                execution = Execution.from_composite_key(key, connection=self._redis)
+                if self._redis.exists(execution.key):
+                    self._redis.hset(execution.key, "worker_name", "")  # nobody's: the next sweep takes it
+                self._redis.srem(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name), key)
+
+    def _suspend(self, suspended: int) -> None:
+        if bool(suspended) != self._state.suspended:
+            log.info("suspended by `rq suspend`" if suspended else "resumed")
+            self._state.suspended = bool(suspended)
+            self._state.inbox.put(None)
+
+    def _run(self) -> None:
+        beat_at = time.monotonic()
+        while not self._stopped:
+            self._wake.wait(min(_SWEEP_EVERY, self._period))
+            woken = self._wake.is_set()
+            self._wake.clear()
+            try:
+                if woken or time.monotonic() - beat_at >= self._period:
+                    beat_at = time.monotonic()
+                    self.beat()
+                if time.monotonic() > self._quiet_until:
+                    self._sweeper.sweep(_SWEEP_EVERY)
+            except RedisError as error:
+                log.warning("no heartbeat: %s", error)
+                # Leases ran out while Redis was away: their owners shall have the time to renew them.
+                self._quiet_until = time.monotonic() + self._lease_ms / 1000
+            except Exception:
+                log.exception("the heartbeat stopped; this worker ends, so that others take its jobs")
+                os._exit(70)
