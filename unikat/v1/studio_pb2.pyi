@@ -124,7 +124,7 @@ class Accepted(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., model: _Optional[str] = ..., model_digest: _Optional[str] = ..., seed: _Optional[int] = ..., count: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., queue_position: _Optional[int] = ..., first_index: _Optional[int] = ...) -> None: ...
 
 class Artwork(_message.Message):
-    __slots__ = ("index", "id", "media_type", "image", "seed", "conditions", "truncation", "width", "height", "model_digest", "renderer", "timings")
+    __slots__ = ("index", "id", "media_type", "image", "seed", "conditions", "truncation", "width", "height", "model_digest", "renderer", "timings", "accepted")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -137,6 +137,7 @@ class Artwork(_message.Message):
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     RENDERER_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     index: int
     id: str
     media_type: str
@@ -149,17 +150,20 @@ class Artwork(_message.Message):
     model_digest: str
     renderer: Renderer
     timings: Timings
-    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., media_type: _Optional[str] = ..., image: _Optional[bytes] = ..., seed: _Optional[int] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., truncation: _Optional[float] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_digest: _Optional[str] = ..., renderer: _Optional[_Union[Renderer, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+    accepted: Accepted
+    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., media_type: _Optional[str] = ..., image: _Optional[bytes] = ..., seed: _Optional[int] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., truncation: _Optional[float] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_digest: _Optional[str] = ..., renderer: _Optional[_Union[Renderer, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ...) -> None: ...
 
 class Renderer(_message.Message):
-    __slots__ = ("provider", "runtime", "processor")
+    __slots__ = ("provider", "runtime", "processor", "encoder")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     PROCESSOR_FIELD_NUMBER: _ClassVar[int]
+    ENCODER_FIELD_NUMBER: _ClassVar[int]
     provider: str
     runtime: str
     processor: str
-    def __init__(self, provider: _Optional[str] = ..., runtime: _Optional[str] = ..., processor: _Optional[str] = ...) -> None: ...
+    encoder: str
+    def __init__(self, provider: _Optional[str] = ..., runtime: _Optional[str] = ..., processor: _Optional[str] = ..., encoder: _Optional[str] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("queued", "batched", "drawn", "encoded")

@@ -52,6 +52,11 @@ class StudioStub:
                 request_serializer=unikat_dot_v1_dot_studio__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=unikat_dot_v1_dot_studio__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.Draw = channel.unary_unary(
+                '/unikat.v1.Studio/Draw',
+                request_serializer=unikat_dot_v1_dot_studio__pb2.GenerateRequest.SerializeToString,
+                response_deserializer=unikat_dot_v1_dot_studio__pb2.Artwork.FromString,
+                _registered_method=True)
 
 
 class StudioServicer:
@@ -82,6 +87,15 @@ class StudioServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Draw(self, request, context):
+        """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. A caller that was cut
+        off (UNAVAILABLE) sends the same request with the same `request_id`.
+        buf:lint:ignore RPC_REQUEST_STANDARD_NAME
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StudioServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +113,11 @@ def add_StudioServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=unikat_dot_v1_dot_studio__pb2.GenerateRequest.FromString,
                     response_serializer=unikat_dot_v1_dot_studio__pb2.GenerateResponse.SerializeToString,
+            ),
+            'Draw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Draw,
+                    request_deserializer=unikat_dot_v1_dot_studio__pb2.GenerateRequest.FromString,
+                    response_serializer=unikat_dot_v1_dot_studio__pb2.Artwork.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -184,6 +203,33 @@ class Studio:
             '/unikat.v1.Studio/Generate',
             unikat_dot_v1_dot_studio__pb2.GenerateRequest.SerializeToString,
             unikat_dot_v1_dot_studio__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Draw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/unikat.v1.Studio/Draw',
+            unikat_dot_v1_dot_studio__pb2.GenerateRequest.SerializeToString,
+            unikat_dot_v1_dot_studio__pb2.Artwork.FromString,
             options,
             channel_credentials,
             insecure,

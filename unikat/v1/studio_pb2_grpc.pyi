@@ -45,6 +45,11 @@ class StudioStub:
     `artwork`, then `finished`. Cancelling the call cancels the job. A caller that was cut off (UNAVAILABLE) sends
     the same request with the same `request_id` and `after_index` and goes on where it was.
     """
+    Draw: _grpc.UnaryUnaryMultiCallable[_studio_pb2.GenerateRequest, _studio_pb2.Artwork]
+    """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. A caller that was cut
+    off (UNAVAILABLE) sends the same request with the same `request_id`.
+    buf:lint:ignore RPC_REQUEST_STANDARD_NAME
+    """
 
 @_typing.type_check_only
 class StudioAsyncStub(StudioStub):
@@ -61,6 +66,11 @@ class StudioAsyncStub(StudioStub):
     """Draws images and streams them back in the order of their indexes: first `accepted`, then `count` times
     `artwork`, then `finished`. Cancelling the call cancels the job. A caller that was cut off (UNAVAILABLE) sends
     the same request with the same `request_id` and `after_index` and goes on where it was.
+    """
+    Draw: _aio.UnaryUnaryMultiCallable[_studio_pb2.GenerateRequest, _studio_pb2.Artwork]  # type: ignore[assignment]
+    """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. A caller that was cut
+    off (UNAVAILABLE) sends the same request with the same `request_id`.
+    buf:lint:ignore RPC_REQUEST_STANDARD_NAME
     """
 
 class StudioServicer(metaclass=_abc_1.ABCMeta):
@@ -93,6 +103,17 @@ class StudioServicer(metaclass=_abc_1.ABCMeta):
         """Draws images and streams them back in the order of their indexes: first `accepted`, then `count` times
         `artwork`, then `finished`. Cancelling the call cancels the job. A caller that was cut off (UNAVAILABLE) sends
         the same request with the same `request_id` and `after_index` and goes on where it was.
+        """
+
+    @_abc_1.abstractmethod
+    def Draw(
+        self,
+        request: _studio_pb2.GenerateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_studio_pb2.Artwork, _abc.Awaitable[_studio_pb2.Artwork]]:
+        """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. A caller that was cut
+        off (UNAVAILABLE) sends the same request with the same `request_id`.
+        buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         """
 
 def add_StudioServicer_to_server(servicer: StudioServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
