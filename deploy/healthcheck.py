@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from unikat.jobs import WORKERS_KEY
+from unikat.queue.workers import WORKERS_KEY
 
 if TYPE_CHECKING:
     from grpc import Channel

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from redis.typing import KeyT, StreamIdT
 
 from unikat.errors import Reason, error_of, make_status
-from unikat.stream import RESPONSE, STATUS, stream_key
+from unikat.queue.stream import RESPONSE, STATUS, stream_key
 
 log = logging.getLogger(__name__)
 

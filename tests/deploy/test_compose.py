@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-
 from unikat_service.settings import Settings
+
 from tests.deploy.compose_files import DEPLOY, ROOT, Node, load, stages
 
 FILES = {

@@ -17,8 +17,8 @@ from rq.serializers import JSONSerializer
 
 from tests.support.processes import Program, eventually
 from tests.support.valkey import Valkey, running_valkey
-from unikat.jobs import QUEUE
-from unikat.stream import stream_key
+from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat.queue.stream import stream_key
 
 
 class Stack:

@@ -14,8 +14,8 @@ from tests.support.processes import eventually
 from tests.support.tiny_model import write_tiny_bundle
 from unikat import Studio
 from unikat.errors import DeadlineExceeded
-from unikat.jobs import QUEUE
-from unikat.stream import RESPONSE, STATUS
+from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat.queue.stream import RESPONSE, STATUS
 
 BATCH = 8
 

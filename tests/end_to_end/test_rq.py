@@ -14,7 +14,8 @@ from tests.end_to_end.stack import free_port, running_stack
 from tests.support.processes import eventually, spawn
 from tests.support.tiny_model import write_tiny_bundle
 from unikat import Studio
-from unikat.jobs import DRAW, QUEUE
+from unikat.queue.keys import DRAW
+from unikat.queue.keys import LEGACY_QUEUE as QUEUE
 
 
 def test_rq_and_its_dashboard_show_the_jobs(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from rq.serializers import JSONSerializer
 from tests.support.tiny_model import tiny_model
 from unikat.bundle import key_of
 from unikat.errors import Reason, make_status
-from unikat.jobs import MODELS_KEY, QUEUE, WORKERS_KEY, DrawJob, WorkerStatus, worker_key
-from unikat.stream import END_ID, RESPONSE, STATUS, artwork_id, finished_id, stream_key
+from unikat.queue.job import DrawJob
+from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat.queue.stream import END_ID, RESPONSE, STATUS, artwork_id, finished_id, stream_key
+from unikat.queue.workers import MODELS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import Artwork, Finished, GenerateResponse
 

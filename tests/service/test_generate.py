@@ -18,7 +18,7 @@ from tests.service.calls import Responses, code_of, indices, refusal_of
 from tests.service.conftest import Serving
 from tests.support.processes import eventually
 from unikat.errors import Cancelled, DeadlineExceeded, InvalidRequest, JobFailed, Reason
-from unikat.stream import END_ID, stream_key
+from unikat.queue.stream import END_ID, stream_key
 from unikat.v1.studio_pb2 import Condition, GenerateRequest, ImageFormat
 
 

@@ -16,7 +16,7 @@ from tests.service.conftest import READY, Serving, serving_on
 from tests.support.processes import ROOT, Program, eventually
 from tests.support.valkey import Valkey
 from unikat.errors import Reason, Unavailable
-from unikat.stream import END_ID, stream_key
+from unikat.queue.stream import END_ID, stream_key
 from unikat.v1.studio_pb2 import GenerateRequest, ListModelsRequest
 from unikat.v1.studio_pb2_grpc import StudioStub
 

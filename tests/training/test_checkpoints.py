@@ -12,15 +12,22 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from tests.training.making import TINY, sitting, tiny, write_dataset
-from tests.training.test_resume import assert_same_state
-from unikat_training.checkpoint import FOLDER, Progress, checkpoints, choose_checkpoint, load_checkpoint, save_checkpoint
+from unikat_training.checkpoint import (
+    FOLDER,
+    Progress,
+    checkpoints,
+    choose_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from unikat_training.config import BEFORE, load_config
 from unikat_training.errors import TrainingError
 from unikat_training.loop import train
 from unikat_training.metrics import read_metrics
 from unikat_training.trainer import Trainer
+
+from tests.training.making import TINY, sitting, tiny, write_dataset
+from tests.training.test_resume import assert_same_state
 
 # Everything that has a memory: schedules, a ramp, ADA between two of its moves, accumulated parts, lazy penalties.
 EVERYTHING: dict[str, float] = {

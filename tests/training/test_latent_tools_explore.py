@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
-
-from tests.training.latent_models import CONDITIONS, LATENT, ROWS, described, generator
 from unikat_training.cli import app
 from unikat_training.graph import build_artist, open_graph, run_graph, write_graph
 from unikat_training.latent_tools.command import points_of
 from unikat_training.latent_tools.directions import factorise, read_directions
 from unikat_training.latent_tools.tools import latent_tools
+
+from tests.training.latent_models import CONDITIONS, LATENT, ROWS, described, generator
 from unikat.bundle import Bundle, BundleError, read_bundle, write_bundle
 from unikat.conditions import Schema
 from unikat.sampling import latents

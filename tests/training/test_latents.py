@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from unikat_training.latents import latents
+
 from unikat import sampling
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "latents.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from unikat_training.config import Config
 from unikat_training.presets import load_preset
 from unikat_training.recipe import recipe
+
 from unikat.v1.model_pb2 import Attribute, Model, TrainingRun
 
 CONDITIONAL = Model(

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unikat.jobs import DrawJob, WorkerStatus, fingerprint, job_id_of
-from unikat.stream import END_ID, Progress, artwork_id, finished_id
+from unikat.queue.job import DrawJob, fingerprint
+from unikat.queue.keys import job_id_of
+from unikat.queue.stream import END_ID, Progress, artwork_id, finished_id
+from unikat.queue.workers import WorkerStatus
 from unikat.v1.studio_pb2 import Blend, Condition, GenerateRequest
 
 JOB = DrawJob("tiny@1", "sha256:0", {"style": {"ink": 0.25, "oil": 0.75}}, 3, 2**64 - 1, 0.5, 1, 10.0, None)

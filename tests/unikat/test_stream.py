@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis import Redis, ResponseError
 
-from unikat.stream import END_ID, artwork_id, finished_id, is_refusal
+from unikat.queue.stream import END_ID, artwork_id, finished_id, is_refusal
 
 
 @pytest.mark.parametrize("last", [artwork_id(4), finished_id(5), END_ID])

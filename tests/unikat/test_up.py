@@ -18,7 +18,7 @@ from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
 from unikat import Studio
 from unikat.errors import InvalidRequest
-from unikat.jobs import WORKERS_KEY
+from unikat.queue.workers import WORKERS_KEY
 from unikat.up.valkey import socket_of
 
 READY = (

@@ -17,8 +17,11 @@ from rq.serializers import JSONSerializer
 
 from tests.support.processes import Program, eventually, spawn
 from tests.support.valkey import Valkey
-from unikat.jobs import DRAW, QUEUE, WORKERS_KEY, DrawJob
-from unikat.stream import RESPONSE, STATUS, stream_key
+from unikat.queue.job import DrawJob
+from unikat.queue.keys import DRAW
+from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat.queue.stream import RESPONSE, STATUS, stream_key
+from unikat.queue.workers import WORKERS_KEY
 from unikat.v1.studio_pb2 import Artwork, GenerateResponse, ImageFormat
 
 READY = "^worker ready:"

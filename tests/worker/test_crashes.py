@@ -19,8 +19,8 @@ from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
 from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import Bundle
-from unikat.jobs import WORKERS_KEY
-from unikat.stream import stream_key
+from unikat.queue.stream import stream_key
+from unikat.queue.workers import WORKERS_KEY
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 from rq.executions import Execution
 from rq.job import Job
-
-from unikat.jobs import DrawJob
 from unikat_worker.active import ActiveJob, Batch, Ending, Rota
+
+from unikat.queue.job import DrawJob
 
 
 def active(count: int, digest: str = "a", **more: Any) -> ActiveJob:  # noqa: ANN401  (fields of ActiveJob)

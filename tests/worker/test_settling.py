@@ -15,14 +15,16 @@ from rq.command import send_stop_job_command
 from rq.job import Job
 from rq.registry import CanceledJobRegistry
 from rq.serializers import DefaultSerializer, JSONSerializer
+from unikat_worker.sweeper import Sweeper
 
 from tests.support.processes import Program, eventually
 from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import Bundle
 from unikat.errors import Cancelled, DeadlineExceeded, JobFailed, Reason, error_of, make_status
-from unikat.jobs import DRAW, MODELS_KEY, QUEUE, WorkerStatus, worker_key
-from unikat.stream import END_ID, STATUS, stream_key
-from unikat_worker.sweeper import Sweeper
+from unikat.queue.keys import DRAW
+from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat.queue.stream import END_ID, STATUS, stream_key
+from unikat.queue.workers import MODELS_KEY, WorkerStatus, worker_key
 
 pytestmark = [pytest.mark.xdist_group("worker-settling"), pytest.mark.usefixtures("shared_worker")]
 

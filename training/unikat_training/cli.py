@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from unikat.bundle import BundleError
 from unikat_training.config import CONFIG, Config, load_config
 from unikat_training.data.commands import app as prepare
 from unikat_training.data.dataset import Dataset, DatasetError
@@ -29,7 +30,6 @@ from unikat_training.loop import train as run_training
 from unikat_training.operation import Operation
 from unikat_training.parallel import leads
 from unikat_training.presets import DEFAULT, load_preset, preset_description, preset_names, preset_text
-from unikat.bundle import BundleError
 
 Settings = TypeVar("Settings", Config, Operation)
 

@@ -147,7 +147,7 @@ def _server(name: str, facts: dict[str, object]) -> Iterator[Finding]:
 def _workers(connection: object) -> Iterator[Finding]:
     from redis import Redis
 
-    from unikat.jobs import WORKERS_KEY, WorkerStatus, worker_key
+    from unikat.queue.workers import WORKERS_KEY, WorkerStatus, worker_key
 
     assert isinstance(connection, Redis)
     names = connection.zrange(WORKERS_KEY, 0, -1)

@@ -191,7 +191,7 @@ def served(url: str) -> tuple[list[str], list[str]]:
     """The models ("emoji@1") and execution providers of the workers that are alive, each in order."""
     from redis import Redis
 
-    from unikat.jobs import WORKERS_KEY, WorkerStatus, worker_key
+    from unikat.queue.workers import WORKERS_KEY, WorkerStatus, worker_key
 
     with Redis.from_url(url, socket_timeout=5) as redis:
         names = [name.decode() for name in redis.zrange(WORKERS_KEY, 0, -1)]

@@ -12,8 +12,8 @@ from typing import Any
 from rq.executions import Execution
 from rq.job import Job
 
-from unikat.jobs import DrawJob
-from unikat.stream import stream_key
+from unikat.queue.job import DrawJob
+from unikat.queue.stream import stream_key
 
 
 class Ending(Enum):

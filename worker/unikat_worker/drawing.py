@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from unikat.conditions import Weights, to_messages
 from unikat.identity import identity_of
-from unikat.jobs import DrawJob
+from unikat.queue.job import DrawJob
 from unikat.sampling import latents
 from unikat.v1.studio_pb2 import Artwork, GenerateResponse, Renderer, Timings
 from unikat_worker.active import ActiveJob, Batch

@@ -18,7 +18,7 @@ from rq import SimpleWorker, worker_registration
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.suspension import WORKERS_SUSPENDED
 
-from unikat.jobs import MODELS_KEY, WORKER_TTL, WORKERS_KEY, WorkerStatus, worker_key
+from unikat.queue.workers import MODELS_KEY, WORKER_TTL, WORKERS_KEY, WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
 from unikat_worker.exchange import Exchange
 from unikat_worker.settlement import lease_key

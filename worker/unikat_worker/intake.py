@@ -13,8 +13,9 @@ from rq import Queue
 from rq.exceptions import DeserializationError
 from rq.job import Job, JobStatus
 
-from unikat.jobs import DRAW, DrawJob
-from unikat.stream import stream_key
+from unikat.queue.job import DrawJob
+from unikat.queue.keys import DRAW
+from unikat.queue.stream import stream_key
 from unikat_worker.active import ActiveJob
 from unikat_worker.exchange import Exchange
 from unikat_worker.settlement import ATTEMPTS, CRASHES, Settlement, number

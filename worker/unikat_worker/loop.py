@@ -11,7 +11,7 @@ from typing import Final
 
 from rq import Queue
 
-from unikat.stream import stream_key
+from unikat.queue.stream import stream_key
 from unikat_worker.active import ActiveJob, Batch, Ending, Rota
 from unikat_worker.batches.desk import Desk
 from unikat_worker.batches.writers import Written

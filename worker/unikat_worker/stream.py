@@ -14,7 +14,7 @@ from redis.client import Pipeline
 from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, ResponseError, TimeoutError
 
 from unikat.errors import Reason, make_status
-from unikat.stream import END_ID, RESPONSE, STATUS, Progress, artwork_id, finished_id, is_refusal
+from unikat.queue.stream import END_ID, RESPONSE, STATUS, Progress, artwork_id, finished_id, is_refusal
 from unikat.v1.studio_pb2 import Finished, GenerateResponse
 from unikat_worker.active import ActiveJob, Ending
 from unikat_worker.exchange import Command, Exchange, Handler

@@ -26,7 +26,7 @@ from rq.job_lifecycle import record_job_failure
 from rq.registry import clean_registries
 from rq.worker_registration import clean_worker_registry
 
-from unikat.stream import Progress, stream_key
+from unikat.queue.stream import Progress, stream_key
 from unikat_worker.batches.upkeep import Upkeep
 from unikat_worker.intake import restored
 from unikat_worker.settlement import CRASHED_AT, CRASHES, lease_key, number, requeue

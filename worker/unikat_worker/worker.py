@@ -23,7 +23,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus as RqState
 
-from unikat.jobs import QUEUE, WorkerStatus
+from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat.queue.workers import WorkerStatus
 from unikat_worker.batches.desk import Desk
 from unikat_worker.catalogue import Catalogue
 from unikat_worker.device import Device

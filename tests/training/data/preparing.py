@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from typer.testing import CliRunner
-
 from unikat_training.data.commands import app
 from unikat_training.data.dataset import Dataset
 

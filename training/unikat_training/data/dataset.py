@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
 from unikat_training.data import fields
 from unikat_training.data.fields import DatasetError
 from unikat_training.data.split import held_out
-from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
 
 __all__ = [
     "FORMAT",

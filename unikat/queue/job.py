@@ -1,0 +1,152 @@
+"""A draw job: what a service resolves and a worker draws. docs/architecture.md says what each field is for.
+
+The payload is JSON in RQ's `data` (`rq.serializers.JSONSerializer`; pickle is refused: who can write to Redis must not be
+able to run code in a worker). What came after the first release is in hash fields of its own beside RQ's, which workers
+of the first release ignore: `unikat` (JSON) and `unikat_deadline`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from unikat.conditions import Weights
+from unikat.queue.keys import DRAW
+from unikat.queue.scripts import Argument
+from unikat.v1.studio_pb2 import GenerateRequest
+
+FINGERPRINT: Final = "fingerprint"  # in a job's meta: what its request_id stands for
+
+_PAYLOAD: Final = (
+    "model", "digest", "weights", "count", "seed", "truncation", "image_format", "enqueued_at", "deadline", "first",
+)  # fmt: skip
+_EXTRA: Final = ("encoder", "caller", "seconds", "text", "mark", "trace")
+
+
+@dataclass(frozen=True)
+class DrawJob:
+    """What a worker needs to draw a request: everything is resolved, nothing is left to chance.
+
+    `weights` are normalised (attributes left out are drawn per image by the worker), `image_format` is a value of
+    the proto enum, `enqueued_at` is a Unix time in seconds, `deadline` one on Redis' clock. `first` is the index of the
+    first image: in the job and its stream, images are counted from 0. `encoder` names the version that makes the files,
+    `caller` whose turn it is, `seconds` is the work that it is expected to take; `text` (canonical text of the recipe),
+    `mark` (id of the key of watermarks) and `trace` (W3C context) are empty today. `more` carries what later releases
+    add.
+    """
+
+    model: str
+    digest: str
+    weights: Weights
+    count: int
+    seed: int
+    truncation: float
+    image_format: int
+    enqueued_at: float
+    deadline: float | None = None
+    first: int = 0
+    encoder: str = ""
+    caller: str = ""
+    seconds: float = 0.0
+    text: str = ""
+    mark: str = ""
+    trace: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of the RQ job: JSON values only."""
+        return {name: getattr(self, name) for name in _PAYLOAD}
+
+    @property
+    def extra(self) -> str:
+        """The hash field `unikat`: JSON."""
+        return json.dumps({**self.more, **{name: getattr(self, name) for name in _EXTRA if getattr(self, name)}})
+
+    @classmethod
+    def from_kwargs(cls, kwargs: Mapping[str, Any], extra: str | bytes = b"") -> DrawJob:
+        """Raises ValueError if the payload is not one that this version understands."""
+        try:
+            found = json.loads(extra) if extra else {}
+            known = {name: kwargs[name] for name in _PAYLOAD if name in kwargs}
+            known |= {name: found.pop(name) for name in _EXTRA if name in found}
+            job = cls(**known, more=found)
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"not a draw job: {error}") from error
+        numbers = (job.count, job.seed, job.image_format, job.first)
+        if not (all(isinstance(n, int) and n >= 0 for n in numbers) and isinstance(job.weights, dict)):
+            raise ValueError(f"not a draw job: {kwargs}")
+        return job
+
+    @classmethod
+    def from_hash(cls, data: bytes, extra: bytes, deadline: bytes) -> DrawJob:
+        """From the hash fields `data`, `unikat` and `unikat_deadline`. Raises ValueError, also for another call."""
+        function, _, args, kwargs = payload_of(data)
+        if function != DRAW or args or not isinstance(kwargs, dict):
+            raise ValueError(f"it calls {function!r}; this queue is for {DRAW} with keyword arguments")
+        job = cls.from_kwargs(kwargs, extra)
+        return replace(job, deadline=float(deadline)) if deadline else job
+
+
+def payload_of(data: bytes) -> list[Any]:
+    """RQ's [function, instance, args, kwargs]. Raises ValueError for what is not JSON; pickle is never read."""
+    try:
+        raw = zlib.decompress(data)
+    except zlib.error:
+        raw = data
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("its payload is not JSON; pickle is never read") from error
+    if not isinstance(found, list) or len(found) != 4:
+        raise ValueError("its payload is not a call")
+    return found
+
+
+def rq_time(moment: datetime | None = None) -> str:
+    """A time as RQ writes it into hashes."""
+    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def rq_result(value: Any) -> str:  # noqa: ANN401  (JSON)
+    """A return value as RQ writes it into results."""
+    return b64encode(json.dumps(value).encode()).decode()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What RQ is told of every job: tries after a failure, and how long results and failures are kept (s)."""
+
+    retries: int
+    result_ttl: int
+    failure_ttl: int
+
+
+def job_fields(job: DrawJob, queue: str, fingerprint: str, limits: Limits) -> list[Argument]:
+    """Fields and values of a new job's hash, the same as `rq.Queue.enqueue` writes, and ours."""
+    now = rq_time()
+    call = [DRAW, None, [], job.to_kwargs()]
+    fields: dict[str, Argument] = {
+        "created_at": now, "data": zlib.compress(json.dumps(call).encode(), 1), "success_callback_name": "",
+        "failure_callback_name": "", "stopped_callback_name": "", "started_at": "", "ended_at": "", "last_heartbeat": "",
+        "worker_name": "", "group_id": "", "retries_left": limits.retries, "retry_intervals": "[0]", "origin": queue,
+        "description": f"{job.count} of {job.model}", "enqueued_at": now, "timeout": -1, "result_ttl": limits.result_ttl,
+        "failure_ttl": limits.failure_ttl, "status": "queued", "meta": json.dumps({FINGERPRINT: fingerprint}),
+        "unikat": job.extra,
+    }  # fmt: skip
+    return [part for pair in fields.items() for part in pair]
+
+
+def fingerprint(request: GenerateRequest) -> str:
+    """SHA-256 of a request's content: the same for two calls that ask for the same, whatever they resume after."""
+    content = GenerateRequest()
+    content.CopyFrom(request)
+    content.ClearField("after_index")
+    content.ClearField("request_id")
+    # Maps have no order on the wire; "deterministic" sorts them.
+    return hashlib.sha256(content.SerializeToString(deterministic=True)).hexdigest()

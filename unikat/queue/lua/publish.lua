@@ -1,0 +1,75 @@
+-- Adds images to the streams of jobs, tells the services that wait for them, and finishes jobs that are complete.
+-- ARGV: worker, now (as RQ writes times), now (s), ms a stream is kept, entries of an inbox, bytes that go into an inbox,
+-- then for each job: id, queue, execution, number of its first entry, n, n entries, and either '' or for a complete job:
+-- number of its last entry, RQ's result, begun (s), ended (s), seconds, seconds a result is kept.
+-- What a stream holds already is not added again, and nothing is added behind a hole.
+-- Returns for each job {state, last entry's number, code}: 'open'; 'finished'; 'dependents', finished with jobs that wait
+-- for it; 'ended', its stream by a status with a code; 'lost', not this worker's any more; or a status of RQ's that
+-- somebody gave it.
+local worker, text, now, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local inbox, inline = ARGV[5], tonumber(ARGV[6])
+local out, at = {}, 7
+
+local function finish(job, queue, execution, result, begun, ended, seconds, kept)
+  local key, member = 'rq:job:' .. job, job .. ':' .. execution
+  call('HSET', key, 'status', 'finished', 'ended_at', text)
+  call('EXPIRE', key, kept)
+  local results = 'rq:results:' .. job
+  call('XADD', results, 'MAXLEN', '~', 10, '*', 'type', '1', 'worker_name', worker, 'return_value', result,
+    'execution_id', execution, 'execution_started_at', begun, 'execution_ended_at', ended)
+  call('EXPIRE', results, kept)
+  call('ZADD', 'rq:finished:' .. queue, math.floor(tonumber(now)) + tonumber(kept), job)
+  call('DEL', 'rq:execution:' .. member)
+  call('ZREM', 'rq:wip:' .. queue, member)
+  call('ZREM', 'rq:executions:' .. job, execution)
+  call('SREM', 'rq:worker:' .. worker .. ':executions', member)
+  call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', 1)
+  call('HINCRBYFLOAT', 'rq:worker:' .. worker, 'total_working_time', seconds)
+  call('EXPIRE', 'unikat:leases:' .. job, kept)
+  return call('EXISTS', key .. ':dependents') == 1 and 'dependents' or 'finished'
+end
+
+local function add(job, stream, number, first, last)
+  local size, news = 0, {}
+  for i = first, last do
+    call('XADD', stream, string.format('%d-0', number + i - first), 'r', ARGV[i])
+    size = size + #ARGV[i]
+    news[#news + 1] = 'r'
+    news[#news + 1] = ARGV[i]
+  end
+  call('PEXPIRE', stream, ttl)
+  if size > inline then
+    notify(job, inbox, 'n', number)
+  else
+    notify(job, inbox, 'n', number, unpack(news))
+  end
+end
+
+local function publish(job, queue, execution, number, first, last, done)
+  if not call('ZSCORE', 'rq:wip:' .. queue, job .. ':' .. execution) then return {'lost', 0, -1} end
+  local status = call('HGET', 'rq:job:' .. job, 'status')
+  if status ~= 'started' then return {status or 'lost', 0, -1} end
+  local stream = 'unikat:stream:' .. job
+  local there, code = stream_end(stream)
+  if code ~= -1 then return {'ended', there, code} end
+  local skipped = there + 1 - number
+  if skipped < 0 then return {'open', there, -1} end -- Redis has lost what was published before
+  if first + skipped <= last then
+    add(job, stream, there + 1, first + skipped, last)
+    there = number + last - first
+  end
+  if done and there >= tonumber(ARGV[done]) then
+    return {finish(job, queue, execution, unpack(ARGV, done + 1, done + 5)), there, -1}
+  end
+  return {'open', there, -1}
+end
+
+while at <= #ARGV do
+  local job, queue, execution, number = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+  local first = at + 5
+  local last = at + 4 + tonumber(ARGV[at + 4])
+  local done = ARGV[last + 1] ~= '' and last + 1 or nil
+  out[#out + 1] = publish(job, queue, execution, number, first, last, done)
+  at = last + (done and 7 or 2)
+end
+return out

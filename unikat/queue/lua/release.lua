@@ -1,0 +1,49 @@
+-- Gives up leases of calls on jobs. A lease of a service whose inbox has expired counts no more.
+-- ARGV: seconds that results are kept which nobody waits for, now (s), seconds that ended streams are kept, then for each
+-- lease: job, lease, how, number behind which the stream is complete, status.
+--   'done': the caller has the end. The last one to say so shortens the time for which the results are kept.
+--   'left': the caller may come back, the job goes on.
+--   'gone': nobody comes back. The last one to say so ends the stream with the status.
+-- Returns for each lease 1 if it ended the stream, else 0.
+local short, now, kept, out = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], {}
+
+local function others(job, mine)
+  local leases, found = 'unikat:leases:' .. job, 0
+  call('SREM', leases, mine)
+  for _, lease in ipairs(call('SMEMBERS', leases)) do
+    if call('EXISTS', 'unikat:inbox:' .. string.match(lease, '^[^/]+')) == 1 then
+      found = found + 1
+    else
+      call('SREM', leases, lease)
+    end
+  end
+  return found
+end
+
+local function shorten(job)
+  local f = call('HMGET', 'rq:job:' .. job, 'status', 'origin')
+  if f[1] ~= 'finished' then return end
+  for _, key in ipairs({'rq:job:' .. job, 'rq:results:' .. job, 'unikat:stream:' .. job}) do
+    call('EXPIRE', key, short)
+  end
+  call('ZADD', 'rq:finished:' .. f[2], 'XX', math.floor(now) + short, job)
+end
+
+local function close(job, complete, status)
+  local stream = 'unikat:stream:' .. job
+  local number, code = stream_end(stream)
+  if code ~= -1 or number > complete then return 0 end
+  call('XADD', stream, END, 's', status)
+  call('EXPIRE', stream, kept)
+  return 1
+end
+
+for at = 4, #ARGV, 5 do
+  local job, how, ended = ARGV[at], ARGV[at + 2], 0
+  if others(job, ARGV[at + 1]) == 0 then
+    if how == 'done' then shorten(job) end
+    if how == 'gone' then ended = close(job, tonumber(ARGV[at + 3]), ARGV[at + 4]) end
+  end
+  out[#out + 1] = ended
+end
+return out

@@ -1,0 +1,90 @@
+-- Takes jobs and begins them as RQ does: of each model in turn, and of a model's queues in turn.
+-- ARGV: most, worker, now (as RQ writes times), now (s), seconds in RQ's registries, n, n model keys, execution ids.
+-- A model key of '' stands for the queue `unikat`, into which services of the release before put jobs of all models.
+-- Returns {Redis' time, whether jobs are left, jobs}; a job is {id, queue, execution, data, extra, deadline, attempts,
+-- crashes, last entry's number, code of its end, whether RQ has to settle it}.
+local most, worker, text, now, ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local models, score = tonumber(ARGV[6]), math.floor(tonumber(ARGV[4])) + tonumber(ARGV[5])
+local jobs = {}
+local WAITING = {queued = true, created = true, started = true, scheduled = true}
+local FIELDS = {
+  'status', 'data', 'unikat', 'unikat_deadline', 'unikat_attempts', 'unikat_crashes', 'result_ttl', 'repeats_left',
+  'rate_limit_key', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'webhooks',
+}
+
+local function is_foreign(f)
+  if tonumber(f[7] or '0') < 1 then return 1 end
+  for i = 8, 13 do
+    if f[i] and f[i] ~= '' then return 1 end
+  end
+  return 0
+end
+
+local function begin(id, queue)
+  local key = 'rq:job:' .. id
+  if kind(key) ~= 'hash' then return end
+  local f = call('HMGET', key, unpack(FIELDS))
+  if not f[2] or not WAITING[f[1] or ''] then return end
+  local stream = 'unikat:stream:' .. id
+  local number, code = stream_end(stream)
+  if code == 13 then -- failed, and enqueued again by hand: INTERNAL is no end any more
+    call('DEL', stream)
+    number, code = 0, -1
+  end
+  local execution = ARGV[6 + models + #jobs + 1]
+  local member, attempts = id .. ':' .. execution, (tonumber(f[5] or '0') or 0) + 1
+  call('HSET', key, 'last_heartbeat', text, 'status', 'started', 'started_at', text, 'worker_name', worker,
+    'unikat_attempts', attempts)
+  call('PERSIST', key)
+  call('HSET', 'rq:execution:' .. member, 'id', execution, 'job_id', id, 'created_at', now, 'last_heartbeat', now,
+    'worker_name', worker)
+  call('EXPIRE', 'rq:execution:' .. member, ttl)
+  call('ZADD', 'rq:executions:' .. id, score + 60, execution)
+  call('EXPIRE', 'rq:executions:' .. id, ttl + 60)
+  call('ZADD', 'rq:wip:' .. queue, score, member)
+  call('SADD', 'rq:worker:' .. worker .. ':executions', member)
+  jobs[#jobs + 1] = {
+    id, queue, execution, f[2], f[3] or '', f[4] or '', attempts, tonumber(f[6] or '0') or 0, number, code,
+    is_foreign(f),
+  }
+end
+
+-- Takes one job; false if the model has none.
+local function take_one(model)
+  if model == '' then
+    local id = call('LPOP', 'rq:queue:unikat')
+    if id then begin(id, 'unikat') end
+    return id
+  end
+  local turns = 'unikat:turns:' .. model
+  local queue = call('LPOP', turns)
+  if not queue then return false end
+  local id = call('LPOP', 'rq:queue:' .. queue)
+  if call('EXISTS', 'rq:queue:' .. queue) == 1 then call('RPUSH', turns, queue) end
+  if id then begin(id, queue) end
+  return true
+end
+
+local dry, active = {}, models
+while #jobs < most and active > 0 do
+  for i = 1, models do
+    if #jobs < most and not dry[i] and not take_one(ARGV[6 + i]) then
+      dry[i] = true
+      active = active - 1
+    end
+  end
+end
+
+local left = 0
+for i = 1, models do
+  local model = ARGV[6 + i]
+  if model == '' then
+    if call('EXISTS', 'rq:queue:unikat') == 1 then left = 1 end
+  elseif call('EXISTS', 'unikat:turns:' .. model) == 1 then
+    left = 1
+    if call('EXISTS', 'unikat:bell:' .. model) == 0 then call('RPUSH', 'unikat:bell:' .. model, '1') end
+  else
+    call('DEL', 'unikat:bell:' .. model)
+  end
+end
+return {redis_time(), left, jobs}

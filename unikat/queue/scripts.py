@@ -1,0 +1,44 @@
+"""The Lua scripts, by name. They are evaluated by digest: old and new processes each use their own."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final, TypeAlias
+
+Argument: TypeAlias = str | bytes | int | float
+Command: TypeAlias = tuple[Argument, ...]
+
+# `#!lua`: a server that is full refuses a script whole, instead of one write of it. What frees memory is let through.
+_FLAGS: Final = {"release": " flags=allow-oom"}
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script's source and the digest by which Redis knows it."""
+
+    text: str
+    sha: str
+
+    def command(self, *arguments: Argument) -> Command:
+        """The command that runs it. No keys are declared: most follow from what it finds."""
+        return ("EVALSHA", self.sha, 0, *arguments)
+
+    @property
+    def load(self) -> Command:
+        """The command that makes it known."""
+        return ("SCRIPT", "LOAD", self.text)
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of a file in `lua/`."""
+    folder = files("unikat.queue") / "lua"
+    parts = [f"#!lua{_FLAGS.get(name, '')}", *((folder / f"{each}.lua").read_text() for each in ("common", name))]
+    text = "\n".join(parts)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+NAMES: Final = ("enqueue", "take", "publish", "close", "release", "ring")

@@ -1,0 +1,50 @@
+"""The workers that are alive, and the models they serve, as they announce themselves with every beat."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Final
+
+MODELS_KEY: Final = "unikat:models"  # hash: model digest -> model.json with the digest filled in
+WORKERS_KEY: Final = "unikat:workers"  # sorted set: worker name -> Redis' time of its last beat plus WORKER_TTL
+WORKER_TTL: Final = 10.0  # seconds without a beat after which a worker counts as dead
+PROTOCOLS_KEY: Final = "unikat:protocols"  # hash: worker name -> PROTOCOL; the release before says nothing
+PROTOCOL: Final = 2  # a queue a model version and caller, inboxes
+
+
+def worker_key(name: str) -> str:
+    """Key of a worker's `WorkerStatus`; it expires with the worker."""
+    return f"unikat:worker:{name}"
+
+
+def lease_key(name: str) -> str:
+    """Key that exists while a worker is alive; without it, the worker's jobs are given to others."""
+    return f"unikat:lease:{name}"
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """What a live worker says of itself with every beat.
+
+    `models` maps "name@version" to the digest that it serves; rates are moving averages, per second.
+    """
+
+    name: str
+    models: dict[str, str]
+    device: str
+    provider: str
+    runtime: str
+    images_per_second: float
+    jobs_per_second: float
+    beat_at: float
+
+    def to_json(self) -> str:
+        """JSON text, as stored under `worker_key(name)`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> WorkerStatus:
+        """The inverse of `to_json`; fields of later releases are passed over. Raises ValueError, TypeError."""
+        found = json.loads(text)
+        return cls(**{name: found[name] for name in cls.__dataclass_fields__ if name in found})
