@@ -9,9 +9,6 @@ from redis import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
-from unikat_worker.active import ActiveJob
-from unikat_worker.exchange import Exchange
-from unikat_worker.settlement import Settlement
 
 from tests.support.processes import Program, eventually
 from tests.worker.bench import Bench, assert_complete
@@ -19,6 +16,9 @@ from unikat.bundle import Bundle
 from unikat.queue.job import DrawJob
 from unikat.queue.keys import DRAW
 from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat_worker.active import ActiveJob
+from unikat_worker.exchange import Exchange
+from unikat_worker.settlement import Settlement
 
 
 def test_commands_that_belong_together_are_done_together_or_not_at_all(redis: Redis) -> None:

@@ -26,6 +26,8 @@ LEGACY_MODEL: Final = ""  # stands for the queue of the release before
 _QUEUE: Final = re.compile(r"unikat:([a-z][a-z0-9-]*@[0-9]+\.[0-9a-f]+)\.")  # as `keys.queue_name` writes it
 
 OPEN: Final = -1  # code of a stream that was not ended by a status
+RQ_SETTLES, HAS_CALLBACKS = 1, 2
+
 NO_STREAM: Final = -2  # something else has its name
 
 
@@ -34,7 +36,7 @@ class Taken:
     """A job that this worker has begun, as Redis has it.
 
     `last` is the number of its stream's last entry, `code` that of the status that ended the stream (OPEN, NO_STREAM).
-    `foreign`: it was not enqueued by our service, and has something that RQ itself has to settle.
+    `foreign`: RQ_SETTLES or HAS_CALLBACKS for a job that our service did not enqueue.
     """
 
     id: str
@@ -47,7 +49,8 @@ class Taken:
     crashes: int
     last: int
     code: int
-    foreign: bool
+    result_ttl: int
+    foreign: int
 
     @property
     def member(self) -> str:
@@ -101,11 +104,8 @@ def taken(reply: Any) -> tuple[float, bool, list[Taken]]:  # noqa: ANN401  (a sc
 
 
 def _taken(job: list[Any]) -> Taken:
-    id, queue, execution, data, extra, deadline, attempts, crashes, last, code, foreign = job
-    return Taken(
-        id.decode(errors="replace"), queue.decode(), execution.decode(), data, extra, deadline, attempts, crashes, last,
-        code, bool(foreign),
-    )  # fmt: skip
+    id, queue, execution, *rest = job
+    return Taken(id.decode(errors="replace"), queue.decode(), execution.decode(), *rest)
 
 
 def wait(models: Sequence[str], worker: str, seconds: float) -> Command:

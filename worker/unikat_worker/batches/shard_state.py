@@ -21,8 +21,7 @@ from unikat.batches.ledger import Ledger
 from unikat_worker.active import Ending
 from unikat_worker.batches.active import ActiveClose, ActiveShard, AnyItem
 from unikat_worker.exchange import Exchange
-from unikat_worker.intake import Refused
-from unikat_worker.settlement import Settlement
+from unikat_worker.settlement import RefusedJob, Settlement
 
 _SHARD: Final = re.compile(r"[0-9]{5}")  # as `shard_job_id` writes it
 
@@ -40,7 +39,7 @@ def why(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[: r.FAILURE_TEXT]
 
 
-class Books:
+class ShardState:
     """Settles items. Whatever is raised because Redis is away: the same call again does the rest."""
 
     def __init__(self, redis: Redis, settlement: Callable[[Queue], Settlement]) -> None:
@@ -86,7 +85,7 @@ class Books:
         else:
             self._fail(item)
 
-    def refuse(self, batch: str, refused: Refused) -> None:
+    def refuse(self, batch: str, refused: RefusedJob) -> None:
         """A job that must not or cannot be drawn: no retry makes it better."""
         job = refused.job
         log.error("job %s is refused: %s", job.id, refused)

@@ -22,8 +22,8 @@ from rq.job import Job, JobStatus
 from unikat.batches.enqueue import NoSuchBatch, batch_queue
 from unikat.batches.keys import QUEUE_PREFIX
 from unikat.batches.ledger import Ledger
-from unikat_worker.batches.books import shard_of, why
-from unikat_worker.intake import restored
+from unikat_worker.batches.shard_state import shard_of, why
+from unikat_worker.settlement import restored
 
 _LOOK: Final = 5.0  # seconds for which a batch must have had nothing in RQ until it counts as lost
 _REMEMBERED: Final = 60.0  # seconds for which the queue of a batch that has ended is still swept
@@ -31,7 +31,7 @@ _REMEMBERED: Final = 60.0  # seconds for which the queue of a batch that has end
 log = logging.getLogger(__name__)
 
 
-class Upkeep:
+class Maintenance:
     """Called by the sweeper's thread."""
 
     def __init__(self, redis: Redis, look_s: float = _LOOK) -> None:
