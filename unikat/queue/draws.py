@@ -15,7 +15,7 @@ from redis.client import Pipeline
 from redis.commands.core import Script as Registered
 
 from unikat.queue.job import rq_time
-from unikat.queue.keys import bell_key
+from unikat.queue.keys import QUEUES_KEY, bell_key, queues_key
 from unikat.queue.scripts import Command, script
 
 RECORD_TTL: Final = 24 * 3600  # seconds in RQ's registries, for a job whose workers all died
@@ -156,6 +156,13 @@ def close(redis: Redis | Pipeline, job_id: str, complete: int, status: Status, t
 def ring(redis: Redis, model: str) -> int:
     """Let the queues of a model key take part in its turns into which RQ put jobs; returns the jobs that wait."""
     return int(_run("ring", redis, model))
+
+
+def announce(pipe: Pipeline, queue: str) -> None:
+    """A queue in which RQ's methods put a job again is known, if it had been forgotten as empty."""
+    if model := model_of(queue):
+        pipe.sadd(queues_key(model), queue)
+        pipe.sadd(QUEUES_KEY, f"rq:queue:{queue}")
 
 
 def _run(name: str, redis: Redis | Pipeline, *arguments: str | bytes | int) -> Any:  # noqa: ANN401  (a script's reply)

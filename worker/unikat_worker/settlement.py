@@ -31,7 +31,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.utils import now
 
-from unikat.queue.draws import RECORD_TTL, close, model_of, ring
+from unikat.queue.draws import RECORD_TTL, announce, close, model_of, ring
 from unikat_worker.active import ActiveJob, Ending
 from unikat_worker.admission import Refused
 from unikat_worker.exchange import Exchange
@@ -198,6 +198,7 @@ def requeue(queue: Queue, job: Job, pipeline: Pipeline) -> None:
     job.ended_at = None
     job.worker_name = None
     queue._enqueue_job(job, pipeline=pipeline, at_front=True)
+    announce(pipeline, queue.name)
 
 
 def restored(queue: Queue, job_id: str, fields: dict[bytes, bytes]) -> Job | None:
