@@ -15,9 +15,7 @@ DIGEST_DIGITS: Final = 12  # of a model's digest in the name of its queues
 
 def model_key(key: str, digest: str) -> str:
     """Names the queues of a model: "emoji@2" and "sha256:3abc…" to "emoji@2.3abc1fd0b338"."""
-    return f"{key}.{digest.removeprefix('sha256:')[:QUEUES_KEY: Final = "rq:queues"  # RQ's own set of all queues
-
-DIGEST_DIGITS]}"
+    return f"{key}.{digest.removeprefix('sha256:')[:DIGEST_DIGITS]}"
 
 
 def queue_name(model: str, caller: str) -> str:
