@@ -150,12 +150,12 @@ def close(redis: Redis | Pipeline, job_id: str, complete: int, status: Status, t
 
     Returns whether this call ended it; in a pipeline the answer says nothing.
     """
-    return bool(_run("close", redis, job_id, complete, status.SerializeToString(), ttl_s, INBOX_ENTRIES))
+    return bool(run_script("close", redis, job_id, complete, status.SerializeToString(), ttl_s, INBOX_ENTRIES))
 
 
 def ring(redis: Redis, model: str) -> int:
     """Let the queues of a model key take part in its turns into which RQ put jobs; returns the jobs that wait."""
-    return int(_run("ring", redis, model))
+    return int(run_script("ring", redis, model))
 
 
 def announce(pipe: Pipeline, queue: str) -> None:
@@ -165,8 +165,8 @@ def announce(pipe: Pipeline, queue: str) -> None:
         pipe.sadd(QUEUES_KEY, f"rq:queue:{queue}")
 
 
-def _run(name: str, redis: Redis | Pipeline, *arguments: str | bytes | int) -> Any:  # noqa: ANN401  (a script's reply)
-    # redis-py's own way: it makes the script known where it is not.
+def run_script(name: str, redis: Redis | Pipeline, *arguments: str | bytes | int) -> Any:  # noqa: ANN401  (a script's reply)
+    """Run a script by redis-py's own way, which makes it known where it is not. Raises RedisError."""
     return Registered(redis, script(name).text)(keys=[], args=arguments, client=redis)
 
 
