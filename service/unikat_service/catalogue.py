@@ -84,7 +84,7 @@ class Catalogue:
         if not self.snapshot.models:
             await self._refresh_on_miss()
         if not self.snapshot.models:
-            text = "no worker is running; start one (python -m worker) or come back later"
+            text = "no worker is running; start one (unikat work) or come back later"
             if self.snapshot.workers:
                 text = "no worker that runs has a model; put a bundle into their models folder"
             raise error_of(retry_later(Code.UNAVAILABLE, text, Reason.NO_WORKER, RETRY_NO_WORKER_S))

@@ -25,8 +25,7 @@ from rq.serializers import JSONSerializer
 from unikat.bundle import key_of
 from unikat.errors import Reason, UnikatError, error_of, retry_later
 from unikat.queue.job import FINGERPRINT, DrawJob
-from unikat.queue.keys import DRAW, job_id_of
-from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat.queue.keys import DRAW, LEGACY_QUEUE as QUEUE, job_id_of
 from unikat.queue.stream import END_ID, STATUS, Progress, stream_key
 from unikat_service.reader import RawEntries
 from unikat_service.requests import Order, reused
