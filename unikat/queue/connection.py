@@ -4,9 +4,13 @@ Commands are written as they come, all of a turn of the loop at once, and replie
 caller that is cancelled leaves nothing behind: its reply is read and dropped.
 """
 
+# redis-py annotates only a part of what it offers.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,7 +36,7 @@ class Connection:
     def __init__(self, url: str, timeout: float = 5.0) -> None:
         """`timeout`: seconds for which a reply is waited for."""
         self._pool = ConnectionPool.from_url(
-            url, socket_timeout=None, socket_connect_timeout=CONNECT_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+            url, protocol=2, socket_timeout=None, socket_connect_timeout=CONNECT_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
         )
         self._timeout = timeout
         self._link: AbstractConnection | None = None
@@ -83,7 +87,7 @@ class Connection:
             self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[Reply]] = [loop.create_future() for _ in commands]
-        packed = [hiredis.pack_command(command) for command in commands]
+        packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # tuples are invariant
         self._unsent.extend(zip(packed, futures, strict=True))
         self._has_unsent.set()
         return [await future for future in futures]
@@ -107,7 +111,7 @@ class Connection:
         until, why = self._refused
         if loop.time() < until:
             raise ConnectionError(why)
-        link = self._pool.make_connection()
+        link: AbstractConnection = self._pool.make_connection()
         try:
             await link.connect()
         except (RedisError, OSError) as error:
@@ -128,7 +132,7 @@ class Connection:
                     if self._link is link:
                         _settle(self._in_flight.popleft(), reply)
                 self._has_in_flight.clear()
-            except (RedisError, OSError, asyncio.TimeoutError) as error:
+            except (RedisError, OSError, builtins.TimeoutError) as error:
                 await self._fail(link, error)
 
     async def _fail(self, link: AbstractConnection | None, error: Exception) -> None:

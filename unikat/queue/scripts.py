@@ -12,7 +12,7 @@ Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = tuple[Argument, ...]
 
 # `#!lua`: a server that is full refuses a script whole, instead of one write of it. What frees memory is let through.
-_FLAGS: Final = {"release": " flags=allow-oom"}
+_FLAGS: Final = {"release": " flags=allow-oom", "beat": " flags=allow-oom"}
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,4 @@ def script(name: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-NAMES: Final = ("enqueue", "take", "publish", "close", "release", "ring")
+NAMES: Final = ("enqueue", "take", "publish", "close", "release", "ring", "inspect", "beat")
