@@ -15,13 +15,12 @@ from redis.client import Pipeline
 from redis.commands.core import Script as Registered
 
 from unikat.queue.job import rq_time
-from unikat.queue.keys import QUEUES_KEY, bell_key, queues_key
+from unikat.queue.keys import LEGACY_MODEL, QUEUES_KEY, bell_key, queues_key
 from unikat.queue.scripts import Command, script
 
 RECORD_TTL: Final = 24 * 3600  # seconds in RQ's registries, for a job whose workers all died
 INBOX_ENTRIES: Final = 2048  # of a service, about; with INLINE_BYTES this bounds what an inbox holds
 INLINE_BYTES: Final = 16_384  # of images in an entry of an inbox; what is larger is read from the job's stream
-LEGACY_MODEL: Final = ""  # stands for the queue of the release before
 
 _QUEUE: Final = re.compile(r"unikat:([a-z][a-z0-9-]*@[0-9]+\.[0-9a-f]+)\.")  # as `keys.queue_name` writes it
 
