@@ -17,7 +17,7 @@ from unikat.conditions import Weights
 from unikat.v1.studio_pb2 import GenerateRequest
 
 QUEUE: Final = "unikat"
-DRAW: Final = "worker.jobs.draw"  # by name: the service must not import the worker
+DRAW: Final = "worker.jobs.draw"  # a name that jobs carry, not a module: its worker knows what it stands for
 FINGERPRINT: Final = "fingerprint"  # in a job's meta: what its request_id stands for
 
 MODELS_KEY: Final = "unikat:models"  # hash: model digest -> model.json with the digest filled in

@@ -21,8 +21,8 @@ from unikat_training.trainer import Computing, Trainer
 def train_ours(contender: Ours, data: Path, seconds: float, run: Path, bundle: Path) -> tuple[int, float]:
     """Trains in `run` and writes `bundle`; images shown and CPU seconds that they took.
 
-    Counted is all that `training.loop.train` does until the budget is used up: building the networks, steps, sample
-    sheets, checkpoints; not the imports before it, nor the last checkpoint, report and export after it.
+    Counted is all that `unikat_training.loop.train` does until the budget is used up: building the networks, steps,
+    sample sheets, checkpoints; not the imports before it, nor the last checkpoint, report and export after it.
     """
     dataset = Dataset.load(data)
     operation = Operation(

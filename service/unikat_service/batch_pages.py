@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from unikat_service.callers import OWNER, OWNER_RULE
-from unikat_service.errors import invalid
-from unikat_service.paging import check_page, decode, encode
 from unikat.batches.record import BatchRecord
 from unikat.batches.store import BatchStore
 from unikat.conditions import FieldError
 from unikat.v1.batches_pb2 import Batch, ListBatchesRequest, ListBatchesResponse
+from unikat_service.callers import OWNER, OWNER_RULE
+from unikat_service.errors import invalid
+from unikat_service.paging import check_page, decode, encode
 
 # (Unix time of creation, id), descending.
 Position = tuple[float, str]

@@ -10,11 +10,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from unikat_service.batch_cells import MAX_PROBLEMS, check_cells, shape_problems
-from unikat_service.callers import OWNER, OWNER_RULE
-from unikat_service.errors import invalid
-from unikat_service.requests import common_problems, pick_seed
-from unikat_service.settings import MAX_SHARDS, Settings
 from unikat.batches.destination import is_open, normalise
 from unikat.batches.spec import MAX_SHARD_SIZE, BatchSpec
 from unikat.bundle import key_of
@@ -22,6 +17,11 @@ from unikat.conditions import FieldError, choices
 from unikat.v1.batches_pb2 import CreateBatchRequest, Layout
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import ImageFormat
+from unikat_service.batch_cells import MAX_PROBLEMS, check_cells, shape_problems
+from unikat_service.callers import OWNER, OWNER_RULE
+from unikat_service.errors import invalid
+from unikat_service.requests import common_problems, pick_seed
+from unikat_service.settings import MAX_SHARDS, Settings
 
 DEFAULT_OWNER: Final = "default"
 MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 64, 63, 255

@@ -14,14 +14,6 @@ from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import PreconditionFailure
 from redis import Redis
 
-from unikat_service.batch_pages import batch_page, check_list
-from unikat_service.batch_requests import field_problems, fingerprint, resolve
-from unikat_service.callers import certified
-from unikat_service.catalogue import Catalogue
-from unikat_service.errors import Context, translated
-from unikat_service.requests import find_model, parse, reused
-from unikat_service.settings import Settings
-from unikat_service.watcher import Watcher, look_at, no_such_batch
 from unikat.batches.enqueue import NoSuchBatch
 from unikat.batches.keys import BATCH_ID, batch_id_of
 from unikat.batches.record import BatchRecord
@@ -38,6 +30,14 @@ from unikat.v1.batches_pb2 import (
     RetryBatchRequest,
     WatchBatchRequest,
 )
+from unikat_service.batch_pages import batch_page, check_list
+from unikat_service.batch_requests import field_problems, fingerprint, resolve
+from unikat_service.callers import certified
+from unikat_service.catalogue import Catalogue
+from unikat_service.errors import Context, translated
+from unikat_service.requests import find_model, parse, reused
+from unikat_service.settings import Settings
+from unikat_service.watcher import Watcher, look_at, no_such_batch
 
 NAME: Final = DESCRIPTOR.services_by_name["Batches"].full_name
 # Not those of interactive calls: no call waits for a thread because a batch is large.

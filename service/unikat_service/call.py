@@ -12,15 +12,15 @@ from functools import partial
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
+from unikat.conditions import to_messages
+from unikat.errors import Reason, UnikatError, error_of, make_status
+from unikat.v1.studio_pb2 import Accepted, GenerateResponse, ImageFormat
 from unikat_service.catalogue import Catalogue
 from unikat_service.errors import Context, shutting_down
 from unikat_service.jobs import JobQueue, OpenJob
 from unikat_service.keeper import Keeper
 from unikat_service.reader import Cursor, StreamReader
 from unikat_service.requests import Order
-from unikat.conditions import to_messages
-from unikat.errors import Reason, UnikatError, error_of, make_status
-from unikat.v1.studio_pb2 import Accepted, GenerateResponse, ImageFormat
 
 
 @dataclass

@@ -7,8 +7,8 @@ from typing import Final
 
 from google.rpc.code_pb2 import Code
 
-from unikat_service.errors import Context
 from unikat.errors import Reason, error_of, make_status
+from unikat_service.errors import Context
 
 OWNER: Final = re.compile(r"[A-Za-z0-9._@-]{1,128}")
 OWNER_RULE: Final = "1 to 128 characters of A-Z a-z 0-9 . _ @ -"

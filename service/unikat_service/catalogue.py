@@ -14,13 +14,13 @@ from google.protobuf import json_format
 from google.rpc.code_pb2 import Code
 from redis.asyncio import Redis
 
-from unikat_service.errors import store_unavailable
-from unikat_service.paging import position_of
 from unikat.bundle import key_of, parse_reference
 from unikat.conditions import choices
 from unikat.errors import Reason, bad_field, error_of, retry_later
 from unikat.jobs import MODELS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
+from unikat_service.errors import store_unavailable
+from unikat_service.paging import position_of
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Catalogue:
         if not self.snapshot.models:
             await self._refresh_on_miss()
         if not self.snapshot.models:
-            text = "no worker is running; start one (python -m worker) or come back later"
+            text = "no worker is running; start one (unikat work) or come back later"
             if self.snapshot.workers:
                 text = "no worker that runs has a model; put a bundle into their models folder"
             raise error_of(retry_later(Code.UNAVAILABLE, text, Reason.NO_WORKER, RETRY_NO_WORKER_S))

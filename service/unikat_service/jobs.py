@@ -22,13 +22,13 @@ from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from unikat_service.reader import RawEntries
-from unikat_service.requests import Order, reused
-from unikat_service.settings import Settings
 from unikat.bundle import key_of
 from unikat.errors import Reason, UnikatError, error_of, retry_later
 from unikat.jobs import DRAW, FINGERPRINT, QUEUE, DrawJob, job_id_of
 from unikat.stream import END_ID, STATUS, Progress, stream_key
+from unikat_service.reader import RawEntries
+from unikat_service.requests import Order, reused
+from unikat_service.settings import Settings
 
 # A lease of a call on its job; renewed by the keeper long before it ends.
 LEASE_S: Final = 20.0

@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rq.job import Job, JobStatus
 
+from unikat.errors import Reason, make_status, retry_later
 from unikat_service.jobs import LEASE_S, leases_key
 from unikat_service.reader import Cursor
-from unikat.errors import Reason, make_status, retry_later
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from unikat_service.errors import invalid
 from unikat.bundle import key_of
 from unikat.conditions import FieldError
 from unikat.v1.model_pb2 import Model
+from unikat_service.errors import invalid
 
 DEFAULT_SIZE: Final = 50
 MAX_SIZE: Final = 1000

@@ -13,8 +13,6 @@ from typing import Final, TypeVar
 from google.protobuf.message import DecodeError, Message
 from google.rpc.code_pb2 import Code
 
-from unikat_service.catalogue import Catalogue
-from unikat_service.errors import invalid
 from unikat.bundle import parse_reference
 from unikat.conditions import FieldError, Weights, check_conditions
 from unikat.errors import Reason, UnikatError, bad_field, error_of
@@ -22,6 +20,8 @@ from unikat.jobs import fingerprint
 from unikat.v1.batches_pb2 import CreateBatchRequest
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import GenerateRequest, ImageFormat
+from unikat_service.catalogue import Catalogue
+from unikat_service.errors import invalid
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 

@@ -19,7 +19,7 @@ MAX_SHARDS: Final = 10_000  # of one batch: its jobs are created in one transact
 
 @dataclass(frozen=True)
 class Settings:
-    """What `python -m service` can be told."""
+    """What `unikat serve` can be told."""
 
     listen: Annotated[
         str, Option(envvar="UNIKAT_LISTEN", help="Address to listen on (host:port; port 0 takes a free one).")
@@ -112,8 +112,8 @@ class Settings:
         return open_prefixes(self.destinations)
 
 
-def run_with_settings(run: Callable[[Settings], int]) -> None:
-    """Read the settings from flags and environment, run, and exit with what `run` returns."""
+def program(run: Callable[[Settings], int]) -> typer.Typer:
+    """Reads the settings from flags and environment, runs, and exits with what `run` returns."""
 
     def main(**options: object) -> None:
         raise typer.Exit(run(Settings(**options)))  # type: ignore[arg-type]  # typer checked them
@@ -127,4 +127,4 @@ def run_with_settings(run: Callable[[Settings], int]) -> None:
     main.__doc__ = "Serve the studio over gRPC: check requests, enqueue jobs, stream images back."
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command()(main)
-    app(prog_name="python -m service")
+    return app

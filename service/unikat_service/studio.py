@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import grpc
 
-from unikat_service.call import Backstage, Call
-from unikat_service.errors import Context, invalid, translated
-from unikat_service.paging import check_page, model_position, page_of
-from unikat_service.requests import check_generate, parse
 from unikat.conditions import FieldError
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import (
@@ -17,6 +13,10 @@ from unikat.v1.studio_pb2 import (
     ListModelsRequest,
     ListModelsResponse,
 )
+from unikat_service.call import Backstage, Call
+from unikat_service.errors import Context, invalid, translated
+from unikat_service.paging import check_page, model_position, page_of
+from unikat_service.requests import check_generate, parse
 
 NAME = DESCRIPTOR.services_by_name["Studio"].full_name
 

@@ -149,7 +149,7 @@ def test_a_batch_too_large_for_the_services_shards_gets_larger_ones() -> None:
 
 
 def test_prefixes_that_are_none_are_refused_at_the_start() -> None:
-    with Program("service", "--destinations", "s3://user:secret@host/x") as program:
+    with Program("unikat_service", "--destinations", "s3://user:secret@host/x") as program:
         assert program.wait() == 2
         assert "--destinations" in program.output
 

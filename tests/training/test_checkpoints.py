@@ -15,7 +15,14 @@ import torch
 
 from tests.training.making import TINY, sitting, tiny, write_dataset
 from tests.training.test_resume import assert_same_state
-from unikat_training.checkpoint import FOLDER, Progress, checkpoints, choose_checkpoint, load_checkpoint, save_checkpoint
+from unikat_training.checkpoint import (
+    FOLDER,
+    Progress,
+    checkpoints,
+    choose_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from unikat_training.config import BEFORE, load_config
 from unikat_training.errors import TrainingError
 from unikat_training.loop import train

@@ -40,7 +40,7 @@ def prepared(tmp_path: Path, name: str, run: str) -> list[str]:
 
 def run_training(arguments: list[str], processes: int) -> subprocess.Popen[str]:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "--"]
-    command = [sys.executable, *launcher, "training", *arguments]
+    command = [sys.executable, *launcher, "unikat_training", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 

@@ -41,7 +41,7 @@ def assert_same_state(run: Path, other: Path) -> None:
 
 def begin(dataset: Path, run: Path) -> subprocess.Popen[str]:
     """A training process that would go on for long, with a checkpoint each second."""
-    command = [sys.executable, "-m", "training", "train", str(dataset), "--run", str(run), *FLAGS]
+    command = [sys.executable, "-m", "unikat_training", "train", str(dataset), "--run", str(run), *FLAGS]
     command += ["--threads=1", "--images=10000000", "--checkpoint-seconds=1", "--log-images=4", "--sheet-images=100000"]
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

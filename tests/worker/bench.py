@@ -53,7 +53,7 @@ class Bench:
         """A worker process; `lease_s=1` is UNIKAT_LEASE_S=1."""
         env = {"UNIKAT_REDIS_URL": self.valkey.url, "UNIKAT_MODELS": str(self.models)}
         env |= {f"UNIKAT_{name.upper()}": str(value) for name, value in settings.items()}
-        with spawn("worker", env=env, ready=READY) as program:
+        with spawn("unikat_worker", env=env, ready=READY) as program:
             yield program
 
     def enqueue(self, digest: str, count: int = 1, seed: int = 1, **more: Any) -> Job:  # noqa: ANN401  (job fields)

@@ -167,7 +167,7 @@ def test_a_worker_waits_for_redis(durable_valkey: Valkey, tmp_path: Path) -> Non
 def late_worker(bench: Bench) -> Iterator[Program]:
     """A worker that cannot be ready yet."""
     env = {"UNIKAT_REDIS_URL": bench.valkey.url, "UNIKAT_MODELS": str(bench.models)}
-    with Program("worker", env=env) as program:
+    with Program("unikat_worker", env=env) as program:
         yield program
 
 

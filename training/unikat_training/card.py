@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 
+from unikat.v1.model_pb2 import Model
 from unikat_training.changes import Change
 from unikat_training.config import BEFORE, Config
 from unikat_training.evaluation.release import Verdict
@@ -10,7 +11,6 @@ from unikat_training.graph import Artist
 from unikat_training.recipe import recipe
 from unikat_training.sampler import SMALL_CELL
 from unikat_training.weights import FP16_METRIC
-from unikat.v1.model_pb2 import Model
 
 GENERATORS = {
     "fastgan": "FastGAN-like generator",

@@ -1,8 +1,7 @@
-"""`python -m training`: prepare a data set, train on it, export a bundle."""
+"""`unikat train` and its like: prepare a data set, train on it, export a bundle."""
 
 import copy
 import inspect
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from unikat.bundle import BundleError
 from unikat_training.config import CONFIG, Config, load_config
 from unikat_training.data.commands import app as prepare
 from unikat_training.data.dataset import Dataset, DatasetError
@@ -29,7 +29,6 @@ from unikat_training.loop import train as run_training
 from unikat_training.operation import Operation
 from unikat_training.parallel import leads
 from unikat_training.presets import DEFAULT, load_preset, preset_description, preset_names, preset_text
-from unikat.bundle import BundleError
 
 Settings = TypeVar("Settings", Config, Operation)
 
@@ -50,12 +49,6 @@ def told() -> Iterator[None]:
     except (TrainingError, DatasetError, BundleError, FileExistsError) as error:
         Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(2) from error
-
-
-@app.callback()
-def main() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    logging.getLogger("training").setLevel(logging.INFO)
 
 
 def settings(kind: type[Config] | type[Operation], usual: Operation | None = None) -> list[inspect.Parameter]:
@@ -83,7 +76,7 @@ def train(
     """Train, or go on training. Stop with Ctrl-C or SIGTERM: a checkpoint is written first.
 
     What decides the weights is fixed when a run begins, by a preset and by flags, which win; when going on it may be
-    left out. `torchrun --nproc-per-node N -m training train …` shares the work out among N processes.
+    left out. `torchrun --nproc-per-node N -m unikat_training train …` shares the work out among N processes.
     """
     with told():
         data = Dataset.load(dataset)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, parse_reference, write_bundle
+from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Metric, Model, TrainingRun
 from unikat_training.card import model_card
 from unikat_training.changes import Change, load_changes
 from unikat_training.checkpoint import Progress, choose_checkpoint, load_checkpoint
@@ -39,8 +41,6 @@ from unikat_training.progress import progress_bar
 from unikat_training.sampler import cells
 from unikat_training.state import under
 from unikat_training.weights import WEIGHTS, measure_rounding, round_weights
-from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, parse_reference, write_bundle
-from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Metric, Model, TrainingRun
 
 SAMPLE_SEED = 0
 
@@ -70,7 +70,7 @@ class Trained:
     whole: Dataset  # with what was held out
     progress: Progress
     changes: list[Change]  # of settings, while it was trained
-    environment: dict[str, Any]  # as `training.loop.record_environment` wrote it
+    environment: dict[str, Any]  # as `unikat_training.loop.record_environment` wrote it
     generator: Generator  # the averaged one
 
 

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from unikat.bundle import Bundle
 from unikat_training.config import CONFIG, load_config
 from unikat_training.data.build import Output, build
 from unikat_training.data.dataset import Dataset
@@ -14,7 +15,6 @@ from unikat_training.export import Release, export, name_and_version
 from unikat_training.loop import train
 from unikat_training.operation import Operation
 from unikat_training.presets import load_preset
-from unikat.bundle import Bundle
 
 DATA = "data"  # the prepared pictures, within the run
 # Of a sitting of minutes on a CPU one wants to see more than of one of days.

@@ -1,8 +1,8 @@
 """How a model was trained, in words: a model card's paragraph, from the settings of the run."""
 
+from unikat.v1.model_pb2 import Model
 from unikat_training.config import Config
 from unikat_training.schedules import gamma_rule
-from unikat.v1.model_pb2 import Model
 
 CRITICS = {
     "projected": "looks at EfficientNet-Lite0 features (ImageNet weights, Apache-2.0, frozen; not part of the model)",

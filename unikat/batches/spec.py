@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from unikat.conditions import Weights
 
-DRAW_SHARD: Final = "worker.jobs.draw_shard"  # by name: the service must not import the worker
+DRAW_SHARD: Final = "worker.jobs.draw_shard"  # a name, as `unikat.jobs.DRAW`
 CLOSE_BATCH: Final = "worker.jobs.close_batch"
 
 MAX_SHARD_SIZE: Final = 4096  # images: what a crash costs at most, and what a worker holds in memory as a whole

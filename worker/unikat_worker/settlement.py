@@ -1,9 +1,10 @@
 """What RQ is told of a job: begun, finished, cancelled, failed, given back. All by RQ's own methods.
 
 RQ spends a round trip for each of its steps; here the steps of all jobs of a batch share one, wherever RQ's methods
-take a pipeline. What a worker holds, it holds as long as its lease, a key that it renews (`worker.heartbeat`). The
-entries in RQ's registries, by contrast, last a day: every look at the StartedJobRegistry (`rq info`, a dashboard)
-fails the jobs whose entry ran out, and a worker's death must not be found by a looker-on who spends the retries.
+take a pipeline. What a worker holds, it holds as long as its lease, a key that it renews
+(`unikat_worker.heartbeat`). The entries in RQ's registries, by contrast, last a day: every look at the
+StartedJobRegistry (`rq info`, a dashboard) fails the jobs whose entry ran out, and a
+worker's death must not be found by a looker-on who spends the retries.
 """
 
 # RQ and redis-py annotate only a part of what they offer.

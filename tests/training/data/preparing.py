@@ -65,7 +65,7 @@ class Prepared:
 
 
 def prepare(out: Path, *arguments: str | Path) -> Prepared:
-    """Runs `python -m training prepare ARGUMENTS --out OUT` in this process."""
+    """Runs `unikat prepare ARGUMENTS --out OUT` in this process."""
     result = CliRunner().invoke(app, [*map(str, arguments), "--out", str(out)], catch_exceptions=False)
     return Prepared(out, result.exit_code, result.output)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
 from unikat_training.data import fields
 from unikat_training.data.fields import DatasetError
 from unikat_training.data.split import held_out
-from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
 
 __all__ = [
     "FORMAT",
@@ -141,7 +141,7 @@ def sha256_of(path: Path) -> str:
 
 def _read_metadata(path: Path) -> fields.Object:
     if not path.is_dir():
-        raise DatasetError(f"{path}: no such folder; `python -m training prepare` makes a data set")
+        raise DatasetError(f"{path}: no such folder; `unikat prepare` makes a data set")
     document = fields.read_object(path / METADATA)
     version = fields.integer(document, "format")
     if version > FORMAT:

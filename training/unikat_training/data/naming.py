@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from unikat_training.data.fields import DatasetError
 from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
+from unikat_training.data.fields import DatasetError
 
 Items = list[tuple[str, tuple[str, ...]]]  # files, each with one category an attribute
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from unikat.v1.model_pb2 import Attribute
 from unikat_training.evaluation.material import Pictures
 from unikat_training.evaluation.neighbours import Floats, distance_blocks
 from unikat_training.sampler import cells
-from unikat.v1.model_pb2 import Attribute
 
 MOST = 64  # pictures of a cell that are compared with one another
 COLLAPSED = 0.5  # of the real pictures' mean distance

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from unikat.bundle import digest_of
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation import classifier as classifiers
@@ -29,7 +30,6 @@ from unikat_training.evaluation.sheets import Sheets, draw_sheets
 from unikat_training.evaluation.similarity import KERNEL_SEED, NEIGHBOURS, Similarity, compare
 from unikat_training.evaluation.subject import SEED, Subject
 from unikat_training.progress import progress_bar
-from unikat.bundle import digest_of
 
 SHARE = 0.1  # of a data set of which nothing was held out, to have something to measure on all the same
 LEAST_TEST = NEIGHBOURS + 1

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from unikat.v1.model_pb2 import Attribute
 from unikat_training.evaluation.classifier import Classifier
 from unikat_training.evaluation.material import Pictures
-from unikat.v1.model_pb2 import Attribute
 
 Labels = npt.NDArray[np.int64]
 

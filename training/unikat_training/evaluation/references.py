@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from unikat.bundle import BundleError
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.subject import Subject
-from unikat.bundle import BundleError
 
 SAW_TEST = "trained on these test pictures too"
 MAY_KNOW_TEST = "of other training data: it may know the test pictures"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unikat.v1.model_pb2 import Metric
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.evaluate import Effort, Request, TooFewPictures, evaluate
@@ -13,7 +14,6 @@ from unikat_training.evaluation.references import previous_version
 from unikat_training.evaluation.report import JSON, body, metrics
 from unikat_training.evaluation.results import obeyed
 from unikat_training.evaluation.subject import Subject
-from unikat.v1.model_pb2 import Metric
 
 SHEETS = ("neighbours.png", "blends.png")
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from unikat.v1.model_pb2 import Metric
 from unikat_training.evaluation.blends import Blend
 from unikat_training.evaluation.hashing import NEAR
 from unikat_training.evaluation.memorisation import CLOSE, Memorisation
@@ -18,7 +19,6 @@ from unikat_training.evaluation.obedience import Mistake
 from unikat_training.evaluation.results import Evaluation, Sampled
 from unikat_training.evaluation.sheets import Sheets
 from unikat_training.evaluation.similarity import NEIGHBOURS, SUBSET, Similarity
-from unikat.v1.model_pb2 import Metric
 
 JSON, MARKDOWN = "evaluation.json", "evaluation.md"
 

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from unikat.bundle import key_of, read_bundle
+from unikat.sampling import latents
+from unikat.v1.model_pb2 import Model
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.extractors import Pixels
 from unikat_training.evaluation.material import BATCH, Observer, Pictures, threads
 from unikat_training.evaluation.neighbours import Floats
 from unikat_training.graph import open_graph, run_graph
-from unikat.bundle import key_of, read_bundle
-from unikat.sampling import latents
-from unikat.v1.model_pb2 import Model
 
 SEED = 1_000_003  # of all that is drawn here; not that of the sample sheets
 

@@ -1,4 +1,4 @@
-"""`python -m training explore`."""
+"""`unikat explore`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,6 @@ from typing import Annotated
 
 import typer
 
-from unikat_training.errors import TrainingError
-from unikat_training.latent_tools.directions import Directions, read_directions
-from unikat_training.latent_tools.drawing import Brush
-from unikat_training.latent_tools.paths import Point
-from unikat_training.latent_tools.sheets import DEVIATIONS, STEPS, direction_sheet, interpolation_sheet, offsets, ways
-from unikat_training.latent_tools.tools import DIRECTIONS, INTERPOLATION, SHOWN
-from unikat_training.progress import progress_bar
 from unikat.bundle import Bundle, key_of, read_bundle
 from unikat.cli.problems import Problem
 from unikat.cli.where import check_where, describe, parse_where
@@ -26,6 +19,13 @@ from unikat.conditions import Schema, check_conditions
 from unikat.request import Where, conditions_of
 from unikat.sampling import MAX_SEED, latents
 from unikat.v1.model_pb2 import Model
+from unikat_training.errors import TrainingError
+from unikat_training.latent_tools.directions import Directions, read_directions
+from unikat_training.latent_tools.drawing import Brush
+from unikat_training.latent_tools.paths import Point
+from unikat_training.latent_tools.sheets import DEVIATIONS, STEPS, direction_sheet, interpolation_sheet, offsets, ways
+from unikat_training.latent_tools.tools import DIRECTIONS, INTERPOLATION, SHOWN
+from unikat_training.progress import progress_bar
 
 IMAGES = ("0:0", "0:1", "0:2")
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unikat_training.networks.base import Generator
 from unikat.bundle import Bundle, BundleError
+from unikat_training.networks.base import Generator
 
 FILE = "directions.json"
 FORMAT = 1

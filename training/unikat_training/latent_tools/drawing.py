@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from unikat_training.graph import open_graph, run_graph
-from unikat_training.latent_tools.directions import Directions, Floats, Strength
 from unikat.conditions import Schema
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
+from unikat_training.graph import open_graph, run_graph
+from unikat_training.latent_tools.directions import Directions, Floats, Strength
 
 Pixels = npt.NDArray[np.uint8]
 BATCH = 32

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+from unikat.sampling import latents
+from unikat.v1.model_pb2 import Model
 from unikat_training.graph import Artist
 from unikat_training.latent_tools.directions import FILE, Directions, factorise, to_json
 from unikat_training.latent_tools.drawing import Brush, measure, strength_images
@@ -22,8 +24,6 @@ from unikat_training.latent_tools.sheets import (
 )
 from unikat_training.pictures import Row
 from unikat_training.progress import progress_bar
-from unikat.sampling import latents
-from unikat.v1.model_pb2 import Model
 
 DIRECTIONS = "directions.png"
 INTERPOLATION = "interpolation.png"

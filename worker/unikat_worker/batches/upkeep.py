@@ -1,6 +1,6 @@
 """What somebody has to do for batches now and then: enqueue what is due again, find what got lost, end what is settled.
 
-Done by whichever worker sweeps (`worker.sweeper`), so by one at a time.
+Done by whichever worker sweeps (`unikat_worker.sweeper`), so by one at a time.
 """
 
 # RQ and redis-py annotate only a part of what they offer.
