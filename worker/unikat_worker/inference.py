@@ -16,7 +16,8 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import RedisError
 
-from unikat.queue.draws import LEGACY_MODEL, publish, published, take, taken, wait
+from unikat.queue.draws import publish, published, take, taken, wait
+from unikat.queue.keys import LEGACY_MODEL
 from unikat.queue.link import Link
 from unikat.queue.scripts import Command
 from unikat_worker.active import ActiveJob, Batch
