@@ -7,11 +7,11 @@ from typing import Annotated
 
 import torch
 import typer
-from unikat_training.evaluation.evaluate import Effort
 
 from benchmarks.figures import ROOT, write
 from benchmarks.training import comparison, speed
 from benchmarks.training.contenders import CONTENDERS, Course
+from unikat_training.evaluation.evaluate import Effort
 
 RESULTS = Path(__file__).parent / "results"
 MINUTES = 10.0

@@ -6,6 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+
+from benchmarks.training.budget import Stopwatch, stopping_after
+from benchmarks.training.contenders import Ours
 from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset
 from unikat_training.export import export
@@ -13,9 +16,6 @@ from unikat_training.loop import train
 from unikat_training.operation import Operation
 from unikat_training.presets import load_preset
 from unikat_training.trainer import Computing, Trainer
-
-from benchmarks.training.budget import Stopwatch, stopping_after
-from benchmarks.training.contenders import Ours
 
 
 def train_ours(contender: Ours, data: Path, seconds: float, run: Path, bundle: Path) -> tuple[int, float]:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from tests.training.making import sitting, tiny, write_dataset
 from unikat_training.checkpoint import checkpoints, load_checkpoint
 from unikat_training.config import save_config
 from unikat_training.data.dataset import Dataset
 from unikat_training.loop import train
 from unikat_training.metrics import read_metrics
-
-from tests.training.making import sitting, tiny, write_dataset
 
 MEMORY: dict[str, float] = {"batch": 8, "ada_target": 0.6, "ada_images": 100, "learning_rate": 1e-5, "augment": 0.5}
 PRESETS = {

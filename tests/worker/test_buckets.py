@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+
+from tests.support.tiny_model import write_tiny_bundle
 from unikat_worker.buckets import Buckets, Feeds, Part, Pixels, candidate_sizes, try_sizes
 from unikat_worker.device import CPU, CUDA, Device, DeviceError, choose_device, works
 from unikat_worker.session import LATENT, Session, _choose_buckets
 from unikat_worker.settings import DeviceName
-
-from tests.support.tiny_model import write_tiny_bundle
 
 PROBES: Feeds = {"latent": np.arange(8, dtype=np.float32)[:, None]}
 

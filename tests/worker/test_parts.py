@@ -15,16 +15,16 @@ from rq.job import JobStatus
 from rq.results import Result
 from rq.serializers import JSONSerializer
 from typer.testing import CliRunner
-from unikat_worker.__main__ import app
-from unikat_worker.encoder import encode, media_type
-from unikat_worker.processors import usable_cores
-from unikat_worker.rates import Rates
-from unikat_worker.settings import Settings
 
 from tests.worker.bench import Bench
 from unikat.bundle import Bundle
 from unikat.identity import identity_of
 from unikat.v1.studio_pb2 import ImageFormat
+from unikat_worker.__main__ import app
+from unikat_worker.encoder import encode, media_type
+from unikat_worker.processors import usable_cores
+from unikat_worker.rates import Rates
+from unikat_worker.settings import Settings
 
 PIXELS = np.random.default_rng(1).integers(0, 255, (16, 16, 3), dtype=np.uint8)
 

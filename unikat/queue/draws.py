@@ -15,7 +15,7 @@ from redis.client import Pipeline
 from redis.commands.core import Script as Registered
 
 from unikat.queue.job import rq_time
-from unikat.queue.keys import LEGACY_MODEL, bell_key
+from unikat.queue.keys import LEGACY_MODEL, QUEUES_KEY, bell_key, queues_key
 from unikat.queue.scripts import Command, script
 
 RECORD_TTL: Final = 24 * 3600  # seconds in RQ's registries, for a job whose workers all died
@@ -25,6 +25,8 @@ INLINE_BYTES: Final = 16_384  # of images in an entry of an inbox; what is large
 _QUEUE: Final = re.compile(r"unikat:([a-z][a-z0-9-]*@[0-9]+\.[0-9a-f]+)\.")  # as `keys.queue_name` writes it
 
 OPEN: Final = -1  # code of a stream that was not ended by a status
+RQ_SETTLES, HAS_CALLBACKS = 1, 2
+
 NO_STREAM: Final = -2  # something else has its name
 
 
@@ -33,7 +35,7 @@ class Taken:
     """A job that this worker has begun, as Redis has it.
 
     `last` is the number of its stream's last entry, `code` that of the status that ended the stream (OPEN, NO_STREAM).
-    `foreign`: it was not enqueued by our service, and has something that RQ itself has to settle.
+    `foreign`: RQ_SETTLES or HAS_CALLBACKS for a job that our service did not enqueue.
     """
 
     id: str
@@ -46,7 +48,8 @@ class Taken:
     crashes: int
     last: int
     code: int
-    foreign: bool
+    result_ttl: int
+    foreign: int
 
     @property
     def member(self) -> str:
@@ -100,11 +103,8 @@ def taken(reply: Any) -> tuple[float, bool, list[Taken]]:  # noqa: ANN401  (a sc
 
 
 def _taken(job: list[Any]) -> Taken:
-    id, queue, execution, data, extra, deadline, attempts, crashes, last, code, foreign = job
-    return Taken(
-        id.decode(errors="replace"), queue.decode(), execution.decode(), data, extra, deadline, attempts, crashes, last,
-        code, bool(foreign),
-    )  # fmt: skip
+    id, queue, execution, *rest = job
+    return Taken(id.decode(errors="replace"), queue.decode(), execution.decode(), *rest)
 
 
 def wait(models: Sequence[str], worker: str, seconds: float) -> Command:
@@ -149,16 +149,23 @@ def close(redis: Redis | Pipeline, job_id: str, complete: int, status: Status, t
 
     Returns whether this call ended it; in a pipeline the answer says nothing.
     """
-    return bool(_run("close", redis, job_id, complete, status.SerializeToString(), ttl_s, INBOX_ENTRIES))
+    return bool(run_script("close", redis, job_id, complete, status.SerializeToString(), ttl_s, INBOX_ENTRIES))
 
 
 def ring(redis: Redis, model: str) -> int:
     """Let the queues of a model key take part in its turns into which RQ put jobs; returns the jobs that wait."""
-    return int(_run("ring", redis, model))
+    return int(run_script("ring", redis, model))
 
 
-def _run(name: str, redis: Redis | Pipeline, *arguments: str | bytes | int) -> Any:  # noqa: ANN401  (a script's reply)
-    # redis-py's own way: it makes the script known where it is not.
+def announce(pipe: Pipeline, queue: str) -> None:
+    """A queue in which RQ's methods put a job again is known, if it had been forgotten as empty."""
+    if model := model_of(queue):
+        pipe.sadd(queues_key(model), queue)
+        pipe.sadd(QUEUES_KEY, f"rq:queue:{queue}")
+
+
+def run_script(name: str, redis: Redis | Pipeline, *arguments: str | bytes | int) -> Any:  # noqa: ANN401  (a script's reply)
+    """Run a script by redis-py's own way, which makes it known where it is not. Raises RedisError."""
     return Registered(redis, script(name).text)(keys=[], args=arguments, client=redis)
 
 

@@ -112,7 +112,7 @@ class ActiveJob:
 
     def due(self, most: int) -> list[bytes]:
         """At most `most` drawn images that can be published now, in order."""
-        due = []
+        due: list[bytes] = []
         while len(due) < most and (entry := self.ready.get(self.published + len(due))) is not None:
             due.append(entry)
         return due

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unikat.queue.draws import NO_STREAM, OPEN, Taken
+from unikat.queue.draws import HAS_CALLBACKS, NO_STREAM, OPEN, Taken
 from unikat.queue.job import DrawJob
 from unikat_worker.active import ActiveJob, Ending
 
@@ -20,6 +20,8 @@ def admit(taken: Taken) -> ActiveJob:
     """The active job, going on after what its stream holds; it has an ending where there is nothing to draw."""
     try:
         draw = DrawJob.from_hash(taken.data, taken.extra, taken.deadline)
+        if taken.foreign == HAS_CALLBACKS:
+            raise ValueError("callbacks and webhooks are not run: what is in Redis must not choose code to run")
     except ValueError as error:
         job = ActiveJob(taken, _NOTHING, ending=Ending.FAILED)
         job.error = Refused(str(error))

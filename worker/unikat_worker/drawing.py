@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,10 +16,7 @@ from unikat.queue.job import DrawJob
 from unikat.sampling import latents
 from unikat.v1.studio_pb2 import Artwork, GenerateResponse, Renderer, Timings
 from unikat_worker.active import ActiveJob, Batch
-from unikat_worker.batches.active import ShardBatch
-from unikat_worker.batches.drawing import draw_shard_batch
 from unikat_worker.buckets import Feeds
-from unikat_worker.catalogue import Catalogue
 from unikat_worker.device import Device
 from unikat_worker.encoder import encode, media_type
 from unikat_worker.session import CONDITION, LATENT, TRUNCATION, Session
@@ -28,47 +24,7 @@ from unikat_worker.session import CONDITION, LATENT, TRUNCATION, Session
 _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
 
 
-@dataclass(frozen=True, eq=False)
-class Drawing:
-    """One image of a batch: whose it is, its position in the job, and the serialized `GenerateResponse`."""
-
-    job: ActiveJob
-    index: int
-    response: bytes
-
-
-class Artist:
-    """Draws with what the catalogue has. Called by all lanes."""
-
-    def __init__(self, catalogue: Catalogue, device: Device, batch_s: float) -> None:
-        """`batch_s`: seconds that a batch may take."""
-        self.catalogue = catalogue
-        self.device = device
-        self._batch_s = batch_s
-
-    def limit(self, digest: str) -> int:
-        """Images in the largest batch to be cut of a model."""
-        session = self.catalogue.peek(digest)
-        return session.buckets.largest_within(self._batch_s) if session else _FIRST_LIMIT
-
-    def gain(self, digest: str) -> float:
-        """How many times faster an image is in a large batch than alone."""
-        session = self.catalogue.peek(digest)
-        return session.buckets.gain if session else 1.0
-
-    def draw(self, batch: Batch | ShardBatch) -> list[Drawing]:
-        """Draw a batch; a shard's images are put into its batch.
-
-        Raises UnknownModel, BundleError, and what `draw_batch` raises.
-        """
-        if isinstance(batch, Batch):
-            return draw_batch(self.catalogue.use(batch.digest), batch, self.device)
-        if batch.shard.ending is None:  # else it was cancelled meanwhile
-            draw_shard_batch(self.catalogue.use(batch.digest), batch)
-        return []
-
-
-def draw_batch(session: Session, batch: Batch, device: Device) -> list[Drawing]:
+def draw_batch(session: Session, batch: Batch, device: Device) -> list[tuple[ActiveJob, int, bytes]]:
     """Draw and encode. Raises what a malformed job or the runtime raises."""
     begun = time.time()
     weights = [
@@ -90,7 +46,7 @@ def draw_batch(session: Session, batch: Batch, device: Device) -> list[Drawing]:
         artwork = _artwork(session, job.draw, job.draw.first + index, weights[row])
         artwork.renderer.CopyFrom(renderer)
         _encode_into(artwork, pixels[row], job.draw.image_format, timings)
-        drawings.append(Drawing(job, index, GenerateResponse(artwork=artwork).SerializeToString()))
+        drawings.append((job, index, GenerateResponse(artwork=artwork).SerializeToString()))
     return drawings
 
 

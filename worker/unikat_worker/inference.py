@@ -1,7 +1,7 @@
-"""Inference threads. Each is its own loop: it publishes what is ready, takes jobs, and draws what the scheduler composes.
+"""Inference threads. Each is its own loop: it publishes what is ready, takes jobs, draws what the scheduler composes.
 
-All that a turn has for Redis goes out in one write on the thread's own connection: the images of the last batch, and, where
-nothing is left to draw, a wait for jobs and taking them. No thread hands anything to another.
+All that a turn has for Redis goes out in one write on the thread's own connection: the images of the last batch, and,
+where nothing is left to draw, a wait for jobs and taking them. No thread hands anything to another.
 """
 
 from __future__ import annotations
@@ -86,8 +86,7 @@ class InferenceThread:
     def flush(self) -> None:
         """Publish what is ready and settle what has ended, when no thread draws any more. Raises RedisError."""
         while True:
-            turn = self._scheduler.turn(self._shared.state.redis_time())
-            self._exchange(turn)
+            self._exchange(self._scheduler.turn(self._shared.state.redis_time()))
             self._settle()
             if not any(job.published in job.ready for job in self._scheduler.jobs):
                 return
@@ -142,6 +141,7 @@ class InferenceThread:
         state.set_redis_time(clock)
         if not jobs:
             return
+        state.rates.set_busy(True)
         for job in jobs:
             state.executions[job.execution] = job.member
             if job.queue == LEGACY_MODEL or ":" not in job.queue:
@@ -157,6 +157,8 @@ class InferenceThread:
                 self._shared.state.rates.count(jobs=1)
             images += max(0, job.published - before)
         self._shared.state.rates.count(images=images)
+        if not self._scheduler.jobs:
+            self._shared.state.rates.set_busy(False)
 
     def _settle(self) -> None:
         """Tell RQ of jobs that have ended otherwise than by being published whole."""

@@ -28,7 +28,7 @@ def publication(job: ActiveJob) -> Publication:
     if job.taken.foreign:  # RQ's own, slower way, once the stream is complete
         return Publication(job.taken, first, entries)
     result = rq_result(job.outcome)
-    done = Completion(job.draw.count + 1, result, job.taken_at, time.time(), job.result_ttl)
+    done = Completion(job.draw.count + 1, result, job.taken_at, time.time(), job.taken.result_ttl)
     return Publication(job.taken, first, entries, done)
 
 

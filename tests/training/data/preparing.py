@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from typer.testing import CliRunner
+
 from unikat_training.data.commands import app
 from unikat_training.data.dataset import Dataset
 

@@ -9,12 +9,12 @@ from typing import Final
 
 from unikat.batches.storage import DestinationError, DestinationRefused
 from unikat_worker.active import Ending
+from unikat_worker.away import AWAY
 from unikat_worker.batches.active import ActiveClose, AnyItem
-from unikat_worker.batches.books import Books
+from unikat_worker.batches.backoff import Backoff
 from unikat_worker.batches.files import ShardsGone
-from unikat_worker.batches.parking import Parking
+from unikat_worker.batches.shard_state import ShardState
 from unikat_worker.batches.writers import Writers, Written
-from unikat_worker.stream import AWAY
 
 _LOOK: Final = 0.25  # seconds between looks whether the other jobs of a batch are through
 _GRACE: Final = 5.0  # seconds by which others wait longer than this worker, which tries for all of them
@@ -22,30 +22,30 @@ _GRACE: Final = 5.0  # seconds by which others wait longer than this worker, whi
 log = logging.getLogger(__name__)
 
 
-class Outbox:
+class WriteQueue:
     """Called by the loop's thread. `end` is called with every item that has got an ending."""
 
     def __init__(
         self,
-        books: Books,
+        state: ShardState,
         writers: int,
         write: Callable[[AnyItem], None],
         report: Callable[[Written], None],
         end: Callable[[AnyItem], None],
     ) -> None:
         """`write` and `report` are called by the writers' threads."""
-        self._books = books
+        self._shard_state = state
         self._end = end
         self._writers = Writers(writers, write, report)
         self._testers = Writers(1, write, report)  # a destination that hangs shall not hold up the others
-        self._parking = Parking()
+        self._backoff = Backoff()
         self._writing: list[AnyItem] = []
-        self._parked: list[AnyItem] = []
+        self._held: list[AnyItem] = []
         self._closes: list[ActiveClose] = []
         self._results: list[Written] = []
 
     def __iter__(self) -> Iterator[AnyItem]:
-        return iter([*self._writing, *self._parked, *self._closes])
+        return iter([*self._writing, *self._held, *self._closes])
 
     @property
     def writing(self) -> int:
@@ -55,7 +55,7 @@ class Outbox:
     @property
     def next_at(self) -> float:
         """When `turn` has something to do, on the monotonic clock."""
-        return min([self._parking.next_at, *(close.look_at for close in self._closes)])
+        return min([self._backoff.next_at, *(close.look_at for close in self._closes)])
 
     @property
     def has_news(self) -> bool:
@@ -64,10 +64,10 @@ class Outbox:
 
     def post(self, item: AnyItem) -> None:
         """Have an item written."""
-        if item.batch not in self._parking:
+        if item.batch not in self._backoff:
             self._submit(item, self._writers)
-        elif self._parking.has_room(item):
-            self._park(item)
+        elif self._backoff.has_room(item):
+            self._hold(item)
         else:
             self._finish(item, Ending.RETURNED)
 
@@ -86,7 +86,7 @@ class Outbox:
 
     def hurry(self, batch: str) -> None:
         """The destination of a batch seems to work again."""
-        self._parking.hurry(batch)
+        self._backoff.hurry(batch)
 
     def turn(self) -> None:
         """Take in what the writers did, and give them what is due. If it raises because Redis is away: once more."""
@@ -94,13 +94,13 @@ class Outbox:
             self._take_in(self._results[0])
             self._results.pop(0)
         for close in [close for close in self._closes if close.look_at <= time.monotonic()]:
-            if self._books.has_others(close):
+            if self._shard_state.has_others(close):
                 close.look_at = time.monotonic() + _LOOK
             else:
                 self._closes.remove(close)
                 self.post(close)
-        for item in list(self._parking.due()):
-            self._parked.remove(item)
+        for item in list(self._backoff.due()):
+            self._held.remove(item)
             self._submit(item, self._testers)
 
     def stop(self) -> None:
@@ -112,15 +112,15 @@ class Outbox:
         self._writing.append(item)
         writers.submit(item)
 
-    def _park(self, item: AnyItem) -> None:
-        self._parking.park(item)
-        self._parked.append(item)
+    def _hold(self, item: AnyItem) -> None:
+        self._backoff.hold(item)
+        self._held.append(item)
 
     def _finish(self, item: AnyItem, ending: Ending) -> None:
-        for items in (self._writing, self._parked, self._closes):
+        for items in (self._writing, self._held, self._closes):
             if item in items:
                 items.remove(item)  # type: ignore[arg-type]  # an item that is in a list of ActiveClose is one
-        self._parking.forget(item)
+        self._backoff.forget(item)
         item.ending = ending
         self._end(item)
 
@@ -145,32 +145,32 @@ class Outbox:
 
     def _take_in_success(self, item: AnyItem) -> None:
         if isinstance(item, ActiveClose):
-            self._books.end(item)
-        others = [other for other in self._parking.works(item.batch) if other is not item]
+            self._shard_state.end(item)
+        others = [other for other in self._backoff.works(item.batch) if other is not item]
         self._finish(item, Ending.FINISHED)
         for other in others:
-            self._parked.remove(other)
+            self._held.remove(other)
             self._submit(other, self._writers)
 
     def _take_in_close(self, close: ActiveClose, error: Exception) -> None:
         if isinstance(error, ShardsGone):
             log.error("batch %s: %s; they are drawn again", close.batch, error)
-            self._books.reopen(close, error.shards)
+            self._shard_state.reopen(close, error.shards)
             self._finish(close, Ending.LOST)
         else:
             reason = str(error) if isinstance(error, DestinationError) else f"{type(error).__name__}: {error}"
             self._pause(close, f"the manifest cannot be written: {reason}")
 
     def _pause(self, item: AnyItem, reason: str) -> None:
-        seconds = self._parking.pause_after(item)
+        seconds = self._backoff.pause_after(item)
         log.warning("batch %s pauses, next try in %.0f s: %s", item.batch, seconds, reason)
-        if not self._books.pause(item, reason, seconds + _GRACE):
+        if not self._shard_state.pause(item, reason, seconds + _GRACE):
             self._finish(item, Ending.CANCELLED)
             return
-        room = self._parking.has_room(item)
-        self._parking.failed(item)
+        room = self._backoff.has_room(item)
+        self._backoff.failed(item)
         if room:
             self._writing.remove(item)
-            self._park(item)
+            self._hold(item)
         else:
             self._finish(item, Ending.RETURNED)
