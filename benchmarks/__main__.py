@@ -79,13 +79,13 @@ def memory_lines(stack: Stack) -> Iterator[str]:
         yield f"| {name}, memory after the load | {resident / 2**20:.0f} MiB |"
 
 
-def cold_start(stack: Stack, module: str, runs: int = 5) -> float:
+def cold_start(stack: Stack, name: str, runs: int = 5) -> float:
     """Median seconds from starting the program to its ready line."""
     taken = []
     for _ in range(runs):
         started = time.perf_counter()
-        with Program(module, env=stack.env | {"UNIKAT_LISTEN": "127.0.0.1:0"}) as program:
-            program.wait_for_line(f"{module} ready")
+        with Program(f"unikat_{name}", env=stack.env | {"UNIKAT_LISTEN": "127.0.0.1:0"}) as program:
+            program.wait_for_line(f"{name} ready")
             taken.append(time.perf_counter() - started)
     return statistics.median(taken)
 
@@ -100,8 +100,8 @@ def report(models: Path, name: str, seconds: float) -> list[str]:
     with running_stack(models, workers=1, fsync="everysec", UNIKAT_THREADS=str(cores)) as stack:
         lines += [*load_table(stack, key_of(bundle.model), best, seconds), ""]
         lines += ["| | |", "| --- | ---: |", *memory_lines(stack)]
-        for module in ("service", "worker"):
-            lines.append(f"| {module}, cold start | {cold_start(stack, module):.2f} s |")
+        for program in ("service", "worker"):
+            lines.append(f"| {program}, cold start | {cold_start(stack, program):.2f} s |")
     return lines
 
 

@@ -30,8 +30,8 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 FILES: Final = ("compose.yaml", "compose.cpu.yaml")
 SECRET: Final = {"AWS_SECRET_ACCESS_KEY": "handed-on-to-workers-only"}  # no account has it
 LEFT_OUT: Final = {  # what an image must not hold
-    "service": ("torch", "onnxruntime", "worker", "training", "pip", "fsspec", "pyarrow", "s3fs"),
-    "worker": ("torch", "grpc_health", "service", "training", "pip"),
+    "service": ("torch", "onnxruntime", "unikat_worker", "unikat_training", "pip", "fsspec", "pyarrow", "s3fs"),
+    "worker": ("torch", "grpc_health", "unikat_service", "unikat_training", "pip"),
 }
 
 

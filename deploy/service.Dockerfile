@@ -8,7 +8,7 @@ RUN python3 -m venv --without-pip /opt/unikat
 # The dependencies are a layer of their own, so that a change of code does not install them again.
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY requirements requirements
-RUN mkdir -p unikat service \
+RUN mkdir -p unikat service/unikat_service \
     && python3 -m pip --python /opt/unikat install -c requirements/constraints.txt '.[service]' \
     && python3 -m pip --python /opt/unikat uninstall --yes unikat
 COPY unikat unikat
@@ -23,4 +23,4 @@ COPY deploy/healthcheck.py /opt/unikat/healthcheck.py
 USER 10001:10001
 WORKDIR /opt/unikat
 EXPOSE 50051
-CMD ["python", "-m", "service"]
+CMD ["python", "-m", "unikat_service"]

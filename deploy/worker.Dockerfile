@@ -10,7 +10,7 @@ RUN python3 -m venv --without-pip /opt/unikat
 # The dependencies are a layer of their own, so that a change of code does not install them again.
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY requirements requirements
-RUN mkdir -p unikat worker \
+RUN mkdir -p unikat worker/unikat_worker \
     && python3 -m pip --python /opt/unikat install -c requirements/constraints.txt ".[${EXTRA},s3]" \
     && python3 -m pip --python /opt/unikat uninstall --yes unikat
 COPY unikat unikat
@@ -28,4 +28,4 @@ COPY deploy/healthcheck.py /opt/unikat/healthcheck.py
 RUN install -d -o unikat -g unikat /out
 USER 10001:10001
 WORKDIR /opt/unikat
-CMD ["python", "-m", "worker"]
+CMD ["python", "-m", "unikat_worker"]

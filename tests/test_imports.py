@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,12 +12,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OURS = {"unikat", "service", "worker", "training"}
+# Folder of each package of ours.
+FOLDERS = {
+    "unikat": ROOT,
+    "unikat_service": ROOT / "service",
+    "unikat_worker": ROOT / "worker",
+    "unikat_training": ROOT / "training",
+}
 FORBIDDEN = {
-    "unikat": {"torch", "onnxruntime", "onnx", "service", "worker", "training", "tests"},
-    "service": {"torch", "onnxruntime", "onnx", "worker", "training", "tests"},
-    "worker": {"torch", "service", "training", "tests", "grpc_health", "grpc_reflection"},
-    "training": {"redis", "rq", "grpc", "service", "worker", "tests"},
+    "unikat": {"torch", "onnxruntime", "onnx", "unikat_service", "unikat_worker", "unikat_training", "tests"},
+    "unikat_service": {"torch", "onnxruntime", "onnx", "unikat_worker", "unikat_training", "tests"},
+    "unikat_worker": {"torch", "unikat_service", "unikat_training", "tests", "grpc_health", "grpc_reflection"},
+    "unikat_training": {"redis", "rq", "grpc", "unikat_service", "unikat_worker", "tests"},
 }
 # Plain `pip install unikat`: what its import may bring in besides the standard library.
 CLIENT_MUST_NOT_LOAD = {
@@ -34,7 +41,7 @@ def imported(source: Path) -> Iterator[tuple[str, int]]:
 
 @pytest.mark.parametrize("package", sorted(FORBIDDEN))
 def test_a_package_imports_only_what_the_table_allows(package: str) -> None:
-    sources = sorted((ROOT / package).rglob("*.py"))
+    sources = sorted((FOLDERS[package] / package).rglob("*.py"))
     assert sources
     wrong = [
         f"{source.relative_to(ROOT)}:{line}: {name}"
@@ -55,8 +62,29 @@ def test_the_client_and_the_command_line_load_without_the_extras() -> None:
 
 
 def test_the_service_loads_neither_torch_nor_onnxruntime() -> None:
-    assert loaded_by("import service.__main__") & {"torch", "onnxruntime", "worker", "training"} == set()
+    assert (
+        loaded_by("import unikat_service.__main__") & {"torch", "onnxruntime", "unikat_worker", "unikat_training"}
+        == set()
+    )
 
 
 def test_the_worker_loads_neither_torch_nor_the_service() -> None:
-    assert loaded_by("import worker.__main__") & {"torch", "service", "training"} == set()
+    assert loaded_by("import unikat_worker.__main__") & {"torch", "unikat_service", "unikat_training"} == set()
+
+
+def test_an_install_makes_our_packages_importable_and_nothing_beside_them(tmp_path: Path) -> None:
+    program = "import sys; from importlib.util import find_spec; print(*(bool(find_spec(n)) for n in sys.argv[1:]))"
+    beside = ("service", "worker", "training", "deploy", "benchmarks")  # "tests" is a folder of rq-dashboard, too
+    command = [sys.executable, "-P", "-c", program, *FOLDERS, *beside]
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    found = subprocess.check_output(command, cwd=tmp_path, env=clean, text=True).split()
+    assert found == ["True"] * len(FOLDERS) + ["False"] * len(beside)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "import tests.test_imports"], cwd=tmp_path, env=clean, stderr=subprocess.PIPE
+    )
+    assert b"ModuleNotFoundError" in done.stderr
+
+
+@pytest.mark.parametrize("package", sorted(FOLDERS))
+def test_every_package_says_that_it_is_typed(package: str) -> None:
+    assert (FOLDERS[package] / package / "py.typed").is_file()

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import torch
 import typer
-from unikat_training.evaluation.evaluate import Effort
 
 from benchmarks.figures import ROOT, write
 from benchmarks.training import comparison, speed
 from benchmarks.training.contenders import CONTENDERS, Course
+from unikat_training.evaluation.evaluate import Effort
 
 RESULTS = Path(__file__).parent / "results"
 MINUTES = 10.0
 SAMPLES = 5_000
 
 app = typer.Typer(help="The tables of docs/training.md; --write puts them there.", no_args_is_help=True)
-Emoji = Annotated[Path, typer.Option(help="Made by `python -m training prepare emoji`.")]
+Emoji = Annotated[Path, typer.Option(help="Made by `unikat prepare emoji`.")]
 Write = Annotated[bool, typer.Option("--write", help="Write it into docs/training.md.")]
 DATA = ROOT / "data"
 
@@ -26,7 +26,7 @@ DATA = ROOT / "data"
 @app.command()
 def compare(
     emoji: Emoji = DATA / "emoji-32",
-    fashion: Annotated[Path, typer.Option(help="Made by `python -m training prepare fashion-mnist`.")] = DATA
+    fashion: Annotated[Path, typer.Option(help="Made by `unikat prepare fashion-mnist`.")] = DATA
     / "fashion-mnist-train-32",
     fashion_test: Annotated[Path, typer.Option(help="Made by the same with `--split test`.")] = DATA
     / "fashion-mnist-test-32",

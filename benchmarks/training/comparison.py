@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unikat_training.evaluation.evaluate import Effort
-from unikat_training.evaluation.subject import Subject
-
 from benchmarks.figures import ROOT, write
 from benchmarks.training import results
 from benchmarks.training.contenders import CONTENDERS, Course
@@ -16,6 +13,8 @@ from benchmarks.training.judging import Judge
 from benchmarks.training.race import bundle_of, race
 from benchmarks.training.results import REAL, Result
 from benchmarks.training.table import heading, picture, table
+from unikat_training.evaluation.evaluate import Effort
+from unikat_training.evaluation.subject import Subject
 
 GUIDE = ROOT / "docs" / "training.md"
 IMAGES = ROOT / "docs" / "images"

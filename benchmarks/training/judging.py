@@ -1,10 +1,14 @@
-"""The same measure for everyone: `training.evaluation` on the exported file."""
+"""The same measure for everyone: `unikat_training.evaluation` on the exported file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from benchmarks.training.race import Raced
+from benchmarks.training.results import Result
+from unikat.v1.model_pb2 import Attribute, Category, Model
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.classifier import VERSION
 from unikat_training.evaluation.evaluate import REFERENCE_SEED, Effort, kept_classifier
@@ -13,10 +17,6 @@ from unikat_training.evaluation.material import Observer, Pictures, default_cach
 from unikat_training.evaluation.obedience import Judged
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
-
-from benchmarks.training.race import Raced
-from benchmarks.training.results import Result
-from unikat.v1.model_pb2 import Attribute, Category, Model
 
 SUBSETS = 2  # of KID, which is not reported
 

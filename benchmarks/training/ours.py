@@ -6,6 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+
+from benchmarks.training.budget import Stopwatch, stopping_after
+from benchmarks.training.contenders import Ours
 from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset
 from unikat_training.export import export
@@ -14,15 +17,12 @@ from unikat_training.operation import Operation
 from unikat_training.presets import load_preset
 from unikat_training.trainer import Computing, Trainer
 
-from benchmarks.training.budget import Stopwatch, stopping_after
-from benchmarks.training.contenders import Ours
-
 
 def train_ours(contender: Ours, data: Path, seconds: float, run: Path, bundle: Path) -> tuple[int, float]:
     """Trains in `run` and writes `bundle`; images shown and CPU seconds that they took.
 
-    Counted is all that `training.loop.train` does until the budget is used up: building the networks, steps, sample
-    sheets, checkpoints; not the imports before it, nor the last checkpoint, report and export after it.
+    Counted is all that `unikat_training.loop.train` does until the budget is used up: building the networks, steps,
+    sample sheets, checkpoints; not the imports before it, nor the last checkpoint, report and export after it.
     """
     dataset = Dataset.load(data)
     operation = Operation(

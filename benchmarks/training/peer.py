@@ -17,16 +17,16 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from unikat_training.data.dataset import Dataset
-from unikat_training.graph import build_artist, open_graph, run_graph, write_graph
-from unikat_training.latents import latents
-from unikat_training.networks.base import Generator, GeneratorShape, Joined
-from unikat_training.pictures import COLUMNS, Row, draw_sheet, png
 
 from benchmarks.training.budget import Stopwatch
 from benchmarks.training.contenders import HELD_OUT, Peer
 from unikat.bundle import CARD, GRAPH, SAMPLES, write_bundle
 from unikat.v1.model_pb2 import Model, TrainingRun
+from unikat_training.data.dataset import Dataset
+from unikat_training.graph import build_artist, open_graph, run_graph, write_graph
+from unikat_training.latents import latents
+from unikat_training.networks.base import Generator, GeneratorShape, Joined
+from unikat_training.pictures import COLUMNS, Row, draw_sheet, png
 
 PACKAGE = "lightweight-gan==1.2.1"
 LATENT = 256  # its own

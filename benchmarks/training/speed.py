@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+
+from benchmarks.training.budget import Stopwatch
+from benchmarks.training.contenders import HELD_OUT
 from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset
 from unikat_training.presets import load_preset
 from unikat_training.trainer import PLAIN, Computing, Trainer
-
-from benchmarks.training.budget import Stopwatch
-from benchmarks.training.contenders import HELD_OUT
 
 BATCH = 32
 STEPS = 8  # a round: whole cycles of `--lazy 8`

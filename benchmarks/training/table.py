@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from benchmarks.training.results import REAL, Result
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.subject import Subject
 from unikat_training.pictures import Row, draw_sheet, png
-
-from benchmarks.training.results import REAL, Result
 
 COLUMNS = 12
 Pixels = npt.NDArray[np.uint8]

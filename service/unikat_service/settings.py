@@ -19,7 +19,7 @@ MAX_SHARDS: Final = 10_000  # of one batch: its jobs are created in one transact
 
 @dataclass(frozen=True)
 class Settings:
-    """What `python -m service` can be told."""
+    """What `unikat serve` can be told."""
 
     listen: Annotated[
         str, Option(envvar="UNIKAT_LISTEN", help="Address to listen on (host:port; port 0 takes a free one).")
@@ -80,9 +80,15 @@ class Settings:
         float,
         Option(envvar="UNIKAT_GRACE_S", min=0, help="After SIGTERM, time for running calls to end by themselves (s)."),
     ] = 10.0
-    threads: Annotated[
-        int, Option(envvar="UNIKAT_ENQUEUE_THREADS", min=1, help="Threads that enqueue (RQ's enqueue blocks).")
-    ] = 4
+    max_memory_percent: Annotated[
+        int,
+        Option(
+            envvar="UNIKAT_MAX_MEMORY_PERCENT",
+            min=1,
+            max=100,
+            help="New calls are refused while Redis uses more of its maxmemory (%; the rest is for calls under way).",
+        ),
+    ] = 80
     tls_cert: Annotated[
         Path | None, Option(envvar="UNIKAT_TLS_CERT", exists=True, help="Certificate chain (PEM); turns TLS on.")
     ] = None
@@ -112,8 +118,8 @@ class Settings:
         return open_prefixes(self.destinations)
 
 
-def run_with_settings(run: Callable[[Settings], int]) -> None:
-    """Read the settings from flags and environment, run, and exit with what `run` returns."""
+def program(run: Callable[[Settings], int]) -> typer.Typer:
+    """Reads the settings from flags and environment, runs, and exits with what `run` returns."""
 
     def main(**options: object) -> None:
         raise typer.Exit(run(Settings(**options)))  # type: ignore[arg-type]  # typer checked them
@@ -127,4 +133,4 @@ def run_with_settings(run: Callable[[Settings], int]) -> None:
     main.__doc__ = "Serve the studio over gRPC: check requests, enqueue jobs, stream images back."
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command()(main)
-    app(prog_name="python -m service")
+    return app

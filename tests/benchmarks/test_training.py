@@ -12,11 +12,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from unikat_training.data.dataset import Dataset
-from unikat_training.evaluation.evaluate import Effort
-from unikat_training.evaluation.material import Observer
-from unikat_training.evaluation.subject import Subject
-from unikat_training.trainer import Computing
 
 from benchmarks.figures import write
 from benchmarks.training import results, speed
@@ -30,6 +25,11 @@ from benchmarks.training.results import REAL, Result
 from benchmarks.training.table import alike, picture, table
 from tests.training.evaluation.generating import PooledPixels, fresh, make_dataset, make_subject
 from tests.training.making import TINY, sitting, tiny, write_dataset
+from unikat_training.data.dataset import Dataset
+from unikat_training.evaluation.evaluate import Effort
+from unikat_training.evaluation.material import Observer
+from unikat_training.evaluation.subject import Subject
+from unikat_training.trainer import Computing
 
 BLANK = Result(
     contender="dcgan",

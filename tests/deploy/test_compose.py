@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from unikat_service.settings import Settings
 
 from tests.deploy.compose_files import DEPLOY, ROOT, Node, load, stages
+from unikat_service.settings import Settings
 
 FILES = {
     "gpu": ("compose.yaml",),
@@ -129,7 +129,9 @@ def test_a_service_that_stops_has_time_to_end_its_calls() -> None:
 
 @pytest.mark.parametrize("program", ["service", "worker"])
 def test_every_variable_that_compose_sets_is_a_setting_of_the_program(program: str) -> None:
-    done = subprocess.run([sys.executable, "-m", program, "--help"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", f"unikat_{program}", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
     settings = set(re.findall(r"UNIKAT_[A-Z_]+", done.stdout))
     for stack in FILES:
         assert set(service_of(stack, program)["environment"]) - OBJECT_STORE <= settings

@@ -40,14 +40,14 @@ def worker(valkey: Valkey, tmp_path: Path) -> Iterator[tuple[Program, dict[str, 
     """A real worker and its environment."""
     write_tiny_bundle(tmp_path)
     environment = {"UNIKAT_REDIS_URL": valkey.url, "UNIKAT_MODELS": str(tmp_path), "UNIKAT_THREADS": "1"}
-    with spawn("worker", env=environment, ready="worker ready") as program:
+    with spawn("unikat_worker", env=environment, ready="worker ready") as program:
         yield program, environment
 
 
 @contextmanager
 def running_service(environment: Mapping[str, str]) -> Iterator[tuple[Program, dict[str, str]]]:
     """A real service on a free port, and its environment with that port in it."""
-    with spawn("service", env={"UNIKAT_LISTEN": "127.0.0.1:0", **environment}) as program:
+    with spawn("unikat_service", env={"UNIKAT_LISTEN": "127.0.0.1:0", **environment}) as program:
         port = program.wait_for_line(r"service ready: listening on .*:(\d+)").group(1)
         yield program, {**environment, "UNIKAT_LISTEN": f"127.0.0.1:{port}"}
 

@@ -41,13 +41,13 @@ class Stack:
 
     def start_service(self) -> Program:
         """Returns when it listens."""
-        self.service = Program("service", env=self.env)
+        self.service = Program("unikat_service", env=self.env)
         self.service.wait_for_line("service ready")
         return self.service
 
     def start_worker(self) -> Program:
         """Returns at once; the service sees the worker some time later."""
-        worker = Program("worker", env=self.env)
+        worker = Program("unikat_worker", env=self.env)
         self.workers.append(worker)
         return worker
 

@@ -91,7 +91,6 @@ def test_every_block_is_checked_by_a_test_here() -> None:
         "grpcurl ",
         "docker compose ",
         ".venv/bin/pip ",
-        ".venv/bin/python -m training",
     )
     assert [line for line in LINES if not line.startswith(known)] == []
     assert {language for language, _ in BLOCKS} == {"sh", "python"}
@@ -175,7 +174,7 @@ def test_a_model_of_ones_own_is_trained_and_served_without_a_restart(studio: Stu
             pixels = np.full((48, 48, 3), colour, np.int16) + rng.integers(-25, 25, (48, 48, 3))
             pixels[8 + number : 20 + number, 10:30] = 255
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.png")
-    for line in lines_with(".venv/bin/python -m training"):
+    for line in lines_with(".venv/bin/unikat fit"):
         studio.run(line)
     eventually(lambda: "my-art@1" in studio.run(".venv/bin/unikat models"))  # within seconds, as the README says
     (generate,) = lines_with("unikat generate my-art")

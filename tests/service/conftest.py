@@ -55,7 +55,7 @@ def serving_on(valkey: Valkey, **settings: str) -> Iterator[Serving]:
         hand = ByHand(redis)
         hand.announce()
         environment = {"UNIKAT_REDIS_URL": valkey.url, "UNIKAT_LISTEN": "127.0.0.1:0"} | settings
-        with spawn("service", env=environment, ready=READY) as program:
+        with spawn("unikat_service", env=environment, ready=READY) as program:
             target = f"127.0.0.1:{program.wait_for_line(READY)[1]}"
             with grpc.insecure_channel(target) as channel:
                 yield Serving(program, target, valkey, redis, hand, channel)

@@ -149,7 +149,7 @@ def test_a_batch_too_large_for_the_services_shards_gets_larger_ones() -> None:
 
 
 def test_prefixes_that_are_none_are_refused_at_the_start() -> None:
-    with Program("service", "--destinations", "s3://user:secret@host/x") as program:
+    with Program("unikat_service", "--destinations", "s3://user:secret@host/x") as program:
         assert program.wait() == 2
         assert "--destinations" in program.output
 
@@ -209,6 +209,6 @@ def forget(serving: Serving, batch: str) -> None:
     """Cancel, end and delete a batch."""
     hand = BatchHand(serving.redis)
     hand.store.cancel(batch)
-    hand.ledger.end(batch, 0, "")
+    hand.progress.end(batch, 0, "")
     serving.batches.DeleteBatch(DeleteBatchRequest(id=batch))
     assert keys_of(serving.redis, batch) == set()

@@ -111,7 +111,7 @@ def _refused_for_want_of_redis(serving: Serving) -> bool:
 def test_a_service_can_be_started_before_redis(durable_valkey: Valkey) -> None:
     durable_valkey.kill()
     environment = {"UNIKAT_REDIS_URL": durable_valkey.url, "UNIKAT_LISTEN": "127.0.0.1:0"}
-    with Program("service", env=environment) as program:
+    with Program("unikat_service", env=environment) as program:
         target = f"127.0.0.1:{program.wait_for_line(READY)[1]}"
         with grpc.insecure_channel(target) as channel:
             error = refusal_of(StudioStub(channel).ListModels, ListModelsRequest())
@@ -123,13 +123,13 @@ def test_a_service_can_be_started_before_redis(durable_valkey: Valkey) -> None:
 
 
 def test_a_service_needs_no_libraries_for_files() -> None:
-    program = "import service.__main__, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    program = "import unikat_service.__main__, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = set(subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split())
     assert loaded & {"fsspec", "pyarrow", "s3fs", "PIL", "onnxruntime"} == set()
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it(shared: Serving) -> None:
-    with Program("service", "--listen", shared.target, "--redis-url", shared.valkey.url) as second:
+    with Program("unikat_service", "--listen", shared.target, "--redis-url", shared.valkey.url) as second:
         assert second.wait() == 1
         assert f"cannot listen on {shared.target}" in second.output
         assert "Traceback" not in second.output
@@ -137,7 +137,7 @@ def test_a_port_that_is_taken_is_an_error_that_names_it(shared: Serving) -> None
 
 def test_settings_that_contradict_one_another_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").touch()
-    with Program("service", "--tls-cert", str(tmp_path / "cert.pem")) as program:
+    with Program("unikat_service", "--tls-cert", str(tmp_path / "cert.pem")) as program:
         assert program.wait() == 2
         assert "go together" in program.output
 

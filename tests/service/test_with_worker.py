@@ -32,7 +32,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "UNIKAT_LISTEN": "127.0.0.1:0",
             "UNIKAT_THREADS": "1",
         }
-        with spawn("worker", env=environment), spawn("service", env=environment) as service:
+        with spawn("unikat_worker", env=environment), spawn("unikat_service", env=environment) as service:
             address = f"127.0.0.1:{service.wait_for_line(READY)[1]}"
             with grpc.insecure_channel(address) as channel:
                 eventually(lambda: code_of(StudioStub(channel).ListModels, ListModelsRequest()) is None, deadline=60)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from unikat_training.loop import train
 
 from tests.training.making import TINY, sitting, write_dataset
+from unikat_training.loop import train
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from unikat_training.networks.base import Generator
-from unikat_training.networks.build import build_generator
-from unikat_training.pictures import Row
 
 from tests.training.making import COLOURS, SHAPES, tiny
 from unikat.v1.model_pb2 import Attribute, Category, Combination, Model
+from unikat_training.networks.base import Generator
+from unikat_training.networks.build import build_generator
+from unikat_training.pictures import Row
 
 LATENT, SIZE = 8, 16
 ROWS = [

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
 from unikat_training.config import Config
 from unikat_training.data.dataset import IMAGES, METADATA, Dataset, sha256_of
 from unikat_training.operation import Operation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from unikat_training.augment import Adaptive, augment, colour, cutout, translate
 from unikat_training.parallel import Draws
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from tests.training.making import TINY, sitting, tiny, write_dataset
+from tests.training.test_resume import assert_same_state
 from unikat_training.checkpoint import (
     FOLDER,
     Progress,
@@ -25,9 +28,6 @@ from unikat_training.errors import TrainingError
 from unikat_training.loop import train
 from unikat_training.metrics import read_metrics
 from unikat_training.trainer import Trainer
-
-from tests.training.making import TINY, sitting, tiny, write_dataset
-from tests.training.test_resume import assert_same_state
 
 # Everything that has a memory: schedules, a ramp, ADA between two of its moves, accumulated parts, lazy penalties.
 EVERYTHING: dict[str, float] = {

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
+
+from tests.training.making import write_dataset
 from unikat_training.changes import Change, load_changes
 from unikat_training.cli import app
 from unikat_training.config import load_config
-
-from tests.training.making import write_dataset
 
 TINY_FLAGS = [
     "--batch=4",

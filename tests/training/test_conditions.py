@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+
+from tests.training.making import TINY, write_dataset
 from unikat_training.batches import Batches, differing
 from unikat_training.config import Config
 from unikat_training.schedules import line
 from unikat_training.trainer import Trainer
-
-from tests.training.making import TINY, write_dataset
 
 
 def batches(path: Path, config: Config) -> Batches:

@@ -10,13 +10,13 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
+
+from tests.training.making import write_dataset
+from unikat.bundle import CARD, Bundle, condition_size, read_bundle
 from unikat_training.errors import TrainingError
 from unikat_training.export import Release, export
 from unikat_training.graph import open_graph, run_graph
 from unikat_training.latents import latents
-
-from tests.training.making import write_dataset
-from unikat.bundle import CARD, Bundle, condition_size, read_bundle
 
 
 @pytest.fixture(scope="module")

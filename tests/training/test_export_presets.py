@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+
+from tests.training.making import tiny
 from unikat_training.graph import build_artist, check_graph, open_graph, run_graph, run_torch, write_graph
 from unikat_training.latents import latents
 from unikat_training.networks.base import Generator
 from unikat_training.networks.build import build_generator
-
-from tests.training.making import tiny
 
 NAMES = ("projected", "r3gan", "dcgan", "plain-gan")
 CONDITIONS = np.array([[1, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0.5, 0.5, 0, 0, 1]], dtype=np.float32)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from typer.testing import CliRunner, Result
-from unikat_training.checkpoint import checkpoints
-from unikat_training.cli import app
 
 from unikat.bundle import read_bundle
+from unikat_training.checkpoint import checkpoints
+from unikat_training.cli import app
 
 
 def folders_of_pictures(path: Path) -> Path:

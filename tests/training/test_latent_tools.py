@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from tests.training.latent_models import CONDITIONS, LATENT, ROWS, described, generator
+from unikat.sampling import latents
 from unikat_training.graph import Artist, build_artist, open_graph, run_graph, run_torch, write_graph
 from unikat_training.latent_tools.directions import factorise
 from unikat_training.latent_tools.drawing import Brush
@@ -20,9 +23,6 @@ from unikat_training.latent_tools.sheets import mixed, offsets
 from unikat_training.latent_tools.strips import Block, Strip, draw_blocks
 from unikat_training.latent_tools.tools import LatentTools, latent_tools, points_of
 from unikat_training.pictures import Row
-
-from tests.training.latent_models import CONDITIONS, LATENT, ROWS, described, generator
-from unikat.sampling import latents
 
 PRESETS = ("projected", "r3gan", "dcgan", "plain-gan")
 

@@ -1,4 +1,4 @@
-"""`python -m training explore`, which reads a bundle only, and what the docs say of drawing an edited image."""
+"""`unikat explore`, which reads a bundle only, and what the docs say of drawing an edited image."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
-from unikat_training.cli import app
-from unikat_training.graph import build_artist, open_graph, run_graph, write_graph
-from unikat_training.latent_tools.command import points_of
-from unikat_training.latent_tools.directions import factorise, read_directions
-from unikat_training.latent_tools.tools import latent_tools
 
 from tests.training.latent_models import CONDITIONS, LATENT, ROWS, described, generator
 from unikat.bundle import Bundle, BundleError, read_bundle, write_bundle
 from unikat.conditions import Schema
 from unikat.sampling import latents
+from unikat_training.cli import app
+from unikat_training.graph import build_artist, open_graph, run_graph, write_graph
+from unikat_training.latent_tools.command import points_of
+from unikat_training.latent_tools.directions import factorise, read_directions
+from unikat_training.latent_tools.tools import latent_tools
 
 DOCS = Path(__file__).parents[2] / "docs" / "training.md"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from unikat_training.latents import latents
 
 from unikat import sampling
+from unikat_training.latents import latents
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "latents.json"
 

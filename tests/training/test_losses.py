@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from tests.training.making import TINY, tiny, write_dataset
 from unikat_training.config import Config
 from unikat_training.losses import LOSSES, gradient_penalty, winning
 from unikat_training.schedules import cosine, gamma_rule, rates_at
 from unikat_training.trainer import Computing, Trainer
-
-from tests.training.making import TINY, tiny, write_dataset
 
 
 def test_losses_are_those_of_their_papers() -> None:

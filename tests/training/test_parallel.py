@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from tests.training.making import sitting, tiny, write_dataset
 from unikat_training.checkpoint import checkpoints, load_checkpoint
 from unikat_training.config import save_config
 from unikat_training.data.dataset import Dataset
 from unikat_training.loop import train
 from unikat_training.metrics import read_metrics
-
-from tests.training.making import sitting, tiny, write_dataset
 
 MEMORY: dict[str, float] = {"batch": 8, "ada_target": 0.6, "ada_images": 100, "learning_rate": 1e-5, "augment": 0.5}
 PRESETS = {
@@ -40,7 +40,7 @@ def prepared(tmp_path: Path, name: str, run: str) -> list[str]:
 
 def run_training(arguments: list[str], processes: int) -> subprocess.Popen[str]:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "--"]
-    command = [sys.executable, *launcher, "training", *arguments]
+    command = [sys.executable, *launcher, "unikat_training", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 

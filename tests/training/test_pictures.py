@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from unikat_training.pictures import Row, choose_rows, draw_sheet, wrapped
 
 from tests.training.making import write_dataset
+from unikat_training.pictures import Row, choose_rows, draw_sheet, wrapped
 
 
 def test_rows_show_every_category_of_conditions_that_occur(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+
+from tests.training.making import write_dataset
 from unikat_training.cli import app
 from unikat_training.config import RESOLUTIONS, Config
 from unikat_training.errors import TrainingError
 from unikat_training.presets import load_preset, parse_preset, preset_names, preset_text
-
-from tests.training.making import write_dataset
 
 NAMES = ("dcgan", "plain-gan", "projected", "r3gan")
 

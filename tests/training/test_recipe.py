@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from unikat.v1.model_pb2 import Attribute, Model, TrainingRun
 from unikat_training.config import Config
 from unikat_training.presets import load_preset
 from unikat_training.recipe import recipe
-
-from unikat.v1.model_pb2 import Attribute, Model, TrainingRun
 
 CONDITIONAL = Model(
     width=64, attributes=[Attribute(name="style"), Attribute(name="tone")], training=TrainingRun(images=1_280_000)

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+
+from tests.training.making import TINY, sitting, write_dataset
 from unikat_training.checkpoint import TENSORS, checkpoints, load_checkpoint
 from unikat_training.config import Config
 from unikat_training.environment import record_environment
@@ -20,8 +22,6 @@ from unikat_training.errors import TrainingError
 from unikat_training.loop import train
 from unikat_training.metrics import METRICS, read_metrics
 from unikat_training.schedules import rates_at
-
-from tests.training.making import TINY, sitting, write_dataset
 
 FLAGS = [
     f"--{name.replace('_', '-')}={getattr(TINY, name)}"
@@ -41,7 +41,7 @@ def assert_same_state(run: Path, other: Path) -> None:
 
 def begin(dataset: Path, run: Path) -> subprocess.Popen[str]:
     """A training process that would go on for long, with a checkpoint each second."""
-    command = [sys.executable, "-m", "training", "train", str(dataset), "--run", str(run), *FLAGS]
+    command = [sys.executable, "-m", "unikat_training", "train", str(dataset), "--run", str(run), *FLAGS]
     command += ["--threads=1", "--images=10000000", "--checkpoint-seconds=1", "--log-images=4", "--sheet-images=100000"]
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

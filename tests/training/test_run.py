@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.training.making import TINY, sitting, tiny, write_dataset
 from unikat_training.checkpoint import BEST, Progress, best_figure, checkpoints
 from unikat_training.data.dataset import Dataset
 from unikat_training.loop import train
@@ -23,8 +25,6 @@ from unikat_training.quality import Yardstick, frechet
 from unikat_training.report import write_timelapse
 from unikat_training.trainer import Trainer
 from unikat_training.watch import Watch, of_condition, warnings_of_data, warnings_of_figures, warnings_of_sheet
-
-from tests.training.making import TINY, sitting, tiny, write_dataset
 
 Pixels = npt.NDArray[np.uint8]
 

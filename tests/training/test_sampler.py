@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from unikat_training.sampler import BalancedSampler, cells, small_cells
 
 LABELS = np.array([[0, 0]] * 900 + [[0, 1]] * 90 + [[1, 1]] * 10)

@@ -9,14 +9,14 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, numpy_helper
+
+from tests.training.test_export_presets import CONDITIONS, NAMES, generator
+from unikat.bundle import CARD
 from unikat_training.errors import TrainingError
 from unikat_training.export import Release, export
 from unikat_training.graph import build_artist, check_graph, open_graph, run_graph, run_torch, write_graph
 from unikat_training.latents import latents
 from unikat_training.weights import COMPARED, as_half, measure_rounding, round_weights
-
-from tests.training.test_export_presets import CONDITIONS, NAMES, generator
-from unikat.bundle import CARD
 
 
 def count(path: Path, kind: int) -> int:

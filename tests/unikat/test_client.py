@@ -204,7 +204,7 @@ def test_the_target_comes_from_the_environment(stack: Stack) -> None:
 def test_tls_needs_an_authority_that_is_trusted_and_an_identity_where_one_is_asked_for(stack: Stack) -> None:
     port, certificate, key = free_port(), TLS / "localhost.pem", TLS / "localhost.key"
     arguments = ("--listen", f"localhost:{port}", "--tls-cert", str(certificate), "--tls-key", str(key))
-    with spawn("service", *arguments, "--tls-ca", str(certificate), env=stack.env, ready="service ready"):
+    with spawn("unikat_service", *arguments, "--tls-ca", str(certificate), env=stack.env, ready="service ready"):
         with Studio(f"localhost:{port}", ca=certificate, identity=(certificate, key)) as studio:
             assert next(studio.generate("tiny")).index == 0
         for refused in (Studio(f"localhost:{port}", ca=certificate), Studio(f"localhost:{port}", tls=True)):

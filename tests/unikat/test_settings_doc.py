@@ -15,7 +15,7 @@ def test_the_page_is_generated_from_the_declarations() -> None:
 
 def test_every_program_and_every_variable_of_the_readme_is_on_the_page() -> None:
     page = document()
-    for title in ("unikat up", "unikat generate", "unikat models show", "python -m service", "python -m worker"):
+    for title in ("unikat up", "unikat generate", "unikat models show", "unikat serve", "unikat work"):
         assert f"## `{title}`" in page
     for variable in ("UNIKAT_TARGET", "UNIKAT_REDIS_URL", "UNIKAT_LISTEN", "UNIKAT_MODELS", "UNIKAT_DEVICE"):
         assert f"| `{variable}` |" in page

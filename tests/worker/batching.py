@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from redis import Redis
 from rq import Queue
+
+from tests.support.processes import eventually
+from unikat.batches.record import BatchRecord
+from unikat.batches.spec import BatchSpec, Cell
+from unikat.bundle import Bundle, key_of
+from unikat.queue.batches.jobs import batch_queue
+from unikat.queue.batches.store import BatchStore
+from unikat.sampling import latents
+from unikat.v1.batches_pb2 import LAYOUT_FILES, Batch
+from unikat.v1.studio_pb2 import ImageFormat
 from unikat_worker.buckets import Limits
 from unikat_worker.device import CPU, Device
 from unikat_worker.encoder import encode
 from unikat_worker.session import Session
-
-from tests.support.processes import eventually
-from unikat.batches.enqueue import batch_queue
-from unikat.batches.record import BatchRecord
-from unikat.batches.spec import BatchSpec, Cell
-from unikat.batches.store import BatchStore
-from unikat.bundle import Bundle, key_of
-from unikat.sampling import latents
-from unikat.v1.batches_pb2 import LAYOUT_FILES, Batch
-from unikat.v1.studio_pb2 import ImageFormat
 
 INK = Cell({"style": {"ink": 1.0}}, 30)
 ANY = Cell({}, 50)

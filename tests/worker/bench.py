@@ -17,9 +17,10 @@ from rq.serializers import JSONSerializer
 
 from tests.support.processes import Program, eventually, spawn
 from tests.support.valkey import Valkey
+from unikat.bundle import read_bundle
+from unikat.queue.draws import ring
 from unikat.queue.job import DrawJob
-from unikat.queue.keys import DRAW
-from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat.queue.keys import DRAW, model_key, queue_name, queues_key
 from unikat.queue.stream import RESPONSE, STATUS, stream_key
 from unikat.queue.workers import WORKERS_KEY
 from unikat.v1.studio_pb2 import Artwork, GenerateResponse, ImageFormat
@@ -49,14 +50,27 @@ class Bench:
         self.valkey = valkey
         self.redis = redis
         self.models = models
-        self.queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
+
+    @property
+    def queue(self) -> Queue:
+        """The queue of tiny@1 and the caller "tests"."""
+        return Queue(queue_name(self._model, "tests"), connection=self.redis, serializer=JSONSerializer)
+
+    @property
+    def _model(self) -> str:
+        return model_key("tiny@1", read_bundle(self.models / "tiny" / "1").model.digest)
+
+    def ring(self) -> None:
+        """Jobs were put into the queue by RQ's methods: idle workers hear of them at once."""
+        self.redis.sadd(queues_key(self._model), self.queue.name)
+        ring(self.redis, self._model)
 
     @contextmanager
     def worker(self, **settings: object) -> Iterator[Program]:
         """A worker process; `lease_s=1` is UNIKAT_LEASE_S=1."""
         env = {"UNIKAT_REDIS_URL": self.valkey.url, "UNIKAT_MODELS": str(self.models)}
         env |= {f"UNIKAT_{name.upper()}": str(value) for name, value in settings.items()}
-        with spawn("worker", env=env, ready=READY) as program:
+        with spawn("unikat_worker", env=env, ready=READY) as program:
             yield program
 
     def enqueue(self, digest: str, count: int = 1, seed: int = 1, **more: Any) -> Job:  # noqa: ANN401  (job fields)
@@ -67,7 +81,7 @@ class Bench:
         job = DrawJob(
             model="tiny@1", digest=digest, count=count, seed=seed, truncation=0.8, enqueued_at=time.time(), **fields
         )
-        return self.queue.enqueue(
+        enqueued = self.queue.enqueue(
             DRAW,
             kwargs=job.to_kwargs(),
             job_timeout=-1,
@@ -75,6 +89,8 @@ class Bench:
             failure_ttl=600,
             retry=Retry(max=retries) if retries else None,
         )
+        self.ring()
+        return enqueued
 
     def published(self, job: Job) -> int:
         """Entries in a job's stream."""

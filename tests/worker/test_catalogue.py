@@ -9,11 +9,6 @@ from pathlib import Path
 
 import pytest
 from onnx import TensorProto, helper, load_model_from_string
-from unikat_worker.buckets import Limits
-from unikat_worker.catalogue import Catalogue, Memory, UnknownModel
-from unikat_worker.device import choose_device
-from unikat_worker.session import Session
-from unikat_worker.settings import DeviceName, Preload
 
 from tests.support.processes import eventually
 from tests.support.tiny_model import tiny_graph, tiny_model, write_tiny_bundle
@@ -21,6 +16,11 @@ from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, BundleError, write_bundle
 from unikat.queue.workers import WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
+from unikat_worker.buckets import Limits
+from unikat_worker.catalogue import Catalogue, Memory, UnknownModel
+from unikat_worker.device import choose_device
+from unikat_worker.session import Session
+from unikat_worker.settings import DeviceName, Preload
 
 CPU = choose_device(DeviceName.CPU, threads=1)
 LIMITS = Limits(images=4, seconds=0.05, bytes=2**28)

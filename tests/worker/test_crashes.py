@@ -102,7 +102,7 @@ def test_sigterm_gives_the_rest_to_another_worker(bench: Bench, bundle: Bundle) 
     assert [bench.state(job) for job in jobs] == ["queued"] * 3
     assert sorted(bench.queue.job_ids) == sorted(job.id for job in jobs)
     assert not bench.redis.zcard(WORKERS_KEY)
-    assert not Worker.all(queue=bench.queue)
+    assert not Worker.all(connection=bench.redis)
     assert not bench.redis.zcard(bench.queue.started_job_registry.key)
     published = [bench.published(job) for job in jobs]
     assert all(0 < count < 2000 for count in published)
@@ -167,7 +167,7 @@ def test_a_worker_waits_for_redis(durable_valkey: Valkey, tmp_path: Path) -> Non
 def late_worker(bench: Bench) -> Iterator[Program]:
     """A worker that cannot be ready yet."""
     env = {"UNIKAT_REDIS_URL": bench.valkey.url, "UNIKAT_MODELS": str(bench.models)}
-    with Program("worker", env=env) as program:
+    with Program("unikat_worker", env=env) as program:
         yield program
 
 

@@ -7,18 +7,11 @@ from functools import partial
 import pytest
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, ResponseError
-from rq import Queue, SimpleWorker
-from rq.serializers import JSONSerializer
-from unikat_worker.active import ActiveJob
-from unikat_worker.exchange import Exchange
-from unikat_worker.settlement import Settlement
 
 from tests.support.processes import Program, eventually
 from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import Bundle
-from unikat.queue.job import DrawJob
-from unikat.queue.keys import DRAW
-from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat_worker.exchange import Exchange
 
 
 def test_commands_that_belong_together_are_done_together_or_not_at_all(redis: Redis) -> None:
@@ -57,31 +50,6 @@ def test_a_full_redis_is_an_error_of_its_own(redis: Redis) -> None:
     exchange.together([(("SET", "one", "1"), lambda _: None)])
     with pytest.raises(OutOfMemoryError):
         exchange.execute()
-
-
-def test_a_job_that_a_full_redis_will_not_record_stays_where_the_sweep_finds_it(redis: Redis) -> None:
-    queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
-    settlement = Settlement(SimpleWorker([queue], connection=redis, serializer=JSONSerializer), queue, 60)
-    draw = DrawJob("tiny@1", "sha256:0", {}, 1, 1, 1.0, 1, 0.0)
-    job = queue.enqueue(DRAW, kwargs=draw.to_kwargs(), job_timeout=-1)
-    redis.lmove(queue.key, queue.intermediate_queue_key)
-    active = ActiveJob(rq=job, execution=settlement.new_execution(job), draw=draw, published=0, attempts=1)
-
-    redis.config_set("maxmemory", 1)
-    exchange = Exchange(redis)
-    settlement.begin(exchange, active)
-    with pytest.raises(OutOfMemoryError):
-        exchange.execute()
-    redis.config_set("maxmemory", 0)
-    assert not active.prepared
-    assert redis.lrange(queue.intermediate_queue_key, 0, -1) == [job.id.encode()]
-    assert job.get_status() == "queued"
-
-    settlement.begin(exchange, active)
-    exchange.execute()
-    assert active.prepared
-    assert redis.llen(queue.intermediate_queue_key) == 0
-    assert job.get_status() == "started"
 
 
 def refused_more_than(worker: Program, times: int) -> bool:

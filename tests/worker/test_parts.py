@@ -11,18 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 from rq import Queue, SimpleWorker
+from rq.job import JobStatus
+from rq.results import Result
 from rq.serializers import JSONSerializer
 from typer.testing import CliRunner
-from unikat_worker.__main__ import app
-from unikat_worker.encoder import encode, media_type
-from unikat_worker.processors import usable_cores
-from unikat_worker.rates import Rates
-from unikat_worker.settings import Settings
 
 from tests.worker.bench import Bench
 from unikat.bundle import Bundle
 from unikat.identity import identity_of
 from unikat.v1.studio_pb2 import ImageFormat
+from unikat_worker.__main__ import app
+from unikat_worker.encoder import encode, media_type
+from unikat_worker.processors import usable_cores
+from unikat_worker.rates import Rates
+from unikat_worker.settings import Settings
 
 PIXELS = np.random.default_rng(1).integers(0, 255, (16, 16, 3), dtype=np.uint8)
 
@@ -101,10 +103,11 @@ def test_an_identity_is_what_its_documentation_says() -> None:
     assert identity_of("sha256:abc", weights, 7, 3, 1.0) == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def test_a_plain_rq_worker_says_what_is_needed(bench: Bench, bundle: Bundle) -> None:
+def test_a_plain_rq_worker_fails_the_job_since_its_name_is_no_function(bench: Bench, bundle: Bundle) -> None:
     job = bench.enqueue(bundle.model.digest, retries=0)
     queue = Queue(bench.queue.name, connection=bench.redis, serializer=JSONSerializer)
     SimpleWorker([queue], connection=bench.redis, serializer=JSONSerializer).work(burst=True)
     result = job.latest_result()
     assert result is not None
-    assert "python -m worker" in str(result.exc_string)
+    assert (job.get_status(), result.type) == (JobStatus.FAILED, Result.Type.FAILED)
+    assert "Invalid attribute name: draw" in str(result.exc_string)

@@ -1,8 +1,7 @@
-"""`python -m training`: prepare a data set, train on it, export a bundle."""
+"""`unikat train` and its like: prepare a data set, train on it, export a bundle."""
 
 import copy
 import inspect
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -52,12 +51,6 @@ def told() -> Iterator[None]:
         raise typer.Exit(2) from error
 
 
-@app.callback()
-def main() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    logging.getLogger("training").setLevel(logging.INFO)
-
-
 def settings(kind: type[Config] | type[Operation], usual: Operation | None = None) -> list[inspect.Parameter]:
     """A flag for each field of a settings class, None where it is not given: a setting is declared there, once."""
     hints = get_type_hints(kind, include_extras=True)
@@ -83,7 +76,7 @@ def train(
     """Train, or go on training. Stop with Ctrl-C or SIGTERM: a checkpoint is written first.
 
     What decides the weights is fixed when a run begins, by a preset and by flags, which win; when going on it may be
-    left out. `torchrun --nproc-per-node N -m training train …` shares the work out among N processes.
+    left out. `torchrun --nproc-per-node N -m unikat_training train …` shares the work out among N processes.
     """
     with told():
         data = Dataset.load(dataset)

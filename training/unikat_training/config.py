@@ -208,7 +208,7 @@ def load_config(run: Path) -> tuple[Config, dict[str, str]]:
     try:
         document = json.loads((run / CONFIG).read_text())
     except FileNotFoundError:
-        raise TrainingError(f"{run}: not a run (it has no {CONFIG}); `python -m training train` makes one") from None
+        raise TrainingError(f"{run}: not a run (it has no {CONFIG}); `unikat train` makes one") from None
     except ValueError as error:
         raise TrainingError(f"{run / CONFIG}: is not JSON: {error}") from error
     if document.get("format") != FORMAT:

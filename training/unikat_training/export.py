@@ -70,7 +70,7 @@ class Trained:
     whole: Dataset  # with what was held out
     progress: Progress
     changes: list[Change]  # of settings, while it was trained
-    environment: dict[str, Any]  # as `training.loop.record_environment` wrote it
+    environment: dict[str, Any]  # as `unikat_training.loop.record_environment` wrote it
     generator: Generator  # the averaged one
 
 

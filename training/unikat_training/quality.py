@@ -2,7 +2,7 @@
 
 The Fréchet distance between drawn and real pictures in features of a small random network. It costs seconds, needs no
 weights, and no critic was trained on it; but it sees colours, textures and variety, not what a picture shows. Models
-are compared by `python -m training evaluate` instead.
+are compared by `unikat evaluate` instead.
 """
 
 import numpy as np

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from unikat.cli.batch import batches
+from unikat.cli.commands import Commands
 from unikat.cli.demo import demo
 from unikat.cli.doctor import doctor
 from unikat.cli.generate import generate
@@ -18,6 +19,7 @@ from unikat.cli.problems import FAILURE, Problem
 from unikat.cli.up import up
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="One-of-a-kind artworks to order: draw them, serve them, look after what serves them.",
@@ -56,7 +58,8 @@ def main() -> None:
         problem.show()
         sys.exit(problem.code)
     except OSError as error:  # standard output is full; where its reader has left, Typer ends quietly
-        Problem(f"cannot write the output: {error.strerror or error}").show()
+        where = "cannot write the output" if error.filename is None else error.filename
+        Problem(f"{where}: {error.strerror or error}").show()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the interpreter tries once more at its end, and says so
         sys.exit(FAILURE)
     except KeyboardInterrupt:

@@ -157,7 +157,7 @@ def _workers(connection: object) -> Iterator[Finding]:
         models = ", ".join(sorted(worker.models)) or "no model"
         yield Finding(Level.OK, f"worker {worker.name}", f"{models} on {worker.device} ({worker.provider})")
     if not alive:
-        yield Finding(Level.PROBLEM, "workers", "none is alive", "start one: python -m worker, or `unikat up`")
+        yield Finding(Level.PROBLEM, "workers", "none is alive", "start one: `unikat work`, or all with `unikat up`")
 
 
 def service(target: str, tls: bool, ca: Path | None) -> Iterator[Finding]:

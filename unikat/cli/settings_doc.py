@@ -35,8 +35,8 @@ def document() -> str:
 def _programs() -> Iterator[tuple[str, Callable[..., object]]]:
     yield from _commands("unikat", import_module("unikat.cli").app)
     # By name: this package must work where the other two are not installed.
-    for program in ("service", "worker"):
-        yield f"python -m {program}", import_module(f"{program}.settings").Settings
+    for title, package in (("unikat serve", "unikat_service"), ("unikat work", "unikat_worker")):
+        yield title, import_module(f"{package}.settings").Settings
 
 
 def _commands(name: str, app: typer.Typer) -> Iterator[tuple[str, Callable[..., object]]]:

@@ -1,8 +1,8 @@
 """A draw job: what a service resolves and a worker draws. docs/architecture.md says what each field is for.
 
-The payload is JSON in RQ's `data` (`rq.serializers.JSONSerializer`; pickle is refused: who can write to Redis must not be
-able to run code in a worker). What came after the first release is in hash fields of its own beside RQ's, which workers
-of the first release ignore: `unikat` (JSON) and `unikat_deadline`.
+The payload is JSON in RQ's `data` (`rq.serializers.JSONSerializer`; pickle is refused: who can write to Redis must not
+be able to run code in a worker). What came after the first release is in hash fields beside RQ's, which workers of the
+first release ignore: `unikat` (JSON) and `unikat_deadline`.
 """
 
 from __future__ import annotations
@@ -130,14 +130,15 @@ class Limits:
 def job_fields(job: DrawJob, queue: str, fingerprint: str, limits: Limits) -> list[Argument]:
     """Fields and values of a new job's hash, the same as `rq.Queue.enqueue` writes, and ours."""
     now = rq_time()
-    call = [DRAW, None, [], job.to_kwargs()]
+    call: list[Any] = [DRAW, None, [], job.to_kwargs()]
     fields: dict[str, Argument] = {
         "created_at": now, "data": zlib.compress(json.dumps(call).encode(), 1), "success_callback_name": "",
-        "failure_callback_name": "", "stopped_callback_name": "", "started_at": "", "ended_at": "", "last_heartbeat": "",
-        "worker_name": "", "group_id": "", "retries_left": limits.retries, "retry_intervals": "[0]", "origin": queue,
-        "description": f"{job.count} of {job.model}", "enqueued_at": now, "timeout": -1, "result_ttl": limits.result_ttl,
-        "failure_ttl": limits.failure_ttl, "status": "queued", "meta": json.dumps({FINGERPRINT: fingerprint}),
-        "unikat": job.extra,
+        "failure_callback_name": "", "stopped_callback_name": "", "started_at": "", "ended_at": "",
+        "last_heartbeat": "", "worker_name": "", "group_id": "", "retries_left": limits.retries,
+        "retry_intervals": "[0]", "origin": queue,
+        "description": f"{job.count} of {job.model}", "enqueued_at": now, "timeout": -1,
+        "result_ttl": limits.result_ttl, "failure_ttl": limits.failure_ttl, "status": "queued",
+        "meta": json.dumps({FINGERPRINT: fingerprint}), "unikat": job.extra,
     }  # fmt: skip
     return [part for pair in fields.items() for part in pair]
 

@@ -181,10 +181,10 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
 
 
-def _python(module: str, name: str, environment: dict[str, str], logs: Path, grace: float) -> Program:
-    # -P: a folder called "service" where the user happens to be must not be taken for ours
-    command = (sys.executable, "-P", "-m", module)
-    return Program(name, command, environment, logs / f"{name}.log", f"{module} ready", grace)
+def _python(program: str, name: str, environment: dict[str, str], logs: Path, grace: float) -> Program:
+    # -P: what lies in the folder where the user happens to be must not be taken for ours
+    command = (sys.executable, "-P", "-m", f"unikat_{program}")
+    return Program(name, command, environment, logs / f"{name}.log", f"{program} ready", grace)
 
 
 def served(url: str) -> tuple[list[str], list[str]]:

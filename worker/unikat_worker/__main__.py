@@ -1,4 +1,4 @@
-"""`python -m worker`: draws what the queue holds."""
+"""The program: `python -m unikat_worker`, for process supervisors; people type `unikat work`."""
 
 from __future__ import annotations
 
@@ -71,4 +71,4 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.command()(command(run))
 
 if __name__ == "__main__":
-    app(prog_name="python -m worker")
+    app(prog_name="python -m unikat_worker")

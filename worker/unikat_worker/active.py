@@ -1,54 +1,49 @@
-"""The jobs that are being drawn, and whose turn it is."""
+"""A draw job in the hands of a worker: its cursor, and how it ended."""
 
 from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from rq.executions import Execution
-from rq.job import Job
-
+from unikat.queue.draws import Taken
 from unikat.queue.job import DrawJob
-from unikat.queue.stream import stream_key
 
 
 class Ending(Enum):
-    """How a job's stream ended."""
+    """How a job ended for this worker."""
 
     FINISHED = auto()
     CANCELLED = auto()  # by the client, or its deadline passed
     STOPPED = auto()  # by RQ's stop command
     FAILED = auto()
-    RETURNED = auto()  # to the front of its queue
-    LOST = auto()  # the lease ran out and somebody else has it
+    RETURNED = auto()  # to its queue
+    LOST = auto()  # somebody else has it, or it was deleted
 
 
 @dataclass(eq=False)
 class ActiveJob:
-    """A job with its cursor.
+    """A job with its cursor. Changed under the scheduler's lock.
 
     `next` is the first image that no batch has taken, `published` the first that is not in the stream, `ready` the
-    drawn ones that wait for an earlier one. `attempts` counts how often it was begun, this time included; `solo`
-    jobs share no batch, because they were there when a batch or a worker died.
+    drawn ones that are not. `solo` jobs share no batch, because they were there when a batch or a worker died.
+    `publishing`: a thread has sent what is ready and not heard of it.
     """
 
-    rq: Job
-    execution: Execution
+    taken: Taken
     draw: DrawJob
-    published: int
-    attempts: int
+    published: int = 0
     solo: bool = False
     taken_at: float = field(default_factory=time.time)
     seen_at: float = field(default_factory=time.monotonic)  # when its stream was last known to be open
     next: int = 0
     ready: dict[int, bytes] = field(default_factory=dict)
-    again: list[int] = field(default_factory=list)  # a heap: images whose batch failed
-    in_flight: int = 0
-    prepared: bool = False
+    again: list[int] = field(default_factory=list)  # a heap: images to be drawn once more
+    in_flight: int = 0  # batches with images of it
+    publishing: bool = False
     ending: Ending | None = None
     error: BaseException | None = None
 
@@ -56,9 +51,9 @@ class ActiveJob:
         self.next = max(self.next, self.published)
 
     @property
-    def key(self) -> str:
-        """Key of its stream."""
-        return stream_key(self.rq.id)
+    def id(self) -> str:
+        """RQ's id of the job."""
+        return self.taken.id
 
     @property
     def remaining(self) -> int:
@@ -66,26 +61,31 @@ class ActiveJob:
         return 0 if self.ending else self.draw.count - self.next + len(self.again)
 
     @property
-    def outcome(self) -> dict[str, Any]:
-        """What RQ's tools show once it is finished."""
-        return {"images": self.draw.count, "attempts": self.attempts}
+    def is_complete(self) -> bool:
+        """Whether its stream holds every image."""
+        return self.published == self.draw.count
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it has had no turn yet."""
+        """Whether no image of it was drawn here yet."""
         return self.next == self.published and not self.in_flight
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """What RQ's tools show once it is finished."""
+        return {"images": self.draw.count, "attempts": self.taken.attempts}
 
     def take(self, count: int) -> list[int]:
         """The next `count` images, for a batch."""
-        taken = []
+        images = []
         for _ in range(count):
             if self.again:
-                taken.append(heapq.heappop(self.again))
+                images.append(heapq.heappop(self.again))
             else:
-                taken.append(self.next)
+                images.append(self.next)
                 self.next += 1
         self.in_flight += 1
-        return taken
+        return images
 
     def give_back(self, indices: Iterable[int]) -> None:
         """The batch with these images failed; they are drawn again, in a batch of this job's own."""
@@ -94,20 +94,27 @@ class ActiveJob:
         self.solo = True
 
     def advance(self, published: int) -> None:
-        """The stream is known to hold so many images, whoever published them."""
-        self.published = max(self.published, published)
-        self.next = max(self.next, self.published)
-        self.again = [index for index in self.again if index >= self.published]
-        heapq.heapify(self.again)
-        for index in [index for index in self.ready if index < self.published]:
-            del self.ready[index]
+        """The stream holds so many images, whoever published them: more than was known, or after a loss fewer."""
         self.seen_at = time.monotonic()
+        if published < self.published:
+            for index in range(published, self.published):
+                heapq.heappush(self.again, index)
+            self.published = published
+            return
+        if published == self.published:
+            return
+        self.published = published
+        self.next = max(self.next, published)
+        if self.again:
+            self.again = [index for index in self.again if index >= published]
+            heapq.heapify(self.again)
+        self.ready = {index: entry for index, entry in self.ready.items() if index >= published}
 
-    def due(self) -> list[int]:
-        """The drawn images that can be published now, in order."""
-        due: list[int] = []
-        while self.published + len(due) in self.ready:
-            due.append(self.published + len(due))
+    def due(self, most: int) -> list[bytes]:
+        """At most `most` drawn images that can be published now, in order."""
+        due: list[bytes] = []
+        while len(due) < most and (entry := self.ready.get(self.published + len(due))) is not None:
+            due.append(entry)
         return due
 
 
@@ -123,62 +130,3 @@ class Batch:
     def size(self) -> int:
         """Number of images."""
         return sum(len(indices) for _, indices in self.shares)
-
-
-class Rota:
-    """The active jobs in the order of their turns: who was served goes to the end."""
-
-    def __init__(self) -> None:
-        self._jobs: list[ActiveJob] = []
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    def __iter__(self) -> Iterator[ActiveJob]:
-        return iter(list(self._jobs))
-
-    @property
-    def fresh(self) -> int:
-        """Jobs that have had no turn yet."""
-        return sum(job.is_fresh for job in self._jobs)
-
-    def add(self, job: ActiveJob) -> None:
-        """A new job."""
-        self._jobs.append(job)
-
-    def remove(self, job: ActiveJob) -> None:
-        """It has ended."""
-        self._jobs.remove(job)
-
-    def compose(self, limit: Callable[[str], int], spread: int, idle: bool) -> Batch | None:
-        """The next batch: one image of each job in turn, of the model whose turn it is, None if nothing is left.
-
-        `limit` gives the largest batch for a digest; `spread` is the number of batches that what is there should
-        make, so that all lanes have work; `idle`: no lane is drawing.
-        """
-        open_jobs = [job for job in self._jobs if job.remaining]
-        if not open_jobs:
-            return None
-        first = open_jobs[0]
-        members = [job for job in open_jobs if job.draw.digest == first.draw.digest and not job.solo]
-        if first.solo:
-            members = [first]
-        available = sum(job.remaining for job in members)
-        alone = idle and available == 1 and len(open_jobs) == 1
-        size = min(limit(first.draw.digest), -(-available // spread))
-        shares = [(job, job.take(count)) for job, count in _deal(members, size)]
-        served = {id(job) for job, _ in shares}
-        self._jobs = [job for job in self._jobs if id(job) not in served] + [job for job, _ in shares]
-        return Batch(first.draw.digest, shares, alone)
-
-
-def _deal(members: Sequence[ActiveJob], size: int) -> list[tuple[ActiveJob, int]]:
-    """`size` images over jobs, one each in turn."""
-    counts = [0] * len(members)
-    left = size
-    while left:
-        for position, job in enumerate(members):
-            if left and counts[position] < job.remaining:
-                counts[position] += 1
-                left -= 1
-    return [(job, count) for job, count in zip(members, counts, strict=True) if count]

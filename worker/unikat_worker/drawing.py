@@ -4,71 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from google.protobuf.duration_pb2 import Duration
 
+from unikat.batches.layout import MEDIA_TYPES
 from unikat.conditions import Weights, to_messages
+from unikat.encoders import FORMAT_OF, first_encoder
 from unikat.identity import identity_of
 from unikat.queue.job import DrawJob
 from unikat.sampling import latents
 from unikat.v1.studio_pb2 import Artwork, GenerateResponse, Renderer, Timings
 from unikat_worker.active import ActiveJob, Batch
-from unikat_worker.batches.active import ShardBatch
-from unikat_worker.batches.drawing import draw_shard_batch
 from unikat_worker.buckets import Feeds
-from unikat_worker.catalogue import Catalogue
 from unikat_worker.device import Device
-from unikat_worker.encoder import encode, media_type
+from unikat_worker.encoding import encode
 from unikat_worker.session import CONDITION, LATENT, TRUNCATION, Session
 
 _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
 
 
-@dataclass(frozen=True, eq=False)
-class Drawing:
-    """One image of a batch: whose it is, its position in the job, and the serialized `GenerateResponse`."""
-
-    job: ActiveJob
-    index: int
-    response: bytes
-
-
-class Artist:
-    """Draws with what the catalogue has. Called by all lanes."""
-
-    def __init__(self, catalogue: Catalogue, device: Device, batch_s: float) -> None:
-        """`batch_s`: seconds that a batch may take."""
-        self.catalogue = catalogue
-        self.device = device
-        self._batch_s = batch_s
-
-    def limit(self, digest: str) -> int:
-        """Images in the largest batch to be cut of a model."""
-        session = self.catalogue.peek(digest)
-        return session.buckets.largest_within(self._batch_s) if session else _FIRST_LIMIT
-
-    def gain(self, digest: str) -> float:
-        """How many times faster an image is in a large batch than alone."""
-        session = self.catalogue.peek(digest)
-        return session.buckets.gain if session else 1.0
-
-    def draw(self, batch: Batch | ShardBatch) -> list[Drawing]:
-        """Draw a batch; a shard's images are put into its batch.
-
-        Raises UnknownModel, BundleError, and what `draw_batch` raises.
-        """
-        if isinstance(batch, Batch):
-            return draw_batch(self.catalogue.use(batch.digest), batch, self.device)
-        if batch.shard.ending is None:  # else it was cancelled meanwhile
-            draw_shard_batch(self.catalogue.use(batch.digest), batch)
-        return []
-
-
-def draw_batch(session: Session, batch: Batch, device: Device) -> list[Drawing]:
+def draw_batch(session: Session, batch: Batch, device: Device) -> list[tuple[ActiveJob, int, bytes]]:
     """Draw and encode. Raises what a malformed job or the runtime raises."""
     begun = time.time()
     weights = [
@@ -80,6 +38,9 @@ def draw_batch(session: Session, batch: Batch, device: Device) -> list[Drawing]:
     drawn_at = time.time()
     renderer = Renderer(provider=device.provider, runtime=device.runtime, processor=device.processor)
     rows = [(job, index) for job, taken in batch.shares for index in taken]
+    encoders = [job.draw.encoder or first_encoder(job.draw.image_format) for job, _ in rows]
+    files = encoded(pixels, encoders)
+    encoding = (time.time() - drawn_at) / len(rows)
     drawings = []
     for row, (job, index) in enumerate(rows):
         timings = Timings(
@@ -89,8 +50,12 @@ def draw_batch(session: Session, batch: Batch, device: Device) -> list[Drawing]:
         )
         artwork = _artwork(session, job.draw, job.draw.first + index, weights[row])
         artwork.renderer.CopyFrom(renderer)
-        _encode_into(artwork, pixels[row], job.draw.image_format, timings)
-        drawings.append(Drawing(job, index, GenerateResponse(artwork=artwork).SerializeToString()))
+        artwork.renderer.encoder = encoders[row]
+        artwork.image = files[row]
+        artwork.media_type = MEDIA_TYPES[FORMAT_OF[encoders[row]]]
+        timings.encoded.CopyFrom(_duration(encoding))
+        artwork.timings.CopyFrom(timings)
+        drawings.append((job, index, GenerateResponse(artwork=artwork).SerializeToString()))
     return drawings
 
 
@@ -119,12 +84,16 @@ def _artwork(session: Session, draw: DrawJob, index: int, weights: Weights) -> A
     )
 
 
-def _encode_into(artwork: Artwork, pixels: npt.NDArray[np.uint8], image_format: int, timings: Timings) -> None:
-    begun = time.perf_counter()
-    artwork.image = encode(pixels, image_format)
-    artwork.media_type = media_type(image_format)
-    timings.encoded.CopyFrom(_duration(time.perf_counter() - begun))
-    artwork.timings.CopyFrom(timings)
+def encoded(pixels: npt.NDArray[np.uint8], encoders: Sequence[str]) -> list[bytes]:
+    """The file of each image, by the encoder that it is to have: all of one encoder at once."""
+    if len(set(encoders)) == 1:
+        return encode(pixels, encoders[0])
+    files = [b""] * len(encoders)
+    for encoder in set(encoders):
+        rows = [row for row, each in enumerate(encoders) if each == encoder]
+        for row, file in zip(rows, encode(pixels[rows], encoder), strict=True):
+            files[row] = file
+    return files
 
 
 def _duration(seconds: float) -> Duration:

@@ -18,10 +18,19 @@ from rq import SimpleWorker, worker_registration
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.suspension import WORKERS_SUSPENDED
 
-from unikat.queue.workers import MODELS_KEY, WORKER_TTL, WORKERS_KEY, WorkerStatus, worker_key
+from unikat.queue.draws import RECORD_TTL
+from unikat.queue.workers import (
+    MODELS_KEY,
+    PROTOCOL,
+    PROTOCOLS_KEY,
+    WORKER_TTL,
+    WORKERS_KEY,
+    WorkerStatus,
+    lease_key,
+    worker_key,
+)
 from unikat.v1.model_pb2 import Model
 from unikat_worker.exchange import Exchange
-from unikat_worker.settlement import lease_key
 from unikat_worker.state import State
 from unikat_worker.sweeper import Sweeper
 
@@ -41,12 +50,17 @@ class Heartbeat:
         worker: SimpleWorker,
         sweeper: Sweeper,
         state: State,
+        suspend: Callable[[bool], None],
         lease_s: float,
         status: Callable[[], WorkerStatus],
         models: Callable[[], list[Model]],
     ) -> None:
-        """`status` and `models` are asked for at every beat: what the worker says of itself."""
+        """`status` and `models` are asked for at every beat: what the worker says of itself.
+
+        `suspend` is told when `rq suspend` or `rq resume` was called.
+        """
         self._state = state
+        self._tell_suspended = suspend
         self._worker = worker
         self._redis: Redis = worker.connection
         self._sweeper = sweeper
@@ -80,6 +94,7 @@ class Heartbeat:
     def withdraw(self) -> None:
         """Callers must not count on this worker any more. Raises RedisError."""
         self._redis.zrem(WORKERS_KEY, self._worker.name)
+        self._redis.hdel(PROTOCOLS_KEY, self._worker.name)
         self._redis.delete(worker_key(self._worker.name), lease_key(self._worker.name))
 
     def beat(self) -> None:
@@ -87,7 +102,10 @@ class Heartbeat:
         exchange = Exchange(self._redis)
         pipeline = exchange.pipeline
         self._worker.heartbeat(math.ceil(max(WORKER_TTL, self._lease_ms / 500)), pipeline=pipeline)
-        pipeline.hset(self._worker.key, "state", "busy" if self._worker.executions else "idle")
+        # A dead worker's jobs are found by this set, however long all workers are away.
+        pipeline.expire(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name), RECORD_TTL)
+        busy = self._worker.executions or self._state.executions
+        pipeline.hset(self._worker.key, "state", "busy" if busy else "idle")
         before: list[bytes | None] = []
         pipeline.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name))
         exchange.on_reply(self._disown)
@@ -109,19 +127,23 @@ class Heartbeat:
         if time.monotonic() - self._announced_at > _ANNOUNCE_EVERY:
             pipeline.hset(self._worker.key, mapping=self._worker.serialize())
             worker_registration.register(self._worker, pipeline)
+            pipeline.hset(PROTOCOLS_KEY, self._worker.name, PROTOCOL)
             for model in self._models():
                 pipeline.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model, indent=None))
             self._announced_at = time.monotonic()
 
     def _examine(self, executions: list[Execution]) -> None:
-        """The lease had run out (a long pause, or Redis was away): whatever a sweep took meanwhile is lost."""
+        """The lease had run out (a long pause, or Redis was away): the shards that a sweep took meanwhile are lost.
+
+        Draw jobs need no look: publishing asks whose they are.
+        """
         for execution in executions:
             registry = execution.job.started_job_registry  # of the queue that it came from
             taken = self._redis.zscore(registry.key, execution.composite_key) is None
             if taken and execution.id in self._worker.executions:  # else it was settled just now
                 self._state.lost.add(execution.id)
                 log.warning("job %s: the lease ran out and somebody else has it", execution.job_id)
-        self._state.inbox.put(None)
+        self._state.events.put(None)
 
     def _disown(self, members: set[bytes] | Exception) -> None:
         """What Redis says this worker draws, and it does not: others shall.
@@ -133,6 +155,7 @@ class Heartbeat:
             raise members
         moment = time.monotonic()
         mine = {execution.composite_key for execution in list(self._worker.executions.values())}
+        mine |= set(self._state.executions.values())
         strange = {member.decode() for member in members} - mine
         self._strange = {key: self._strange.get(key, moment) for key in strange}
         for key, since in self._strange.items():
@@ -147,7 +170,8 @@ class Heartbeat:
         if bool(suspended) != self._state.suspended:
             log.info("suspended by `rq suspend`" if suspended else "resumed")
             self._state.suspended = bool(suspended)
-            self._state.inbox.put(None)
+            self._tell_suspended(bool(suspended))
+            self._state.events.put(None)
 
     def _run(self) -> None:
         beat_at = time.monotonic()

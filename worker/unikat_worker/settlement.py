@@ -1,9 +1,9 @@
-"""What RQ is told of a job: begun, finished, cancelled, failed, given back. All by RQ's own methods.
+"""What RQ is told of jobs by its own methods: what is rare, and the jobs of batches.
 
-RQ spends a round trip for each of its steps; here the steps of all jobs of a batch share one, wherever RQ's methods
-take a pipeline. What a worker holds, it holds as long as its lease, a key that it renews (`worker.heartbeat`). The
-entries in RQ's registries, by contrast, last a day: every look at the StartedJobRegistry (`rq info`, a dashboard)
-fails the jobs whose entry ran out, and a worker's death must not be found by a looker-on who spends the retries.
+What every draw job goes through is done by scripts (`unikat.queue`). What a worker holds, it holds as long as its
+lease, a key that it renews (`heartbeat.py`). The entries in RQ's registries, by contrast, last a day: every look at the
+StartedJobRegistry (`rq info`, a dashboard) fails the jobs whose entry ran out, and a worker's death must not be found
+by a looker-on who spends the retries.
 """
 
 # RQ and redis-py annotate only a part of what they offer.
@@ -11,31 +11,46 @@ fails the jobs whose entry ran out, and a worker's death must not be found by a 
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Collection
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol, cast
 from uuid import uuid4
 
+from google.rpc.status_pb2 import Status
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, ResponseError
 from rq import Queue, SimpleWorker
-from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.exceptions import DeserializationError, InvalidJobOperation, NoSuchJobError
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
 from rq.utils import now
 
-from unikat_worker.active import Ending
+from unikat.queue.draws import RECORD_TTL, announce, close, model_of, ring
+from unikat_worker.active import ActiveJob, Ending
+from unikat_worker.admission import Refused
 from unikat_worker.exchange import Exchange
+from unikat_worker.statuses import deadline_status, failed_status, stopped_status
 
 # Fields of a job's hash beside RQ's own.
 ATTEMPTS: Final = "unikat_attempts"  # times it was begun
 CRASHES: Final = "unikat_crashes"  # workers that it was lost with, in a row, without one more image
 CRASHED_AT: Final = "unikat_crashed_at"  # images in the stream at the last of them
 
-_RECORD_TTL: Final = 24 * 3600  # seconds in RQ's registries, for a job whose workers all died
-
 log = logging.getLogger(__name__)
+
+
+class RefusedJob(ValueError):
+    """A payload that must not or cannot be drawn. `job` is what RQ knows of it."""
+
+    def __init__(self, job: Job, message: str) -> None:
+        super().__init__(message)
+        self.job = job
 
 
 class Held(Protocol):
@@ -61,11 +76,6 @@ def number(fields: dict[bytes, bytes], name: str, default: int = 0) -> int:
         return default
 
 
-def lease_key(worker: str) -> str:
-    """Key that exists while a worker is alive; without it, what the worker holds is up for grabs."""
-    return f"unikat:lease:{worker}"
-
-
 class Settlement:
     """Settles jobs of one worker and its queue."""
 
@@ -85,9 +95,9 @@ class Settlement:
         """The job is STARTED, this worker's and off the intermediate list: all of that, or, if Redis is full, none."""
         pipeline, execution = exchange.pipeline, job.execution
         pipeline.execute_command("MULTI")
-        execution.save(ttl=_RECORD_TTL, pipeline=pipeline)
-        ExecutionRegistry(job.rq.id, connection=pipeline).add(execution, ttl=_RECORD_TTL, pipeline=pipeline)
-        self._queue.started_job_registry.add_execution(execution, pipeline=pipeline, ttl=_RECORD_TTL)
+        execution.save(ttl=RECORD_TTL, pipeline=pipeline)
+        ExecutionRegistry(job.rq.id, connection=pipeline).add(execution, ttl=RECORD_TTL, pipeline=pipeline)
+        self._queue.started_job_registry.add_execution(execution, pipeline=pipeline, ttl=RECORD_TTL)
         pipeline.sadd(execution.worker_executions_key, execution.composite_key)
         job.rq.prepare_for_execution(self._worker.name, pipeline=pipeline)
         pipeline.hset(job.rq.key, ATTEMPTS, str(job.attempts))
@@ -106,19 +116,10 @@ class Settlement:
         """A job leaves the intermediate list: it is begun, or there is nothing to do for it."""
         exchange.pipeline.lrem(self._queue.intermediate_queue_key, 1, job_id)
 
-    def finish(self, exchange: Exchange, job: Held) -> None:
-        """The job is FINISHED."""
-        rq, pipeline = job.rq, exchange.pipeline
-        if rq.repeats_left or rq.has_rate_limit:  # not what our service enqueues: RQ's own, slower way
-            rq.ended_at, rq._result = now(), job.outcome
-            registry = self._queue.started_job_registry
-            self._worker.handle_job_success(rq, self._queue, registry, job.execution)
-            return
-        ttl = self._record_success(pipeline, job)
-        # A dependent that registers itself from now on finds the job finished; the others are here.
-        pipeline.smembers(rq.dependents_key)
-        exchange.on_reply(lambda dependents: self._enqueue_dependents(rq, bool(dependents)))
-        rq.cleanup(ttl, pipeline=pipeline, remove_from_queue=False)
+    def finish(self, job: Held) -> None:
+        """The job is FINISHED: RQ's own way, with repeats, rate limits and dependents."""
+        job.rq.ended_at, job.rq._result = now(), job.outcome
+        self._worker.handle_job_success(job.rq, self._queue, self._queue.started_job_registry, job.execution)
 
     def finish_within(self, pipeline: Pipeline, job: Held) -> None:
         """The job is FINISHED, as a part of a transaction; no other job depends on it."""
@@ -143,10 +144,6 @@ class Settlement:
             )
         self._worker.cleanup_execution(rq, pipeline=pipeline, execution=job.execution)
         return ttl
-
-    def _enqueue_dependents(self, job: Job, there_are: bool) -> None:
-        if there_are:
-            self._queue.enqueue_dependents(job)
 
     def cancel(self, job: Held) -> None:
         """The job is CANCELED, if whoever closed its stream has not seen to that."""
@@ -194,18 +191,6 @@ class Settlement:
             self._worker.cleanup_execution(job.rq, pipeline=pipeline, execution=job.execution)
             pipeline.execute()
 
-    def settle(self, exchange: Exchange, job: Held) -> None:
-        """Tell RQ of a job that has ended."""
-        if job.ending is Ending.FINISHED:
-            self.finish(exchange, job)
-        elif job.ending is Ending.CANCELLED:
-            self.cancel(job)
-        elif job.ending is Ending.LOST:
-            self.release(job)
-        else:
-            error = job.error or RuntimeError("its stream says that it failed")
-            self.fail(job, error, stopped=job.ending is Ending.STOPPED)
-
 
 def requeue(queue: Queue, job: Job, pipeline: Pipeline) -> None:
     """Put a job that was begun back to the front; no retry is spent."""
@@ -213,3 +198,145 @@ def requeue(queue: Queue, job: Job, pipeline: Pipeline) -> None:
     job.ended_at = None
     job.worker_name = None
     queue._enqueue_job(job, pipeline=pipeline, at_front=True)
+    announce(pipeline, queue.name)
+
+
+def restored(queue: Queue, job_id: str, fields: dict[bytes, bytes]) -> Job | None:
+    """The job, as its hash says; None if there is none, or what is there is not one of RQ's.
+
+    What somebody wrote by hand may be wrong in any way, and must not end worker after worker.
+    """
+    if not fields:
+        return None
+    try:
+        job = Job(job_id, connection=queue.connection, serializer=queue.serializer)
+        job.restore(fields)
+    except Exception as error:
+        log.warning("job %r is not one, and left alone: %s: %s", job_id, type(error).__name__, error)
+        return None
+    return job
+
+
+def is_waiting(job: Job) -> bool:
+    """Whether there is anything to do: a cancelled job may still be in the list, a finished one come twice."""
+    return job.get_status(refresh=False) in (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.CREATED)
+
+
+def check_callbacks(job: Job) -> None:
+    """Raise RefusedJob for a job whose end would run code that a name in Redis chooses."""
+    if any((job._success_callback_name, job._failure_callback_name, job._stopped_callback_name, job.webhooks)):
+        raise RefusedJob(job, "callbacks and webhooks are not run: what is in Redis must not choose code to run")
+
+
+def checked_kwargs(job: Job, functions: Collection[str]) -> dict[str, Any]:
+    """The keyword arguments of a job that calls one of `functions`; nothing is unpickled. Raises RefusedJob."""
+    try:
+        name, args, kwargs = job.func_name, job.args, job.kwargs
+    except DeserializationError as error:
+        raise RefusedJob(job, "its payload is not JSON; pickle is never read") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RefusedJob(job, f"its payload is not a call: {error}") from error
+    try:
+        json.dumps([args, kwargs], ensure_ascii=False).encode()  # half a character cannot even be reported
+    except UnicodeEncodeError as error:
+        raise RefusedJob(job, "its payload holds text that is not Unicode") from error
+    if name not in functions or args or not isinstance(kwargs, dict):
+        allowed = " and ".join(functions)
+        raise RefusedJob(job, f"it calls {name!r}; this queue is for {allowed} with keyword arguments")
+    check_callbacks(job)
+    return kwargs
+
+
+@dataclass(eq=False)
+class HeldJob:
+    """A draw job, as RQ's methods want it."""
+
+    rq: Job
+    execution: Execution
+    attempts: int
+    outcome: dict[str, Any]
+    prepared: bool = True
+    ending: Ending | None = None
+    error: BaseException | None = None
+
+
+class Settler:
+    """Settles draw jobs that did not simply finish."""
+
+    def __init__(self, worker: SimpleWorker, result_ttl_s: int) -> None:
+        self._worker = worker
+        self._redis: Redis = worker.connection
+        self._result_ttl_s = result_ttl_s
+
+    def settle(self, job: ActiveJob) -> None:
+        """End the job's stream where it is open, and tell RQ. Twice is as good as once. Raises RedisError."""
+        held = self._held(job)
+        settlement = Settlement(self._worker, self._queue(job), self._result_ttl_s)
+        if held is None:
+            return
+        if job.ending is Ending.FINISHED:
+            settlement.finish(held)
+        elif job.ending is Ending.CANCELLED:
+            self._close(job, deadline_status(job.id))
+            settlement.cancel(held)
+        elif job.ending is Ending.STOPPED:
+            self._close(job, stopped_status(job.id))
+            held.rq.retries_left = None
+            settlement.fail(held, RuntimeError("stopped by an operator"), stopped=True)
+        elif job.ending is Ending.LOST:
+            settlement.release(held)
+        else:
+            self._fail(job, held, settlement)
+
+    def give_back(self, jobs: Collection[ActiveJob]) -> None:
+        """Unfinished jobs go to the front of their queues, in their order. Raises RedisError."""
+        for job in reversed(list(jobs)):
+            held = self._held(job)
+            if held is None:
+                continue
+            with self._redis.pipeline() as pipe:
+                Settlement(self._worker, self._queue(job), self._result_ttl_s).give_back(pipe, held)
+                pipe.execute()
+            log.info("job %s goes back to the queue after image %d", job.id, job.published)
+        for model in {model for job in jobs if (model := model_of(job.taken.queue))}:
+            ring(self._redis, model)
+
+    def _fail(self, job: ActiveJob, held: HeldJob, settlement: Settlement) -> None:
+        error = job.error or RuntimeError("its stream says that it failed")
+        if isinstance(error, Refused):
+            log.error("job %s is refused: %s", job.id, error)
+            held.rq.retries_left = None
+            # A name in Redis must not choose what code a worker runs, nor an address whom it talks to.
+            held.rq._success_callback_name = held.rq._failure_callback_name = held.rq._stopped_callback_name = None
+            held.rq.webhooks = []
+        elif job.error is None:
+            held.rq.retries_left = None  # its stream is closed: another try could tell nobody
+        if not held.rq.should_retry:
+            # First the caller, then RQ: after a crash in between, the next worker finds the stream ended.
+            self._close(job, failed_status(job.id, error))
+        settlement.fail(held, error)
+        model = model_of(job.taken.queue)
+        if held.rq.should_retry and model:
+            ring(self._redis, model)
+
+    def _close(self, job: ActiveJob, status: Status) -> None:
+        with suppress(ResponseError):  # its name is that of something else
+            close(self._redis, job.id, job.draw.count, status, self._result_ttl_s)
+
+    def _queue(self, job: ActiveJob) -> Queue:
+        return Queue(job.taken.queue, connection=self._redis, serializer=JSONSerializer)
+
+    def _held(self, job: ActiveJob) -> HeldJob | None:
+        queue = self._queue(job)
+        rq = restored(queue, job.id, cast(dict[bytes, bytes], self._redis.hgetall(Job.key_for(job.id))))
+        execution = Execution(job.taken.execution, job.id, self._redis, self._worker.name)
+        if rq is None:  # deleted meanwhile
+            rq = Job(job.id, connection=self._redis, serializer=JSONSerializer)
+            rq.origin = job.taken.queue
+            with self._redis.pipeline(transaction=False) as pipe:
+                execution.delete(rq, pipe)
+                pipe.execute()
+            return None
+        execution._job = rq
+        execution.created_at = datetime.fromtimestamp(job.taken_at, UTC)
+        return HeldJob(rq, execution, job.taken.attempts, job.outcome)

@@ -26,16 +26,19 @@ from rq.job_lifecycle import record_job_failure
 from rq.registry import clean_registries
 from rq.worker_registration import clean_worker_registry
 
+from unikat.queue.draws import close, model_of, ring
 from unikat.queue.stream import Progress, stream_key
-from unikat_worker.batches.upkeep import Upkeep
-from unikat_worker.intake import restored
-from unikat_worker.settlement import CRASHED_AT, CRASHES, lease_key, number, requeue
-from unikat_worker.stream import end_stream, failed_status
+from unikat.queue.workers import lease_key
+from unikat_worker.batches.maintenance import Maintenance
+from unikat_worker.settlement import CRASHED_AT, CRASHES, number, requeue, restored
+from unikat_worker.statuses import failed_status
 
 LOCK: Final = "unikat:sweep"  # one sweep a period is enough, however many workers there are
 
 _CLEAN_EVERY: Final = 60.0  # seconds
 _ENTRY: Final = re.compile(rb"[A-Za-z0-9_-]+:[A-Za-z0-9_-]+")  # job id and execution id
+_QUEUE: Final = b"rq:queue:unikat:"
+_NEVER: Final = 2**53  # number of an entry that no stream has
 _WAITING: Final = (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.CREATED)
 
 log = logging.getLogger(__name__)
@@ -46,12 +49,13 @@ class WorkerLost(RuntimeError):
 
 
 class Sweeper:
-    """Sweeps the queue and those of all batches. Called by one thread."""
+    """Sweeps the queues of draw jobs and of all batches. Called by one thread."""
 
-    def __init__(self, redis: Redis, queue: Queue, lease_s: float, max_crashes: int, result_ttl_s: int) -> None:
+    def __init__(self, redis: Redis, legacy: Queue, lease_s: float, max_crashes: int, result_ttl_s: int) -> None:
+        """`legacy` is the queue of the release before."""
         self._redis = redis
-        self._queue = queue
-        self._batches = Upkeep(redis)
+        self._queue = legacy
+        self._batches = Maintenance(redis)
         self._max_crashes = max_crashes
         self._result_ttl_s = result_ttl_s
         self._patience = lease_s / 2  # seconds that a live worker may take from the queue to the registry
@@ -62,7 +66,8 @@ class Sweeper:
         """Once per `period` (seconds) of all workers together."""
         if not self._redis.set(LOCK, "1", nx=True, px=max(1, int(period * 1000))):
             return
-        queues = [self._queue, *self._batches.queues()]
+        draws = self._draw_queues()
+        queues = [*draws, *self._batches.queues()]
         with self._redis.pipeline(transaction=False) as pipeline:
             for queue in queues:
                 pipeline.zrange(queue.started_job_registry.key, 0, -1)
@@ -73,10 +78,18 @@ class Sweeper:
             self._sweep_started(queue, started)
             taken += [(queue, job_id) for job_id in moved]
         self._sweep_taken(taken)
+        for model in sorted({model for queue in draws if (model := model_of(queue.name))}):
+            ring(self._redis, model)
         self._batches.tend()
         if time.monotonic() - self._cleaned_at > _CLEAN_EVERY:
             self._cleaned_at = time.monotonic()
             self.clean()
+
+    def _draw_queues(self) -> list[Queue]:
+        known = cast(set[bytes], self._redis.smembers(Queue.redis_queues_keys))
+        names = sorted(key.decode().removeprefix("rq:queue:") for key in known if key.startswith(_QUEUE))
+        serializer = self._queue.serializer
+        return [self._queue, *(Queue(name, connection=self._redis, serializer=serializer) for name in names)]
 
     def _sweep_started(self, queue: Queue, members: list[bytes]) -> None:
         strange = [member for member in members if not _ENTRY.fullmatch(member)]
@@ -112,7 +125,8 @@ class Sweeper:
     def clean(self) -> None:
         """RQ's own maintenance: entries of jobs that have expired leave the registries."""
         clean_worker_registry(self._queue)
-        for queue in (self._queue, *self._batches.queues()):
+        self._batches.forget_unfinished()
+        for queue in (*self._draw_queues(), *self._batches.queues()):
             clean_registries(queue)
             # The one registry that RQ never cleans: its entries bear the time of the cancellation.
             canceled = queue.canceled_job_registry.key
@@ -158,8 +172,8 @@ class Sweeper:
     def _fail(self, pipeline: Pipeline, queue: Queue, job: Job, crashes: int) -> None:
         error = WorkerLost(f"{crashes} workers in a row were lost with this job, without one more image")
         log.error("job %s: %s; it is failed", job.id, error)
-        if queue is self._queue:
-            end_stream(pipeline, stream_key(job.id), failed_status(job.id, error), self._result_ttl_s)
+        if queue is self._queue or model_of(queue.name):
+            close(pipeline, job.id, _NEVER, failed_status(job.id, error), self._result_ttl_s)
         else:
             self._batches.fail(pipeline, queue, job.id, error)
         record_job_failure(job, f"{type(error).__name__}: {error}", pipeline)

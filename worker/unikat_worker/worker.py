@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 from uuid import uuid4
@@ -23,30 +24,35 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus as RqState
 
-from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat.queue.draws import wake
+from unikat.queue.keys import LEGACY_QUEUE, model_key
 from unikat.queue.workers import WorkerStatus
-from unikat_worker.batches.desk import Desk
+from unikat_worker import inference
+from unikat_worker.batches.shard_scheduler import ShardScheduler
 from unikat_worker.catalogue import Catalogue
 from unikat_worker.device import Device
-from unikat_worker.drawing import Artist
+from unikat_worker.executor import Executor
 from unikat_worker.heartbeat import Heartbeat
-from unikat_worker.loop import Loop
+from unikat_worker.scheduler import Scheduler
 from unikat_worker.settings import Settings
-from unikat_worker.settlement import Settlement
+from unikat_worker.settlement import Settlement, Settler
 from unikat_worker.state import State
 from unikat_worker.sweeper import Sweeper
 
 _RESCAN: Final = 2.0  # seconds between looks at the models folder
+_GOODBYE: Final = 8.0  # seconds in which a leaving worker tries to reach Redis
 
 log = logging.getLogger(__name__)
 
 
 class DrawWorker(SimpleWorker):
-    """A worker on the one queue: with more than one, RQ cannot move jobs without a moment in which they can be lost."""
+    """An RQ worker whose inference threads take jobs themselves, many at a time."""
+
+    _turn = 0
 
     def __init__(self, redis: Redis, settings: Settings, device: Device, catalogue: Catalogue) -> None:
         super().__init__(
-            [QUEUE],
+            [LEGACY_QUEUE],
             name=settings.name or f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}",
             connection=redis,
             serializer=JSONSerializer,
@@ -56,13 +62,21 @@ class DrawWorker(SimpleWorker):
         self._settings = settings
         self._device = device
         self._catalogue = catalogue
-        self._shared = State()
-        queue = self.queues[0]
-        sweeper = Sweeper(redis, queue, settings.lease_s, settings.max_crashes, settings.result_ttl_s)
-        self._pulse = Heartbeat(self, sweeper, self._shared, settings.lease_s, self._status, self._models)
-        artist = Artist(catalogue, device, settings.batch_ms / 1000)
-        desk = Desk(redis, settings, artist, self._shared, self._settlement)
-        self._loop = Loop(queue, settings, artist, self._settlement(queue), self._shared, desk)
+        self._threads = State()
+        sweeper = Sweeper(redis, self.queues[0], settings.lease_s, settings.max_crashes, settings.result_ttl_s)
+        executor = Executor(catalogue, device, settings.batch_ms / 1000)
+        self._scheduler = Scheduler(device.lanes, settings.max_jobs, executor.limit, one_at_a_time=device.is_cuda)
+        self._settler = Settler(self, settings.result_ttl_s)
+        self._shared = inference.Shared(
+            redis, self.name, settings, self._scheduler, executor, self._settler, self._threads, self._model_keys
+        )
+        self._shards = ShardScheduler(
+            redis, self.name, settings, executor, self._scheduler, self._threads, self._settlement
+        )
+        self._pulse = Heartbeat(
+            self, sweeper, self._threads, self._suspend, settings.lease_s, self._status, self._models
+        )
+        self._loops: list[inference.InferenceThread] = []
 
     def _settlement(self, queue: Queue) -> Settlement:
         return Settlement(self, queue, self._settings.result_ttl_s)
@@ -71,14 +85,20 @@ class DrawWorker(SimpleWorker):
         """Work until SIGTERM, SIGINT or RQ's shutdown command."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        whole, micro = self.connection.time()
+        self._threads.set_redis_time(whole + micro / 1e6)
         self.register_birth()
         self.subscribe()
         self.set_state(RqState.STARTED)
         self._pulse.start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        self._loops, threads = inference.start(self._shared, self._device.lanes)
+        shards = threading.Thread(target=self._shards.run, name="shards", daemon=True)
+        shards.start()
         print(self._ready_line(), flush=True)
+        self._threads.stop.wait()
         try:
-            self._loop.run()
+            self._leave([*threads, shards])
         finally:
             self._depart()
         return True
@@ -91,8 +111,12 @@ class DrawWorker(SimpleWorker):
         """RQ's commands: stopping a job closes its stream, at the next batch; the others are RQ's."""
         payload = parse_payload(message)
         if payload["command"] in ("stop-job", "stop-execution"):
-            self._shared.stops.add(str(payload.get("job_id")))
-            self._shared.inbox.put(None)
+            job_id = str(payload.get("job_id"))
+            if not self._scheduler.stop_job(job_id):
+                self._threads.stops.add(job_id)
+                self._threads.events.put(None)
+            elif self._scheduler.waits:
+                wake(self.connection, self.name)
         else:
             super().handle_payload(message)
 
@@ -103,15 +127,38 @@ class DrawWorker(SimpleWorker):
         time.sleep(1.0)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._shared.stop()
+        self._threads.stop.set()
+
+    def _suspend(self, suspended: bool) -> None:
+        self._scheduler.suspended = suspended
+
+    def _leave(self, threads: list[threading.Thread]) -> None:
+        """Finish what is being drawn, publish it, and give back what is unfinished."""
+        self._scheduler.stop()
+        self._threads.events.put(None)
+        with suppress(RedisError):
+            wake(self.connection, self.name)
+        for thread in threads:
+            thread.join()
+        until = time.monotonic() + _GOODBYE
+        while time.monotonic() < until:
+            try:
+                self._loops[0].flush()
+                self._settler.give_back(self._scheduler.jobs)
+                break
+            except RedisError as error:
+                log.warning("unfinished jobs cannot be given back yet: %s", error)
+                time.sleep(0.2)
+        self._shards.leave()
 
     def _ready_line(self) -> str:
         models = ",".join(self._catalogue.models) or "none"
         return f"worker ready: models={models} provider={self._device.provider} name={self.name} pid={os.getpid()}"
 
     def _status(self) -> WorkerStatus:
-        self._shared.rates.update()
-        if self._loop.lanes.longest > self._settings.stall_s:
+        self._threads.rates.update()
+        begun = [loop.begun for loop in self._loops if loop.begun is not None]
+        if begun and time.monotonic() - min(begun) > self._settings.stall_s:
             log.critical("a batch hangs for more than %.0f s; this worker ends", self._settings.stall_s)
             os._exit(70)
         return WorkerStatus(
@@ -120,17 +167,23 @@ class DrawWorker(SimpleWorker):
             device="cuda" if self._device.is_cuda else "cpu",
             provider=self._device.provider,
             runtime=self._device.runtime,
-            images_per_second=self._shared.rates.images_per_second,
-            jobs_per_second=self._shared.rates.jobs_per_second,
+            images_per_second=self._threads.rates.images_per_second,
+            jobs_per_second=self._threads.rates.jobs_per_second,
             beat_at=time.time(),
         )
 
     def _models(self) -> list[Any]:
         return list(self._catalogue.models.values())
 
+    def _model_keys(self) -> list[str]:
+        """Model keys that this worker draws; the one whose turn it is comes first."""
+        keys = [model_key(key, model.digest) for key, model in self._catalogue.models.items()]
+        self._turn = (self._turn + 1) % max(1, len(keys))
+        return keys[self._turn :] + keys[: self._turn]
+
     def _watch(self) -> None:
         """New models are served without a restart."""
-        while not self._shared.stopping:
+        while not self._threads.stopping:
             time.sleep(_RESCAN)
             try:
                 if self._catalogue.scan():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from typer.testing import CliRunner
+
 from unikat_training.data.commands import app
 from unikat_training.data.dataset import Dataset
 
@@ -64,7 +65,7 @@ class Prepared:
 
 
 def prepare(out: Path, *arguments: str | Path) -> Prepared:
-    """Runs `python -m training prepare ARGUMENTS --out OUT` in this process."""
+    """Runs `unikat prepare ARGUMENTS --out OUT` in this process."""
     result = CliRunner().invoke(app, [*map(str, arguments), "--out", str(out)], catch_exceptions=False)
     return Prepared(out, result.exit_code, result.output)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from unikat_training.data.dataset import Dataset, DatasetError, sha256_of
 
 from tests.training.data.preparing import fill, png, prepare
+from unikat_training.data.dataset import Dataset, DatasetError, sha256_of
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.training.data.preparing import labels_by_item, prepare
 from unikat_training.data.build import Output, build
 from unikat_training.data.dataset import Dataset
 from unikat_training.data.emoji.packages import Package, Tarball, default_cache, fetch, integrity_of
@@ -20,8 +22,6 @@ from unikat_training.data.emoji.rendering import Drawing, render
 from unikat_training.data.emoji.styles import STYLES, Style
 from unikat_training.data.fields import DatasetError
 from unikat_training.data.report import Report
-
-from tests.training.data.preparing import labels_by_item, prepare
 
 EMOJIBASE = [
     {"hexcode": "1F600", "label": "grinning face", "subgroup": 0},

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.training.data.preparing import fill, png, prepare
 from unikat_training.data.build import AttributePlan, Output, Picture, Recipe, build
 from unikat_training.data.dataset import Dataset, DatasetError, Source
 from unikat_training.data.parallel import map_in_order
 from unikat_training.data.report import Problem
-
-from tests.training.data.preparing import fill, png, prepare
 
 RECIPE = Recipe("made", 8, (AttributePlan("kind"),), (Source("made", "https://example.org", "CC0-1.0", ""),))
 

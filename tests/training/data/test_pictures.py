@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from unikat_training.data.pictures import BrokenPictureError, UnsafePictureError, decode, fingerprint, fit
 
 from tests.training.data.preparing import picture, png
+from unikat_training.data.pictures import BrokenPictureError, UnsafePictureError, decode, fingerprint, fit
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

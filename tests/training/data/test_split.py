@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from unikat_training.data.fields import DatasetError
-from unikat_training.data.split import group_of, held_out
 
 from tests.training.making import write_dataset
+from unikat_training.data.fields import DatasetError
+from unikat_training.data.split import group_of, held_out
 
 
 def test_about_the_share_is_held_out_and_always_the_same() -> None:

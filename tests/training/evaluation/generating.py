@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from unikat_training.data.dataset import Dataset
-from unikat_training.evaluation.evaluate import Effort, Request
-from unikat_training.evaluation.subject import Subject
 
 from tests.training.making import COLOURS, SHAPES, drawing, write_dataset
 from unikat.bundle import Bundle, write_bundle
 from unikat.v1.model_pb2 import Attribute, Category, Combination, Model, TrainingRun
+from unikat_training.data.dataset import Dataset
+from unikat_training.evaluation.evaluate import Effort, Request
+from unikat_training.evaluation.subject import Subject
 
 LATENT = 16
 SIZE = 16  # pixels

@@ -12,14 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
-from unikat_training.cli import app
-from unikat_training.data.dataset import Dataset
-from unikat_training.errors import TrainingError
-from unikat_training.evaluation.evaluate import Effort, evaluate
-from unikat_training.evaluation.references import note_of
-from unikat_training.evaluation.report import body, lines, markdown, metrics, titles, write_report
-from unikat_training.evaluation.results import Evaluation, obeyed
-from unikat_training.evaluation.sheets import Sheets
 
 from tests.training.evaluation.generating import (
     QUICK,
@@ -32,6 +24,14 @@ from tests.training.evaluation.generating import (
     write_graph,
 )
 from tests.training.making import COLOURS, SHAPES, write_dataset
+from unikat_training.cli import app
+from unikat_training.data.dataset import Dataset
+from unikat_training.errors import TrainingError
+from unikat_training.evaluation.evaluate import Effort, evaluate
+from unikat_training.evaluation.references import note_of
+from unikat_training.evaluation.report import body, lines, markdown, metrics, titles, write_report
+from unikat_training.evaluation.results import Evaluation, obeyed
+from unikat_training.evaluation.sheets import Sheets
 
 Found = tuple[Evaluation, Sheets]
 

@@ -15,11 +15,11 @@ from onnx import TensorProto, helper
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from tests.training.evaluation.generating import PooledPixels
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.extractors import Lite1Features, load_extractor, resized, with_levels
 from unikat_training.features import BATCH_NORM_EPSILON, DEEPER_STAGES, STAGES, Lite1, same_padding
-
-from tests.training.evaluation.generating import PooledPixels
 
 MILITARY_UNIFORM = 652  # ImageNet's number of it
 

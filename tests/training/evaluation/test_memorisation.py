@@ -6,6 +6,7 @@ import imagehash
 import numpy as np
 import pytest
 from PIL import Image
+
 from unikat_training.evaluation.extractors import Pixels
 from unikat_training.evaluation.hashing import hashes, near_copies
 from unikat_training.evaluation.memorisation import Memorisation, Neighbours, Training, memorised, rank_test

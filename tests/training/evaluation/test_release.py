@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
+
+from tests.training.evaluation.generating import QUICK, PooledPixels, make_dataset
+from tests.training.making import TINY, sitting
+from unikat.bundle import CARD, read_bundle
+from unikat.v1.model_pb2 import Model
 from unikat_training.cli import app
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.references import previous_version
@@ -16,11 +21,6 @@ from unikat_training.evaluation.release import Examination, references
 from unikat_training.evaluation.subject import Subject
 from unikat_training.export import export
 from unikat_training.loop import train
-
-from tests.training.evaluation.generating import QUICK, PooledPixels, make_dataset
-from tests.training.making import TINY, sitting
-from unikat.bundle import CARD, read_bundle
-from unikat.v1.model_pb2 import Model
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
+
 from unikat_training.evaluation.neighbours import BLOCK, nearest, radii
 from unikat_training.evaluation.similarity import compare, frechet_distance, kernel_distance, overlap
 

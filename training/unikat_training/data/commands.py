@@ -1,4 +1,4 @@
-"""`python -m training prepare …`: from what people have to a data set on disk."""
+"""`unikat prepare …`: from what people have to a data set on disk."""
 
 from __future__ import annotations
 

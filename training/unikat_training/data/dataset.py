@@ -141,7 +141,7 @@ def sha256_of(path: Path) -> str:
 
 def _read_metadata(path: Path) -> fields.Object:
     if not path.is_dir():
-        raise DatasetError(f"{path}: no such folder; `python -m training prepare` makes a data set")
+        raise DatasetError(f"{path}: no such folder; `unikat prepare` makes a data set")
     document = fields.read_object(path / METADATA)
     version = fields.integer(document, "format")
     if version > FORMAT:

@@ -1,4 +1,4 @@
-"""`python -m training evaluate`."""
+"""`unikat evaluate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m training explore`."""
+"""`unikat explore`."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ for _, queue in ipairs(call('SMEMBERS', 'unikat:queues:' .. model)) do
   waiting = waiting + jobs
   if jobs > 0 then
     ring(model, queue)
-  elseif call('EXISTS', 'rq:wip:' .. queue, 'rq:failed:' .. queue, 'rq:scheduled:' .. queue, 'rq:finished:' .. queue,
-    'rq:canceled:' .. queue, 'rq:deferred:' .. queue) == 0 then
+  elseif call('EXISTS', 'rq:queue:' .. queue .. ':intermediate', 'rq:wip:' .. queue, 'rq:failed:' .. queue, 'rq:scheduled:' .. queue,
+    'rq:finished:' .. queue, 'rq:canceled:' .. queue, 'rq:deferred:' .. queue) == 0 then
     call('SREM', 'unikat:queues:' .. model, queue)
     call('SREM', 'rq:queues', 'rq:queue:' .. queue)
   end

@@ -2,7 +2,9 @@
 -- ARGV: most, worker, now (as RQ writes times), now (s), seconds in RQ's registries, n, n model keys, execution ids.
 -- A model key of '' stands for the queue `unikat`, into which services of the release before put jobs of all models.
 -- Returns {Redis' time, whether jobs are left, jobs}; a job is {id, queue, execution, data, extra, deadline, attempts,
--- crashes, last entry's number, code of its end, whether RQ has to settle it}.
+-- crashes, last entry's number, code of its end, seconds that its result is kept, foreign}. `foreign`: 1 for a job that RQ
+-- itself has to settle (it repeats, has a rate limit, or its result is kept for ever or not at all), 2 for one with
+-- callbacks.
 local most, worker, text, now, ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local models, score = tonumber(ARGV[6]), math.floor(tonumber(ARGV[4])) + tonumber(ARGV[5])
 local jobs = {}
@@ -12,11 +14,11 @@ local FIELDS = {
   'rate_limit_key', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'webhooks',
 }
 
-local function is_foreign(f)
-  if tonumber(f[7] or '0') < 1 then return 1 end
-  for i = 8, 13 do
-    if f[i] and f[i] ~= '' then return 1 end
+local function foreign(f)
+  for i = 10, 13 do
+    if f[i] and f[i] ~= '' then return 2 end
   end
+  if (tonumber(f[7] or '') or 0) < 1 or f[8] or f[9] then return 1 end
   return 0
 end
 
@@ -45,7 +47,7 @@ local function begin(id, queue)
   call('SADD', 'rq:worker:' .. worker .. ':executions', member)
   jobs[#jobs + 1] = {
     id, queue, execution, f[2], f[3] or '', f[4] or '', attempts, tonumber(f[6] or '0') or 0, number, code,
-    is_foreign(f),
+    tonumber(f[7] or '') or 0, foreign(f),
   }
 end
 

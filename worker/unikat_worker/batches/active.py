@@ -102,7 +102,7 @@ class ShardBatch:
         return self.shard.job.digest
 
 
-class Turns:
+class RoundRobin:
     """The order in which owners are served, however many shards each has here."""
 
     def __init__(self) -> None:

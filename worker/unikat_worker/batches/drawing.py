@@ -9,11 +9,12 @@ import numpy as np
 
 from unikat.batches.layout import DrawnImage
 from unikat.conditions import Weights
+from unikat.encoders import first_encoder
 from unikat.identity import identity_of
 from unikat.sampling import latents
 from unikat_worker.batches.active import ActiveShard, ShardBatch
 from unikat_worker.buckets import Feeds
-from unikat_worker.encoder import encode
+from unikat_worker.encoding import encode
 from unikat_worker.session import CONDITION, LATENT, TRUNCATION, Session
 
 
@@ -27,15 +28,15 @@ def draw_shard_batch(session: Session, batch: ShardBatch) -> None:
         TRUNCATION: np.full((len(indices), 1), job.truncation, dtype=np.float32),
         **({CONDITION: session.schema.vectors(weights)} if session.schema.size else {}),
     }
-    pixels = session.draw(feeds)
+    files = encode(session.draw(feeds), job.encoder or first_encoder(job.image_format))
     batch.images[:] = [
         DrawnImage(
             index=index,
             id=identity_of(job.digest, of, job.seed, index, job.truncation),
             weights=of,
-            data=encode(image, job.image_format),
+            data=file,
         )
-        for index, of, image in zip(indices, weights, pixels, strict=True)
+        for index, of, file in zip(indices, weights, files, strict=True)
     ]
 
 

@@ -1,0 +1,93 @@
+"""Commands that other packages bring: listed without loading them, and missing extras named."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from unikat.cli.commands import Command, found
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "onnxruntime", "redis", "rq", "grpc", "unikat_service.server", "unikat_worker.worker")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DECLARED = PROJECT["entry-points"]["unikat.commands"]
+OFFERED = dict(found())
+
+
+def python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", f"import sys\n{program}", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_help_lists_all_commands_and_loads_none_of_them() -> None:
+    program = f"""
+from unikat.cli import app
+app(["--help"], standalone_mode=False)
+print("loaded:", *(name for name in {HEAVY} if name in sys.modules))
+"""
+    done = python(program)
+    assert done.returncode == 0, done.stderr
+    text, loaded = done.stdout.rsplit("loaded:", 1)
+    assert loaded.split() == []
+    listed = {words[1] for line in text.splitlines() if len(words := line.split()) > 2 and words[0] == "│"}
+    assert set(DECLARED) <= listed
+
+
+def test_the_entry_points_that_are_installed_are_those_declared() -> None:
+    assert set(OFFERED) == set(DECLARED)
+    extras = {extra for command in OFFERED.values() for extra in command.extras}
+    assert extras <= set(PROJECT["optional-dependencies"])
+
+
+@pytest.mark.parametrize(("name", "command"), OFFERED.items())
+def test_the_line_of_help_is_that_of_the_command(name: str, command: Command) -> None:
+    program = typer.main.get_command(command.load())
+    loaded = program.commands[name] if isinstance(program, TyperGroup) else program
+    paragraph = inspect.cleandoc(loaded.help or "").partition("\n\n")[0]
+    assert " ".join(paragraph.split()) == command.help
+
+
+@pytest.mark.parametrize(
+    ("command", "missing", "wanted"),
+    [
+        ("serve", "grpc_health", "pip install 'unikat[service]'"),
+        ("work", "onnxruntime", "pip install 'unikat[worker]' or pip install 'unikat[worker-gpu]'"),
+        ("train", "torch", "pip install 'unikat[training]'"),
+    ],
+)
+def test_a_missing_extra_is_named(command: str, missing: str, wanted: str) -> None:
+    program = "sys.modules[sys.argv.pop(1)] = None\nfrom unikat.cli import main\nmain()"
+    done = python(program, missing, command)
+    assert done.returncode == 1
+    assert f"`unikat {command}` cannot be loaded" in done.stderr
+    assert missing in done.stderr
+    assert wanted in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["from unikat.cli import main; main()", "import runpy; runpy.run_module('unikat_training', run_name='__main__')"],
+)
+def test_torch_is_loaded_with_the_wait_policy_of_training(way: str) -> None:
+    program = f"""
+import os
+os.environ.pop("OMP_WAIT_POLICY", None)
+class Watcher:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            print("policy", os.environ.get("OMP_WAIT_POLICY"))
+sys.meta_path.insert(0, Watcher())
+sys.argv = ["unikat", "presets"]
+{way}
+"""
+    done = python(program)
+    assert done.stdout.startswith("policy PASSIVE\n"), done.stderr
+    assert "projected" in done.stdout

@@ -1,0 +1,38 @@
+"""What `unikat` is told of this package without importing it."""
+
+import logging
+import os
+from functools import partial
+
+import typer
+
+from unikat.cli.commands import Command
+
+
+def load() -> typer.Typer:
+    """The program, its log on standard error, torch loaded as training wants it."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger(__package__).setLevel(logging.INFO)
+    # Threads that wait must sleep, not spin: on cores shared with other programs, spinning made training 5 to 8 times
+    # slower. OpenMP reads this when torch is loaded, so it is set before.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from unikat_training.cli import app
+
+    return app
+
+
+_offered = partial(Command, extras=("training",), load=load)
+
+fit = _offered("From a folder of pictures to a model that serves: prepare, train, measure, export.")
+prepare = _offered("Prepare a data set: pictures in, one array file and a JSON out.")
+train = _offered("Train, or go on training. Stop with Ctrl-C or SIGTERM: a checkpoint is written first.")
+evaluate = _offered(
+    "Measure a bundle: how near its pictures are to real ones, whether they obey, vary, copy, and can be blended."
+)
+export = _offered(
+    "Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card."
+)
+explore = _offered(
+    "Draw what lies around images of a bundle: along its directions, and on the way from one image to the next."
+)
+presets = _offered("List the presets, or print one.")

@@ -1,0 +1,102 @@
+"""A batch's jobs in RQ: every batch has a queue of its own, so that `rq info` shows how far each is.
+
+Owners take turns, and an owner's batches follow one another (`unikat.queue.batches.progress.BatchProgress.take`).
+"""
+
+# RQ and redis-py annotate only a part of what they offer.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar, cast
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import WatchError
+from rq import Queue, Retry
+from rq.queue import EnqueueData
+from rq.serializers import JSONSerializer
+
+from unikat.batches.record import HEAD
+from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, BatchSpec
+from unikat.queue.batches.keys import OF_OWNER, OWNERS, batch_key, close_job_id, queue_name, shard_job_id
+
+# A shard that fails is tried again after so many seconds, then counts as failed.
+RETRY_AFTER_S: Final = (1, 5, 25)
+RESULT_TTL_S: Final = 600  # for RQ's tools to show
+FAILURE_TTL_S: Final = 30 * 24 * 3600
+
+T = TypeVar("T")
+
+
+class NoSuchBatch(KeyError):
+    """There is no batch of this id."""
+
+
+def batch_queue(redis: Redis, batch: str) -> Queue:
+    """The RQ queue of a batch's shards."""
+    return Queue(queue_name(batch), connection=redis, serializer=JSONSerializer)
+
+
+def enter_turns(pipe: Pipeline, batch: str, owner: str) -> None:
+    """The batch's owner takes part in the turns."""
+    pipe.rpush(OF_OWNER + owner, batch)
+    pipe.lrem(OWNERS, 0, owner)
+    pipe.rpush(OWNERS, owner)
+
+
+def enqueue_shards(pipe: Pipeline, queue: Queue, batch: str, spec: BatchSpec, shards: Iterable[int]) -> None:
+    """Add the jobs of shards to a transaction."""
+    queue.enqueue_many([_shard_data(batch, spec, shard) for shard in shards], pipeline=pipe)
+
+
+def enqueue_close(pipe: Pipeline, queue: Queue, batch: str, round: int) -> None:
+    """Add the job that writes the manifest to a transaction."""
+    job_id = close_job_id(batch, round)
+    pipe.lrem(queue.key, 0, job_id)
+    kwargs = {"batch": batch, "round": round}
+    queue.enqueue_many([_data(CLOSE_BATCH, kwargs, job_id, f"close batch {batch}")], pipeline=pipe)
+
+
+def transact(redis: Redis, attempt: Callable[[Pipeline], T]) -> T:
+    """Run `attempt` with a pipeline on which it watches, again where somebody was faster."""
+    while True:
+        with redis.pipeline() as pipe:
+            try:
+                return attempt(pipe)
+            except WatchError:
+                continue
+
+
+def watched_fields(pipe: Pipeline, batch: str) -> dict[str, str]:
+    """A batch's hash, read at once (the pipeline is watching). Raises NoSuchBatch."""
+    fields = text_of(cast(dict[bytes, bytes], pipe.hgetall(batch_key(batch))))
+    if HEAD not in fields:
+        raise NoSuchBatch(batch)
+    return fields
+
+
+def text_of(fields: dict[bytes, bytes]) -> dict[str, str]:
+    """A hash as text."""
+    return {name.decode(): value.decode() for name, value in fields.items()}
+
+
+def _shard_data(batch: str, spec: BatchSpec, shard: int) -> EnqueueData:
+    images = spec.shard_range(shard)
+    kwargs = spec.shard_job(batch, shard).to_kwargs()
+    text = f"images {images.start} to {images.stop - 1} of {spec.model}"
+    return _data(DRAW_SHARD, kwargs, shard_job_id(batch, shard), text)
+
+
+def _data(function: str, kwargs: dict[str, Any], job_id: str, description: str) -> EnqueueData:
+    return Queue.prepare_data(
+        function,
+        kwargs=kwargs,
+        job_id=job_id,
+        description=description,
+        timeout=-1,  # a worker that hangs ends itself
+        result_ttl=RESULT_TTL_S,
+        failure_ttl=FAILURE_TTL_S,
+        retry=Retry(max=len(RETRY_AFTER_S), interval=list(RETRY_AFTER_S)),
+    )

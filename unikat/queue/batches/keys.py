@@ -1,0 +1,72 @@
+"""Names in Redis: of batches, their queues and jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from typing import Final
+
+BATCHES: Final = "unikat:batches"  # sorted set: batch id -> Unix time of its creation
+OWNERS: Final = "unikat:batches:owners"  # list: owners with batches that have not ended, in the order of their turns
+OF_OWNER: Final = "unikat:batches:of:"  # + owner, a list: their batches that have not ended, oldest first
+
+QUEUE_PREFIX: Final = "unikat-batch-"  # + batch id: name of the RQ queue of its shards
+JOB_PREFIX: Final = "b-"
+
+BATCH_ID: Final = re.compile(r"[0-9a-f]{16}")  # as `batch_id_of` makes them
+
+
+def batch_key(batch: str) -> str:
+    """Hash: what is known of a batch, in few fields (`unikat.batches.record`)."""
+    return f"unikat:batch:{batch}"
+
+
+def destination_key(destination: str) -> str:
+    """Text: the batch that writes to a destination. A key each, so that batches of others disturb no `WATCH`."""
+    return f"unikat:batches:destination:{destination}"
+
+
+def creating_key(batch: str) -> str:
+    """Text: somebody is creating the batch."""
+    return f"unikat:batch:{batch}:creating"
+
+
+def cells_key(batch: str) -> str:
+    """Text: the batch's cells as JSON."""
+    return f"unikat:batch:{batch}:cells"
+
+
+def done_key(batch: str) -> str:
+    """Bitmap: the shards that are written."""
+    return f"unikat:batch:{batch}:done"
+
+
+def failed_key(batch: str) -> str:
+    """Hash: the shards that failed for good -> why."""
+    return f"unikat:batch:{batch}:failed"
+
+
+def pace_key(batch: str) -> str:
+    """List, newest first: "<Unix time>:<images>" of the shards written last."""
+    return f"unikat:batch:{batch}:pace"
+
+
+def queue_name(batch: str) -> str:
+    """Name of a batch's RQ queue: `rq info` shows how many shards wait."""
+    return QUEUE_PREFIX + batch
+
+
+def shard_job_id(batch: str, shard: int) -> str:
+    """Id of a shard's job."""
+    return f"{JOB_PREFIX}{batch}-{shard:05}"
+
+
+def close_job_id(batch: str, round: int) -> str:
+    """Id of the job that writes the manifest and ends the batch; every retry begins another round."""
+    return f"{JOB_PREFIX}{batch}-close-{round}"
+
+
+def batch_id_of(request_id: str) -> str:
+    """The id of the one batch that a request_id stands for; a new one for an empty request_id."""
+    return hashlib.sha256(f"batch {request_id}".encode()).hexdigest()[:16] if request_id else uuid.uuid4().hex[:16]

@@ -1,0 +1,167 @@
+"""How far batches are: what workers take, settle and end.
+
+A worker says that a shard is done before RQ hears that its job is finished, and that it failed after RQ has heard: a
+worker that dies in between leaves a job that is drawn again, or a batch that `reconcile` looks after.
+"""
+
+# RQ and redis-py annotate only a part of what they offer.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final, cast
+
+from redis import Redis
+from redis.client import Pipeline
+from rq.job import Job
+
+from unikat.batches import record as r
+from unikat.batches.spec import BatchSpec
+from unikat.queue.batches.jobs import batch_queue, enqueue_close, enqueue_shards, transact, watched_fields
+from unikat.queue.batches.keys import (
+    OF_OWNER,
+    OWNERS,
+    batch_key,
+    close_job_id,
+    done_key,
+    failed_key,
+    pace_key,
+)
+from unikat.queue.batches.store import BatchStore
+from unikat.queue.draws import run_script
+
+_PACE_KEPT: Final = 64
+
+
+class BatchProgress:
+    """All batches, as a worker keeps account of them. Thread-safe; everything here blocks."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.store = BatchStore(redis)
+
+    def take(self, without_owners: Iterable[str] = (), without: Iterable[str] = ()) -> tuple[str, str] | None:
+        """(batch id, job id) of the next shard by the owners' turns, moved to its queue's intermediate list.
+
+        Not of certain owners, nor of the batches `without`.
+        """
+        left_out = [*(f"owner {owner}" for owner in without_owners), *(f"batch {batch}" for batch in without)]
+        reply = cast(list[bytes] | None, run_script("next_shard", self.redis, *left_out))
+        return None if not reply else (reply[0].decode(), reply[1].decode(errors="replace"))
+
+    def active(self) -> list[str]:
+        """The batches that have not ended."""
+        owners = cast(list[bytes], self.redis.lrange(OWNERS, 0, -1))
+        with self.redis.pipeline(transaction=False) as pipe:
+            for owner in owners:
+                pipe.lrange(OF_OWNER + owner.decode(), 0, -1)
+            return [batch.decode() for batches in pipe.execute() for batch in batches]
+
+    def begin(self, batch: str) -> None:
+        """A worker has begun: the batch is RUNNING. Once is enough; twice does no harm."""
+        with self.redis.pipeline() as pipe:
+            pipe.hsetnx(batch_key(batch), r.STARTED, str(time.time()))
+            pipe.hincrby(batch_key(batch), r.REVISION, 1)
+            pipe.execute()
+
+    def is_done(self, batch: str, shard: int) -> bool:
+        """Whether a shard is written."""
+        return bool(self.redis.getbit(done_key(batch), shard))
+
+    def mark_done(self, pipe: Pipeline, batch: str, shard: int, images: int) -> None:
+        """A shard is in its files. Twice is as good as once."""
+        pipe.setbit(done_key(batch), shard, 1)
+        pipe.hdel(failed_key(batch), str(shard))
+        pipe.lpush(pace_key(batch), f"{time.time():.3f}:{images}")
+        pipe.ltrim(pace_key(batch), 0, _PACE_KEPT - 1)
+        pipe.hdel(batch_key(batch), r.PAUSED, r.PAUSED_SINCE, r.PAUSED_UNTIL)
+        pipe.hincrby(batch_key(batch), r.REVISION, 1)
+
+    def mark_failed(self, pipe: Pipeline, batch: str, shard: int, why: str) -> None:
+        """A shard failed for good; to be called after RQ was told, so that a crash in between loses nothing.
+
+        Not so for a shard that another worker has written meanwhile: it would be counted twice.
+        """
+        run_script("fail_shard", pipe, batch, shard, why)
+
+    def pause(self, batch: str, why: str, seconds: float) -> None:
+        """The destination does not work: for so long, workers take no shard of the batch."""
+        before = cast(bytes | None, self.redis.hget(batch_key(batch), r.PAUSED))
+        whole, micro = self.redis.time()  # the clock by which `take` tells that it is over
+        with self.redis.pipeline() as pipe:
+            pipe.hset(batch_key(batch), mapping={r.PAUSED: why, r.PAUSED_UNTIL: str(whole + micro / 1e6 + seconds)})
+            pipe.hsetnx(batch_key(batch), r.PAUSED_SINCE, str(time.time()))
+            if before is None or before.decode() != why:
+                pipe.hincrby(batch_key(batch), r.REVISION, 1)
+            pipe.execute()
+
+    def close_if_settled(self, batch: str) -> bool:
+        """If every shard is written or failed, enqueue the job that writes the manifest. Twice is as good as once."""
+        queue = batch_queue(self.redis, batch)
+
+        def attempt(pipe: Pipeline) -> bool:
+            pipe.watch(batch_key(batch))
+            record = self.store.read(batch)
+            job_id = close_job_id(batch, record.round)
+            if record.has_ended or not (record.is_settled or record.is_cancelled):
+                return False
+            if pipe.exists(Job.key_for(job_id)):
+                return True
+            pipe.multi()
+            enqueue_close(pipe, queue, batch, record.round)
+            pipe.hset(batch_key(batch), r.ROUND, record.round)  # changes the hash: of two at a time, one is refused
+            pipe.execute()
+            return True
+
+        return transact(self.redis, attempt)
+
+    def end(self, batch: str, round: int, manifest: str) -> bool:
+        """The manifest is written and nothing more is to come; False if that was known, or of an earlier round."""
+
+        def attempt(pipe: Pipeline) -> bool:
+            pipe.watch(batch_key(batch))
+            fields = watched_fields(pipe, batch)
+            if r.ENDED in fields or int(fields.get(r.ROUND, 0)) != round:
+                return False
+            owner = BatchSpec.from_json(fields[r.HEAD], "[]").owner
+            pipe.multi()
+            pipe.hset(batch_key(batch), mapping={r.ENDED: str(time.time()), r.MANIFEST: manifest})
+            pipe.hdel(batch_key(batch), r.PAUSED, r.PAUSED_SINCE, r.PAUSED_UNTIL)
+            pipe.hincrby(batch_key(batch), r.REVISION, 1)
+            pipe.lrem(OF_OWNER + owner, 0, batch)
+            pipe.execute()
+            return True
+
+        return transact(self.redis, attempt)
+
+    def reconcile(self, batch: str) -> list[int]:
+        """Enqueue the shards of a batch that are neither written, nor failed, nor anywhere in RQ; returns them.
+
+        There are none unless somebody emptied the queue by hand, or Redis lost what it had acknowledged. To be called
+        when the batch has had nothing in RQ for a while, because shards on their way have a moment in between.
+        """
+        queue = batch_queue(self.redis, batch)
+        places = (queue.key, queue.intermediate_queue_key)
+        registries = (queue.started_job_registry.key, queue.scheduled_job_registry.key)
+
+        def attempt(pipe: Pipeline) -> list[int]:
+            pipe.watch(batch_key(batch), done_key(batch), failed_key(batch), *places, *registries)
+            record = self.store.read(batch)
+            busy = any(pipe.llen(place) for place in places)
+            if busy or any(pipe.zcard(registry) for registry in registries) or record.has_ended:
+                return []
+            if record.is_settled or record.is_cancelled:
+                pipe.multi()
+                enqueue_close(pipe, queue, batch, record.round)
+                pipe.execute()
+                return []
+            missing = sorted({*range(record.shards)} - {*record.failed, *self.store.written(record)})
+            spec = self.store.spec(batch)
+            pipe.multi()
+            enqueue_shards(pipe, queue, batch, spec, missing)
+            pipe.execute()
+            return missing
+
+        return transact(self.redis, attempt)

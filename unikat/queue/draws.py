@@ -1,0 +1,175 @@
+"""What workers do with draw jobs: take and begin them, publish images, finish them. Commands and their replies."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.rpc.status_pb2 import Status
+from redis import Redis
+from redis.client import Pipeline
+from redis.commands.core import Script as Registered
+
+from unikat.queue.job import rq_time
+from unikat.queue.keys import LEGACY_MODEL, QUEUES_KEY, bell_key, queues_key
+from unikat.queue.scripts import Command, script
+
+RECORD_TTL: Final = 24 * 3600  # seconds in RQ's registries, for a job whose workers all died
+INBOX_ENTRIES: Final = 2048  # of a service, about; with INLINE_BYTES this bounds what an inbox holds
+INLINE_BYTES: Final = 16_384  # of images in an entry of an inbox; what is larger is read from the job's stream
+
+_QUEUE: Final = re.compile(r"unikat:([a-z][a-z0-9-]*@[0-9]+\.[0-9a-f]+)\.")  # as `keys.queue_name` writes it
+
+OPEN: Final = -1  # code of a stream that was not ended by a status
+RQ_SETTLES, HAS_CALLBACKS = 1, 2
+
+NO_STREAM: Final = -2  # something else has its name
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A job that this worker has begun, as Redis has it.
+
+    `last` is the number of its stream's last entry, `code` that of the status that ended the stream (OPEN, NO_STREAM).
+    `foreign`: RQ_SETTLES or HAS_CALLBACKS for a job that our service did not enqueue.
+    """
+
+    id: str
+    queue: str
+    execution: str
+    data: bytes
+    extra: bytes
+    deadline: bytes
+    attempts: int
+    crashes: int
+    last: int
+    code: int
+    result_ttl: int
+    foreign: int
+
+    @property
+    def member(self) -> str:
+        """How RQ's registries name the execution."""
+        return f"{self.id}:{self.execution}"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What RQ is told of a complete job: `last` is the number of its last entry, `result` RQ's text of its result."""
+
+    last: int
+    result: str
+    begun_at: float
+    ended_at: float
+    result_ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Entries for a job's stream, from number `first` on; none to ask only how far the stream is."""
+
+    job: Taken
+    first: int
+    entries: Sequence[bytes]
+    completion: Completion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """`state`: open, finished, dependents, ended, lost, or a status of RQ's (see publish.lua)."""
+
+    state: str
+    last: int
+    code: int
+
+
+def take(worker: str, models: Sequence[str], most: int) -> Command:
+    """Take and begin at most `most` jobs of some model keys."""
+    ids = os.urandom(16 * most).hex()
+    executions = (ids[at : at + 32] for at in range(0, 32 * most, 32))
+    return script("take").command(
+        most, worker, rq_time(), f"{time.time():.6f}", RECORD_TTL, len(models), *models, *executions
+    )
+
+
+def taken(reply: Any) -> tuple[float, bool, list[Taken]]:  # noqa: ANN401  (a script's reply)
+    """Redis' time, whether jobs are left, and the jobs."""
+    clock, left, jobs = reply
+    return float(clock), bool(left), [_taken(job) for job in jobs]
+
+
+def _taken(job: list[Any]) -> Taken:
+    id, queue, execution, *rest = job
+    return Taken(id.decode(errors="replace"), queue.decode(), execution.decode(), *rest)
+
+
+def wait(models: Sequence[str], worker: str, seconds: float) -> Command:
+    """Block until jobs of one of these model keys may be there, or somebody wakes this worker."""
+    bells = [bell_key(model) for model in models if model != LEGACY_MODEL]
+    return ("BLPOP", *bells, bell_key(worker), seconds)
+
+
+def wake(redis: Redis, worker: str) -> None:
+    """Let a worker's thread that waits for jobs look around."""
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.rpush(bell_key(worker), "1")
+        pipe.expire(bell_key(worker), 2)
+        pipe.execute()
+
+
+def publish(worker: str, publications: Sequence[Publication], ttl_s: int) -> Command:
+    """Add entries to streams and finish what is complete."""
+    arguments: list[str | bytes | int | float] = [
+        worker, rq_time(), f"{time.time():.6f}", ttl_s * 1000, INBOX_ENTRIES, INLINE_BYTES,
+    ]  # fmt: skip
+    for each in publications:
+        job, done = each.job, each.completion
+        arguments += (job.id, job.queue, job.execution, each.first, len(each.entries), *each.entries)
+        if done is None:
+            arguments.append("")
+            continue
+        seconds = max(0.0, done.ended_at - done.begun_at)
+        arguments += (
+            done.last, done.result, f"{done.begun_at:.6f}", f"{done.ended_at:.6f}", f"{seconds:.6f}", done.result_ttl,
+        )  # fmt: skip
+    return script("publish").command(*arguments)
+
+
+def published(reply: Any) -> list[Published]:  # noqa: ANN401  (a script's reply)
+    """What became of each publication."""
+    return [Published(state.decode(), last, code) for state, last, code in reply]
+
+
+def close(redis: Redis | Pipeline, job_id: str, complete: int, status: Status, ttl_s: int) -> bool:
+    """End a stream with a status unless it has ended, or is complete with entry `complete`.
+
+    Returns whether this call ended it; in a pipeline the answer says nothing.
+    """
+    return bool(run_script("close", redis, job_id, complete, status.SerializeToString(), ttl_s, INBOX_ENTRIES))
+
+
+def ring(redis: Redis, model: str) -> int:
+    """Let the queues of a model key take part in its turns into which RQ put jobs; returns the jobs that wait."""
+    return int(run_script("ring", redis, model))
+
+
+def announce(pipe: Pipeline, queue: str) -> None:
+    """A queue in which RQ's methods put a job again is known, if it had been forgotten as empty."""
+    if model := model_of(queue):
+        pipe.sadd(queues_key(model), queue)
+        pipe.sadd(QUEUES_KEY, f"rq:queue:{queue}")
+
+
+def run_script(name: str, redis: Redis | Pipeline, *arguments: str | bytes | int) -> Any:  # noqa: ANN401  (a script's reply)
+    """Run a script by redis-py's own way, which makes it known where it is not. Raises RedisError."""
+    return Registered(redis, script(name).text)(keys=[], args=arguments, client=redis)
+
+
+def model_of(queue: str) -> str | None:
+    """The model key of a queue's name; None for the queue of the release before and for those of batches."""
+    found = _QUEUE.match(queue)
+    return found[1] if found else None

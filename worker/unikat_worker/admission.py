@@ -1,0 +1,39 @@
+"""From a job as Redis has it to one that can be drawn; what cannot is failed without a try."""
+
+from __future__ import annotations
+
+from unikat.queue.draws import HAS_CALLBACKS, NO_STREAM, OPEN, Taken
+from unikat.queue.job import DrawJob
+from unikat_worker.active import ActiveJob, Ending
+
+_SUSPECT = 2  # crashes after which a job is drawn in batches of its own
+
+# Stands where a payload could not be read: nothing of it is drawn.
+_NOTHING = DrawJob("", "", {}, 0, 0, 1.0, 0, 0.0)
+
+
+class Refused(ValueError):
+    """A payload that must not or cannot be drawn: no retry makes it better."""
+
+
+def admit(taken: Taken) -> ActiveJob:
+    """The active job, going on after what its stream holds; it has an ending where there is nothing to draw."""
+    try:
+        draw = DrawJob.from_hash(taken.data, taken.extra, taken.deadline)
+        if taken.foreign == HAS_CALLBACKS:
+            raise ValueError("callbacks and webhooks are not run: what is in Redis must not choose code to run")
+    except ValueError as error:
+        job = ActiveJob(taken, _NOTHING, ending=Ending.FAILED)
+        job.error = Refused(str(error))
+        return job
+    job = ActiveJob(taken, draw, published=min(taken.last, draw.count), solo=taken.crashes >= _SUSPECT)
+    if taken.code == NO_STREAM:
+        job.ending, job.error = Ending.FAILED, Refused("what has the name of its stream is none")
+    elif taken.code != OPEN:
+        job.ending = ending_of(taken.code)
+    return job
+
+
+def ending_of(code: int) -> Ending:
+    """What the status says with which a stream was ended."""
+    return Ending.CANCELLED if code in (1, 4) else Ending.FAILED  # google.rpc.Code: CANCELLED, DEADLINE_EXCEEDED

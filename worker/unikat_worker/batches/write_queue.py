@@ -1,0 +1,176 @@
+"""Items on their way to their files: with a writer, parked because the destination does not work, or about to close."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from unikat.batches.storage import DestinationError, DestinationRefused
+from unikat_worker.active import Ending
+from unikat_worker.away import AWAY
+from unikat_worker.batches.active import ActiveClose, AnyItem
+from unikat_worker.batches.backoff import Backoff
+from unikat_worker.batches.files import ShardsGone
+from unikat_worker.batches.shard_state import ShardState
+from unikat_worker.batches.writers import Writers, Written
+
+_LOOK: Final = 0.25  # seconds between looks whether the other jobs of a batch are through
+_GRACE: Final = 5.0  # seconds by which others wait longer than this worker, which tries for all of them
+
+log = logging.getLogger(__name__)
+
+
+class WriteQueue:
+    """Called by the loop's thread. `end` is called with every item that has got an ending."""
+
+    def __init__(
+        self,
+        state: ShardState,
+        writers: int,
+        write: Callable[[AnyItem], None],
+        report: Callable[[Written], None],
+        end: Callable[[AnyItem], None],
+    ) -> None:
+        """`write` and `report` are called by the writers' threads."""
+        self._shard_state = state
+        self._end = end
+        self._writers = Writers(writers, write, report)
+        self._testers = Writers(1, write, report)  # a destination that hangs shall not hold up the others
+        self._backoff = Backoff()
+        self._writing: list[AnyItem] = []
+        self._held: list[AnyItem] = []
+        self._closes: list[ActiveClose] = []
+        self._results: list[Written] = []
+
+    def __iter__(self) -> Iterator[AnyItem]:
+        return iter([*self._writing, *self._held, *self._closes])
+
+    @property
+    def writing(self) -> int:
+        """Items that the writers have or will have."""
+        return len(self._writing)
+
+    @property
+    def next_at(self) -> float:
+        """When `turn` has something to do, on the monotonic clock."""
+        return min([self._backoff.next_at, *(close.look_at for close in self._closes)])
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `turn` has something to do now."""
+        return bool(self._results) or self.next_at <= time.monotonic()
+
+    def post(self, item: AnyItem) -> None:
+        """Have an item written."""
+        if item.batch not in self._backoff:
+            self._submit(item, self._writers)
+        elif self._backoff.has_room(item):
+            self._hold(item)
+        else:
+            self._finish(item, Ending.RETURNED)
+
+    def wait_to_close(self, close: ActiveClose) -> None:
+        """Have a batch's manifest written once no other job of it is left."""
+        self._closes.append(close)
+
+    def deliver(self, written: Written) -> None:
+        """A writer's report, to be looked at in the next turn."""
+        self._results.append(written)
+
+    def drop(self, item: AnyItem, ending: Ending) -> None:
+        """An item is not to be written any more, unless a writer has it: then that is what becomes of it."""
+        if item not in self._writing:
+            self._finish(item, ending)
+
+    def hurry(self, batch: str) -> None:
+        """The destination of a batch seems to work again."""
+        self._backoff.hurry(batch)
+
+    def turn(self) -> None:
+        """Take in what the writers did, and give them what is due. If it raises because Redis is away: once more."""
+        while self._results:
+            self._take_in(self._results[0])
+            self._results.pop(0)
+        for close in [close for close in self._closes if close.look_at <= time.monotonic()]:
+            if self._shard_state.has_others(close):
+                close.look_at = time.monotonic() + _LOOK
+            else:
+                self._closes.remove(close)
+                self.post(close)
+        for item in list(self._backoff.due()):
+            self._held.remove(item)
+            self._submit(item, self._testers)
+
+    def stop(self) -> None:
+        """End the threads."""
+        self._writers.stop()
+        self._testers.stop()
+
+    def _submit(self, item: AnyItem, writers: Writers) -> None:
+        self._writing.append(item)
+        writers.submit(item)
+
+    def _hold(self, item: AnyItem) -> None:
+        self._backoff.hold(item)
+        self._held.append(item)
+
+    def _finish(self, item: AnyItem, ending: Ending) -> None:
+        for items in (self._writing, self._held, self._closes):
+            if item in items:
+                items.remove(item)  # type: ignore[arg-type]  # an item that is in a list of ActiveClose is one
+        self._backoff.forget(item)
+        item.ending = ending
+        self._end(item)
+
+    def _take_in(self, written: Written) -> None:
+        item, error = written.item, written.error
+        if item.ending is not None:  # it was given back meanwhile: this worker leaves
+            return
+        if error is None:
+            self._take_in_success(item)
+        elif isinstance(error, AWAY):  # Redis, which the writer asks what was written before
+            self._writing.remove(item)
+            self._submit(item, self._writers)
+        elif isinstance(item, ActiveClose):
+            self._take_in_close(item, error)
+        elif isinstance(error, DestinationError):
+            self._pause(item, str(error))
+        else:
+            if isinstance(error, DestinationRefused):
+                item.rq.retries_left = None
+            item.error = error
+            self._finish(item, Ending.FAILED)
+
+    def _take_in_success(self, item: AnyItem) -> None:
+        if isinstance(item, ActiveClose):
+            self._shard_state.end(item)
+        others = [other for other in self._backoff.works(item.batch) if other is not item]
+        self._finish(item, Ending.FINISHED)
+        for other in others:
+            self._held.remove(other)
+            self._submit(other, self._writers)
+
+    def _take_in_close(self, close: ActiveClose, error: Exception) -> None:
+        if isinstance(error, ShardsGone):
+            log.error("batch %s: %s; they are drawn again", close.batch, error)
+            self._shard_state.reopen(close, error.shards)
+            self._finish(close, Ending.LOST)
+        else:
+            reason = str(error) if isinstance(error, DestinationError) else f"{type(error).__name__}: {error}"
+            self._pause(close, f"the manifest cannot be written: {reason}")
+
+    def _pause(self, item: AnyItem, reason: str) -> None:
+        seconds = self._backoff.pause_after(item)
+        log.warning("batch %s pauses, next try in %.0f s: %s", item.batch, seconds, reason)
+        if not self._shard_state.pause(item, reason, seconds + _GRACE):
+            self._finish(item, Ending.CANCELLED)
+            return
+        room = self._backoff.has_room(item)
+        self._backoff.failed(item)
+        if room:
+            self._writing.remove(item)
+            self._hold(item)
+        else:
+            self._finish(item, Ending.RETURNED)

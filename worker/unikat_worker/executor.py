@@ -1,0 +1,53 @@
+"""Draws batches with the sessions that the catalogue has."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from unikat_worker.active import ActiveJob, Batch
+from unikat_worker.batches.drawing import draw_shard_batch
+from unikat_worker.catalogue import Catalogue
+from unikat_worker.device import Device
+from unikat_worker.drawing import draw_batch
+from unikat_worker.scheduler import AnyBatch
+
+_FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
+
+
+class Executor:
+    """Called by all inference threads."""
+
+    def __init__(self, catalogue: Catalogue, device: Device, batch_s: float) -> None:
+        """`batch_s`: seconds that a batch may take."""
+        self.catalogue = catalogue
+        self.device = device
+        self._batch_s = batch_s
+
+    def limit(self, digest: str) -> int:
+        """Images in the largest batch to be cut of a model."""
+        session = self.catalogue.peek(digest)
+        return session.buckets.largest_within(self._batch_s) if session else _FIRST_LIMIT
+
+    def gain(self, digest: str) -> float:
+        """How many times faster an image is in a large batch than alone."""
+        session = self.catalogue.peek(digest)
+        return session.buckets.gain if session else 1.0
+
+    def seconds(self, digest: str, size: int) -> float:
+        """How long a batch takes, about; infinite for a model that is not loaded."""
+        session = self.catalogue.peek(digest)
+        if session is None:
+            return float("inf")
+        seconds = session.buckets.seconds
+        return max(seconds.values()) if size not in seconds else seconds[size]
+
+    def draw(self, batch: AnyBatch) -> list[tuple[ActiveJob, int, bytes]]:
+        """Draw a batch: of jobs, each image's job, position and stream entry; a shard's images go into its batch.
+
+        Raises UnknownModel, BundleError, and what a malformed job or the runtime raises.
+        """
+        if isinstance(batch, Batch):
+            return draw_batch(self.catalogue.use(batch.digest), batch, self.device)
+        if batch.shard.ending is None:  # else it was cancelled meanwhile
+            draw_shard_batch(self.catalogue.use(batch.digest), batch)
+        return []

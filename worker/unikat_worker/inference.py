@@ -1,0 +1,223 @@
+"""Inference threads. Each is its own loop: it publishes what is ready, takes jobs, draws what the scheduler composes.
+
+All that a turn has for Redis goes out in one write on the thread's own connection: the images of the last batch, and,
+where nothing is left to draw, a wait for jobs and taking them. No thread hands anything to another.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from unikat.queue.draws import publish, published, take, taken, wait
+from unikat.queue.keys import LEGACY_MODEL
+from unikat.queue.link import Link
+from unikat.queue.scripts import Command
+from unikat_worker.active import ActiveJob, Batch
+from unikat_worker.admission import admit
+from unikat_worker.batches.active import ShardBatch
+from unikat_worker.executor import Executor
+from unikat_worker.publication import publication, take_in
+from unikat_worker.scheduler import AnyBatch, Scheduler, Turn
+from unikat_worker.settings import Settings
+from unikat_worker.settlement import Settler
+from unikat_worker.state import Done, State
+
+_WAIT: Final = 1.0  # seconds after which a thread looks around without a reason: RQ's own retries ring no bell
+_LEGACY_WAIT: Final = 0.02  # the same, while services of the release before enqueue: their queue has no bell
+_LEGACY: Final = 30.0  # seconds for which they are expected to
+_BACKOFF: Final = (0.05, 1.0)  # seconds: first and longest pause after a lost connection
+_HELPS: Final = 1.2  # times faster an image must be in a large batch for a small one to wait
+_QUICK: Final = 0.3  # seconds that a batch may take for jobs to be taken before it is drawn
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all inference threads of a worker have in common."""
+
+    redis: Redis
+    name: str
+    settings: Settings
+    scheduler: Scheduler
+    executor: Executor
+    settler: Settler
+    state: State
+    models: Callable[[], list[str]]
+
+
+class InferenceThread:
+    """One thread; `run` is its loop."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._scheduler = shared.scheduler
+        self._link = Link(shared.redis)
+        self._pause = _BACKOFF[0]
+        self._ahead = False  # a take was sent whose reply was not read
+        self.begun: float | None = None  # when the batch that it draws was begun
+
+    def run(self) -> None:
+        """Until the scheduler stops."""
+        while not self._scheduler.stopping:
+            try:
+                self._turn()
+                self._pause = _BACKOFF[0]
+            except RedisError as error:
+                self._ahead = False
+                self._link.close()
+                log.warning("Redis does not answer, next try in %.2f s: %s", self._pause, error)
+                time.sleep(self._pause)
+                self._pause = min(2 * self._pause, _BACKOFF[1])
+        try:
+            if self._ahead:
+                self._take_in_jobs()
+        except RedisError as error:
+            log.warning("jobs that were just taken are left to others: %s", error)
+        self._link.close()
+
+    def flush(self) -> None:
+        """Publish what is ready and settle what has ended, when no thread draws any more. Raises RedisError."""
+        while True:
+            self._exchange(self._scheduler.turn(self._shared.state.redis_time()))
+            self._settle()
+            if not any(job.published in job.ready for job in self._scheduler.jobs):
+                return
+
+    def _turn(self) -> None:
+        state = self._shared.state
+        turn = self._scheduler.turn(state.redis_time())
+        self._exchange(turn)
+        self._settle()
+        self._linger()
+        batch = self._scheduler.compose()
+        if batch is not None:
+            self._draw(batch)
+        elif not (turn.waits or turn.jobs):
+            self._scheduler.idle(_WAIT)
+
+    def _exchange(self, turn: Turn) -> None:
+        """One round trip: images and ends of streams, and the next jobs."""
+        try:
+            commands: list[Command] = []
+            publications = [publication(job) for job in turn.jobs]
+            if publications:
+                name, ttl = self._shared.name, self._shared.settings.result_ttl_s
+                commands.append(publish(name, publications, ttl))
+            takes = turn.room > 0 and not self._ahead
+            waits = turn.waits and not self._ahead
+            models = self._shared.models() if takes or waits else []
+            if waits:
+                legacy = time.monotonic() - self._shared.state.legacy_at < _LEGACY
+                commands.append(wait(models, self._shared.name, _LEGACY_WAIT if legacy else _WAIT))
+            if takes:
+                commands.append(take(self._shared.name, [LEGACY_MODEL, *models], turn.room))
+            if not commands and not self._ahead:
+                return
+            if commands:
+                self._link.send(commands)
+            if self._ahead:
+                self._take_in_jobs()
+                self._ahead = False
+            if publications:
+                self._take_in_published(turn.jobs)
+            if waits:
+                self._link.receive()
+            if takes:
+                self._take_in_jobs()
+        finally:
+            self._scheduler.back(turn)
+
+    def _take_in_jobs(self) -> None:
+        state = self._shared.state
+        clock, state.left, jobs = taken(self._link.receive())
+        state.set_redis_time(clock)
+        if not jobs:
+            return
+        state.rates.set_busy(True)
+        for job in jobs:
+            state.executions[job.execution] = job.member
+            if job.queue == LEGACY_MODEL or ":" not in job.queue:
+                state.legacy_at = time.monotonic()
+        self._scheduler.add([admit(job) for job in jobs])
+
+    def _take_in_published(self, jobs: list[ActiveJob]) -> None:
+        images = 0
+        for job, reply in zip(jobs, published(self._link.receive()), strict=True):
+            before = job.published
+            if take_in(self._scheduler, job, reply):
+                self._shared.state.executions.pop(job.taken.execution, None)
+                self._shared.state.rates.count(jobs=1)
+            images += max(0, job.published - before)
+        self._shared.state.rates.count(images=images)
+        if not self._scheduler.jobs:
+            self._shared.state.rates.set_busy(False)
+
+    def _settle(self) -> None:
+        """Tell RQ of jobs that have ended otherwise than by being published whole."""
+        while (job := self._scheduler.next_ended()) is not None:
+            try:
+                self._shared.settler.settle(job)
+            except RedisError:
+                self._scheduler.settle_later(job)
+                raise
+            self._shared.state.executions.pop(job.taken.execution, None)
+
+    def _linger(self) -> None:
+        """Wait a moment for more, where requests have been coming together and a larger batch is faster."""
+        scheduler, executor = self._scheduler, self._shared.executor
+        jobs = scheduler.jobs
+        if not jobs or scheduler.together < 1.5 or executor.gain(jobs[0].draw.digest) < _HELPS:
+            return
+        until = time.monotonic() + self._shared.settings.max_delay_ms / 1000
+        while (left := until - time.monotonic()) > 0 and scheduler.missing() > 0 and not self._ahead:
+            time.sleep(min(left, 0.0005))
+            self._exchange(scheduler.turn(self._shared.state.redis_time()))
+
+    def _draw(self, batch: AnyBatch) -> None:
+        state = self._shared.state
+        self._take_ahead(batch)
+        self.begun = time.monotonic()
+        try:
+            entries = self._shared.executor.draw(batch)
+        except Exception as error:  # whatever a job can provoke must not end the thread; it ends the job
+            self._scheduler.failed(batch, error)
+            failure: Exception | None = error
+        else:
+            self._scheduler.drawn(batch, entries)
+            failure = None
+        finally:
+            self.begun = None
+        if isinstance(batch, ShardBatch):
+            state.events.put(Done(batch, failure))
+
+    def _take_ahead(self, batch: AnyBatch) -> None:
+        """Send for jobs before the last batch is drawn, so that they are there when it is."""
+        state, scheduler = self._shared.state, self._scheduler
+        if not (state.left and isinstance(batch, Batch)) or self._ahead or not scheduler.wants_more():
+            return
+        if self._shared.executor.seconds(batch.digest, batch.size) > _QUICK:
+            return
+        room = scheduler.room()
+        if room > 0:
+            self._link.send([take(self._shared.name, [LEGACY_MODEL, *self._shared.models()], room)])
+            self._ahead = True
+
+
+def start(shared: Shared, count: int) -> tuple[list[InferenceThread], list[threading.Thread]]:
+    """Start `count` threads."""
+    loops = [InferenceThread(shared) for _ in range(count)]
+    threads = [
+        threading.Thread(target=loop.run, name=f"inference-{number}", daemon=True) for number, loop in enumerate(loops)
+    ]
+    for thread in threads:
+        thread.start()
+    return loops, threads

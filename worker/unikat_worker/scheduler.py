@@ -1,0 +1,262 @@
+"""What the inference threads of a worker draw next: jobs by turns, and shards of batches only when no job waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from unikat_worker.active import ActiveJob, Batch, Ending
+from unikat_worker.batches.active import ShardBatch
+
+_LOOK_AGAIN: Final = 0.1  # seconds after which it is asked whether the stream of a waiting job is still open
+
+AnyBatch: TypeAlias = Batch | ShardBatch
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a thread is to do at Redis before it draws.
+
+    `jobs` have images that are due, or are near their turn and were not looked at for a while; `room` is the number of
+    jobs to take; `waits`: there is nothing else to do, so it may wait for them.
+    """
+
+    jobs: list[ActiveJob]
+    room: int
+    waits: bool
+
+
+class Scheduler:
+    """Shared by the inference threads and the thread that prefetches shards."""
+
+    def __init__(self, threads: int, max_jobs: int, limit: Callable[[str], int], *, one_at_a_time: bool) -> None:
+        """`limit`: images in the largest batch of a model. `one_at_a_time`: a GPU draws one batch after the other."""
+        self._threads = threads
+        self._max_jobs = max_jobs
+        self._limit = limit
+        self._one_at_a_time = one_at_a_time
+        self._news = threading.Condition()
+        self._jobs: list[ActiveJob] = []  # in the order of their turns
+        self._ended: deque[ActiveJob] = deque()
+        self._prefetched: deque[ShardBatch] = deque()
+        self._drawing = 0
+        self._waiting = False  # a thread waits for Redis
+        self._cut = limit("")  # images of the largest batch, as it was last composed
+        self.together = 1.0  # moving average of jobs in a batch
+        self.suspended = False
+        self.stopping = False
+
+    @property
+    def jobs(self) -> list[ActiveJob]:
+        """All that are active."""
+        with self._news:
+            return list(self._jobs)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a thread waits for Redis: what comes from inside has to wake it."""
+        return self._waiting
+
+    def turn(self, now: float) -> Turn:
+        """What a thread does next; jobs whose images it is to publish are its own until `back`. `now`: Redis' time."""
+        with self._news:
+            for job in self._jobs:
+                if job.draw.deadline is not None and job.draw.deadline < now:
+                    self._end(job, Ending.CANCELLED)
+            jobs = [job for job in self._jobs if not job.publishing and (job.published in job.ready or job.is_complete)]
+            jobs += self._unseen()
+            for job in jobs:
+                job.publishing = True
+            busy = self._drawing > 0 or self._prefetched or any(job.remaining for job in self._jobs)
+            waits = not busy and not self._waiting and not self.stopping and not self._ended
+            self._waiting = self._waiting or waits
+            return Turn(jobs, self._room(), waits)
+
+    def back(self, turn: Turn) -> None:
+        """The thread is through with what it had to do at Redis, or was prevented."""
+        with self._news:
+            for job in turn.jobs:
+                job.publishing = False
+            if turn.waits:
+                self._waiting = False
+
+    def add(self, jobs: Iterable[ActiveJob]) -> None:
+        """New jobs; those that have an ending only have to be settled."""
+        with self._news:
+            for job in jobs:
+                (self._jobs if job.ending is None else self._ended).append(job)
+            self._news.notify_all()
+
+    def end(self, job: ActiveJob, ending: Ending) -> None:
+        """A job has ended."""
+        with self._news:
+            self._end(job, ending)
+
+    def finished(self, job: ActiveJob) -> None:
+        """A job was published whole, and RQ knows."""
+        with self._news:
+            job.ending = Ending.FINISHED
+            self._jobs.remove(job)
+
+    def stop_job(self, job_id: str) -> bool:
+        """End a job because an operator wants it; False if it is not here."""
+        with self._news:
+            for job in self._jobs:
+                if job.id == job_id:
+                    self._end(job, Ending.STOPPED)
+                    return True
+            return False
+
+    def observe(self, job: ActiveJob, published: int) -> None:
+        """A job's stream holds so many images."""
+        with self._news:
+            job.advance(published)
+
+    def next_ended(self) -> ActiveJob | None:
+        """An ended job that is to be settled."""
+        with self._news:
+            return self._ended.popleft() if self._ended else None
+
+    def settle_later(self, job: ActiveJob) -> None:
+        """It could not be settled."""
+        with self._news:
+            self._ended.append(job)
+
+    def compose(self) -> AnyBatch | None:
+        """The next batch; None if there is nothing to draw. `drawn` or `failed` is told what became of it."""
+        with self._news:
+            batch: AnyBatch | None = None if self.stopping else self._compose()
+            if batch is None and self._prefetched and not self.stopping:
+                batch = self._prefetched.popleft()
+            self._drawing += batch is not None
+            if batch is not None and (self._prefetched or any(job.remaining for job in self._jobs)):
+                self._news.notify()
+            return batch
+
+    def drawn(self, batch: AnyBatch, entries: Sequence[tuple[ActiveJob, int, bytes]] = ()) -> None:
+        """A batch was drawn; `entries` are a job's: the job, the image's position in it, what goes into its stream."""
+        with self._news:
+            self._drawing -= 1
+            if isinstance(batch, Batch):
+                for job, _ in batch.shares:
+                    job.in_flight -= 1
+            for job, index, entry in entries:
+                if job.ending is None and index >= job.published:
+                    job.ready[index] = entry
+
+    def failed(self, batch: AnyBatch, error: Exception) -> None:
+        """A batch could not be drawn. Where several jobs share it, each is tried again in batches of its own."""
+        self.drawn(batch)
+        if not isinstance(batch, Batch):
+            return
+        with self._news:
+            for job, indices in batch.shares:
+                if job.ending is not None:
+                    continue
+                if len(batch.shares) == 1:
+                    job.error = error
+                    self._end(job, Ending.FAILED)
+                else:
+                    job.give_back(indices)
+
+    def idle(self, seconds: float) -> None:
+        """Return when there may be something to do, at the latest after `seconds`."""
+        with self._news:
+            if not (self._prefetched or self._ended or self.stopping or any(job.remaining for job in self._jobs)):
+                self._news.wait(seconds)
+
+    def wants_more(self) -> bool:
+        """Whether what is active will be drawn soon."""
+        with self._news:
+            return sum(job.remaining for job in self._jobs) < self._cut and self._room() > 0
+
+    def room(self) -> int:
+        """Jobs to take."""
+        with self._news:
+            return self._room()
+
+    def missing(self) -> int:
+        """Images that a larger batch could have."""
+        with self._news:
+            return self._cut - sum(job.remaining for job in self._jobs)
+
+    def prefetch_room(self) -> int:
+        """Shard batches that may be put into the prefetch queue."""
+        with self._news:
+            return 2 * self._threads - len(self._prefetched)
+
+    def prefetch(self, batch: ShardBatch) -> None:
+        """A shard batch is drawn as soon as no job waits."""
+        with self._news:
+            self._prefetched.append(batch)
+            self._news.notify()
+
+    def withdraw(self) -> list[ShardBatch]:
+        """Empty the prefetch queue; returns what nobody has begun."""
+        with self._news:
+            withdrawn = list(self._prefetched)
+            self._prefetched.clear()
+            return withdrawn
+
+    def stop(self) -> None:
+        """No batch is composed after this."""
+        with self._news:
+            self.stopping = True
+            self._news.notify_all()
+
+    def _room(self) -> int:
+        """Jobs to take. Only as many as soon have their turn: other workers want some too."""
+        if self.suspended or self.stopping:
+            return 0
+        fresh = sum(job.is_fresh for job in self._jobs)
+        return max(0, min(self._max_jobs - len(self._jobs), self._threads * self._cut - fresh))
+
+    def _unseen(self) -> list[ActiveJob]:
+        moment = time.monotonic()
+        near = [job for job in self._jobs if job.remaining][: self._threads * self._cut]
+        return [
+            job for job in near
+            if not job.publishing and job.published not in job.ready and moment - job.seen_at > _LOOK_AGAIN
+        ]  # fmt: skip
+
+    def _end(self, job: ActiveJob, ending: Ending) -> None:
+        if job.ending is None:
+            job.ending = ending
+            self._jobs = [other for other in self._jobs if other is not job]
+            self._ended.append(job)
+            self._news.notify()
+
+    def _compose(self) -> Batch | None:
+        open_jobs = [job for job in self._jobs if job.remaining]
+        if not open_jobs:
+            return None
+        first = open_jobs[0]
+        members = [first]
+        if not first.solo:
+            members = [job for job in open_jobs if job.draw.digest == first.draw.digest and not job.solo]
+        available = sum(job.remaining for job in members)
+        alone = self._drawing == 0 and available == 1 and len(open_jobs) == 1
+        self._cut = self._limit(first.draw.digest)
+        spread = 1 if self._one_at_a_time else self._threads - self._drawing
+        shares = [(job, job.take(count)) for job, count in _deal(members, min(self._cut, -(-available // spread)))]
+        if len(self._jobs) > len(shares):
+            served = {id(job) for job, _ in shares}
+            self._jobs = [job for job in self._jobs if id(job) not in served] + [job for job, _ in shares]
+        self.together += 0.2 * (len(shares) - self.together)
+        return Batch(first.draw.digest, shares, alone)
+
+
+def _deal(members: Sequence[ActiveJob], size: int) -> list[tuple[ActiveJob, int]]:
+    """`size` images over jobs, one each in turn."""
+    counts = [0] * len(members)
+    left = size
+    while left:
+        for position, job in enumerate(members):
+            if left and counts[position] < job.remaining:
+                counts[position] += 1
+                left -= 1
+    return [(job, count) for job, count in zip(members, counts, strict=True) if count]
