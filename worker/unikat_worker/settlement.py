@@ -311,12 +311,13 @@ class Settler:
             held.rq.webhooks = []
         elif job.error is None:
             held.rq.retries_left = None  # its stream is closed: another try could tell nobody
-        if not held.rq.should_retry:
+        retries = held.rq.should_retry
+        if not retries:
             # First the caller, then RQ: after a crash in between, the next worker finds the stream ended.
             self._close(job, failed_status(job.id, error))
         settlement.fail(held, error)
         model = model_of(job.taken.queue)
-        if held.rq.should_retry and model:
+        if retries and model:
             ring(self._redis, model)
 
     def _close(self, job: ActiveJob, status: Status) -> None:
