@@ -10,10 +10,10 @@ from typing import Final
 from deploy.engine import Stack
 from deploy.promises import PAUSE_LIMIT, ask_valkey, console, container_of_host, require
 from unikat.batch import Batch, BatchState
-from unikat.batches.keys import queue_name
 from unikat.batches.verify import verify
 from unikat.cli.batch.redraw import draw_again
 from unikat.client import Studio
+from unikat.queue.batches.keys import queue_name
 
 NAME: Final = "compose-test"
 SHARD_SIZE: Final = 64  # images: every worker has several shards to go when one is killed

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from unikat.batches.record import BatchRecord
-from unikat.batches.store import BatchStore
 from unikat.conditions import FieldError
+from unikat.queue.batches.store import BatchStore
 from unikat.v1.batches_pb2 import Batch, ListBatchesRequest, ListBatchesResponse
 from unikat_service.callers import OWNER, OWNER_RULE
 from unikat_service.errors import invalid

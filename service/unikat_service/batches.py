@@ -14,12 +14,12 @@ from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import PreconditionFailure
 from redis import Redis
 
-from unikat.batches.enqueue import NoSuchBatch
-from unikat.batches.keys import BATCH_ID, batch_id_of
 from unikat.batches.record import BatchRecord
 from unikat.batches.spec import BatchSpec
-from unikat.batches.store import BatchStore, DestinationTaken, WrongState
 from unikat.errors import Reason, UnikatError, bad_field, error_of, make_status
+from unikat.queue.batches.jobs import NoSuchBatch
+from unikat.queue.batches.keys import BATCH_ID, batch_id_of
+from unikat.queue.batches.store import BatchStore, DestinationTaken, WrongState
 from unikat.v1.batches_pb2 import (
     DESCRIPTOR,
     CancelBatchRequest,

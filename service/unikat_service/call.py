@@ -1,169 +1,76 @@
-"""One Generate call: opens its job, sends what the job publishes, and lets go of the job when the caller is gone."""
+"""One call: its job is enqueued or joined, what the job publishes is handed out, and the job is let go of.
+
+A request_id stands for one job. If that job ended without having been of use to the one who asks again (it was
+cancelled because its caller was gone, or its result has expired), the next *attempt* takes its place: a job of the
+same content under an id of its own, because a worker that still draws the old one must not write into the new
+stream. Images are pure functions, so an attempt goes on exactly where its predecessor was left.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Final
 
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
+from redis.exceptions import OutOfMemoryError, RedisError
 
+from unikat.bundle import key_of
 from unikat.conditions import to_messages
-from unikat.errors import Reason, UnikatError, error_of, make_status
-from unikat.v1.studio_pb2 import Accepted, GenerateResponse, ImageFormat
-from unikat_service.catalogue import Catalogue
+from unikat.errors import Reason, UnikatError, error_of, make_status, retry_later
+from unikat.queue.calls import Enqueued, Existing, Full, Outcome, Submission, answer_of
+from unikat.queue.job import DrawJob
+from unikat.queue.keys import job_id_of
+from unikat.v1.studio_pb2 import Accepted, ImageFormat
+from unikat_service.callers import queue_owner
+from unikat_service.context import ServiceContext
+from unikat_service.delivery import Subscription
 from unikat_service.errors import Context, shutting_down
-from unikat_service.jobs import JobQueue, OpenJob
-from unikat_service.keeper import Keeper
-from unikat_service.reader import Cursor, StreamReader
-from unikat_service.requests import Order
+from unikat_service.requests import Order, reused
+
+MAX_ATTEMPTS: Final = 256
+# Admission without a measured rate, and bounds of what is told to callers.
+DEFAULT_RATE: Final = 1.0
+MIN_RETRY_S, MAX_RETRY_S = 0.5, 60.0
+RETRY_FULL_STORE_S: Final = 5.0
 
 
-@dataclass
-class Backstage:
-    """What all calls of a process share."""
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """A job that a call waits for. `deadline` is by this process' monotonic clock."""
 
-    catalogue: Catalogue
-    queue: JobQueue
-    reader: StreamReader
-    keeper: Keeper
-    threads: ThreadPoolExecutor
-    stopping: bool = False
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    def in_background(self, work: Coroutine[None, None, None]) -> None:
-        """Run to the end even though the call that asks for it ends now."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def drained(self) -> None:
-        """Return when nothing runs in the background."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    job: DrawJob
+    position: int
+    deadline: float | None
 
 
 class Call:
-    """State of one Generate call."""
+    """A call that waits for a job: `async with` enqueues or joins it, and lets go of it at the end."""
 
-    def __init__(self, backstage: Backstage, order: Order, context: Context) -> None:
+    def __init__(self, service: ServiceContext, order: Order, context: Context) -> None:
         remaining = context.time_remaining()
-        self._backstage = backstage
-        self._order = order
-        self._context = context
-        self._deadline = None if remaining is None else time.time() + remaining
         request = order.request
-        # Entry number: in the stream, images are counted from 0, whatever the index of the first.
+        self._service = service
+        self._deadline = None if remaining is None else time.monotonic() + remaining
+        self._request_id = request.request_id
+        self._fingerprint = order.fingerprint
+        self._draw = _draw_job(order, queue_owner(context, service.settings.tls_ca is not None))
+        # Number of the last entry: in the stream, images are counted from 0, whatever the index of the first.
         self._sent = request.after_index - request.first_index + 1 if request.HasField("after_index") else 0
+        self._results: Subscription | None = None
+        self._open = OpenJob(self._draw, 0, None)
 
-    async def run(self) -> None:
-        """Serve the call. Raises UnikatError with the status to end it with, CancelledError if the caller is gone."""
-        job = await self._open()
-        await self._write_accepted(job)
-        while (status := await self._deliver(job)) is not None:
-            if not (status.code == Code.DEADLINE_EXCEEDED and self._outlasts(job)):
-                raise error_of(status)
-            job = await self._open()
-
-    async def _open(self) -> OpenJob:
-        loop = asyncio.get_running_loop()
-        rate = self._backstage.catalogue.snapshot.jobs_per_second
-        opening = loop.run_in_executor(
-            self._backstage.threads, partial(self._backstage.queue.open, self._order, self._deadline, rate)
-        )
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            # The thread goes on, and what it opens must be let go.
-            self._backstage.in_background(self._let_go_when_open(opening, self._why_gone()))
-            raise
-
-    async def _write_accepted(self, job: OpenJob) -> None:
-        try:
-            await self._context.write(_accepted(job))
-        except BaseException:
-            self._caller_is_gone(job)
-            raise
-
-    async def _deliver(self, job: OpenJob) -> Status | None:
-        """Send what the job publishes. Returns None at its end, or the status with which its stream ended."""
-        cursor = self._backstage.reader.open(job.job_id, self._sent)
-        self._backstage.keeper.keep(cursor, job.lease)
-        if self._backstage.stopping:  # since the job was asked for
-            cursor.fail(shutting_down())
-        try:
-            return await self._send_entries(cursor, job.job.count)
-        except UnikatError:  # the cursor was given up: the service ends, or the job did without a word
-            self._backstage.in_background(self._leave(job))
-            raise
-        except BaseException:  # CancelledError, or a write that failed: nobody listens any more
-            self._caller_is_gone(job)
-            raise
-        finally:
-            self._backstage.keeper.forget(cursor)
-            self._backstage.reader.close(cursor)
-
-    async def _send_entries(self, cursor: Cursor, count: int) -> Status | None:
-        while self._sent <= count:
-            entry = await cursor.next()
-            if entry.response is None:
-                return entry.status
-            await self._context.write(entry.response)
-            self._sent = entry.number
-        return None
-
-    def _caller_is_gone(self, job: OpenJob) -> None:
-        self._backstage.in_background(self._let_go(job, self._why_gone()))
-
-    async def _let_go_when_open(self, opening: asyncio.Future[OpenJob], why: Status) -> None:
-        try:
-            job = await opening
-        except Exception:  # it was refused: nothing was opened, and nobody is there to be told
-            return
-        await self._let_go(job, why)
-
-    async def _let_go(self, job: OpenJob, why: Status) -> None:
-        """End the job if it was only for this call; but if it is the service that ends, its caller comes back."""
-        if self._backstage.stopping:
-            await self._leave(job)
-        else:
-            await self._in_thread(partial(self._backstage.queue.close, job, why))
-
-    async def _leave(self, job: OpenJob) -> None:
-        """Let the job go on for callers who come back; without a request_id, nobody can."""
-        if job.lease:
-            await self._in_thread(partial(self._backstage.queue.release, job.job_id, job.lease))
-        else:
-            await self._in_thread(partial(self._backstage.queue.close, job, self._why_gone()))
-
-    async def _in_thread(self, work: Callable[[], object]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._backstage.threads, work)
-
-    def _outlasts(self, job: OpenJob) -> bool:
-        """Whether the job had the deadline of an earlier call with this request_id, and this call's is later."""
-        theirs = job.job.deadline
-        return bool(job.lease) and theirs is not None and (self._deadline is None or theirs < self._deadline)
-
-    def _why_gone(self) -> Status:
-        if self._deadline_passed():
-            text = "the deadline passed before the last image"
-            return make_status(Code.DEADLINE_EXCEEDED, text, Reason.DEADLINE_EXCEEDED)
-        return make_status(Code.CANCELLED, "the caller cancelled, or is gone", Reason.CANCELLED)
-
-    def _deadline_passed(self) -> bool:
-        return self._deadline is not None and time.time() >= self._deadline
-
-
-def _accepted(job: OpenJob) -> bytes:
-    """The first message: the job as it is, which a call that joined it may not have known in full."""
-    draw = job.job
-    return GenerateResponse(
-        accepted=Accepted(
-            job_id=job.job_id,
+    @property
+    def accepted(self) -> Accepted:
+        """The job as it is, which a call that joined it may not have known in full."""
+        draw = self._open.job
+        return Accepted(
+            job_id=self._subscribed.job_id,
             model=draw.model,
             model_digest=draw.digest,
             seed=draw.seed,
@@ -171,7 +78,188 @@ def _accepted(job: OpenJob) -> bytes:
             truncation=draw.truncation,
             format=ImageFormat.Name(draw.image_format),
             conditions=to_messages(draw.weights),
-            queue_position=job.position,
+            queue_position=self._open.position,
             first_index=draw.first,
         )
-    ).SerializeToString()
+
+    async def __aenter__(self) -> Call:
+        await self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None or isinstance(error, _Ended):
+            self._let_go(Outcome.DONE)
+        elif isinstance(error, UnikatError) and error.reason != Reason.NO_WORKER:
+            self._leave()  # the service ends, or the job did without a word
+        else:
+            self._caller_is_gone()
+
+    async def next(self) -> bytes | None:
+        """The next response; None after the last. Raises UnikatError with the status to end the call with."""
+        while self._sent <= self._open.job.count:
+            entry = await self._subscribed.next()
+            if isinstance(entry, bytes):
+                self._sent += 1
+                return entry
+            if not (entry.code == Code.DEADLINE_EXCEEDED and self._outlasts()):
+                raise _Ended(entry)
+            self._let_go(Outcome.DONE)
+            await self._begin()
+        return None
+
+    async def _begin(self) -> None:
+        """Enqueue a job, or join the one that the request_id stands for.
+
+        Raises UnikatError: RESOURCE_EXHAUSTED if there is no room, ALREADY_EXISTS if the request_id stands for another
+        content, UNAVAILABLE if nobody serves what an earlier attempt was to draw.
+        """
+        draw = self._draw
+        for job_id in _attempt_ids(self._request_id):
+            self._results = self._service.delivery.open(job_id, self._service.new_lease(), self._sent + 1)
+            answer = await self._enqueue(draw)
+            if not isinstance(answer, Existing):
+                self._wait_for(answer, draw)
+                return
+            try:
+                found = self._joined(answer)
+            except UnikatError:
+                self._let_go(Outcome.LEFT)
+                raise
+            if not _is_over(answer):
+                self._wait_for(answer, found)
+                return
+            self._let_go(Outcome.LEFT)
+            draw = replace(found, enqueued_at=draw.enqueued_at, deadline=None, caller=draw.caller)
+        text = f"this request_id was cancelled {MAX_ATTEMPTS} times in a short while; use a new one"
+        ttl = self._service.settings.result_ttl_s
+        raise error_of(retry_later(Code.RESOURCE_EXHAUSTED, text, Reason.CANCELLED, ttl))
+
+    async def _enqueue(self, draw: DrawJob) -> Enqueued:
+        seconds = None if self._deadline is None else self._deadline - time.monotonic()
+        legacy = self._service.catalogue.snapshot.is_legacy
+        if legacy and seconds is not None:
+            draw = replace(draw, deadline=time.time() + seconds)
+        results = self._subscribed
+        submission = Submission(results.job_id, draw, self._fingerprint, results.lease, seconds, legacy)
+        reply = self._service.calls.enqueue(submission)
+        try:
+            answer = answer_of(submission, await asyncio.shield(reply))
+        except (asyncio.CancelledError, RedisError) as error:
+            # What is under way, or was done although the reply is lost, is let go of when it is known.
+            reply.add_done_callback(lambda _: self._caller_is_gone())
+            raise _no_room(self._service.settings.max_memory_percent) if isinstance(error, OutOfMemoryError) else error  # noqa: B904
+        if isinstance(answer, Full):
+            self._close_results()
+            if not self._service.calls.accepts:
+                raise _no_room(self._service.settings.max_memory_percent)
+            raise _queue_full(answer.waiting, self._service.catalogue.snapshot.jobs_per_second)
+        return answer
+
+    def _joined(self, answer: Existing) -> DrawJob:
+        if answer.fingerprint != self._fingerprint:
+            raise reused()
+        job = answer.job()
+        self._service.catalogue.require_served(job.model, job.digest)
+        return job
+
+    def _wait_for(self, answer: Enqueued, found: DrawJob) -> None:
+        results = self._subscribed
+        left = answer.seconds
+        if left is None and found.deadline is not None:  # of a service of the release before
+            left = found.deadline - time.time()
+        deadline = None if left is None else time.monotonic() + left
+        self._open = OpenJob(found, answer.position, deadline)
+        results.model = found.model, found.digest
+        if isinstance(answer, Existing):
+            self._service.delivery.want(results)
+        if self._service.stopping:  # since the job was asked for
+            results.fail(shutting_down())
+
+    @property
+    def _subscribed(self) -> Subscription:
+        assert self._results is not None, "the call has no job"
+        return self._results
+
+    def _caller_is_gone(self) -> None:
+        """End the job if it was only for this call; but if it is the service that ends, its caller comes back."""
+        if self._service.stopping:
+            self._leave()
+        else:
+            self._let_go(Outcome.GONE)
+
+    def _leave(self) -> None:
+        """Let the job go on for callers who come back; without a request_id, nobody can."""
+        self._let_go(Outcome.LEFT if self._request_id else Outcome.GONE)
+
+    def _let_go(self, outcome: Outcome) -> None:
+        results = self._close_results()
+        if results is not None:
+            status = self._why_gone().SerializeToString() if outcome == Outcome.GONE else b""
+            self._service.calls.release(results.job_id, results.lease, outcome, self._open.job.count, status)
+
+    def _close_results(self) -> Subscription | None:
+        results, self._results = self._results, None
+        if results is not None:
+            self._service.delivery.close(results)
+        return results
+
+    def _outlasts(self) -> bool:
+        """Whether the job had the deadline of an earlier call with this request_id, and this call's is later."""
+        theirs = self._open.deadline
+        return bool(self._request_id) and theirs is not None and (self._deadline is None or theirs < self._deadline)
+
+    def _why_gone(self) -> Status:
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            text = "the deadline passed before the last image"
+            return make_status(Code.DEADLINE_EXCEEDED, text, Reason.DEADLINE_EXCEEDED)
+        return make_status(Code.CANCELLED, "the caller cancelled, or is gone", Reason.CANCELLED)
+
+
+class _Ended(UnikatError):
+    """The job's stream ended with a status."""
+
+
+def _draw_job(order: Order, caller: str) -> DrawJob:
+    return DrawJob(
+        model=key_of(order.model),
+        digest=order.model.digest,
+        weights=order.weights,
+        count=order.request.count,
+        seed=order.seed,
+        truncation=order.truncation,
+        image_format=int(order.image_format),
+        enqueued_at=time.time(),
+        first=order.request.first_index,
+        caller=caller,
+    )
+
+
+def _attempt_ids(request_id: str) -> Iterator[str]:
+    if not request_id:
+        yield "c-" + uuid.uuid4().hex
+        return
+    first = job_id_of(request_id)
+    yield first
+    yield from (f"{first}-{attempt}" for attempt in range(2, MAX_ATTEMPTS + 1))
+
+
+def _is_over(found: Existing) -> bool:
+    """Whether an attempt is of no use to a call that comes now.
+
+    An earlier caller's cancellation or deadline is none of this one's; a failure stays one.
+    """
+    return found.is_lost or found.code in (Code.CANCELLED, Code.DEADLINE_EXCEEDED)
+
+
+def _queue_full(waiting: int, rate: float) -> UnikatError:
+    # The time in which a tenth of the queue is settled: later calls find room, and not all come back at once.
+    seconds = min(max(waiting / (rate or DEFAULT_RATE) / 10, MIN_RETRY_S), MAX_RETRY_S)
+    text = f"{waiting} jobs wait already; come back in {seconds:.1f} s"
+    return error_of(retry_later(Code.RESOURCE_EXHAUSTED, text, Reason.QUEUE_FULL, seconds))
+
+
+def _no_room(percent: int) -> UnikatError:
+    text = f"the job store is filled to more than {percent}%; results that were not fetched yet go first"
+    return error_of(retry_later(Code.RESOURCE_EXHAUSTED, text, Reason.STORE_FULL, RETRY_FULL_STORE_S))

@@ -7,11 +7,25 @@ from typing import Final
 
 from google.rpc.code_pb2 import Code
 
-from unikat.errors import Reason, error_of, make_status
+from unikat.errors import Reason, UnikatError, error_of, make_status
 from unikat_service.errors import Context
 
 OWNER: Final = re.compile(r"[A-Za-z0-9._@-]{1,128}")
 OWNER_RULE: Final = "1 to 128 characters of A-Z a-z 0-9 . _ @ -"
+
+
+NO_CERTIFICATE: Final = "default"
+NO_OWNER: Final = "anon"
+
+
+def queue_owner(context: Context, are_certified: bool) -> str:
+    """Whose queues a call's job waits in; the certificate may be of anybody."""
+    if not are_certified:
+        return NO_CERTIFICATE
+    try:
+        return certified(context) or NO_CERTIFICATE
+    except UnikatError:
+        return NO_OWNER
 
 
 def certified(context: Context) -> str | None:

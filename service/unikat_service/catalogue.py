@@ -8,16 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 
 from google.protobuf import json_format
 from google.rpc.code_pb2 import Code
-from redis.asyncio import Redis
+from google.rpc.status_pb2 import Status
 
 from unikat.bundle import key_of, parse_reference
 from unikat.conditions import choices
 from unikat.errors import Reason, bad_field, error_of, retry_later
-from unikat.queue.workers import MODELS_KEY, WORKERS_KEY, WorkerStatus, worker_key
+from unikat.queue.connection import Connection
+from unikat.queue.live import LiveWorkers, live_workers
+from unikat.queue.workers import MODELS_KEY
 from unikat.v1.model_pb2 import Model
 from unikat_service.errors import store_unavailable
 from unikat_service.paging import position_of
@@ -35,38 +37,55 @@ RETRY_NO_WORKER_S: Final = 5.0
 class Snapshot:
     """What was served at one moment.
 
-    `models` maps "name@version" to every model that a live worker serves or lately served; `live` are the keys that
-    one serves now; `jobs_per_second` is the sum over live workers.
+    `models` maps "name@version" to every model that a live worker serves or lately served; `live` has the keys that
+    are served now, and by how many workers; `served` those of `models` and every other (key, digest) that was served
+    lately; `names` the workers that serve any version of a name. `jobs_per_second` is the sum over live workers.
+    `is_legacy`: a live worker is of the release before, which takes jobs from the one queue of all models only.
     """
 
     models: Mapping[str, Model] = field(default_factory=dict)
-    live: frozenset[str] = frozenset()
+    live: Mapping[str, int] = field(default_factory=dict)
+    served: frozenset[tuple[str, str]] = frozenset()
+    names: Mapping[str, int] = field(default_factory=dict)
     workers: int = 0
     jobs_per_second: float = 0.0
+    is_legacy: bool = False
+    memory_percent: float = 0.0  # of what Redis may use
 
     def sorted(self) -> list[Model]:
         """By name, newest version first."""
         return sorted(self.models.values(), key=position_of)
 
     def find(self, reference: str) -> Model | None:
-        """The model of "name@version", or the newest of "name". Raises ValueError for a malformed reference."""
+        """The model of "name@version", or of "name" the newest version that half of its workers serve.
+
+        Raises ValueError for a malformed reference.
+        """
         name, version = parse_reference(reference)
         if version is not None:
             return self.models.get(f"{name}@{version}")
-        # One that a live worker serves goes before one that only lately was served.
         versions = [model for model in self.models.values() if model.name == name]
-        return max(versions, key=lambda m: (key_of(m) in self.live, m.version), default=None)
+        workers = self.names.get(name, 0)
+
+        def rank(model: Model) -> tuple[bool, int, int]:
+            # Where none is served by half of the workers, the one that most serve; none at all: that was lately served.
+            count = self.live.get(key_of(model), 0)
+            by_half = count > 0 and 2 * count >= workers
+            return by_half, 0 if by_half else count, model.version
+
+        return max(versions, key=rank, default=None)
 
 
 class Catalogue:
     """The current snapshot. One for a process; used by one event loop."""
 
-    def __init__(self, redis: Redis, grace: float) -> None:
+    def __init__(self, redis: Connection, grace: float) -> None:
         """`grace`: seconds for which a model counts as served after its last worker was seen."""
         self._redis = redis
         self._grace = grace
         self._parsed: dict[str, Model] = {}  # by digest; immutable, so for good
-        self._seen: dict[str, tuple[str, float]] = {}  # "name@version" -> digest, when it was last served
+        self._seen: dict[tuple[str, str], float] = {}  # ("name@version", digest) -> when it was last served
+        self._current: dict[str, str] = {}  # "name@version" -> the digest that most workers served when one did
         self._asked = 0.0  # when Redis was last asked
         self._failure: Exception | None = None
         self._lock = asyncio.Lock()
@@ -120,38 +139,34 @@ class Catalogue:
             await asyncio.sleep(self._asked + REFRESH_ON_MISS_S - missed)
             await self._refresh()
 
+    def require_served(self, key: str, digest: str) -> None:
+        """Raises UnikatError (UNAVAILABLE) where `unserved` says so."""
+        if (status := self.unserved(key, digest)) is not None:
+            raise error_of(status)
+
+    def unserved(self, key: str, digest: str) -> Status | None:
+        """UNAVAILABLE if no worker has served "name@version" with this digest for a while, and Redis would say so."""
+        if not self.healthy or (key, digest) in self.snapshot.served:
+            return None
+        text = f"no worker has served {key} with digest {digest[:19]} for {self._grace:g} s"
+        return retry_later(Code.UNAVAILABLE, text, Reason.NO_WORKER, RETRY_NO_WORKER_S)
+
     async def _refresh(self) -> None:
         self._asked = time.monotonic()
         try:
-            statuses = await self._live_workers()
-            await self._parse(digest for status in statuses for digest in status.models.values())
+            alive = await live_workers(self._redis)
+            await self._parse(digest for status in alive.statuses for digest in status.models.values())
             self._failure = None
         except Exception as error:
             self._failure = error
             raise
-        self.snapshot = self._snapshot(statuses)
-
-    async def _live_workers(self) -> list[WorkerStatus]:
-        # All names ever heard: whose status is there is alive, by Redis's clock and not by one that may differ.
-        names = cast(list[bytes], await self._redis.zrange(WORKERS_KEY, 0, -1))
-        if not names:
-            return []
-        texts = await self._redis.mget([worker_key(name.decode()) for name in names])
-        statuses = []
-        for name, text in zip(names, texts, strict=True):
-            if text is None:
-                continue
-            try:
-                statuses.append(WorkerStatus.from_json(text))
-            except (ValueError, TypeError) as error:
-                log.warning("Worker %s says something that is not a status: %s", name.decode(), error)
-        return statuses
+        self.snapshot = self._snapshot(alive)
 
     async def _parse(self, digests: Iterable[str]) -> None:
         wanted = sorted(set(digests) - self._parsed.keys())
         if not wanted:
             return
-        for digest, text in zip(wanted, await self._redis.hmget(MODELS_KEY, wanted), strict=True):
+        for digest, text in zip(wanted, await self._redis.execute("HMGET", MODELS_KEY, *wanted), strict=True):
             if text is None:
                 log.warning("A worker serves %s, but its description is not in %s", digest, MODELS_KEY)
                 continue
@@ -160,19 +175,25 @@ class Catalogue:
             except json_format.ParseError as error:
                 log.warning("The description of %s is not a model: %s", digest, error)
 
-    def _snapshot(self, statuses: list[WorkerStatus]) -> Snapshot:
-        served = Counter((key, digest) for status in statuses for key, digest in status.models.items())
+    def _snapshot(self, alive: LiveWorkers) -> Snapshot:
+        statuses = alive.statuses
+        served = Counter(each for status in statuses for each in status.models.items() if each[1] in self._parsed)
+        names = Counter(name for s in statuses for name in {key.partition("@")[0] for key in s.models})
         now = time.monotonic()
-        live = set()
+        live = {}
         # Where workers differ about a version, the digest that most of them serve comes last and stays.
-        for (key, digest), _ in sorted(served.items(), key=lambda item: (item[1], item[0])):
-            if digest in self._parsed:
-                live.add(key)
-                self._seen[key] = digest, now
-        self._seen = {key: seen for key, seen in self._seen.items() if now - seen[1] <= self._grace}
+        for (key, digest), count in sorted(served.items(), key=lambda item: (item[1], item[0])):
+            self._seen[key, digest] = now
+            self._current[key], live[key] = digest, count
+        self._seen = {model: seen for model, seen in self._seen.items() if now - seen <= self._grace}
+        self._current = {key: digest for key, digest in self._current.items() if (key, digest) in self._seen}
         return Snapshot(
-            models={key: self._parsed[digest] for key, (digest, _) in self._seen.items()},
-            live=frozenset(live),
+            models={key: self._parsed[digest] for key, digest in self._current.items()},
+            live=live,
+            served=frozenset(self._seen),
+            names=names,
             workers=len(statuses),
             jobs_per_second=sum(status.jobs_per_second for status in statuses),
+            is_legacy=alive.is_legacy,
+            memory_percent=alive.memory_percent,
         )

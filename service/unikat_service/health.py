@@ -13,7 +13,8 @@ from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from unikat_service.batches import NAME as BATCHES
-from unikat_service.catalogue import REFRESH_S, Catalogue
+from unikat_service.catalogue import REFRESH_S
+from unikat_service.context import ServiceContext
 from unikat_service.studio import NAME as STUDIO
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,8 @@ SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERV
 class Health:
     """Keeps the catalogue fresh and says what follows from it."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, service: ServiceContext) -> None:
+        self._service = service
         self._models: set[str] = set()  # every name that was ever served: one that is gone is NOT_SERVING, not unknown
         self._failing = False
         self.servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]  # grpc-stubs know only the threaded
@@ -39,12 +40,12 @@ class Health:
     async def update(self) -> None:
         """Ask Redis and tell watchers what changed."""
         try:
-            await self._catalogue.refresh()
+            await self._service.refresh()
         except Exception as error:  # whatever it is: the service lives on, and says that it cannot serve
             if not self._failing:
                 log.warning("Cannot learn which workers are alive: %s", error)
-        self._failing = not self._catalogue.healthy
-        live = frozenset() if self._failing else self._catalogue.snapshot.live
+        self._failing = not self._service.catalogue.healthy
+        live = set() if self._failing else self._service.catalogue.snapshot.live.keys()
         names = live | {key.partition("@")[0] for key in live}
         self._models |= names
         for name in ("", STUDIO, BATCHES):

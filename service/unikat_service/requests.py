@@ -122,6 +122,20 @@ def common_problems(request: GenerateRequest | CreateBatchRequest) -> Iterator[F
         yield FieldError("request_id", "must be 1 to 128 characters of A-Z a-z 0-9 . _ -; a UUID is a good choice")
 
 
+def parse_draw(data: bytes) -> GenerateRequest:
+    """A request of Draw: one image. Raises UnikatError (INVALID_ARGUMENT)."""
+    request = parse(GenerateRequest, data)
+    problems = []
+    if request.count > 1:
+        problems.append(FieldError("count", f"must be 1, or left out, not {request.count}: Generate draws more"))
+    if request.HasField("after_index"):
+        problems.append(FieldError("after_index", "must be left out: there is one image, and nothing to go on after"))
+    if problems:
+        raise invalid(problems)
+    request.count = 1
+    return request
+
+
 def _field_problems(request: GenerateRequest, max_count: int) -> Iterator[FieldError]:
     """What is wrong whatever the model is."""
     yield from common_problems(request)

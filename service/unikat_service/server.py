@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final
 
 import grpc
 import redis
-import redis.asyncio
-import redis.asyncio.retry
 import redis.retry
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2_grpc
@@ -24,13 +22,10 @@ from redis.backoff import NoBackoff
 
 from unikat_service.batches import NAME as BATCHES
 from unikat_service.batches import Batches
-from unikat_service.call import Backstage
 from unikat_service.catalogue import Catalogue
+from unikat_service.context import REDIS_TIMEOUT_S, ServiceContext
 from unikat_service.errors import shutting_down
 from unikat_service.health import Health
-from unikat_service.jobs import JobQueue
-from unikat_service.keeper import Keeper
-from unikat_service.reader import BLOCK_MS, StreamReader
 from unikat_service.settings import Settings
 from unikat_service.studio import NAME as STUDIO
 from unikat_service.studio import Studio
@@ -42,7 +37,6 @@ MAX_REQUEST_BYTES: Final = 1 << 20
 # A client whose machine is gone sends no reset; without an answer to a ping its jobs are let go.
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
 MIN_PING_INTERVAL_MS: Final = 10_000
-REDIS_TIMEOUT_S: Final = 5.0
 # What a call still needs to end after its grace: to send what it holds to a caller that reads.
 LAST_WORDS_S: Final = 1.0
 # How long a thread that makes a large batch keeps the interpreter from calls that wait for it, at each of a call's
@@ -73,50 +67,31 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
-    async with _backstage(settings) as backstage, _batches(settings, backstage.catalogue) as batches:
-        health_of = Health(backstage.catalogue)
+    async with _context(settings) as service, _batches(settings, service.catalogue) as batches:
+        health_of = Health(service)
         await health_of.update()
-        server = _new_server(settings, backstage, batches, health_of)
+        server = _new_server(service, batches, health_of)
         port = _bind(server, settings)
         await server.start()
         refreshing = asyncio.create_task(health_of.run())
+        # What was made so far stays; calls leave next to no cycles, and by default all of them are walked through
+        # every 700 objects.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         host = settings.listen.rpartition(":")[0]
         print(f"service ready: listening on {host}:{port} pid={os.getpid()}", flush=True)
         await asked_to_stop.wait()
         log.info("Asked to stop; calls have %g s to end", settings.grace_s)
         await health_of.shut_down()
-        await _stop(server, backstage, batches, settings.grace_s)
+        await _stop(server, service, batches)
         refreshing.cancel()
 
 
 @asynccontextmanager
-async def _backstage(settings: Settings) -> AsyncIterator[Backstage]:
-    """What calls share, with its tasks running; connections are closed at the end."""
-    url = settings.redis_url
-    shared = _async_redis(url, REDIS_TIMEOUT_S)
-    blocking = _async_redis(url, BLOCK_MS / 1000 + REDIS_TIMEOUT_S)
-    threaded = _threaded_redis(url)
-    threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="enqueue")
-    reader = StreamReader(blocking, shared)
-    backstage = Backstage(
-        catalogue=Catalogue(shared, settings.worker_grace_s),
-        queue=JobQueue(threaded, settings),
-        reader=reader,
-        keeper=Keeper(shared, settings.result_ttl_s),
-        threads=threads,
-    )
-    reading, keeping = asyncio.create_task(reader.run()), asyncio.create_task(backstage.keeper.run())
-    try:
-        yield backstage
-    finally:
-        await backstage.drained()
-        keeping.cancel()
-        reader.stop()
-        await asyncio.wait([reading], timeout=BLOCK_MS / 1000 + REDIS_TIMEOUT_S)
-        threads.shutdown()
-        await blocking.aclose()
-        await shared.aclose()
-        threaded.close()
+async def _context(settings: Settings) -> AsyncIterator[ServiceContext]:
+    with _threaded_redis(settings.redis_url) as threaded:
+        async with ServiceContext(settings, threaded).running() as service:
+            yield service
 
 
 @asynccontextmanager
@@ -135,19 +110,7 @@ def _threaded_redis(url: str) -> redis.Redis:
     )
 
 
-def _async_redis(url: str, timeout: float) -> redis.asyncio.Redis:
-    return redis.asyncio.Redis.from_url(
-        url,
-        socket_timeout=timeout,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-        # One more try, on a new connection: Redis may have been restarted since this one was last used. Not more:
-        # while Redis is away, callers shall hear it at once.
-        retry=redis.asyncio.retry.Retry(NoBackoff(), 1),
-        legacy_responses=False,  # XREAD answers with a dict, whatever the protocol version
-    )
-
-
-def _new_server(settings: Settings, backstage: Backstage, batches: Batches, health_of: Health) -> grpc.aio.Server:
+def _new_server(service: ServiceContext, batches: Batches, health_of: Health) -> grpc.aio.Server:
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
@@ -155,15 +118,17 @@ def _new_server(settings: Settings, backstage: Backstage, batches: Batches, heal
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
             # Our clients ping as often; gRPC's default of 5 minutes ends a call that waits in a long queue for it.
             ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+            # It measures bandwidth with pings, each of which wakes the caller for nothing.
+            ("grpc.http2.bdp_probe", 0),
             # Otherwise two services on one port would silently share its calls.
             ("grpc.so_reuseport", 0),
-            ("grpc.enable_channelz", int(settings.debug)),
+            ("grpc.enable_channelz", int(service.settings.debug)),
         ]
     )
-    server.add_generic_rpc_handlers((Studio(backstage, settings.max_count).handlers(), batches.handlers()))
+    server.add_generic_rpc_handlers((Studio(service).handlers(), batches.handlers()))
     health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)
     names = [STUDIO, BATCHES, health.SERVICE_NAME, reflection.SERVICE_NAME]
-    if settings.debug:
+    if service.settings.debug:
         channelz.add_channelz_servicer(server)  # type: ignore[arg-type]  # it takes both kinds of server
         names.append(channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name)
     reflection.enable_server_reflection(names, server)
@@ -183,15 +148,14 @@ def _bind(server: grpc.aio.Server, settings: Settings) -> int:
         raise OSError(f"cannot listen on {settings.listen}: {error}") from error
 
 
-async def _stop(server: grpc.aio.Server, backstage: Backstage, batches: Batches, grace: float) -> None:
+async def _stop(server: grpc.aio.Server, service: ServiceContext, batches: Batches) -> None:
     """New calls are refused at once; running ones may end by themselves, then end with UNAVAILABLE.
 
     Watches of batches, whose end is hours away, are told at once.
     """
+    grace = service.settings.grace_s
     stopping = asyncio.create_task(server.stop(grace + LAST_WORDS_S))
     batches.watcher.stop(shutting_down("watch it again with after_revision"))
     await asyncio.wait([stopping], timeout=grace)
-    backstage.stopping = True
-    for cursor in backstage.reader.cursors:
-        cursor.fail(shutting_down())
+    service.stop()
     await stopping

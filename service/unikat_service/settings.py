@@ -80,9 +80,15 @@ class Settings:
         float,
         Option(envvar="UNIKAT_GRACE_S", min=0, help="After SIGTERM, time for running calls to end by themselves (s)."),
     ] = 10.0
-    threads: Annotated[
-        int, Option(envvar="UNIKAT_ENQUEUE_THREADS", min=1, help="Threads that enqueue (RQ's enqueue blocks).")
-    ] = 4
+    max_memory_percent: Annotated[
+        int,
+        Option(
+            envvar="UNIKAT_MAX_MEMORY_PERCENT",
+            min=1,
+            max=100,
+            help="New calls are refused while Redis uses more of its maxmemory (%; the rest is for calls under way).",
+        ),
+    ] = 80
     tls_cert: Annotated[
         Path | None, Option(envvar="UNIKAT_TLS_CERT", exists=True, help="Certificate chain (PEM); turns TLS on.")
     ] = None

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import grpc
 
 from unikat.conditions import FieldError
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import (
     DESCRIPTOR,
+    Artwork,
     GenerateRequest,
+    GenerateResponse,
     GetModelRequest,
     ListModelsRequest,
     ListModelsResponse,
 )
-from unikat_service.call import Backstage, Call
+from unikat_service.call import Call
+from unikat_service.context import ServiceContext
 from unikat_service.errors import Context, invalid, translated
 from unikat_service.paging import check_page, model_position, page_of
-from unikat_service.requests import check_generate, parse
+from unikat_service.requests import Order, check_generate, parse, parse_draw
 
-NAME = DESCRIPTOR.services_by_name["Studio"].full_name
+NAME: Final = DESCRIPTOR.services_by_name["Studio"].full_name
+_ARTWORK_TAG: Final = GenerateResponse.ARTWORK_FIELD_NUMBER << 3 | 2  # of a field with a length
 
 
 class Studio:
     """`unikat.v1.Studio`."""
 
-    def __init__(self, backstage: Backstage, max_count: int) -> None:
-        """`max_count`: images that one call may ask for."""
-        self._backstage = backstage
-        self._max_count = max_count
+    def __init__(self, service: ServiceContext) -> None:
+        self._service = service
 
     def handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
         """To add to a server. No serializers: a result stream's entries are responses already, ready to be sent."""
@@ -37,6 +41,7 @@ class Studio:
                 "ListModels": grpc.unary_unary_rpc_method_handler(translated(self.list_models)),
                 "GetModel": grpc.unary_unary_rpc_method_handler(translated(self.get_model)),
                 "Generate": grpc.unary_stream_rpc_method_handler(translated(self.generate)),
+                "Draw": grpc.unary_unary_rpc_method_handler(translated(self.draw)),
             },
         )
 
@@ -44,7 +49,7 @@ class Studio:
         """A page of the models that are served."""
         request = parse(ListModelsRequest, data)
         size, after = check_page(request.page_size, request.page_token, model_position)
-        snapshot = await self._backstage.catalogue.current()
+        snapshot = await self._service.catalogue.current()
         page, token = page_of(snapshot.sorted(), size, after)
         response = ListModelsResponse(models=map(_without_combinations, page), next_page_token=token)
         return response.SerializeToString()
@@ -53,16 +58,41 @@ class Studio:
         """One model, complete."""
         request = parse(GetModelRequest, data)
         try:
-            model = await self._backstage.catalogue.find(request.name, "name")
+            model = await self._service.catalogue.find(request.name, "name")
         except ValueError as error:
             raise invalid([FieldError("name", str(error))]) from error
         return model.SerializeToString()
 
     async def generate(self, data: bytes, context: Context) -> None:
         """Images, as they are drawn."""
-        request = parse(GenerateRequest, data)
-        order = await check_generate(request, self._backstage.catalogue, self._max_count)
-        await Call(self._backstage, order, context).run()
+        async with Call(self._service, await self._check(parse(GenerateRequest, data)), context) as call:
+            await context.write(GenerateResponse(accepted=call.accepted).SerializeToString())
+            while (response := await call.next()) is not None:
+                await context.write(response)
+
+    async def draw(self, data: bytes, context: Context) -> bytes:
+        """One image."""
+        async with Call(self._service, await self._check(parse_draw(data)), context) as call:
+            accepted = Artwork(accepted=call.accepted).SerializeToString()
+            response = await call.next()
+            assert response is not None, "a job of one image ended without it"
+            # Fields of messages can be concatenated, so the image is neither parsed nor copied field by field.
+            return artwork_in(response) + accepted
+
+    async def _check(self, request: GenerateRequest) -> Order:
+        return await check_generate(request, self._service.catalogue, self._service.settings.max_count)
+
+
+def artwork_in(response: bytes) -> bytes:
+    """The serialized Artwork in a serialized GenerateResponse, whose first field it is. Raises ValueError."""
+    if not response or response[0] != _ARTWORK_TAG:
+        raise ValueError("the response is not an artwork")
+    length, at, shift = 0, 1, 0
+    while True:
+        length |= (response[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if response[at - 1] < 0x80:
+            return response[at : at + length]
 
 
 def _without_combinations(model: Model) -> Model:

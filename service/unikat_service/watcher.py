@@ -14,8 +14,8 @@ from google.rpc.status_pb2 import Status
 from redis.exceptions import RedisError
 
 from unikat.batches.record import BatchRecord
-from unikat.batches.store import BatchStore
 from unikat.errors import Reason, bad_field, error_of
+from unikat.queue.batches.store import BatchStore
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from tests.end_to_end.shop import Shop, plan, running_shop
 from tests.support.batch_calls import difference, tree
 from tests.support.chaos import Chaos, Victim
 from tests.support.tiny_model import write_tiny_bundle
-from unikat.batches.keys import batch_key
 from unikat.batches.record import CANCELLED
 from unikat.batches.verify import verify
+from unikat.queue.batches.keys import batch_key
 from unikat.v1 import batches_pb2 as pb
 
 TOTAL = 3000

@@ -16,11 +16,11 @@ from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
-from unikat.batches.enqueue import batch_queue
-from unikat.batches.keys import batch_key, close_job_id
-from unikat.batches.ledger import Ledger
 from unikat.batches.record import REVISION
 from unikat.batches.spec import BatchSpec, Cell, ShardJob
+from unikat.queue.batches.jobs import batch_queue
+from unikat.queue.batches.keys import batch_key, close_job_id
+from unikat.queue.batches.progress import BatchProgress
 
 T = TypeVar("T")
 
@@ -45,8 +45,8 @@ class BatchHand:
     redis: Redis
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.redis)
-        self.store = self.ledger.store
+        self.progress = BatchProgress(self.redis)
+        self.store = self.progress.store
 
     def queued(self, batch: str) -> list[str]:
         """Ids of the jobs that wait in a batch's queue."""
@@ -60,10 +60,10 @@ class BatchHand:
 
     def take(self, *left_out: str) -> tuple[str, str] | None:
         """(batch, job) of the next shard, taken off RQ's intermediate list as a worker does that has begun."""
-        taken = self.ledger.take(left_out)
+        taken = self.progress.take(left_out)
         if taken is not None:
             self.redis.lrem(batch_queue(self.redis, taken[0]).intermediate_queue_key, 1, taken[1])
-            self.ledger.begin(taken[0])
+            self.progress.begin(taken[0])
         return taken
 
     def take_shard(self) -> ShardJob:
@@ -76,18 +76,18 @@ class BatchHand:
     def write(self, shard: ShardJob) -> None:
         """A shard is in its files, and RQ knows."""
         with self.redis.pipeline() as pipe:
-            self.ledger.mark_done(pipe, shard.batch, shard.shard, shard.count)
+            self.progress.mark_done(pipe, shard.batch, shard.shard, shard.count)
             pipe.execute()
         self._settle(shard, JobStatus.FINISHED)
-        self.ledger.close_if_settled(shard.batch)
+        self.progress.close_if_settled(shard.batch)
 
     def fail(self, shard: ShardJob, why: str = "it cannot be drawn") -> None:
         """A shard failed for good."""
         self._settle(shard, JobStatus.FAILED)
         with self.redis.pipeline() as pipe:
-            self.ledger.mark_failed(pipe, shard.batch, shard.shard, why)
+            self.progress.mark_failed(pipe, shard.batch, shard.shard, why)
             pipe.execute()
-        self.ledger.close_if_settled(shard.batch)
+        self.progress.close_if_settled(shard.batch)
 
     def close(self, batch: str) -> None:
         """The close job that waits writes its manifest."""
@@ -95,11 +95,11 @@ class BatchHand:
         assert self.redis.lrem(batch_queue(self.redis, batch).key, 1, job_id) == 1, "no close job waits"
         self.redis.delete(Job.key_for(job_id))
         record = self.store.read(batch)
-        assert self.ledger.end(batch, record.round, record.head["destination"] + "/manifest.parquet")
+        assert self.progress.end(batch, record.round, record.head["destination"] + "/manifest.parquet")
 
     def finish(self, batch: str, fail: tuple[int, ...] = ()) -> None:
         """Draw all that waits of a batch; the shards of `fail` fail."""
-        self.ledger.begin(batch)
+        self.progress.begin(batch)
         for shard in self.shards(batch):
             self.redis.lrem(batch_queue(self.redis, batch).key, 1, f"b-{batch}-{shard.shard:05}")
             if shard.shard in fail:

@@ -7,26 +7,28 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
-from typing import cast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 from google.protobuf import json_format
-from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
 from redis import Redis
 from rq.job import Job
-from rq.serializers import JSONSerializer
 
 from tests.support.tiny_model import tiny_model
 from unikat.bundle import key_of
 from unikat.errors import Reason, make_status
-from unikat.queue.job import DrawJob
-from unikat.queue.keys import LEGACY_QUEUE as QUEUE
-from unikat.queue.stream import END_ID, RESPONSE, STATUS, artwork_id, finished_id, stream_key
-from unikat.queue.workers import MODELS_KEY, WORKERS_KEY, WorkerStatus, worker_key
+from unikat.queue.draws import Completion, Publication, Published, Taken, close, publish, published, take, taken
+from unikat.queue.job import DrawJob, rq_result
+from unikat.queue.keys import LEGACY_MODEL, model_key
+from unikat.queue.scripts import NAMES, Command, script
+from unikat.queue.stream import END_ID, RESPONSE, STATUS, stream_key
+from unikat.queue.workers import MODELS_KEY, PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import Artwork, Finished, GenerateResponse
 
-QUEUE_KEY = f"rq:queue:{QUEUE}"
+WORKER: Final = "w1"
 
 
 def image_of(index: int, size: int = 500) -> bytes:
@@ -35,45 +37,84 @@ def image_of(index: int, size: int = 500) -> bytes:
 
 
 @dataclass
-class Taken:
-    """A job that was taken from the queue."""
+class Hand:
+    """A job that was taken from the queue, drawn by a worker: published by the scripts."""
 
     redis: Redis
-    job_id: str
+    taken: Taken
     job: DrawJob
-    image_size: int = field(default=500, kw_only=True)
+    image_size: int = 500
 
-    def publish(self, *indices: int) -> None:
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.taken.id
+
+    def publish(self, *indices: int) -> Published:
         """Publish images."""
-        pipe = self.redis.pipeline(transaction=False)
-        for index in indices:
-            artwork = Artwork(index=index, image=image_of(index, self.image_size), seed=self.job.seed)
-            self._add(pipe, artwork_id(index), RESPONSE, GenerateResponse(artwork=artwork))
-        pipe.execute()
+        return self._publish(indices, [self._artwork(index) for index in indices])
 
     def finish(self) -> None:
         """Publish the end of a complete job, and settle it."""
-        end = GenerateResponse(finished=Finished(count=self.job.count))
-        self._add(self.redis, finished_id(self.job.count), RESPONSE, end)
-        self.settle("finished")
+        self._publish((self.job.count,), [self._end()], self._completion())
 
     def complete(self) -> None:
-        """Publish everything."""
-        self.publish(*range(self.job.count))
-        self.finish()
+        """Publish everything at once."""
+        entries = [*map(self._artwork, range(self.job.count)), self._end()]
+        assert self._publish(range(self.job.count + 1), entries, self._completion()).state == "finished"
 
     def fail(self, code: int, reason: Reason, message: str = "it cannot be drawn") -> None:
         """Publish the end of a job that failed."""
-        status = make_status(code, message, reason, job_id=self.job_id)
-        self._add(self.redis, END_ID, STATUS, status)
+        close(self.redis, self.job_id, self.job.count, self._status(code, reason, message), 600)
         self.settle("failed")
-
-    def _add(self, redis: Redis, entry_id: str, field: bytes, message: Message) -> None:
-        redis.xadd(stream_key(self.job_id), {field: message.SerializeToString()}, id=entry_id)
 
     def settle(self, status: str) -> None:
         """Set RQ's status of the job."""
         self.redis.hset(Job.key_for(self.job_id), "status", status)
+
+    def _publish(self, indices: Sequence[int], entries: list[bytes], completion: Completion | None = None) -> Published:
+        publication = Publication(self.taken, indices[0] + 1, entries, completion)
+        (result,) = published(evaluate(self.redis, publish(WORKER, [publication], 600)))
+        return result
+
+    def _completion(self) -> Completion:
+        return Completion(self.job.count + 1, rq_result({}), time.time(), time.time(), 600)
+
+    def _artwork(self, index: int) -> bytes:
+        artwork = Artwork(index=index, image=image_of(index, self.image_size), seed=self.job.seed)
+        return GenerateResponse(artwork=artwork).SerializeToString()
+
+    def _end(self) -> bytes:
+        return GenerateResponse(finished=Finished(count=self.job.count)).SerializeToString()
+
+    def _status(self, code: int, reason: Reason, message: str) -> Status:
+        return make_status(code, message, reason, job_id=self.job_id)
+
+
+class OldHand(Hand):
+    """The same by a worker of the release before, which writes into the job's stream and knows of no inbox."""
+
+    def fail(self, code: int, reason: Reason, message: str = "it cannot be drawn") -> None:
+        """Publish the end of a job that failed."""
+        status = self._status(code, reason, message).SerializeToString()
+        self.redis.xadd(stream_key(self.job_id), {STATUS: status}, id=END_ID)
+        self.settle("failed")
+
+    def _publish(self, indices: Sequence[int], entries: list[bytes], completion: Completion | None = None) -> Published:
+        with self.redis.pipeline() as pipe:
+            for index, entry in zip(indices, entries, strict=True):
+                pipe.xadd(stream_key(self.job_id), {RESPONSE: entry}, id=f"{index + 1}-0")
+            pipe.execute()
+        if completion is not None:
+            self.settle("finished")
+        return Published("finished" if completion else "open", indices[-1] + 1, -1)
+
+
+def evaluate(redis: Redis, command: Command) -> Any:  # noqa: ANN401  (a script's reply)
+    """Run the command of a script."""
+    for name in NAMES:
+        redis.script_load(script(name).text)
+    return redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it out
 
 
 class ByHand:
@@ -81,34 +122,44 @@ class ByHand:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
+        self.models = {LEGACY_MODEL}  # model keys of all that was ever announced
 
-    def announce(self, *models: Model, name: str = "w1", rate: float = 10.0, seconds: float = 600.0) -> None:
+    def announce(
+        self, *models: Model, name: str = WORKER, rate: float = 10.0, seconds: float = 600.0, protocol: int = PROTOCOL
+    ) -> None:
         """A worker that serves `models` (by default "tiny@1") and counts as alive for some seconds."""
         served = {}
         for model in models or (described(tiny_model()),):
             self.redis.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model))
             served[key_of(model)] = model.digest
+            self.models.add(model_key(key_of(model), model.digest))
         status = WorkerStatus(name, served, "cpu", "CPUExecutionProvider", "onnxruntime", 100.0, rate, time.time())
+        if protocol > 1:
+            self.redis.hset(PROTOCOLS_KEY, name, protocol)
         self.redis.set(worker_key(name), status.to_json(), px=round(seconds * 1000))
         self.redis.zadd(WORKERS_KEY, {name: time.time() + seconds})
 
-    def bury(self, name: str = "w1") -> None:
+    def bury(self, name: str = WORKER) -> None:
         """A worker dies."""
         self.redis.zadd(WORKERS_KEY, {name: time.time() - 1})
         self.redis.delete(worker_key(name))
 
-    def take(self, image_size: int = 500) -> Taken:
+    def take(self, image_size: int = 500, kind: type[Hand] = Hand) -> Hand:
         """The next job, as soon as there is one."""
-        popped = cast(list[bytes] | None, self.redis.blpop([QUEUE_KEY], timeout=10))
-        assert popped is not None, "no job was enqueued"
-        job = Job.fetch(popped[1].decode(), connection=self.redis, serializer=JSONSerializer)
-        job.set_status("started")  # type: ignore[arg-type]  # RQ's enum is a string
-        return Taken(self.redis, job.id, DrawJob.from_kwargs(job.kwargs), image_size=image_size)
+        until = time.monotonic() + 10
+        while True:
+            _, _, jobs = taken(evaluate(self.redis, take(WORKER, sorted(self.models), 1)))
+            if jobs:
+                job = DrawJob.from_hash(jobs[0].data, jobs[0].extra, jobs[0].deadline)
+                return kind(self.redis, jobs[0], job, image_size)
+            assert time.monotonic() < until, "no job was enqueued"
+            time.sleep(0.005)
 
     @property
     def queued(self) -> list[str]:
         """Ids of the jobs that wait."""
-        return [job_id.decode() for job_id in cast(list[bytes], self.redis.lrange(QUEUE_KEY, 0, -1))]
+        queues = sorted(cast(set[bytes], self.redis.smembers("rq:queues")))
+        return [job.decode() for queue in queues for job in cast(list[bytes], self.redis.lrange(queue.decode(), 0, -1))]
 
 
 def described(model: Model) -> Model:

@@ -19,8 +19,8 @@ from tests.service.test_batch_watch import watch
 from tests.service.test_batches import OPEN, wish
 from tests.service.test_load import memory_of
 from tests.support.valkey import Valkey
-from unikat.batches.keys import batch_id_of, destination_key
 from unikat.errors import Reason, Unavailable
+from unikat.queue.batches.keys import batch_id_of, destination_key
 from unikat.v1.batches_pb2 import Batch, CancelBatchRequest, CreateBatchRequest, DeleteBatchRequest, GetBatchRequest
 from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.studio_pb2 import GenerateRequest
@@ -74,7 +74,7 @@ def is_whole(redis: Redis, batch: str) -> bool:
         return False
     assert [shard.shard for shard in hand.shards(batch)] == list(range(2000))
     assert hand.store.read(batch).to_message().total_count == 500_000
-    assert batch in hand.ledger.active()
+    assert batch in hand.progress.active()
     return True
 
 

@@ -209,6 +209,6 @@ def forget(serving: Serving, batch: str) -> None:
     """Cancel, end and delete a batch."""
     hand = BatchHand(serving.redis)
     hand.store.cancel(batch)
-    hand.ledger.end(batch, 0, "")
+    hand.progress.end(batch, 0, "")
     serving.batches.DeleteBatch(DeleteBatchRequest(id=batch))
     assert keys_of(serving.redis, batch) == set()

@@ -62,7 +62,7 @@ def test_a_watcher_hears_of_every_change_until_the_end(shop: Serving) -> None:
     batch, hand = create(shop), BatchHand(shop.redis)
     watching = watch(shop, batch)
     assert next(watching).state == Batch.STATE_QUEUED
-    hand.ledger.begin(batch)
+    hand.progress.begin(batch)
     assert next(watching).state == Batch.STATE_RUNNING
     shards = hand.shards(batch)
     for written, shard in enumerate(shards, 1):
@@ -81,10 +81,10 @@ def test_a_watcher_hears_of_every_change_until_the_end(shop: Serving) -> None:
 
 def test_a_watcher_is_told_of_a_pause_and_of_its_end(shop: Serving) -> None:
     batch, hand = create(shop), BatchHand(shop.redis)
-    hand.ledger.begin(batch)
+    hand.progress.begin(batch)
     watching = watch(shop, batch)
     assert not next(watching).HasField("pause")
-    hand.ledger.pause(batch, "no space left on device", 60)
+    hand.progress.pause(batch, "no space left on device", 60)
     assert next(watching).pause.reason == "no space left on device"
     hand.write(hand.shards(batch)[0])
     assert not next(watching).HasField("pause")

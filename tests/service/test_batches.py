@@ -16,8 +16,8 @@ from tests.service.batch_hand import BatchHand, keys_of
 from tests.service.calls import code_of, refusal_of
 from tests.service.conftest import Serving, serving_on
 from tests.support.valkey import Valkey, running_valkey
-from unikat.batches.keys import batch_id_of
 from unikat.errors import InvalidRequest, NotFound, Reason, WrongState
+from unikat.queue.batches.keys import batch_id_of
 from unikat.v1.batches_pb2 import (
     Batch,
     CancelBatchRequest,
@@ -101,7 +101,7 @@ def test_seeds_are_picked_and_follow_from_a_request_id(shop: Serving) -> None:
 def test_a_repeated_call_gets_the_batch_as_it_is_now(shop: Serving, hand: BatchHand) -> None:
     asked = wish(300, request_id=str(uuid.uuid4()), labels={"b": "1", "a": "2"})
     batch = shop.batches.CreateBatch(asked)
-    hand.ledger.begin(batch.id)
+    hand.progress.begin(batch.id)
     again = shop.batches.CreateBatch(asked)
     assert (again.id, again.state, again.seed) == (batch.id, Batch.STATE_RUNNING, batch.seed)
     assert len(hand.queued(batch.id)) == 2

@@ -12,11 +12,11 @@ from redis import Redis
 from rq import Queue
 
 from tests.support.processes import eventually
-from unikat.batches.enqueue import batch_queue
 from unikat.batches.record import BatchRecord
 from unikat.batches.spec import BatchSpec, Cell
-from unikat.batches.store import BatchStore
 from unikat.bundle import Bundle, key_of
+from unikat.queue.batches.jobs import batch_queue
+from unikat.queue.batches.store import BatchStore
 from unikat.sampling import latents
 from unikat.v1.batches_pb2 import LAYOUT_FILES, Batch
 from unikat.v1.studio_pb2 import ImageFormat

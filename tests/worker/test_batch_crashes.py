@@ -19,9 +19,9 @@ from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
 from tests.worker.batching import CELLS, Batches
 from tests.worker.bench import Bench
-from unikat.batches.ledger import Ledger
 from unikat.batches.spec import Cell
 from unikat.bundle import Bundle
+from unikat.queue.batches.progress import BatchProgress
 from unikat.v1.batches_pb2 import Batch
 
 SOME = (Cell({}, 1000),)
@@ -113,7 +113,7 @@ def test_sigterm_gives_shards_to_another_worker(bench: Bench, batches: Batches) 
 
 def test_a_shard_taken_by_a_worker_that_died_at_once_is_recovered(bench: Bench, batches: Batches) -> None:
     batch = batches.create(cells=CELLS)
-    assert Ledger(bench.redis).take() == (batch, f"b-{batch}-00000")
+    assert BatchProgress(bench.redis).take() == (batch, f"b-{batch}-00000")
     with bench.worker(lease_s=1, destinations=batches.opened):
         batches.assert_complete(batch)
 
@@ -125,7 +125,7 @@ def test_what_a_killed_redis_forgot_is_done_again(bench: Bench, batches: Batches
         batch = batches.create(cells=CELLS)
         (name,) = bench.worker_names()
         # As if the shard had long been settled, and Redis had come back as it was while it was drawn.
-        assert Ledger(bench.redis).take() == (batch, f"b-{batch}-00000")
+        assert BatchProgress(bench.redis).take() == (batch, f"b-{batch}-00000")
         job = Job.fetch(f"b-{batch}-00000", connection=batches.redis, serializer=JSONSerializer)
         with bench.redis.pipeline() as pipe:
             Execution.create(job, ttl=1000, pipeline=pipe, worker_name=name)

@@ -13,9 +13,9 @@ from rq.job import Job
 from tests.support.processes import Program, eventually
 from tests.worker.batching import Batches
 from tests.worker.bench import Bench
-from unikat.batches.keys import shard_job_id
 from unikat.batches.spec import DRAW_SHARD, Cell
 from unikat.bundle import Bundle
+from unikat.queue.batches.keys import shard_job_id
 from unikat.v1.batches_pb2 import Batch
 
 pytestmark = pytest.mark.xdist_group("worker-batches")

@@ -18,11 +18,11 @@ from tests.support.tiny_model import write_tiny_bundle
 from tests.worker.batching import Batches
 from tests.worker.bench import Bench, assert_complete
 from tests.worker.test_settling import Bomb
-from unikat.batches.keys import close_job_id, shard_job_id
-from unikat.batches.ledger import Ledger
 from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, Cell
-from unikat.batches.store import WrongState
 from unikat.bundle import Bundle
+from unikat.queue.batches.keys import close_job_id, shard_job_id
+from unikat.queue.batches.progress import BatchProgress
+from unikat.queue.batches.store import WrongState
 from unikat.v1.batches_pb2 import LAYOUT_WEBDATASET, Batch
 
 pytestmark = pytest.mark.xdist_group("worker-batches")
@@ -66,7 +66,7 @@ def worker(shared_bench: Bench, batches: Batches, slow_batches: Batches) -> Iter
 def nothing_left(batches: Batches) -> Iterator[None]:
     """What a test left running is called off."""
     yield
-    for batch in Ledger(batches.redis).active():
+    for batch in BatchProgress(batches.redis).active():
         with suppress(WrongState):  # it ended just now
             batches.store.cancel(batch)
         batches.end(batch)

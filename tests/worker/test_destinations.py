@@ -16,9 +16,9 @@ from tests.support.processes import Program, eventually
 from tests.worker.batching import ANY, CELLS, Batches
 from tests.worker.bench import Bench
 from unikat.batches import record as r
-from unikat.batches.keys import batch_key
 from unikat.batches.spec import Cell
 from unikat.bundle import Bundle
+from unikat.queue.batches.keys import batch_key
 from unikat.v1.batches_pb2 import Batch
 
 SETTINGS = {"lease_s": 1, "lanes": 2, "max_batch": 8}

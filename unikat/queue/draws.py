@@ -15,13 +15,12 @@ from redis.client import Pipeline
 from redis.commands.core import Script as Registered
 
 from unikat.queue.job import rq_time
-from unikat.queue.keys import QUEUES_KEY, bell_key, queues_key
+from unikat.queue.keys import LEGACY_MODEL, QUEUES_KEY, bell_key, queues_key
 from unikat.queue.scripts import Command, script
 
 RECORD_TTL: Final = 24 * 3600  # seconds in RQ's registries, for a job whose workers all died
 INBOX_ENTRIES: Final = 2048  # of a service, about; with INLINE_BYTES this bounds what an inbox holds
 INLINE_BYTES: Final = 16_384  # of images in an entry of an inbox; what is larger is read from the job's stream
-LEGACY_MODEL: Final = ""  # stands for the queue of the release before
 
 _QUEUE: Final = re.compile(r"unikat:([a-z][a-z0-9-]*@[0-9]+\.[0-9a-f]+)\.")  # as `keys.queue_name` writes it
 
@@ -150,12 +149,12 @@ def close(redis: Redis | Pipeline, job_id: str, complete: int, status: Status, t
 
     Returns whether this call ended it; in a pipeline the answer says nothing.
     """
-    return bool(_run("close", redis, job_id, complete, status.SerializeToString(), ttl_s, INBOX_ENTRIES))
+    return bool(run_script("close", redis, job_id, complete, status.SerializeToString(), ttl_s, INBOX_ENTRIES))
 
 
 def ring(redis: Redis, model: str) -> int:
     """Let the queues of a model key take part in its turns into which RQ put jobs; returns the jobs that wait."""
-    return int(_run("ring", redis, model))
+    return int(run_script("ring", redis, model))
 
 
 def announce(pipe: Pipeline, queue: str) -> None:
@@ -165,8 +164,8 @@ def announce(pipe: Pipeline, queue: str) -> None:
         pipe.sadd(QUEUES_KEY, f"rq:queue:{queue}")
 
 
-def _run(name: str, redis: Redis | Pipeline, *arguments: str | bytes | int) -> Any:  # noqa: ANN401  (a script's reply)
-    # redis-py's own way: it makes the script known where it is not.
+def run_script(name: str, redis: Redis | Pipeline, *arguments: str | bytes | int) -> Any:  # noqa: ANN401  (a script's reply)
+    """Run a script by redis-py's own way, which makes it known where it is not. Raises RedisError."""
     return Registered(redis, script(name).text)(keys=[], args=arguments, client=redis)
 
 

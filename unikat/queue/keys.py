@@ -6,6 +6,7 @@ import hashlib
 from typing import Final
 
 LEGACY_QUEUE: Final = "unikat"  # of all models: services use it while a worker of the release before is alive
+LEGACY_MODEL: Final = ""  # model key that stands for it
 DRAW: Final = "worker.jobs.draw"  # name of the function in a job's payload; nothing is imported by it
 
 QUEUES_KEY: Final = "rq:queues"  # RQ's own set of all queues

@@ -11,9 +11,9 @@ from typing import Any, Final
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from unikat.queue.scripts import NAMES, Command, script
+from unikat.queue.scripts import HOT, Command, script
 
-_LOADS: Final = [script(name).load for name in NAMES]
+_LOADS: Final = [script(name).load for name in HOT]
 
 
 class Link:

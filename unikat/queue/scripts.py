@@ -12,7 +12,8 @@ Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = tuple[Argument, ...]
 
 # `#!lua`: a server that is full refuses a script whole, instead of one write of it. What frees memory is let through.
-_FLAGS: Final = {"release": " flags=allow-oom"}
+_FREES: Final = ("release", "beat", "cancel_batch", "drop_jobs")
+_FLAGS: Final = dict.fromkeys(_FREES, " flags=allow-oom")
 
 
 @dataclass(frozen=True)
@@ -41,4 +42,4 @@ def script(name: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-NAMES: Final = ("enqueue", "take", "publish", "close", "release", "ring")
+HOT: Final = ("enqueue", "take", "publish", "release")  # what a connection makes known when it is opened

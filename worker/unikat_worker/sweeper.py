@@ -125,6 +125,7 @@ class Sweeper:
     def clean(self) -> None:
         """RQ's own maintenance: entries of jobs that have expired leave the registries."""
         clean_worker_registry(self._queue)
+        self._batches.forget_unfinished()
         for queue in (*self._draw_queues(), *self._batches.queues()):
             clean_registries(queue)
             # The one registry that RQ never cleans: its entries bear the time of the cancellation.

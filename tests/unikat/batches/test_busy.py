@@ -7,22 +7,22 @@ import threading
 from redis import Redis
 
 from tests.service.batch_hand import spec_of
-from unikat.batches.enqueue import batch_queue
-from unikat.batches.ledger import Ledger
-from unikat.batches.store import BatchStore
+from unikat.queue.batches.jobs import batch_queue
+from unikat.queue.batches.progress import BatchProgress
+from unikat.queue.batches.store import BatchStore
 
 SHARDS = 5000
 
 
 def test_workers_that_take_shard_after_shard_do_not_hold_a_cancellation_up(redis: Redis) -> None:
-    store, ledger, done = BatchStore(redis), Ledger(redis), threading.Event()
+    store, progress, done = BatchStore(redis), BatchProgress(redis), threading.Event()
     store.create("b1", spec_of("a", 4 * SHARDS), "content")
 
     def work() -> None:
         shard = 0
-        while not done.is_set() and ledger.take() is not None:
+        while not done.is_set() and progress.take() is not None:
             with redis.pipeline() as pipe:
-                ledger.mark_done(pipe, "b1", shard, 4)
+                progress.mark_done(pipe, "b1", shard, 4)
                 pipe.execute()
             shard += 1
 

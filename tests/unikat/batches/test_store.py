@@ -11,9 +11,9 @@ from rq import Queue
 from rq.job import Job
 
 from tests.service.batch_hand import THREADS, BatchHand, at_once, keys_of, spec_of
-from unikat.batches.enqueue import NoSuchBatch, batch_queue
-from unikat.batches.keys import OF_OWNER, OWNERS, batch_id_of, destination_key, shard_job_id
-from unikat.batches.store import BatchStore, DestinationTaken, WrongState
+from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
+from unikat.queue.batches.keys import OF_OWNER, OWNERS, batch_id_of, destination_key, shard_job_id
+from unikat.queue.batches.store import BatchStore, DestinationTaken, WrongState
 from unikat.v1.batches_pb2 import Batch
 
 
@@ -212,10 +212,10 @@ def test_what_a_slow_worker_says_of_a_deleted_batch_is_nothing_to_its_successor(
     shard = hand.shards("b1")[0]
     hand.finish("b1")
     hand.store.delete("b1")
-    hand.ledger.begin("b1")
+    hand.progress.begin("b1")
     with hand.redis.pipeline() as pipe:
-        hand.ledger.mark_done(pipe, "b1", shard.shard, shard.count)
-        hand.ledger.mark_failed(pipe, "b1", 1, "why")
+        hand.progress.mark_done(pipe, "b1", shard.shard, shard.count)
+        hand.progress.mark_failed(pipe, "b1", 1, "why")
         pipe.execute()
     assert hand.store.revisions(["b1"]) == [None]
     assert hand.store.content("b1") is None
@@ -267,6 +267,6 @@ def test_the_shards_that_are_written_are_named_in_their_order(hand: BatchHand) -
     written = (17, 0, 8, 7)
     with hand.redis.pipeline() as pipe:
         for shard in (*written, 23):  # one that the batch does not have
-            hand.ledger.mark_done(pipe, "a", shard, 4)
+            hand.progress.mark_done(pipe, "a", shard, 4)
         pipe.execute()
     assert hand.store.written(hand.store.read("a")) == sorted(written)

@@ -11,7 +11,7 @@ from redis import Redis
 
 from tests.service.batch_hand import BatchHand
 from tests.support.valkey import running_valkey
-from tests.unikat.batches.test_ledger import create, taken
+from tests.unikat.batches.test_progress import create, taken
 
 
 @pytest.fixture
@@ -75,6 +75,6 @@ def test_batches_can_be_left_out_of_the_turns(hand: BatchHand) -> None:
     create(hand, "second", 8, "anna")
     create(hand, "third", 12, "first")  # an owner of the name of a batch
     left_out = ["first"]
-    there = [hand.ledger.take(without=left_out) for _ in range(6)]
+    there = [hand.progress.take(without=left_out) for _ in range(6)]
     assert Counter(one[0] for one in there if one is not None) == {"second": 2, "third": 3}
-    assert hand.ledger.take(left_out, ["second"]) == ("first", "b-first-00000")
+    assert hand.progress.take(left_out, ["second"]) == ("first", "b-first-00000")

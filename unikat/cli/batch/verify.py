@@ -15,12 +15,12 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from unikat.batches.keys import BATCH_ID
 from unikat.cli import options
 from unikat.cli.batch.create import absolute
 from unikat.cli.batch.words import counted, known_batch, place, span
 from unikat.cli.connect import connect
 from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, stderr, stdout
+from unikat.queue.batches.keys import BATCH_ID
 
 if TYPE_CHECKING:
     from unikat.batches.verify import Report

@@ -1,12 +1,15 @@
 -- Adds draw jobs to their queues; for a job that is there already, only takes the lease.
 -- ARGV: jobs that may wait for a model, seconds a lease is kept, then for each job: its id, model key, queue, lease, time
 -- limit (s, '' none), n, and n fields and values of its hash.
+-- A model key of '' stands for the queue `unikat`, from which workers of the release before take jobs of all models.
 -- Returns for each job {'queued', jobs before it}, {'full', jobs that wait} or
--- {'exists', status, meta, data, place in the queue, last entry's number, code of its end, extra, deadline}.
+-- {'exists', status, queue, place in it, meta, last entry's number, code of its end, seconds until its deadline, data,
+-- extra}.
 local limit, lease_ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
 local waiting, out, at = {}, {}, 3
 
 local function waiting_of(model)
+  if model == '' then return call('LLEN', 'rq:queue:unikat') end
   if not waiting[model] then
     local total = 0
     for _, queue in ipairs(call('LRANGE', 'unikat:turns:' .. model, 0, -1)) do
@@ -22,12 +25,14 @@ local function lease(job, member)
   call('EXPIRE', 'unikat:leases:' .. job, lease_ttl)
 end
 
-local function existing(job, queue)
-  local f = call('HMGET', 'rq:job:' .. job, 'status', 'meta', 'data', 'unikat', 'unikat_deadline', 'origin')
-  local place = 0
-  if f[1] == 'queued' then place = call('LPOS', 'rq:queue:' .. (f[6] or queue), job) or 0 end
+local function existing(job, queue, found)
+  if found ~= 'hash' then return {'exists', '', queue, 0, '', 0, -1, '', '', ''} end
+  local f = call('HMGET', 'rq:job:' .. job, 'status', 'origin', 'meta', 'data', 'unikat', 'unikat_deadline')
+  local place, left = 0, ''
+  if f[1] == 'queued' then place = call('LPOS', 'rq:queue:' .. (f[2] or queue), job) or 0 end
+  if f[6] then left = string.format('%.3f', tonumber(f[6]) - tonumber(redis_time())) end
   local number, code = stream_end('unikat:stream:' .. job)
-  return {'exists', f[1] or '', f[2] or '', f[3] or '', place, number, code, f[4] or '', f[5] or ''}
+  return {'exists', f[1] or '', f[2] or queue, place, f[3] or '', number, code, left, f[4] or '', f[5] or ''}
 end
 
 while at <= #ARGV do
@@ -36,23 +41,28 @@ while at <= #ARGV do
   local first = at + 6
   at = first + fields
   local key = 'rq:job:' .. job
-  if call('EXISTS', key) == 1 then
+  local found = kind(key)
+  if found ~= 'none' then
     lease(job, member)
-    out[#out + 1] = existing(job, queue)
+    out[#out + 1] = existing(job, queue, found)
   elseif waiting_of(model) >= limit then
     out[#out + 1] = {'full', waiting_of(model)}
   else
+    local before, _, code = waiting_of(model), stream_end('unikat:stream:' .. job)
+    if code ~= -1 then call('DEL', 'unikat:stream:' .. job) end -- of a job of this id that has expired
     call('HSET', key, unpack(ARGV, first, at - 1))
     if limit_s ~= '' then
       call('HSET', key, 'unikat_deadline', string.format('%.3f', tonumber(redis_time()) + tonumber(limit_s)))
     end
     lease(job, member)
     call('SADD', 'rq:queues', 'rq:queue:' .. queue)
-    call('SADD', 'unikat:queues:' .. model, queue)
     call('RPUSH', 'rq:queue:' .. queue, job)
-    ring(model, queue)
-    out[#out + 1] = {'queued', waiting_of(model)}
-    waiting[model] = waiting_of(model) + 1
+    if model ~= '' then
+      call('SADD', 'unikat:queues:' .. model, queue)
+      ring(model, queue)
+      waiting[model] = before + 1
+    end
+    out[#out + 1] = {'queued', before}
   end
 end
 return out

@@ -4,7 +4,7 @@
 --   'done': the caller has the end. The last one to say so shortens the time for which the results are kept.
 --   'left': the caller may come back, the job goes on.
 --   'gone': nobody comes back. The last one to say so ends the stream with the status.
--- Returns for each lease 1 if it ended the stream, else 0.
+-- Returns for each lease 1 if it ended the stream, 2 if the job waits in its queue besides, else 0.
 local short, now, kept, out = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], {}
 
 local function others(job, mine)
@@ -30,12 +30,12 @@ local function shorten(job)
 end
 
 local function close(job, complete, status)
-  local stream = 'unikat:stream:' .. job
+  local stream, state = 'unikat:stream:' .. job, call('HGET', 'rq:job:' .. job, 'status')
   local number, code = stream_end(stream)
-  if code ~= -1 or number > complete then return 0 end
+  if not state or code ~= -1 or number > complete then return 0 end
   call('XADD', stream, END, 's', status)
   call('EXPIRE', stream, kept)
-  return 1
+  return state == 'queued' and 2 or 1
 end
 
 for at = 4, #ARGV, 5 do

@@ -13,10 +13,10 @@ from rq.executions import Execution
 from rq.job import Job
 
 from unikat.batches import record as r
-from unikat.batches.enqueue import batch_queue
-from unikat.batches.keys import batch_key, close_job_id, done_key, queue_name, shard_job_id
 from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, MAX_SHARD_SIZE, ShardJob
 from unikat.batches.storage import DestinationRefused, Storage
+from unikat.queue.batches.jobs import batch_queue
+from unikat.queue.batches.keys import batch_key, close_job_id, done_key, queue_name, shard_job_id
 from unikat_worker.active import Ending
 from unikat_worker.away import AWAY
 from unikat_worker.batches.active import ActiveClose, ActiveShard, AnyItem
@@ -108,7 +108,7 @@ def _ending(state: ShardState, item: AnyItem, facts: list[bytes | None]) -> Endi
         return Ending.FINISHED if ended is not None or int(round or 0) != item.round else None
     if cancelled is not None or ended is not None:
         return Ending.CANCELLED
-    item.was_done = state.ledger.is_done(item.batch, item.job.shard)
+    item.was_done = state.progress.is_done(item.batch, item.job.shard)
     return Ending.FINISHED if item.was_done else None
 
 

@@ -12,11 +12,11 @@ from typing import Final
 
 from redis import Redis
 
-from unikat.batches.enqueue import NoSuchBatch
-from unikat.batches.keys import done_key
 from unikat.batches.record import CANCELLED
 from unikat.batches.storage import DestinationError, DestinationRefused, Storage
-from unikat.batches.store import BatchStore
+from unikat.queue.batches.jobs import NoSuchBatch
+from unikat.queue.batches.keys import done_key
+from unikat.queue.batches.store import BatchStore
 from unikat_worker.batches.active import ActiveClose, ActiveShard, AnyItem
 from unikat_worker.device import Device
 

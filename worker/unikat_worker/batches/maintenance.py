@@ -19,9 +19,9 @@ from redis.exceptions import ResponseError, WatchError
 from rq import Queue
 from rq.job import Job, JobStatus
 
-from unikat.batches.enqueue import NoSuchBatch, batch_queue
-from unikat.batches.keys import QUEUE_PREFIX
-from unikat.batches.ledger import Ledger
+from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
+from unikat.queue.batches.keys import QUEUE_PREFIX
+from unikat.queue.batches.progress import BatchProgress
 from unikat_worker.batches.shard_state import shard_of, why
 from unikat_worker.settlement import restored
 
@@ -37,7 +37,7 @@ class Maintenance:
     def __init__(self, redis: Redis, look_s: float = _LOOK) -> None:
         self._redis = redis
         self._look_s = look_s
-        self._ledger = Ledger(redis)
+        self._progress = BatchProgress(redis)
         self._active: list[str] = []
         self._seen_at: dict[str, float] = {}
         self._empty_since: dict[str, float] = {}
@@ -46,24 +46,28 @@ class Maintenance:
     def queues(self) -> list[Queue]:
         """The queues of all batches in which something may be left."""
         moment = time.monotonic()
-        self._active = self._ledger.active()
+        self._active = self._progress.active()
         self._seen_at |= dict.fromkeys(self._active, moment)
         self._seen_at = {batch: at for batch, at in self._seen_at.items() if moment - at < _REMEMBERED}
         return [batch_queue(self._redis, batch) for batch in self._seen_at]
+
+    def forget_unfinished(self) -> None:
+        """Delete what creations have left that were given up."""
+        self._progress.store.forget_unfinished()
 
     def fail(self, pipeline: Pipeline, queue: Queue, job_id: str, error: BaseException) -> None:
         """As a part of a transaction: a shard is given up. What follows from that, `tend` does."""
         batch = queue.name.removeprefix(QUEUE_PREFIX)
         shard = shard_of(batch, job_id)
         if shard is not None:
-            self._ledger.mark_failed(pipeline, batch, shard, why(error))
+            self._progress.mark_failed(pipeline, batch, shard, why(error))
             self._failed_of.add(batch)
 
     def tend(self) -> None:
         """Once a sweep."""
         for batch in self._failed_of:
             with suppress(NoSuchBatch):
-                self._ledger.close_if_settled(batch)
+                self._progress.close_if_settled(batch)
         self._failed_of.clear()
         if not self._active:
             self._empty_since.clear()
@@ -114,6 +118,6 @@ class Maintenance:
             return
         del self._empty_since[batch]
         with suppress(NoSuchBatch):
-            missing = self._ledger.reconcile(batch)
+            missing = self._progress.reconcile(batch)
             what = f"{len(missing)} shards" if missing else "the job that ends it"
             log.warning("batch %s had nothing in RQ: %s enqueued again", batch, what)

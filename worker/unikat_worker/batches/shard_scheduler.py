@@ -15,7 +15,7 @@ from rq import Queue
 
 from unikat.batches import record as r
 from unikat.batches.destination import open_prefixes
-from unikat.batches.keys import batch_key
+from unikat.queue.batches.keys import batch_key
 from unikat.queue.draws import wake
 from unikat_worker.active import Ending
 from unikat_worker.away import AWAY
@@ -271,7 +271,7 @@ class ShardScheduler:
                 return
             self._left = {batch: until for batch, until in self._left.items() if until > moment}
             here = () if hungry else {shard.owner for shard in self._shards if shard.is_open}
-            taken = self._shard_state.ledger.take(here, self._left)
+            taken = self._shard_state.progress.take(here, self._left)
             if taken is None:
                 self._dry_until = moment + _LOOK if hungry else self._dry_until
                 self._others_at = moment + _LOOK

@@ -1,4 +1,4 @@
-"""What Redis and RQ are told of a batch's jobs. A worker may die between any two steps: see `unikat.batches.ledger`."""
+"""What Redis and RQ are told of a batch's jobs. A worker may die between any two steps (`unikat.queue.batches`)."""
 
 # RQ and redis-py annotate only a part of what they offer.
 # mypy: disallow-untyped-calls=False
@@ -15,9 +15,9 @@ from redis import Redis
 from rq import Queue
 
 from unikat.batches import record as r
-from unikat.batches.enqueue import NoSuchBatch, batch_queue
-from unikat.batches.keys import JOB_PREFIX, batch_key, done_key
-from unikat.batches.ledger import Ledger
+from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
+from unikat.queue.batches.keys import JOB_PREFIX, batch_key, done_key
+from unikat.queue.batches.progress import BatchProgress
 from unikat_worker.active import Ending
 from unikat_worker.batches.active import ActiveClose, ActiveShard, AnyItem
 from unikat_worker.exchange import Exchange
@@ -45,7 +45,7 @@ class ShardState:
     def __init__(self, redis: Redis, settlement: Callable[[Queue], Settlement]) -> None:
         """`settlement` gives what settles the jobs of a queue."""
         self.redis = redis
-        self.ledger = Ledger(redis)
+        self.progress = BatchProgress(redis)
         self._new_settlement = settlement
         self._begun: set[str] = set()  # batches that are known to be RUNNING
 
@@ -64,7 +64,7 @@ class ShardState:
 
     def _begin(self, batch: str) -> None:
         if batch not in self._begun:
-            self.ledger.begin(batch)
+            self.progress.begin(batch)
             self._begun.add(batch)
 
     def forget_beginning(self, batch: str) -> None:
@@ -112,7 +112,7 @@ class ShardState:
     def end(self, close: ActiveClose) -> None:
         """The manifest is written."""
         with suppress(NoSuchBatch):
-            self.ledger.end(close.batch, close.round, close.manifest)
+            self.progress.end(close.batch, close.round, close.manifest)
 
     def pause(self, item: AnyItem, reason: str, seconds: float) -> bool:
         """The destination of a batch does not work: other workers leave it alone for so long.
@@ -121,14 +121,14 @@ class ShardState:
         """
         if isinstance(item, ActiveShard) and self.redis.hexists(batch_key(item.batch), r.CANCELLED):
             return False
-        self.ledger.pause(item.batch, reason[: r.FAILURE_TEXT], seconds)
+        self.progress.pause(item.batch, reason[: r.FAILURE_TEXT], seconds)
         return True
 
     def hold(self, batch: str, reason: str) -> None:
         """This worker cannot work for a batch: its owner is told why, and no other worker is kept from it."""
         log.warning("batch %s is left to other workers: %s", batch, reason)
         self._begin(batch)
-        self.ledger.pause(batch, reason[: r.FAILURE_TEXT], seconds=0.0)
+        self.progress.pause(batch, reason[: r.FAILURE_TEXT], seconds=0.0)
 
     def has_others(self, close: ActiveClose) -> bool:
         """Whether another job of the batch is being drawn, or taken, or waits to be told that it is too late."""
@@ -152,7 +152,7 @@ class ShardState:
     def _finish(self, item: AnyItem) -> None:
         with self.redis.pipeline() as pipe:
             if isinstance(item, ActiveShard) and not item.was_done:
-                self.ledger.mark_done(pipe, item.batch, item.job.shard, item.job.count)
+                self.progress.mark_done(pipe, item.batch, item.job.shard, item.job.count)
             item.settlement.finish_within(pipe, item)
             pipe.execute()
         if isinstance(item, ActiveShard):
@@ -169,16 +169,16 @@ class ShardState:
             self._mark_failed(item.batch, item.job.shard, error)
 
     def _mark_failed(self, batch: str, shard: int | None, error: BaseException) -> None:
-        if shard is None or self.ledger.is_done(batch, shard):  # a job that somebody wrote by hand
+        if shard is None or self.progress.is_done(batch, shard):  # a job that somebody wrote by hand
             return
         with self.redis.pipeline() as pipe:
-            self.ledger.mark_failed(pipe, batch, shard, why(error))
+            self.progress.mark_failed(pipe, batch, shard, why(error))
             pipe.execute()
         self._close(batch)
 
     def _close(self, batch: str) -> None:
         with suppress(NoSuchBatch):  # it was deleted: this job had been given up, and another ended the batch
-            self.ledger.close_if_settled(batch)
+            self.progress.close_if_settled(batch)
 
     def _forget(self, item: AnyItem) -> None:
         if not item.prepared:

@@ -18,64 +18,29 @@ from redis.client import Pipeline
 from rq.job import Job
 
 from unikat.batches import record as r
-from unikat.batches.enqueue import batch_queue, enqueue_close, enqueue_shards, transact, watched_fields
-from unikat.batches.keys import (
+from unikat.batches.spec import BatchSpec
+from unikat.queue.batches.jobs import batch_queue, enqueue_close, enqueue_shards, transact, watched_fields
+from unikat.queue.batches.keys import (
     OF_OWNER,
     OWNERS,
-    QUEUE_PREFIX,
     batch_key,
     close_job_id,
     done_key,
     failed_key,
     pace_key,
 )
-from unikat.batches.spec import BatchSpec
-from unikat.batches.store import BatchStore
+from unikat.queue.batches.store import BatchStore
+from unikat.queue.draws import run_script
 
 _PACE_KEPT: Final = 64
 
-# The next shard in the order of the owners' turns, moved to its queue's intermediate list, where a crash leaves it.
-# KEYS: owners. ARGV: what is left out, "owner <name>" or "batch <id>". Returns {batch id, job id} or nothing.
-_TAKE: Final = """
-local left_out = {}
-for _, name in ipairs(ARGV) do left_out[name] = true end
-local time = redis.call("TIME")
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-for _ = 1, redis.call("LLEN", KEYS[1]) do
-  local owner = redis.call("LMOVE", KEYS[1], KEYS[1], "LEFT", "RIGHT")
-  if not left_out["owner " .. owner] then
-    local batches = redis.call("LRANGE", "{of_owner}" .. owner, 0, -1)
-    if #batches == 0 then redis.call("LREM", KEYS[1], 0, owner) end
-    for _, batch in ipairs(batches) do
-      local paused = redis.call("HGET", "{batch}" .. batch, "{paused_until}")
-      if not left_out["batch " .. batch] and (not paused or tonumber(paused) <= now) then
-        local queue = "rq:queue:{queue}" .. batch
-        local job = redis.call("LMOVE", queue, queue .. ":intermediate", "LEFT", "RIGHT")
-        if job then return {batch, job} end
-      end
-    end
-  end
-end
-return false
-"""
 
-# KEYS: done, failed, batch. ARGV: shard, why, field of the revision.
-_FAIL: Final = """
-if redis.call("GETBIT", KEYS[1], ARGV[1]) == 1 then return 0 end
-redis.call("HSET", KEYS[2], ARGV[1], ARGV[2])
-return redis.call("HINCRBY", KEYS[3], ARGV[3], 1)
-"""
-
-
-class Ledger:
+class BatchProgress:
     """All batches, as a worker keeps account of them. Thread-safe; everything here blocks."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.store = BatchStore(redis)
-        script = _TAKE.replace("{of_owner}", OF_OWNER).replace("{batch}", batch_key(""))
-        script = script.replace("{queue}", QUEUE_PREFIX).replace("{paused_until}", r.PAUSED_UNTIL)
-        self._take = redis.register_script(script)
 
     def take(self, without_owners: Iterable[str] = (), without: Iterable[str] = ()) -> tuple[str, str] | None:
         """(batch id, job id) of the next shard by the owners' turns, moved to its queue's intermediate list.
@@ -83,7 +48,7 @@ class Ledger:
         Not of certain owners, nor of the batches `without`.
         """
         left_out = [*(f"owner {owner}" for owner in without_owners), *(f"batch {batch}" for batch in without)]
-        reply = cast(list[bytes] | None, self._take(keys=[OWNERS], args=left_out))
+        reply = cast(list[bytes] | None, run_script("next_shard", self.redis, *left_out))
         return None if not reply else (reply[0].decode(), reply[1].decode(errors="replace"))
 
     def active(self) -> list[str]:
@@ -119,7 +84,7 @@ class Ledger:
 
         Not so for a shard that another worker has written meanwhile: it would be counted twice.
         """
-        pipe.eval(_FAIL, 3, done_key(batch), failed_key(batch), batch_key(batch), shard, why, r.REVISION)
+        run_script("fail_shard", pipe, batch, shard, why)
 
     def pause(self, batch: str, why: str, seconds: float) -> None:
         """The destination does not work: for so long, workers take no shard of the batch."""

@@ -11,8 +11,8 @@ from rq.job import Job
 
 from tests.service.batch_hand import THREADS, BatchHand, at_once, spec_of
 from unikat.batches import record as r
-from unikat.batches.enqueue import batch_queue
-from unikat.batches.keys import OF_OWNER, OWNERS, batch_key, close_job_id, shard_job_id
+from unikat.queue.batches.jobs import batch_queue
+from unikat.queue.batches.keys import OF_OWNER, OWNERS, batch_key, close_job_id, shard_job_id
 from unikat.v1.batches_pb2 import Batch
 
 
@@ -34,7 +34,7 @@ def test_a_shard_that_is_taken_is_in_the_intermediate_list_where_a_crash_leaves_
     hand: BatchHand, redis: Redis
 ) -> None:
     create(hand, "a", 8)
-    assert hand.ledger.take() == ("a", "b-a-00000")
+    assert hand.progress.take() == ("a", "b-a-00000")
     assert redis.lrange(batch_queue(redis, "a").intermediate_queue_key, 0, -1) == [b"b-a-00000"]
     assert hand.queued("a") == ["b-a-00001"]
 
@@ -45,7 +45,7 @@ def test_workers_that_take_at_the_same_moment_take_every_shard_once(hand: BatchH
 
     def take_all(_: int) -> list[tuple[str, str]]:
         found = []
-        while (one := hand.ledger.take()) is not None:
+        while (one := hand.progress.take()) is not None:
             found.append(one)
         return found
 
@@ -58,16 +58,16 @@ def test_a_paused_batch_is_passed_over_until_its_time_has_come(hand: BatchHand, 
     create(hand, "a", 40, "anna")
     create(hand, "next", 8, "anna")
     create(hand, "b", 8, "bert")
-    hand.ledger.begin("a")
-    hand.ledger.pause("a", "no space left on device", 60)
+    hand.progress.begin("a")
+    hand.progress.pause("a", "no space left on device", 60)
     assert sorted(taken(hand, 5)) == ["b", "b", "next", "next"]
     record = hand.store.read("a")
     assert record.to_message().pause.reason == "no space left on device"
-    hand.ledger.pause("a", "no space left on device", 60)  # tried again, to no avail
+    hand.progress.pause("a", "no space left on device", 60)  # tried again, to no avail
     again = hand.store.read("a")
     assert again.revision == record.revision, "nothing has changed for those who watch"
     assert again.fields[r.PAUSED_SINCE] == record.fields[r.PAUSED_SINCE]
-    hand.ledger.pause("a", "permission denied", -1)  # and its time is over
+    hand.progress.pause("a", "permission denied", -1)  # and its time is over
     assert hand.store.read("a").revision > again.revision
     assert taken(hand, 1) == ["a"]
     hand.write(spec_of("a", 40).shard_job("a", 0))
@@ -76,9 +76,9 @@ def test_a_paused_batch_is_passed_over_until_its_time_has_come(hand: BatchHand, 
 
 def test_a_batch_runs_from_the_first_shard_that_is_begun(hand: BatchHand) -> None:
     create(hand, "a", 8)
-    hand.ledger.begin("a")
+    hand.progress.begin("a")
     started = hand.store.read("a").fields[r.STARTED]
-    hand.ledger.begin("a")
+    hand.progress.begin("a")
     assert hand.store.read("a").fields[r.STARTED] == started
     assert hand.store.read("a").state == Batch.STATE_RUNNING
 
@@ -89,8 +89,8 @@ def test_a_shard_that_is_written_twice_counts_once(hand: BatchHand) -> None:
     for _ in range(2):
         hand.write(shard)
     assert hand.store.read("a").drawn == 4
-    assert hand.ledger.is_done("a", 0)
-    assert not hand.ledger.is_done("a", 1)
+    assert hand.progress.is_done("a", 0)
+    assert not hand.progress.is_done("a", 1)
 
 
 def test_a_shard_that_failed_and_is_written_after_all_has_not_failed(hand: BatchHand) -> None:
@@ -115,9 +115,9 @@ def test_every_change_is_a_revision(hand: BatchHand) -> None:
     create(hand, "a", 10)
     seen = [hand.store.read("a").revision]
     steps: list[Callable[[], object]] = [
-        lambda: hand.ledger.begin("a"),
+        lambda: hand.progress.begin("a"),
         lambda: hand.write(hand.take_shard()),
-        lambda: hand.ledger.pause("a", "full", -1),
+        lambda: hand.progress.pause("a", "full", -1),
         lambda: hand.fail(hand.take_shard()),
         lambda: hand.write(hand.take_shard()),
         lambda: hand.close("a"),
@@ -135,18 +135,18 @@ def test_the_last_shard_enqueues_one_close_job_whoever_is_last(hand: BatchHand, 
     shards = [hand.take_shard() for _ in range(THREADS)]
     at_once(lambda n: hand.write(shards[n]))
     assert hand.queued("a") == [close_job_id("a", 0)]
-    assert at_once(lambda _: hand.ledger.close_if_settled("a")) == [True] * THREADS
+    assert at_once(lambda _: hand.progress.close_if_settled("a")) == [True] * THREADS
     assert hand.queued("a") == [close_job_id("a", 0)]
     assert Job.exists(close_job_id("a", 0), connection=redis)
     hand.close("a")
-    assert not hand.ledger.close_if_settled("a")
+    assert not hand.progress.close_if_settled("a")
     assert hand.queued("a") == []
 
 
 def test_a_batch_with_shards_in_hand_is_not_closed(hand: BatchHand) -> None:
     create(hand, "a", 8)
     hand.write(hand.take_shard())
-    assert not hand.ledger.close_if_settled("a")
+    assert not hand.progress.close_if_settled("a")
     hand.fail(hand.take_shard())
     assert hand.queued("a") == [close_job_id("a", 0)]
 
@@ -154,18 +154,18 @@ def test_a_batch_with_shards_in_hand_is_not_closed(hand: BatchHand) -> None:
 def test_of_closers_at_the_same_moment_one_ends_the_batch(hand: BatchHand) -> None:
     create(hand, "a", 4)
     hand.write(hand.take_shard())
-    assert sum(at_once(lambda n: hand.ledger.end("a", 0, f"file:///m{n}"))) == 1
+    assert sum(at_once(lambda n: hand.progress.end("a", 0, f"file:///m{n}"))) == 1
     assert hand.store.read("a").state == Batch.STATE_SUCCEEDED
-    assert hand.ledger.active() == []
+    assert hand.progress.active() == []
 
 
 def test_a_closer_of_an_earlier_round_ends_nothing(hand: BatchHand) -> None:
     create(hand, "a", 10)
     hand.finish("a", fail=(1,))
     hand.store.retry("a")
-    assert not hand.ledger.end("a", 0, "file:///m")
+    assert not hand.progress.end("a", 0, "file:///m")
     assert not hand.store.read("a").has_ended
-    assert hand.ledger.active() == ["a"]
+    assert hand.progress.active() == ["a"]
 
 
 def test_the_close_job_of_every_round_is_another(hand: BatchHand) -> None:
@@ -181,9 +181,9 @@ def test_the_close_job_of_every_round_is_another(hand: BatchHand) -> None:
 def test_the_batches_that_have_not_ended_are_known(hand: BatchHand, redis: Redis) -> None:
     for batch, owner in (("a", "anna"), ("b", "bert"), ("c", "anna")):
         create(hand, batch, 4, owner)
-    assert sorted(hand.ledger.active()) == ["a", "b", "c"]
+    assert sorted(hand.progress.active()) == ["a", "b", "c"]
     hand.finish("b")
-    assert sorted(hand.ledger.active()) == ["a", "c"]
+    assert sorted(hand.progress.active()) == ["a", "c"]
     assert taken(hand, 3) == ["a", "c"]
     assert redis.lrange(OWNERS, 0, -1) == [b"anna"], "an owner without batches still takes part in the turns"
     assert redis.exists(OF_OWNER + "bert") == 0
@@ -193,23 +193,23 @@ def test_shards_that_are_lost_are_enqueued_again_and_only_these(hand: BatchHand,
     create(hand, "a", 40)
     hand.write(hand.take_shard())
     hand.fail(hand.take_shard())
-    assert hand.ledger.reconcile("a") == [], "there are others in the queue"
+    assert hand.progress.reconcile("a") == [], "there are others in the queue"
     redis.delete(batch_queue(redis, "a").key)  # by somebody's hand
-    assert hand.ledger.reconcile("a") == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert hand.progress.reconcile("a") == [2, 3, 4, 5, 6, 7, 8, 9]
     assert [shard.shard for shard in hand.shards("a")] == [2, 3, 4, 5, 6, 7, 8, 9]
-    assert hand.ledger.reconcile("a") == []
+    assert hand.progress.reconcile("a") == []
 
 
 @pytest.mark.parametrize("place", ["intermediate", "started", "scheduled"])
 def test_shards_that_are_under_way_are_not_lost(hand: BatchHand, redis: Redis, place: str) -> None:
     create(hand, "a", 4)
     queue = batch_queue(redis, "a")
-    assert hand.ledger.take() is not None
+    assert hand.progress.take() is not None
     if place != "intermediate":
         redis.delete(queue.intermediate_queue_key)
         registry = queue.started_job_registry if place == "started" else queue.scheduled_job_registry
         redis.zadd(registry.key, {"b-a-00000": time.time() + 60})
-    assert hand.ledger.reconcile("a") == []
+    assert hand.progress.reconcile("a") == []
     assert hand.queued("a") == []
 
 
@@ -221,16 +221,16 @@ def test_a_batch_whose_close_job_is_lost_is_closed_after_all(hand: BatchHand, re
     else:
         hand.store.cancel("a")
     redis.delete(batch_queue(redis, "a").key, Job.key_for(close_job_id("a", 0)))
-    assert hand.ledger.reconcile("a") == []
+    assert hand.progress.reconcile("a") == []
     assert hand.queued("a") == [close_job_id("a", 0)]
     hand.close("a")
-    assert hand.ledger.reconcile("a") == []
+    assert hand.progress.reconcile("a") == []
 
 
 def test_reconcilers_at_the_same_moment_enqueue_nothing_twice(hand: BatchHand, redis: Redis) -> None:
     create(hand, "a", 40)
     redis.delete(batch_queue(redis, "a").key)
-    found = at_once(lambda _: hand.ledger.reconcile("a"))
+    found = at_once(lambda _: hand.progress.reconcile("a"))
     assert sorted(found, key=len)[-1] == list(range(10))
     assert sum(map(bool, found)) == 1
     assert len(hand.queued("a")) == 10

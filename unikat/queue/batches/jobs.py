@@ -1,6 +1,6 @@
 """A batch's jobs in RQ: every batch has a queue of its own, so that `rq info` shows how far each is.
 
-Owners take turns, and an owner's batches follow one another (`unikat.batches.ledger.Ledger.take`).
+Owners take turns, and an owner's batches follow one another (`unikat.queue.batches.progress.BatchProgress.take`).
 """
 
 # RQ and redis-py annotate only a part of what they offer.
@@ -18,9 +18,9 @@ from rq import Queue, Retry
 from rq.queue import EnqueueData
 from rq.serializers import JSONSerializer
 
-from unikat.batches.keys import OF_OWNER, OWNERS, batch_key, close_job_id, queue_name, shard_job_id
 from unikat.batches.record import HEAD
 from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, BatchSpec
+from unikat.queue.batches.keys import OF_OWNER, OWNERS, batch_key, close_job_id, queue_name, shard_job_id
 
 # A shard that fails is tried again after so many seconds, then counts as failed.
 RETRY_AFTER_S: Final = (1, 5, 25)

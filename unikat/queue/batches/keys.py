@@ -27,6 +27,11 @@ def destination_key(destination: str) -> str:
     return f"unikat:batches:destination:{destination}"
 
 
+def creating_key(batch: str) -> str:
+    """Text: somebody is creating the batch."""
+    return f"unikat:batch:{batch}:creating"
+
+
 def cells_key(batch: str) -> str:
     """Text: the batch's cells as JSON."""
     return f"unikat:batch:{batch}:cells"

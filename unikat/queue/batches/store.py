@@ -9,7 +9,6 @@ that twice is as good as once.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from typing import Final, cast
@@ -19,7 +18,9 @@ from redis.client import Pipeline
 from rq.job import Job
 
 from unikat.batches import record as r
-from unikat.batches.enqueue import (
+from unikat.batches.record import BatchRecord
+from unikat.batches.spec import BatchSpec
+from unikat.queue.batches.jobs import (
     NoSuchBatch,
     batch_queue,
     enqueue_close,
@@ -29,39 +30,25 @@ from unikat.batches.enqueue import (
     transact,
     watched_fields,
 )
-from unikat.batches.keys import (
+from unikat.queue.batches.keys import (
     BATCHES,
-    OF_OWNER,
+    QUEUE_PREFIX,
     batch_key,
     cells_key,
+    creating_key,
     destination_key,
     done_key,
     failed_key,
     pace_key,
+    queue_name,
     shard_job_id,
 )
-from unikat.batches.record import BatchRecord
-from unikat.batches.spec import BatchSpec
+from unikat.queue.draws import run_script
+from unikat.queue.keys import QUEUES_KEY
 
-# A script and no WATCH: workers change the batch and its queue so often that a transaction might never get through.
-# KEYS: batch, queue, scheduled jobs. ARGV: batch id, time, prefix of jobs, prefix of owners' batches.
-# Returns the round that is to be closed, or why there is nothing to do.
-_CANCEL: Final = """
-local head = redis.call("HGET", KEYS[1], "{head}")
-if not head then return "missing" end
-if redis.call("HEXISTS", KEYS[1], "{cancelled}") == 1 then return "cancelled" end
-if redis.call("HEXISTS", KEYS[1], "{ended}") == 1 then return "ended" end
-redis.call("HSET", KEYS[1], "{cancelled}", ARGV[2])
-redis.call("HDEL", KEYS[1], "{paused}", "{since}", "{until}")
-redis.call("HINCRBY", KEYS[1], "{revision}", 1)
-for _, job in ipairs(redis.call("LRANGE", KEYS[2], 0, -1)) do redis.call("DEL", ARGV[3] .. job) end
-for _, job in ipairs(redis.call("ZRANGE", KEYS[3], 0, -1)) do redis.call("DEL", ARGV[3] .. job) end
-redis.call("DEL", KEYS[2], KEYS[3])
-local of_owner = ARGV[4] .. cjson.decode(head).owner
-redis.call("LREM", of_owner, 0, ARGV[1])
-redis.call("LPUSH", of_owner, ARGV[1]) -- its end does not wait for the owner's older batches
-return redis.call("HGET", KEYS[1], "{round}") or "0"
-"""
+# Jobs that one round trip writes or deletes: between two of them, Redis does what others want.
+_SLICE: Final = 200
+_CREATING_S: Final = 60  # seconds after which a creation counts as given up
 
 
 class DestinationTaken(Exception):
@@ -81,11 +68,6 @@ class BatchStore:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        names = {
-            "head": r.HEAD, "cancelled": r.CANCELLED, "ended": r.ENDED, "paused": r.PAUSED, "since": r.PAUSED_SINCE,
-            "until": r.PAUSED_UNTIL, "revision": r.REVISION, "round": r.ROUND,
-        }  # fmt: skip
-        self._cancel = redis.register_script(re.sub(r"\{(\w+)\}", lambda name: names[name[1]], _CANCEL))
 
     def create(self, batch: str, spec: BatchSpec, content: str) -> str:
         """Queue a batch, whole or not at all; `content` is a digest of the request.
@@ -93,40 +75,67 @@ class BatchStore:
         Returns the content of the batch of this id: what was given, or, if there is one already, that one's. Raises
         DestinationTaken.
         """
+        lock = self.redis.lock(creating_key(batch), timeout=_CREATING_S, thread_local=False)
+        with lock:  # a twin of this call waits, and finds the batch
+            there = self._there(batch, spec.destination)
+            if there is not None:
+                return there
+            self._enqueue(batch, spec)
+            return self._record(batch, spec, content)
+
+    def _there(self, batch: str, destination: str) -> str | None:
+        """The content of the batch of this id, if there is one. Raises DestinationTaken."""
+        # In this order: a twin of this call that is faster is seen as the same batch, not as one in the way.
+        holder = cast(bytes | None, self.redis.get(destination_key(destination)))
+        there = self.content(batch)
+        if there is None and holder is not None and holder.decode() != batch:
+            raise DestinationTaken(holder.decode())
+        return there
+
+    def _enqueue(self, batch: str, spec: BatchSpec) -> None:
+        """Write the shards' jobs in slices. No worker sees them before the batch is in its owner's turns."""
         queue = batch_queue(self.redis, batch)
+        for first in range(0, spec.shard_count, _SLICE):
+            with self.redis.pipeline(transaction=False) as pipe:
+                if first == 0:
+                    # What a creation that was given up has left, and a worker that was slow to hear of a deletion.
+                    pipe.delete(queue.key, *(key(batch) for key in (batch_key, done_key, failed_key, pace_key)))
+                enqueue_shards(pipe, queue, batch, spec, range(first, min(first + _SLICE, spec.shard_count)))
+                pipe.execute()
+
+    def _record(self, batch: str, spec: BatchSpec, content: str) -> str:
+        """Make the batch visible, with its last slice."""
         taken = destination_key(spec.destination)
 
         def attempt(pipe: Pipeline) -> str:
-            pipe.watch(batch_key(batch), taken)
-            # In this order: a twin of this call that is faster is seen as the same batch, not as one in the way.
+            pipe.watch(taken)
             holder = cast(bytes | None, pipe.get(taken))
-            there = cast(bytes | None, pipe.hget(batch_key(batch), r.CONTENT))
-            if there is not None:
-                return there.decode()
             if holder is not None and holder.decode() != batch:
+                self._drop(batch)
                 raise DestinationTaken(holder.decode())
             moment = time.time()
             head, cells = spec.to_json()
-            shards = spec.shard_count
             pipe.multi()
-            # What a worker may have left that was slow to hear of the deletion of a batch with the same request_id.
-            pipe.delete(*(key(batch) for key in (batch_key, done_key, failed_key, pace_key)))
             pipe.hset(
                 batch_key(batch),
                 mapping={
-                    r.HEAD: head, r.CONTENT: content, r.TOTAL: spec.total, r.SHARDS: shards, r.CREATED: moment,
-                    r.ROUND: 0, r.REVISION: 1,
+                    r.HEAD: head, r.CONTENT: content, r.TOTAL: spec.total, r.SHARDS: spec.shard_count,
+                    r.CREATED: moment, r.ROUND: 0, r.REVISION: 1,
                 },
             )  # fmt: skip
             pipe.set(cells_key(batch), cells)
             pipe.zadd(BATCHES, {batch: moment})
             pipe.set(taken, batch)
             enter_turns(pipe, batch, spec.owner)
-            enqueue_shards(pipe, queue, batch, spec, range(shards))
             pipe.execute()
             return content
 
         return transact(self.redis, attempt)
+
+    def _drop(self, batch: str) -> None:
+        """Delete the jobs of a batch that nobody has begun."""
+        while run_script("drop_jobs", self.redis, queue_name(batch), _SLICE) == _SLICE:
+            continue
 
     def read(self, batch: str) -> BatchRecord:
         """One batch. Raises NoSuchBatch."""
@@ -209,9 +218,7 @@ class BatchStore:
 
         Raises NoSuchBatch, and WrongState for a batch that has ended otherwise.
         """
-        queue = batch_queue(self.redis, batch)
-        keys = [batch_key(batch), queue.key, queue.scheduled_job_registry.key]
-        reply = cast(bytes, self._cancel(keys=keys, args=[batch, str(time.time()), Job.key_for(""), OF_OWNER]))
+        reply = cast(bytes, run_script("cancel_batch", self.redis, batch, str(time.time())))
         match reply.decode():
             case "missing":
                 raise NoSuchBatch(batch)
@@ -219,9 +226,10 @@ class BatchStore:
                 raise WrongState(f"batch {batch} has ended already; there is nothing to cancel")
             case "cancelled":
                 return
-            case round:  # whoever dies here leaves it to `Ledger.reconcile`
+            case round:  # whoever dies here leaves it to `BatchProgress.reconcile`
+                self._drop(batch)
                 with self.redis.pipeline() as pipe:
-                    enqueue_close(pipe, queue, batch, int(round))
+                    enqueue_close(pipe, batch_queue(self.redis, batch), batch, int(round))
                     pipe.execute()
 
     def retry(self, batch: str) -> None:
@@ -259,31 +267,35 @@ class BatchStore:
             queue.scheduled_job_registry,
         )  # fmt: skip
 
-        def attempt(pipe: Pipeline) -> None:
+        def attempt(pipe: Pipeline) -> list[bytes]:
             pipe.watch(batch_key(batch))
             fields = watched_fields(pipe, batch)
             if r.ENDED not in fields:
                 raise WrongState(f"batch {batch} has not ended; cancel it, and wait for its manifest")
             destination = BatchSpec.from_json(fields[r.HEAD], "[]").destination
-            jobs = [
-                job.decode(errors="replace")
-                for reg in registries
-                for job in cast(list[bytes], pipe.zrange(reg.key, 0, -1))
-            ]
-            jobs += [
-                job.decode(errors="replace") for place in lists for job in cast(list[bytes], pipe.lrange(place, 0, -1))
-            ]
+            jobs = [job for each in registries for job in cast(list[bytes], pipe.zrange(each.key, 0, -1))]
+            jobs += [job for place in lists for job in cast(list[bytes], pipe.lrange(place, 0, -1))]
             pipe.multi()
-            for job_id in jobs:
-                pipe.delete(Job.key_for(job_id))
             pipe.delete(*(registry.key for registry in registries), *lists)
             pipe.delete(*(key(batch) for key in (batch_key, cells_key, done_key, failed_key, pace_key)))
             pipe.srem(queue.redis_queues_keys, queue.key)
             pipe.zrem(BATCHES, batch)
             pipe.delete(destination_key(destination))
             pipe.execute()
+            return jobs
 
-        transact(self.redis, attempt)
+        jobs = [Job.key_for(job.decode(errors="replace")) for job in transact(self.redis, attempt)]
+        for first in range(0, len(jobs), _SLICE):  # who dies here leaves them to expire
+            self.redis.delete(*jobs[first : first + _SLICE])
+
+    def forget_unfinished(self) -> None:
+        """Delete what a creation has left that was given up before the batch was there."""
+        for key in cast(set[bytes], self.redis.smembers(QUEUES_KEY)):
+            name = key.decode(errors="replace").removeprefix("rq:queue:")
+            batch = name.removeprefix(QUEUE_PREFIX)
+            if batch != name and not self.redis.exists(batch_key(batch), creating_key(batch)):
+                self._drop(batch)
+                self.redis.srem(QUEUES_KEY, key)
 
 
 def _failed(fields: dict[bytes, bytes], shards: int) -> dict[int, str]:

@@ -1,0 +1,91 @@
+"""What all calls of a process share: its connections to Redis, and the tasks that read from it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+from typing import Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from unikat.queue.calls import DrawCalls
+from unikat.queue.cancel import cancel_queued
+from unikat.queue.connection import Connection
+from unikat.queue.inbox import BLOCK_MS, Inbox
+from unikat.queue.job import Limits
+from unikat_service.catalogue import Catalogue
+from unikat_service.delivery import Delivery
+from unikat_service.errors import shutting_down
+from unikat_service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+REDIS_TIMEOUT_S: Final = 5.0
+
+
+class ServiceContext:
+    """One for a process; used by one event loop."""
+
+    def __init__(self, settings: Settings, threaded: Redis) -> None:
+        """`threaded` is for RQ's own methods, which block."""
+        self.settings = settings
+        self.stopping = False
+        self._name = uuid.uuid4().hex
+        self._numbers = count()
+        self._threaded = threaded
+        # What is large does not hold up what is small, and a read that blocks holds up everything.
+        self._connections = [Connection(settings.redis_url, REDIS_TIMEOUT_S) for _ in range(2)]
+        self._connections.append(Connection(settings.redis_url, BLOCK_MS / 1000 + REDIS_TIMEOUT_S))
+        commands, reads, blocking = self._connections
+        self._inbox = Inbox(self._name, blocking, commands)
+        self.catalogue = Catalogue(commands, settings.worker_grace_s)
+        limits = Limits(settings.retries, settings.result_ttl_s, settings.failure_ttl_s)
+        self.calls = DrawCalls(commands, limits, settings.max_queue)
+        self.delivery = Delivery(self._inbox, self.calls, reads, self.catalogue)
+
+    def new_lease(self) -> str:
+        """The name of a call's lease, which no other call has."""
+        return f"{self._name}/{next(self._numbers)}"
+
+    async def refresh(self) -> None:
+        """Learn who is alive, and whether there is room for new jobs. Raises RedisError."""
+        await self.catalogue.refresh()
+        self.calls.accepts = self.catalogue.snapshot.memory_percent < self.settings.max_memory_percent
+
+    def stop(self) -> None:
+        """End all calls: their callers go on at another service."""
+        self.stopping = True
+        for subscription in self.delivery.subscriptions:
+            subscription.fail(shutting_down())
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[ServiceContext]:
+        """With the tasks that read, until the end of the block."""
+        with ThreadPoolExecutor(1, thread_name_prefix="cancel") as thread:
+            self.calls.on_removed = lambda job_id: thread.submit(self._cancel, job_id)
+            with suppress(RedisError):  # it may be started before Redis
+                await self._inbox.beat()
+            tasks = self.delivery.running()
+            try:
+                yield self
+            finally:
+                await self.calls.drained()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+                with suppress(RedisError):
+                    await self._inbox.end()
+                for connection in self._connections:
+                    await connection.close()
+
+    def _cancel(self, job_id: str) -> None:
+        try:
+            cancel_queued(self._threaded, job_id, self.settings.result_ttl_s)
+        except RedisError as error:  # a worker that takes it finds its stream ended
+            log.warning("Cancelling job %s: %s", job_id, error)

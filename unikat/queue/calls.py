@@ -1,0 +1,253 @@
+"""What services do with draw jobs: enqueue or join them, read their results, look after them, let go of them.
+
+All of a turn of the event loop goes out as one call of a script. Any script may run twice and any reply may be lost: a
+job that is sent again is there already, and ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from google.protobuf.message import DecodeError
+from google.rpc.code_pb2 import Code
+from google.rpc.status_pb2 import Status
+from redis.exceptions import RedisError
+
+from unikat.errors import Reason, make_status
+from unikat.queue.connection import Connection, Reply
+from unikat.queue.job import FINGERPRINT, DrawJob, Limits, job_fields
+from unikat.queue.keys import LEGACY_MODEL, LEGACY_QUEUE, model_key, queue_name
+from unikat.queue.scripts import Argument, Script, script
+from unikat.queue.stream import RESPONSE, STATUS, stream_key
+
+SLICE: Final = 64  # jobs in one call of a script: 2 ms of Redis' time, in which it serves nobody else
+DONE_TTL_S: Final = 30  # results whose end every caller has are kept this long
+RETRIED: Final = 10_000  # releases that are kept for another try while Redis is away
+
+_ACTIVE: Final = {"queued", "started", "scheduled", "deferred", "created"}
+
+
+class Outcome(StrEnum):
+    """How a call leaves its job: see release.lua."""
+
+    DONE = "done"
+    LEFT = "left"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to be enqueued, and the call that waits for it. `seconds`: until the call's deadline."""
+
+    job_id: str
+    job: DrawJob
+    fingerprint: str
+    lease: str
+    seconds: float | None
+    legacy: bool
+
+    @property
+    def queue(self) -> str:
+        """RQ's queue."""
+        if self.legacy:
+            return LEGACY_QUEUE
+        return queue_name(model_key(self.job.model, self.job.digest), self.job.caller)
+
+    def arguments(self, limits: Limits) -> list[Argument]:
+        """Of enqueue.lua."""
+        fields = job_fields(self.job, self.queue, self.fingerprint, limits)
+        model = LEGACY_MODEL if self.legacy else model_key(self.job.model, self.job.digest)
+        limit = "" if self.seconds is None else f"{self.seconds:.3f}"
+        return [self.job_id, model, self.queue, self.lease, limit, len(fields) // 2, *fields]
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """A job was not taken: so many wait already."""
+
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """A job that a call holds a lease on. `seconds`: until its deadline; None: it has none."""
+
+    queue: str
+    position: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Existing(Enqueued):
+    """A job that was there already. `last` is the number of its stream's last entry, `code` its status' or -1."""
+
+    status: str
+    fingerprint: str
+    last: int
+    code: int
+    data: bytes
+    extra: bytes
+
+    def job(self) -> DrawJob:
+        """Raises ValueError."""
+        return DrawJob.from_hash(self.data, self.extra, b"")
+
+    @property
+    def is_lost(self) -> bool:
+        """Nothing was published, or all has expired, and nothing will be."""
+        return self.last == 0 and self.code == -1 and self.status not in _ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What has become of a job: RQ's status ("" if it is not there), its stream's last entry and its status' code."""
+
+    status: str
+    last: int
+    code: int
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it waits or is drawn."""
+        return self.status in _ACTIVE
+
+
+Entry: TypeAlias = "tuple[int, bytes | Status]"  # number in the stream, and a GenerateResponse's bytes or the end
+
+
+class _Batch:
+    """Calls of one script in a turn of the event loop, which are sent together."""
+
+    def __init__(self, connection: Connection, run: Script, head: Callable[[], list[Argument]]) -> None:
+        self._connection, self._script, self._head = connection, run, head
+        self._waiting: list[tuple[list[Argument], asyncio.Future[Reply]]] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, arguments: list[Argument]) -> asyncio.Future[Reply]:
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._send)
+        future: asyncio.Future[Reply] = loop.create_future()
+        self._waiting.append((arguments, future))
+        return future
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for at in range(0, len(waiting), SLICE):
+            task = asyncio.create_task(self._run(waiting[at : at + SLICE]))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _run(self, calls: Sequence[tuple[list[Argument], asyncio.Future[Reply]]]) -> None:
+        try:
+            arguments = [each for call in calls for each in call[0]]
+            replies = await self._connection.run(self._script, *self._head(), *arguments)
+        except RedisError as error:
+            for _, future in calls:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), reply in zip(calls, replies, strict=True):
+            if not future.done():
+                future.set_result(reply)
+
+
+class DrawCalls:
+    """The draw jobs of a service's calls."""
+
+    def __init__(self, connection: Connection, limits: Limits, max_queue: int) -> None:
+        """`max_queue`: jobs that may wait for a model."""
+        self._connection = connection
+        self._limits = limits
+        self._max_queue = max_queue
+        self._enqueue = _Batch(connection, script("enqueue"), self._enqueue_head)
+        self._release = _Batch(connection, script("release"), self._release_head)
+        self._unreleased: list[list[Argument]] = []
+        self.accepts = True  # whether new jobs are taken; jobs that are there can be joined in any case
+        # Called with a job that was ended and waits in its queue.
+        self.on_removed: Callable[[str], object] = str
+
+    def enqueue(self, submission: Submission) -> asyncio.Future[Reply]:
+        """Enqueue a job and take a lease on it, or on the job that has its id. `answer_of` reads the reply."""
+        return self._enqueue.add(submission.arguments(self._limits))
+
+    def release(self, job_id: str, lease: str, outcome: Outcome, complete: int = 0, status: bytes = b"") -> None:
+        """Give a lease up. `complete`: number behind which the stream is complete, `status` its end if all are gone."""
+        self._try_release([job_id, lease, outcome, complete, status])
+
+    def retry_releases(self) -> None:
+        """Send what could not be sent."""
+        unreleased, self._unreleased = self._unreleased, []
+        for arguments in unreleased:
+            self._try_release(arguments)
+
+    async def drained(self) -> None:
+        """Return when nothing is under way."""
+        while tasks := self._enqueue.tasks | self._release.tasks:
+            await asyncio.wait(tasks)
+            await asyncio.sleep(0)  # what follows from replies is sent in the next turn
+
+    async def inspect(self, leases: Sequence[tuple[str, str]]) -> list[Condition]:
+        """The condition of the jobs of at most SLICE (job, lease), which are held for another while."""
+        if not leases:
+            return []
+        arguments = [each for lease in leases for each in lease]
+        reply = await self._connection.run(script("inspect"), self._limits.result_ttl, *arguments)
+        return [Condition(status.decode(), last, code) for status, last, code in reply]
+
+    def _try_release(self, arguments: list[Argument]) -> None:
+        def released(future: asyncio.Future[Reply]) -> None:
+            if future.exception() is None:
+                if future.result() == 2:
+                    self.on_removed(str(arguments[0]))
+            elif len(self._unreleased) < RETRIED:
+                self._unreleased.append(arguments)
+
+        self._release.add(arguments).add_done_callback(released)
+
+    def _enqueue_head(self) -> list[Argument]:
+        return [self._max_queue if self.accepts else 0, self._limits.result_ttl]
+
+    def _release_head(self) -> list[Argument]:
+        return [DONE_TTL_S, int(time.time()), self._limits.result_ttl]
+
+
+async def read_entries(connection: Connection, wanted: Sequence[tuple[str, int]], most: int) -> list[list[Entry]]:
+    """At most so many entries of each (job, number of the first) stream; [] of what is no stream. Raises RedisError."""
+    commands = [("XRANGE", stream_key(job), f"{number}-0", "+", "COUNT", most) for job, number in wanted]
+    replies = await connection.execute_many(commands)
+    return [[_entry(*each) for each in reply] if isinstance(reply, list) else [] for reply in replies]
+
+
+def answer_of(submission: Submission, reply: Reply) -> Full | Enqueued:
+    """What became of a submission."""
+    if reply[0] == b"full":
+        return Full(reply[1])
+    if reply[0] == b"queued":
+        return Enqueued(submission.queue, reply[1], submission.seconds)
+    _, status, queue, position, meta, last, code, seconds, data, extra = reply
+    try:
+        fingerprint = json.loads(meta or b"{}").get(FINGERPRINT, "")
+    except (ValueError, AttributeError):  # RQ's, and somebody else's
+        fingerprint = ""
+    left = float(seconds) if seconds else None
+    return Existing(queue.decode(), position, left, status.decode(), fingerprint, last, code, data, extra)
+
+
+def _entry(entry_id: bytes, fields: list[bytes]) -> Entry:
+    number = int(entry_id.partition(b"-")[0])
+    if fields[0] == RESPONSE:
+        return number, fields[1]
+    try:
+        if fields[0] == STATUS:
+            return number, Status.FromString(fields[1])
+    except DecodeError:
+        pass
+    text = "the job's result stream has an entry that is neither a response nor a status"
+    return number, make_status(Code.INTERNAL, text, Reason.JOB_FAILED)

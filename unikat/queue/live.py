@@ -1,0 +1,50 @@
+"""What a service asks Redis once a second: who is alive, and how full it is."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+
+from unikat.queue.connection import Connection
+from unikat.queue.workers import PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY, WorkerStatus, worker_key
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LiveWorkers:
+    """`is_legacy`: one of them is of the release before. `memory_percent`: of Redis' maxmemory; 0: there is none."""
+
+    statuses: list[WorkerStatus]
+    is_legacy: bool
+    memory_percent: float
+
+
+async def live_workers(redis: Connection) -> LiveWorkers:
+    """Raises RedisError."""
+    # All names ever heard: whose status is there is alive, by Redis's clock and not by one that may differ.
+    names, protocols, memory = await redis.execute_many(
+        [("ZRANGE", WORKERS_KEY, 0, -1), ("HGETALL", PROTOCOLS_KEY), ("INFO", "memory")]
+    )
+    for reply in (names, protocols, memory):
+        if isinstance(reply, Exception):
+            raise reply
+    texts = await redis.execute("MGET", *(worker_key(name.decode()) for name in names)) if names else []
+    announced = dict(zip(protocols[::2], protocols[1::2], strict=True))
+    statuses, is_legacy = [], False
+    for name, text in zip(names, texts, strict=True):
+        if text is None:
+            continue
+        try:
+            statuses.append(WorkerStatus.from_json(text))
+            is_legacy = is_legacy or int(announced.get(name, 1)) < PROTOCOL
+        except (ValueError, TypeError) as error:
+            log.warning("Worker %s says something that is not a status: %s", name.decode(), error)
+    return LiveWorkers(statuses, is_legacy, _memory_percent(memory))
+
+
+def _memory_percent(info: bytes) -> float:
+    found = dict(re.findall(rb"^(used_memory|maxmemory):(\d+)", info, re.MULTILINE))
+    limit = int(found.get(b"maxmemory", 0))
+    return 100 * int(found.get(b"used_memory", 0)) / limit if limit else 0.0

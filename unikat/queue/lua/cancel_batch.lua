@@ -1,0 +1,15 @@
+-- Calls a batch off, so that no worker takes a shard of it any more.
+-- A script and no WATCH: workers change the batch so often that a transaction might never get through.
+-- ARGV: batch, time. Returns the round that is to be closed, or why there is nothing to do.
+local key = 'unikat:batch:' .. ARGV[1]
+local head = call('HGET', key, 'head')
+if not head then return 'missing' end
+if call('HEXISTS', key, 'cancelled') == 1 then return 'cancelled' end
+if call('HEXISTS', key, 'ended') == 1 then return 'ended' end
+call('HSET', key, 'cancelled', ARGV[2])
+call('HDEL', key, 'paused', 'paused_since', 'paused_until')
+call('HINCRBY', key, 'revision', 1)
+local of_owner = 'unikat:batches:of:' .. cjson.decode(head).owner
+call('LREM', of_owner, 0, ARGV[1])
+call('LPUSH', of_owner, ARGV[1]) -- its end does not wait for the owner's older batches
+return call('HGET', key, 'round') or '0'
