@@ -88,14 +88,25 @@ class Catalogue:
             entry = self._find(digest)
         if entry is None:
             raise UnknownModel(f"no bundle below {self._models} has the digest {digest}")
+        try:
+            session = self._loaded(digest, entry)
+        except BundleError as error:
+            self.scan()  # it may have gone, or have been replaced, a moment ago
+            with self._lock:
+                if digest in self._served.values():
+                    raise
+                self._entries.pop(digest, None)
+            raise UnknownModel(f"the bundle below {self._models} with the digest {digest} is gone") from error
+        with self._lock:
+            self._entries[digest] = self._entries.pop(digest, entry)  # now the most recently used
+        return session
+
+    def _loaded(self, digest: str, entry: _Entry) -> Session:
         with entry.loading:
             if entry.session is None:
                 entry.session = Session(entry.bundle, self._device, self._limits)
                 self._drop_others(keep=digest)
-            session = entry.session
-        with self._lock:
-            self._entries[digest] = self._entries.pop(digest, entry)  # now the most recently used
-        return session
+            return entry.session
 
     def scan(self) -> bool:
         """Look for bundles that came, changed or went; True if what is served changed."""
