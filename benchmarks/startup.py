@@ -7,6 +7,7 @@ comes up; then lone images until all threads were tried, then 64 clients in one 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -33,11 +34,7 @@ class Start:
 
     ready: float
     first: tuple[float, ...]  # of each model, in turn
-    memory_ready: float
-    memory_first: float
-    memory_lone: float
-    memory_load: float
-    memory_peak: float
+    memory: tuple[float, ...]  # ready, after the first images, after the lone ones, after the load, peak
 
 
 def draw(studio: Studio, model: str, count: int = 1) -> None:
@@ -85,27 +82,33 @@ def _measure(stack: Stack, studio: Studio, names: list[str]) -> Start:
             list(clients.map(lambda _, name=name: draw(studio, name, _EACH), range(_CLIENTS)))
     memory.append(process.memory_info().rss)
     peak = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").partition("VmHWM:")[2].split()[0]
-    return Start(ready, tuple(first), *(size / _MIB for size in memory), int(peak) / 1024)
+    return Start(ready, tuple(first), (*(size / _MIB for size in memory), int(peak) / 1024))
 
 
 def table(starts: list[Start], bundles: list[Bundle]) -> list[str]:
     """Markdown: medians."""
 
-    def median(name: str) -> float:
-        return statistics.median(getattr(start, name) for start in starts)
-
     files = sum(bundle.graph.stat().st_size for bundle in bundles) / _MIB
-    lines = [f"{machine(bundle)}, {len(starts)} starts." for bundle in bundles[:1]]
-    lines += ["", "| from the start of the worker's process | |", "| --- | ---: |"]
-    lines.append(f"| ready | {median('ready'):.2f} s |")
+    lines = [
+        f"{machine(bundles[0])}, and `{key_of(bundles[1].model)}`; {len(starts)} starts.",
+        "",
+        "| from the start of the worker's process | |",
+        "| --- | ---: |",
+    ]
+    lines.append(f"| ready | {statistics.median(start.ready for start in starts):.2f} s |")
     for number, bundle in enumerate(bundles):
         seconds = statistics.median(start.first[number] for start in starts)
         lines.append(f"| and the first image of `{key_of(bundle.model)}` | {seconds:.2f} s |")
-    lines.append(f"| memory: ready | {median('memory_ready'):.0f} MiB |")
-    lines.append(f"| after the first image of each (graphs: {files:.1f} MiB) | {median('memory_first'):.0f} MiB |")
-    lines.append(f"| after {_LONE} lone images of each | {median('memory_lone'):.0f} MiB |")
-    lines.append(f"| after {_CLIENTS} clients asked for {_EACH} of each | {median('memory_load'):.0f} MiB |")
-    lines.append(f"| peak | {median('memory_peak'):.0f} MiB |")
+    stages = (
+        "ready",
+        f"after the first image of each (graphs: {files:.1f} MiB)",
+        f"after {_LONE} lone images of each",
+        f"after {_CLIENTS} clients asked for {_EACH} of each",
+        "peak",
+    )
+    for number, stage in enumerate(stages):
+        size = statistics.median(start.memory[number] for start in starts)
+        lines.append(f"| memory, {stage} | {size:.0f} MiB |")
     return lines
 
 
@@ -119,7 +122,7 @@ def main() -> None:
     models = options.models.resolve()
     bundles = [read_bundle(path) for path in list_bundles(models)[-2:]]
     names = [key_of(bundle.model) for bundle in bundles]
-    cores = len(psutil.Process().cpu_affinity())
+    cores = len(os.sched_getaffinity(0))
     lines = table([one_start(models, names, cores) for _ in range(options.starts)], bundles)
     print("\n".join(lines))
     if options.write:
