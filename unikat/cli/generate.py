@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from unikat.artwork import Artwork
-    from unikat.client import Generation
     from unikat.request import Where
+    from unikat.resuming import Generation
 
 SHEET: Final = "sheet.png"
 SHEET_LIMIT: Final = 400  # images on a sheet; more cannot be told apart
