@@ -16,7 +16,7 @@ from unikat.channel import Address
 from unikat.delivery import Delivery, only_artwork
 from unikat.link import AsyncLink, Link
 from unikat.patience import Patience
-from unikat.request import Where, generate_request
+from unikat.request import Where, generate_request, whole
 from unikat.resuming import AsyncBatchWatch, AsyncGeneration
 from unikat.v1 import batches_pb2 as pb
 from unikat.v1.model_pb2 import Model
@@ -90,8 +90,9 @@ class AsyncStudio:
     ) -> Artwork:
         """Draw one image: the one at `index` of the seed. All else is as in `generate`; `accepted` is with it."""
         request = generate_request(
-            model, where, first_index=index, seed=seed, truncation=truncation, format=format, request_id=request_id
-        )
+            model, where, first_index=whole("index", index), seed=seed, truncation=truncation, format=format,
+            request_id=request_id,
+        )  # fmt: skip
         artwork = await self._ask(self._link.studio.Draw, request, timeout, self._reconnect_timeout)
         return only_artwork(request, artwork)
 

@@ -66,6 +66,8 @@ def test_an_answer_that_is_reset_is_asked_for_again(stack: Stack, out: Path, cod
         proxy.left = 1
         assert studio.model("tiny").name == "tiny"
         proxy.left = 1
+        assert studio.draw("tiny", index=3).index == 3
+        proxy.left = 1
         batch = studio.create_batch("tiny", to=out / f"created-{code}", count=1, shard_size=1, owner=f"created-{code}")
         assert [each.id for each in studio.batches(owner=f"created-{code}")] == [batch.id]
         assert proxy.left == 0
