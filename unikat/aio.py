@@ -14,7 +14,7 @@ from unikat.artwork import Artwork
 from unikat.batch import Batch, BatchOptions, BatchState, Grid, Plan, Wish, create_request, list_request
 from unikat.channel import Address
 from unikat.delivery import Delivery, only_artwork
-from unikat.link import AsyncLink, Link
+from unikat.link import Link
 from unikat.patience import Patience
 from unikat.request import Where, generate_request, whole
 from unikat.resuming import AsyncBatchWatch, AsyncGeneration
@@ -41,6 +41,8 @@ class AsyncStudio:
     Every method raises the errors of `unikat.errors`.
     """
 
+    _link_type: type[Link] = Link
+
     def __init__(
         self,
         target: str | None = None,
@@ -50,11 +52,8 @@ class AsyncStudio:
         identity: tuple[str | Path, str | Path] | None = None,
         reconnect_timeout: float = 60.0,
     ) -> None:
-        self._link: Link = self._open(Address.of(target, tls, ca, identity))
+        self._link = self._link_type(Address.of(target, tls, ca, identity))
         self._reconnect_timeout = reconnect_timeout
-
-    def _open(self, address: Address) -> Link:
-        return AsyncLink(address)
 
     @property
     def target(self) -> str:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from unikat.aio import AsyncStudio
-from unikat.channel import Address
-from unikat.link import BlockingLink, Link, run
+from unikat.link import BlockingLink, run
 from unikat.resuming import BatchWatch, Generation
 
 Given = ParamSpec("Given")
@@ -22,8 +21,7 @@ T = TypeVar("T")
 class _Calls(AsyncStudio):
     """Coroutines that block where they would suspend."""
 
-    def _open(self, address: Address) -> Link:
-        return BlockingLink(address)
+    _link_type = BlockingLink
 
 
 def _each(items: AsyncIterator[T]) -> Iterator[T]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 from types import ModuleType
@@ -42,11 +41,15 @@ class Stream(Protocol[Response_co]):
     def cancel(self) -> bool: ...
 
 
-class Link(ABC):
-    """One channel and its stubs, which for the type checker are blocking ones: `ask` and `read` know what they are."""
+class Link:
+    """One channel over gRPC's asyncio, and its stubs; made in the event loop that runs, and again in another one.
+
+    For the type checker the stubs are blocking ones: what calling a method returns is known by `ask` and `read` alone.
+    """
 
     _studio: StudioStub
     _batches: BatchesStub
+    _loop: asyncio.AbstractEventLoop | None = None
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -65,11 +68,11 @@ class Link(ABC):
         return self._batches
 
     def _be_connected(self) -> None:
-        """Raise RuntimeError in a process where gRPC's threads are missing, as they ran before it was forked."""
-        _USED_IN.add(os.getpid())
-        if len(_USED_IN) > 1 and os.environ.get(FORK_SUPPORT, "").lower() not in {"1", "true", "yes"}:
-            how = f"set {FORK_SUPPORT}=1 before Python starts, or let multiprocessing spawn processes"
-            raise RuntimeError(f"gRPC was used before this process was forked, so that a call would hang: {how}")
+        _refuse_after_fork()
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._connect(grpc.aio)
 
     def _connect(self, transport: ModuleType) -> None:
         target, credentials = self.address.target, self.address.credentials
@@ -88,11 +91,11 @@ class Link(ABC):
             return self.address.typed(broken)
         raise broken
 
-    @abstractmethod
     async def ask(
         self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None
     ) -> Response:
         """A unary call. Raises grpc.RpcError."""
+        return await cast(Awaitable[Response], method(request, timeout=timeout))
 
     def begin(
         self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request, timeout: float | None
@@ -100,30 +103,37 @@ class Link(ABC):
         """A call whose responses `read` waits for."""
         return cast(Stream[Response], method(request, timeout=timeout))
 
-    @abstractmethod
     async def read(self, stream: Stream[Response]) -> Response | None:
         """The next message; None after the last. Raises grpc.RpcError."""
+        response = await cast(grpc.aio.UnaryStreamCall[Any, Response], stream).read()
+        return cast(Response, response) if isinstance(response, Message) else None  # grpc.aio.EOF
 
-    @abstractmethod
     def signal(self) -> Signal:
         """An event for `wait`."""
+        return asyncio.Event()
 
-    @abstractmethod
     async def wait(self, signal: Signal, seconds: float) -> None:
         """Until the signal is set, at most so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(cast(asyncio.Event, signal).wait(), seconds)
 
-    @abstractmethod
     async def close(self) -> None:
         """End every call and the connection."""
+        self.closed = True
+        if self._loop is asyncio.get_running_loop():
+            await self._channel.close(None)
 
 
 class BlockingLink(Link):
-    """`Link` over blocking gRPC; it can be shared by threads."""
+    """The same over blocking gRPC, with coroutines that block and do not suspend; it can be shared by threads."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
-        self._be_connected()
+        _refuse_after_fork()
         self._connect(grpc)
+
+    def _be_connected(self) -> None:
+        _refuse_after_fork()
 
     async def ask(
         self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None
@@ -153,35 +163,9 @@ def run(steps: Awaitable[T]) -> T:
     raise AssertionError("a blocking link does not suspend")
 
 
-class AsyncLink(Link):
-    """`Link` over gRPC's asyncio. A channel belongs to an event loop, so it is made in the one that is running."""
-
-    _loop: asyncio.AbstractEventLoop | None = None
-
-    def _be_connected(self) -> None:
-        super()._be_connected()
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop = loop
-            self._connect(grpc.aio)
-
-    async def ask(
-        self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None
-    ) -> Response:
-        return await cast(Awaitable[Response], method(request, timeout=timeout))
-
-    async def read(self, stream: Stream[Response]) -> Response | None:
-        response = await cast(grpc.aio.UnaryStreamCall[Any, Response], stream).read()
-        return cast(Response, response) if isinstance(response, Message) else None  # grpc.aio.EOF
-
-    def signal(self) -> Signal:
-        return asyncio.Event()
-
-    async def wait(self, signal: Signal, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(cast(asyncio.Event, signal).wait(), seconds)
-
-    async def close(self) -> None:
-        self.closed = True
-        if self._loop is asyncio.get_running_loop():
-            await self._channel.close(None)
+def _refuse_after_fork() -> None:
+    """Raise RuntimeError in a process where gRPC's threads are missing, as they ran before it was forked."""
+    _USED_IN.add(os.getpid())
+    if len(_USED_IN) > 1 and os.environ.get(FORK_SUPPORT, "").lower() not in {"1", "true", "yes"}:
+        how = f"set {FORK_SUPPORT}=1 before Python starts, or let multiprocessing spawn processes"
+        raise RuntimeError(f"gRPC was used before this process was forked, so that a call would hang: {how}")
