@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +26,9 @@ _CACHED_SHARES: Final = 2**17  # shares of combinations kept by a schema: 32 byt
 _Key = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]  # weights that can be hashed
 
 
+_COMPARED: Final = 100  # names, and characters of a name, among which one that is spelled alike is looked for
+
+
 class FieldError(ValueError):
     """A field of a request is wrong. `field` is its path (AIP-193), the message says what is allowed."""
 
@@ -41,6 +45,15 @@ def choices(names: Iterable[str], limit: int = 40) -> str:
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
+def choose_from(known: Iterable[str], name: str) -> str:
+    """What to write instead of `name`, for an error message: what is spelled alike first, then all."""
+    names = list(known)
+    # Only what may be a slip of the pen is compared: comparing long texts takes long.
+    compared = names[:_COMPARED] if len(name) <= _COMPARED else []
+    close = difflib.get_close_matches(name, compared, n=1, cutoff=0.55)
+    return f"did you mean {choices(close)}? Choose from {choices(names)}" if close else f"choose from {choices(names)}"
+
+
 def check_conditions(model: Model, conditions: Sequence[Condition], field: str = "conditions") -> Weights:
     """Conditions of a request to normalised weights.
 
@@ -53,7 +66,7 @@ def check_conditions(model: Model, conditions: Sequence[Condition], field: str =
         path = f"{field}[{position}]"
         name = condition.attribute
         if name not in schema:
-            allowed = f"choose from {choices(schema)}" if schema else "this model has none"
+            allowed = choose_from(schema, name) if schema else "this model has none"
             raise FieldError(f"{path}.attribute", f'unknown attribute "{name}"; {allowed}')
         if name in weights:
             raise FieldError(f"{path}.attribute", f'"{name}" is named twice; to mix categories, use one blend')
@@ -82,7 +95,7 @@ def _check_value(condition: Condition, categories: Sequence[str], path: str) -> 
 
 def _check_category(name: str, categories: Sequence[str], field: str) -> None:
     if name not in categories:
-        raise FieldError(field, f'unknown category "{name}"; choose from {choices(categories)}')
+        raise FieldError(field, f'unknown category "{name}"; {choose_from(categories, name)}')
 
 
 def to_messages(weights: Weights) -> list[Condition]:

@@ -89,8 +89,8 @@ class UnikatError(Exception):
     def reason(self) -> str:
         """ErrorInfo's reason, or "" where the error did not come from Unikat."""
         info = ErrorInfo()
-        found = next((d for d in self.status.details if d.Unpack(info)), None)
-        return info.reason if found is not None else ""
+        ours = any(detail.Unpack(info) and info.domain == DOMAIN for detail in self.status.details)
+        return info.reason if ours else ""
 
     @property
     def retry_after(self) -> float | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tiny_model import STYLES, SUBJECTS, tiny_model
-from unikat.conditions import FieldError, Schema, Weights, check_conditions, choices, to_messages
+from unikat.conditions import FieldError, Schema, Weights, check_conditions, choices, choose_from, to_messages
 from unikat.sampling import Purpose, condition_uniforms, philox
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import Blend, Condition
@@ -68,6 +68,12 @@ def test_a_model_without_attributes_takes_no_conditions() -> None:
     assert Schema(plain).vectors(Schema(plain).complete({}, 1, [0, 1])).shape == (2, 0)
     with pytest.raises(FieldError, match="this model has none"):
         check_conditions(plain, [Condition(attribute="style", category="ink")])
+
+
+def test_a_slip_of_the_pen_is_told_what_was_meant() -> None:
+    assert choose_from(STYLES, "chlak") == 'did you mean "chalk"? Choose from "ink", "oil", "chalk"'
+    assert choose_from(STYLES, "zzz") == 'choose from "ink", "oil", "chalk"'
+    assert choose_from(STYLES, "ink" * 1000) == 'choose from "ink", "oil", "chalk"'
 
 
 def test_many_choices_are_cut() -> None:

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from unikat.batches.verify import Picked, pick
 from unikat.cli.batch.words import counted
-from unikat.cli.connect import get_model
 from unikat.cli.problems import Problem, stdout
 from unikat.request import FORMATS
 
@@ -68,7 +67,7 @@ def draw_again(studio: Studio, destination: str, count: int, progress: Callable[
     """`count` images at random. Raises Problem if the service does not serve the model that drew them."""
     picked = pick(destination, count, secrets.randbits(32))
     for model, digest in {(each.model, each.model_digest) for each in picked}:
-        served = get_model(studio, model).digest
+        served = studio.model(model).digest
         if served != digest:
             raise Problem(f"the batch was drawn by {model} ({digest}), the service has another one ({served})")
     different: list[int] = []
