@@ -15,6 +15,7 @@ from tests.support.processes import eventually
 from unikat.batches.record import BatchRecord
 from unikat.batches.spec import BatchSpec, Cell
 from unikat.bundle import Bundle, key_of
+from unikat.encoders import first_encoder
 from unikat.queue.batches.jobs import batch_queue
 from unikat.queue.batches.store import BatchStore
 from unikat.sampling import latents
@@ -22,7 +23,7 @@ from unikat.v1.batches_pb2 import LAYOUT_FILES, Batch
 from unikat.v1.studio_pb2 import ImageFormat
 from unikat_worker.buckets import Limits
 from unikat_worker.device import CPU, Device
-from unikat_worker.encoder import encode
+from unikat_worker.encoding import encode
 from unikat_worker.session import Session
 
 INK = Cell({"style": {"ink": 1.0}}, 30)
@@ -98,7 +99,7 @@ class Batches:
                 "condition": session.schema.vectors(session.schema.complete(asked, spec.seed, [index])),
             }
             name = f"images/{index // spec.shard_size:05}/{index:07}.png"
-            files[name] = encode(session.draw(feeds)[0], spec.image_format)
+            [files[name]] = encode(session.draw(feeds), spec.encoder or first_encoder(spec.image_format))
         return files
 
     def assert_complete(self, batch: str, deadline: float = 90.0) -> Batch:
