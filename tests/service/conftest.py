@@ -81,3 +81,10 @@ def durable(durable_valkey: Valkey) -> Iterator[Serving]:
     """A service on a Valkey that survives a kill."""
     with serving_on(durable_valkey) as one:
         yield one
+
+
+@pytest.fixture
+def impatient(valkey: Valkey) -> Iterator[Serving]:
+    """A service for which a model counts as served for one second only."""
+    with serving_on(valkey, UNIKAT_WORKER_GRACE_S="1") as one:
+        yield one
