@@ -37,6 +37,11 @@ class Executor:
         session = self.catalogue.peek(digest)
         return session.buckets.gain if session else 1.0
 
+    def image_bytes(self, digest: str) -> int:
+        """Bytes of the pixels of one image, more than its file has; 0 for a model that is not loaded."""
+        session = self.catalogue.peek(digest)
+        return session.image_bytes if session else 0
+
     def seconds(self, digest: str, size: int) -> float:
         """How long a batch takes, about; infinite for a model that is not loaded."""
         session = self.catalogue.peek(digest)
