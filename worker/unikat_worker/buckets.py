@@ -54,6 +54,11 @@ class Buckets:
         return sorted(self.seconds)
 
     @property
+    def seconds_per_image(self) -> float:
+        """In the size that is fastest an image."""
+        return min(seconds / size for size, seconds in self.seconds.items())
+
+    @property
     def gain(self) -> float:
         """How many times faster an image is in the largest batch than in the smallest."""
         small, large = self.sizes[0], self.sizes[-1]

@@ -19,18 +19,27 @@ _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
 class Executor:
     """Called by all inference threads."""
 
-    def __init__(self, catalogue: Catalogue, device: Device, batch_s: float) -> None:
-        """`batch_s`: seconds that a batch may take."""
+    def __init__(self, catalogue: Catalogue, device: Device, batch_s: float, max_batch: int) -> None:
+        """`batch_s`: seconds that a batch may take; `max_batch`: images in it, at most."""
         self.catalogue = catalogue
         self.device = device
         self._batch_s = batch_s
+        self._max_batch = max_batch
         self._renderer = Renderer(provider=device.provider, runtime=device.runtime, processor=device.processor)
         self._responses: WeakKeyDictionary[Session, Responses] = WeakKeyDictionary()
 
     def limit(self, digest: str) -> int:
-        """Images in the largest batch to be cut of a model."""
+        """Images in the largest batch to be cut of a model: as many as are drawn in the time that a batch may take.
+
+        On a CPU that is more than the session draws at once; jobs that are taken, drawn and published together cost
+        Redis and this process less.
+        """
         session = self.catalogue.peek(digest)
-        return session.buckets.largest_within(self._batch_s) if session else _FIRST_LIMIT
+        if session is None:
+            return _FIRST_LIMIT
+        if session.buckets.pads:
+            return session.buckets.largest_within(self._batch_s)
+        return max(1, min(self._max_batch, int(self._batch_s / session.buckets.seconds_per_image)))
 
     def gain(self, digest: str) -> float:
         """How many times faster an image is in a large batch than alone."""
@@ -45,10 +54,7 @@ class Executor:
     def seconds(self, digest: str, size: int) -> float:
         """How long a batch takes, about; infinite for a model that is not loaded."""
         session = self.catalogue.peek(digest)
-        if session is None:
-            return float("inf")
-        seconds = session.buckets.seconds
-        return max(seconds.values()) if size not in seconds else seconds[size]
+        return size * session.buckets.seconds_per_image if session else float("inf")
 
     def draw(self, batch: AnyBatch) -> list[tuple[ActiveJob, int, bytes]]:
         """Draw a batch: of jobs, each image's job, position and stream entry; a shard's images go into its batch.
