@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import cast
 
 import grpc
 import pytest
@@ -26,10 +25,8 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def begin(
-    serving: Serving, threads: ThreadPoolExecutor, request: GenerateRequest, timeout: float = 20
-) -> Future[Artwork]:
-    return threads.submit(serving.stub.Draw, request, timeout=timeout)
+def begin(serving: Serving, threads: ThreadPoolExecutor, request: GenerateRequest) -> Future[Artwork]:
+    return threads.submit(serving.stub.Draw, request, timeout=20)
 
 
 @pytest.mark.parametrize("kind", [None, OldHand])
@@ -91,7 +88,7 @@ def test_a_failure_and_a_deadline_end_a_draw(shared: Serving, threads: ThreadPoo
 
 
 def test_a_cancelled_draw_takes_its_job_off_the_queue(shared: Serving) -> None:
-    call = shared.stub.Draw.future(GenerateRequest(model="tiny"))  # type: ignore[attr-defined]  # the stubs leave it out
+    call = shared.stub.Draw.future(GenerateRequest(model="tiny"))
     eventually(lambda: len(shared.hand.queued) == 1)
-    cast(grpc.Future, call).cancel()
+    call.cancel()  # type: ignore[no-untyped-call]  # the stubs leave it out
     eventually(lambda: shared.hand.queued == [])

@@ -1,7 +1,7 @@
 """What services do with draw jobs: enqueue or join them, read their results, look after them, let go of them.
 
-All of a turn of the event loop goes out as one call of a script. Any script may run twice and any reply may be lost: a
-job that is sent again is there already, and ours.
+Many jobs go out as one call of a script. Any script may run twice and any reply may be lost: a job that is sent again
+is there already, and ours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Final, TypeAlias
 from google.protobuf.message import DecodeError
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
-from redis.exceptions import RedisError
 
 from unikat.errors import Reason, make_status
 from unikat.queue.connection import Connection, Reply
@@ -122,40 +121,35 @@ Entry: TypeAlias = "tuple[int, bytes | Status]"  # number in the stream, and a G
 
 
 class _Batch:
-    """Calls of one script in a turn of the event loop, which are sent together."""
+    """Calls of one script. While one is under way, what comes meanwhile waits, and is sent together."""
 
     def __init__(self, connection: Connection, run: Script, head: Callable[[], list[Argument]]) -> None:
         self._connection, self._script, self._head = connection, run, head
         self._waiting: list[tuple[list[Argument], asyncio.Future[Reply]]] = []
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.task: asyncio.Task[None] | None = None
 
     def add(self, arguments: list[Argument]) -> asyncio.Future[Reply]:
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._send)
-        future: asyncio.Future[Reply] = loop.create_future()
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append((arguments, future))
+        if self.task is None:
+            self.task = asyncio.create_task(self._send())
         return future
 
-    def _send(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for at in range(0, len(waiting), SLICE):
-            task = asyncio.create_task(self._run(waiting[at : at + SLICE]))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
-
-    async def _run(self, calls: Sequence[tuple[list[Argument], asyncio.Future[Reply]]]) -> None:
-        try:
-            arguments = [each for call in calls for each in call[0]]
-            replies = await self._connection.run(self._script, *self._head(), *arguments)
-        except RedisError as error:
-            for _, future in calls:
+    async def _send(self) -> None:
+        while self._waiting:
+            calls, self._waiting = self._waiting[:SLICE], self._waiting[SLICE:]
+            try:
+                arguments = [each for call in calls for each in call[0]]
+                replies = await self._connection.run(self._script, *self._head(), *arguments)
+            except Exception as error:  # whatever it is: these calls fail, and others go on
+                for _, future in calls:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for (_, future), reply in zip(calls, replies, strict=True):
                 if not future.done():
-                    future.set_exception(error)
-            return
-        for (_, future), reply in zip(calls, replies, strict=True):
-            if not future.done():
-                future.set_result(reply)
+                    future.set_result(reply)
+        self.task = None
 
 
 class DrawCalls:
@@ -189,9 +183,9 @@ class DrawCalls:
 
     async def drained(self) -> None:
         """Return when nothing is under way."""
-        while tasks := self._enqueue.tasks | self._release.tasks:
+        while tasks := [batch.task for batch in (self._enqueue, self._release) if batch.task is not None]:
             await asyncio.wait(tasks)
-            await asyncio.sleep(0)  # what follows from replies is sent in the next turn
+            await asyncio.sleep(0)  # for what follows from the replies
 
     async def inspect(self, leases: Sequence[tuple[str, str]]) -> list[Condition]:
         """The condition of the jobs of at most SLICE (job, lease), which are held for another while."""

@@ -28,6 +28,7 @@ Reply: TypeAlias = Any  # what hiredis parses: bytes, int, None or a list of rep
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 1.0  # between tries to connect
 CONNECT_TIMEOUT_S: Final = 5.0
+CLIENT_NAME: Final = "unikat"  # in CLIENT LIST
 
 
 class Connection:
@@ -36,7 +37,12 @@ class Connection:
     def __init__(self, url: str, timeout: float = 5.0) -> None:
         """`timeout`: seconds for which a reply is waited for."""
         self._pool = ConnectionPool.from_url(
-            url, protocol=2, socket_timeout=None, socket_connect_timeout=CONNECT_TIMEOUT_S, retry=Retry(NoBackoff(), 0)
+            url,
+            client_name=CLIENT_NAME,
+            protocol=2,
+            socket_timeout=None,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
         )
         self._timeout = timeout
         self._link: AbstractConnection | None = None
