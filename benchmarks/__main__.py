@@ -8,8 +8,8 @@ from benchmarks.curve.command import curve
 from benchmarks.idle import idle
 from benchmarks.peers.command import peers
 from benchmarks.peers.environments import cache_folder
-from benchmarks.report import report
 from benchmarks.reference import reference_bundles
+from benchmarks.report import report
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.command()(peers)

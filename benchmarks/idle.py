@@ -43,7 +43,7 @@ class Streams:
             self._channels.append(grpc.aio.insecure_channel(f"127.0.0.1:{self._server.job.port}", options))
 
         async def one(number: int) -> None:
-            method = self._channels[number // A_CHANNEL].unary_stream(self._door.path)
+            method = self._channels[number // A_CHANNEL].unary_stream(self._door.path, None, None)
             async with gate:
                 call = method(request(self._door, self._server.order(0), number))
                 await call.read()

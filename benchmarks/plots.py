@@ -59,7 +59,12 @@ def draw_curve(costs: dict[str, Cost], rows: Sequence[Row], path: Path) -> None:
         axes.plot(COUNTS, carried, color=colour, label=f"one core of {part}")
     counts = [row["count"] for row in rows]
     axes.scatter(
-        counts, [row["images_per_second"] for row in rows], s=14, color="black", zorder=3, label="measured, all together"
+        counts,
+        [row["images_per_second"] for row in rows],
+        s=14,
+        color="black",
+        zorder=3,
+        label="measured, all together",
     )
     axes.set(xscale="log", yscale="log", xlabel="images a call", ylabel="images/s")
     axes.grid(visible=True, which="major", linewidth=0.3)

@@ -36,7 +36,7 @@ class Size:
     @property
     def pixels(self) -> int:
         """Edge of the image."""
-        return 4 * 2 ** (len(self.channels) - 1)
+        return 4 << len(self.channels) - 1
 
 
 SIZES = (Size("reference-64", (96, 96, 88, 56, 24)), Size("reference-128", (128, 128, 112, 72, 48, 24)))

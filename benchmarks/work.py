@@ -140,8 +140,9 @@ def encode_isal(image: Pixels) -> bytes:
     lines[:, 1:4] = flat[:, :3]
     np.subtract(flat[:, 3:], flat[:, :-3], out=lines[:, 4:])
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data: bytes = isal_zlib.compress(lines.tobytes(), 1)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    data = bytes(isal_zlib.compress(lines.tobytes(), 1))
+    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", data), _chunk(b"IEND", b""))
+    return b"".join((b"\x89PNG\r\n\x1a\n", *chunks))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -153,7 +154,7 @@ ENCODERS: dict[str, Callable[[Pixels], bytes]] = {"pillow": encode_pillow, "isal
 
 def answer(drawers: Sequence[Drawer], body: bytes) -> bytes:
     """One request to one PNG."""
-    model, seed = REQUEST.unpack(body)
+    model, seed = map(int, REQUEST.unpack(body))
     return drawers[model].draw([seed])[0]
 
 

@@ -37,14 +37,17 @@ def measured_table(rows: Sequence[Row]) -> Iterator[str]:
     )
     yield "| ---: | --- | ---: |" + " ---: |" * 8
     for row in rows:
-        busy = {name: 0.0 for name in (*PARTS, "client")}
+        busy = dict.fromkeys((*PARTS, "client"), 0.0)
         for name, value in row["cpu_ms"].items():
             busy[part_of(name)] += value * row["images_per_second"] / 1000
-        traffic = " · ".join(f"{row[name] * row['calls_per_second'] / 1e6:.1f}" for name in ("valkey_in_bytes", "valkey_out_bytes"))
+        traffic = " · ".join(
+            f"{row[name] * row['calls_per_second'] / 1e6:.1f}" for name in ("valkey_in_bytes", "valkey_out_bytes")
+        )
         cores = " | ".join(f"{busy[name]:.2f}" for name in (*PARTS, "client"))
+        rates = f"{row['images_per_second']:,.0f} | {row['calls_per_second']:,.0f}"
         yield (
-            f"| {row['workers']} | `{row['door']}` | {row['clients']} × {row['count']} | {row['images_per_second']:,.0f} "
-            f"| {row['calls_per_second']:,.0f} | {traffic} | {row['p50_ms']:.0f} | {cores} |"
+            f"| {row['workers']} | `{row['door']}` | {row['clients']} × {row['count']} "
+            f"| {rates} | {traffic} | {row['p50_ms']:.0f} | {cores} |"
         )
 
 

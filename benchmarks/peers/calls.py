@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 import grpc
@@ -26,20 +27,24 @@ OPTIONS: Final = (("grpc.max_receive_message_length", 64 * 2**20), ("grpc.http2.
 TIMEOUT_S: Final = 60.0
 
 
-def blocking_call(door: Door, port: int) -> Call:
-    """A function that sends a request and returns when its answer is complete."""
+@contextmanager
+def blocking_call(door: Door, port: int) -> Iterator[Call]:
+    """A function that sends a request and returns when its answer is complete; until the end of the block."""
     if door.transport == "http":
-        return _BlockingHttp(port, door).call
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            yield _BlockingHttp(connection, door).call
+        return
     # The calling thread reads a stream itself: no thread of grpcio's in between.
     options = (*OPTIONS, (ChannelOptions.SingleThreadedUnaryStream, 1))
-    return _BlockingGrpc(grpc.insecure_channel(f"127.0.0.1:{port}", options), door).call
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+        yield _BlockingGrpc(channel, door).call
 
 
 class _BlockingGrpc:
     def __init__(self, channel: grpc.Channel, door: Door) -> None:
-        self._channel = channel  # closes when nothing refers to it
-        self._unary = channel.unary_unary(door.path) if door.transport == "unary" else None
-        self._stream = channel.unary_stream(door.path)
+        self._unary = channel.unary_unary(door.path, None, None) if door.transport == "unary" else None
+        self._stream = channel.unary_stream(door.path, None, None)
 
     def call(self, body: bytes, arrived: Arrived) -> None:
         if self._unary is not None:
@@ -49,26 +54,32 @@ class _BlockingGrpc:
             arrived(message)
 
 
-def async_call(door: Door, port: int) -> AsyncCall:
+@asynccontextmanager
+async def async_call(door: Door, port: int) -> AsyncIterator[AsyncCall]:
     """The same for an event loop; any number of calls at a time."""
     if door.transport == "http":
-        return AsyncHttp(port, door).call
-    channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS)
-    if door.transport == "unary":
-        unary = channel.unary_unary(door.path)
+        http = AsyncHttp(port, door)
+        yield http.call
+        http.close()
+        return
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel:
+        yield _async_grpc(channel, door)
 
-        async def call(body: bytes, arrived: Arrived) -> None:
-            arrived(await unary(body, timeout=TIMEOUT_S))
 
-        return call
-    stream = channel.unary_stream(door.path)
+def _async_grpc(channel: grpc.aio.Channel, door: Door) -> AsyncCall:
+    unary = channel.unary_unary(door.path, None, None)
+    stream = channel.unary_stream(door.path, None, None)
+
+    async def call(body: bytes, arrived: Arrived) -> None:
+        arrived(await unary(body, timeout=TIMEOUT_S))
 
     async def read(body: bytes, arrived: Arrived) -> None:
         messages = stream(body, timeout=TIMEOUT_S)
-        while (message := await messages.read()) is not grpc.aio.EOF:
-            arrived(message)
+        # EOF is falsy, and no message of a server under test is empty.
+        while message := await messages.read():
+            arrived(message)  # type: ignore[arg-type]  # after EOF is ruled out, bytes
 
-    return read
+    return call if door.transport == "unary" else read
 
 
 def whole_answer(call: Call, body: bytes) -> bytes:
@@ -100,9 +111,8 @@ def split(received: bytes) -> tuple[bytes, int] | None:
 
 
 class _BlockingHttp:
-    def __init__(self, port: int, door: Door) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, connection: socket.socket, door: Door) -> None:
+        self._socket = connection
         self._door = door
 
     def call(self, body: bytes, arrived: Arrived) -> None:
@@ -137,6 +147,11 @@ class AsyncHttp:
         arrived(await asyncio.wait_for(connection.send(post(self._door, body)), TIMEOUT_S))
         self._free.append(connection)
 
+    def close(self) -> None:
+        """Close the connections that are free."""
+        for connection in self._free:
+            connection.close()
+
 
 class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -149,6 +164,9 @@ class _Connection(asyncio.Protocol):
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(data)
         return self._answer
+
+    def close(self) -> None:
+        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._received += data

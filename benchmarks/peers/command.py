@@ -17,7 +17,6 @@ from benchmarks.peers.table import tables
 from benchmarks.reference import reference_bundles
 
 
-
 def peers(
     contenders: Annotated[str, typer.Option(help="Comma-separated: " + ", ".join(CONTENDERS))] = ",".join(CONTENDERS),
     models: Annotated[

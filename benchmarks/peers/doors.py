@@ -60,7 +60,7 @@ def _json(order: Order, seed: int) -> bytes:
 
 
 def _triton(order: Order, seed: int) -> bytes:
-    """`inference.ModelInferRequest`: the model, one input of one UINT64, its bytes (grpc_service.proto of KServe v2)."""
+    """`inference.ModelInferRequest` (KServe v2, grpc_service.proto): the model, one input of one UINT64, its bytes."""
     tensor = _field(1, b"SEED") + _field(2, b"UINT64") + _field(3, b"\x01")
     return _field(1, str(order.number).encode()) + _field(5, tensor) + _field(7, seed.to_bytes(8, "little"))
 

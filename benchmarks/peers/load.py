@@ -13,6 +13,7 @@ import json
 import random
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 
 from benchmarks.figures import percentile
@@ -22,6 +23,9 @@ from benchmarks.peers.usage import cpu_seconds
 
 WARM_S = 1.0
 _SPACE = 1_000_000  # seeds of one client
+_AFTER_S = 0.05  # the load goes on until the window's end was read
+
+Once = Callable[[float, int], Coroutine[None, None, None]]  # a call: the moment that counts as its begin, the seed
 
 
 @dataclass(frozen=True)
@@ -103,45 +107,53 @@ class Log:
 
 def one_client(load: Load) -> Served:
     """A closed loop of one caller, blocking."""
-    call, log = blocking_call(load.door, load.port), Log(load)
     seed = load.first_seed
-    for until in (log.start, log.end):
-        while time.perf_counter() < until:
-            began = time.perf_counter()
-            call(request(load.door, load.order, seed), log.arrived)
-            log.ended(began)
-            seed += 1
-        log.mark()
+    with blocking_call(load.door, load.port) as call:
+        log = Log(load)
+        for until in (log.start, log.end):
+            while (began := time.perf_counter()) < until:
+                call(request(load.door, load.order, seed), log.arrived)
+                log.ended(began)
+                seed += 1
+            log.mark()
     return log.served()
 
 
 async def many_clients(load: Load) -> Served:
     """A closed loop, or an open one."""
-    call, log = async_call(load.door, load.port), Log(load)
     loop = asyncio.get_running_loop()
-    for moment in (log.start, log.end):
-        loop.call_later(moment - time.perf_counter(), log.mark)
+    async with async_call(load.door, load.port) as call:
+        log = Log(load)
+        for moment in (log.start, log.end):
+            loop.call_later(moment - time.perf_counter(), log.mark)
 
-    async def once(began: float, seed: int) -> None:
-        await call(request(load.door, load.order, seed), log.arrived)
-        log.ended(began)
+        async def once(began: float, seed: int) -> None:
+            await call(request(load.door, load.order, seed), log.arrived)
+            log.ended(began)
 
-    async def client(number: int) -> None:
-        seed = load.first_seed + _SPACE * number
-        while (began := time.perf_counter()) < log.end + 0.05:
+        await (arrivals(load, log, once) if load.rate else clients(load, log, once))
+    return log.served()
+
+
+async def clients(load: Load, log: Log, once: Once) -> None:
+    """Callers that each wait for their answer, until the window is over."""
+
+    async def one(seed: int) -> None:
+        while (began := time.perf_counter()) < log.end + _AFTER_S:
             await once(began, seed)
             seed += 1
 
-    async def arrivals() -> None:
-        tasks = []
-        for seed, moment in enumerate(poisson(load.rate, log.start - WARM_S, log.end + 0.05, load.first_seed)):
-            await asyncio.sleep(moment - time.perf_counter())
-            tasks.append(asyncio.create_task(once(moment, load.first_seed + seed)))
-        await asyncio.gather(*tasks)
-        await asyncio.sleep(log.end + 0.05 - time.perf_counter())
+    await asyncio.gather(*(one(load.first_seed + _SPACE * number) for number in range(load.clients)))
 
-    await (arrivals() if load.rate else asyncio.gather(*map(client, range(load.clients))))
-    return log.served()
+
+async def arrivals(load: Load, log: Log, once: Once) -> None:
+    """Calls at the moments that are due, until the window is over; then what is unanswered is waited for."""
+    tasks = []
+    for seed, moment in enumerate(poisson(load.rate, log.start - WARM_S, log.end + _AFTER_S, load.first_seed)):
+        await asyncio.sleep(moment - time.perf_counter())
+        tasks.append(asyncio.create_task(once(moment, load.first_seed + seed)))
+    await asyncio.gather(*tasks)
+    await asyncio.sleep(log.end + _AFTER_S - time.perf_counter())
 
 
 def poisson(rate: float, start: float, end: float, seed: int) -> list[float]:

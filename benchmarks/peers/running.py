@@ -37,7 +37,7 @@ class NotServingError(Exception):
 
 @dataclass(frozen=True)
 class Running:
-    """A server that draws. `pids` are the first processes of its parts, `first_s` seconds to each model's first image."""
+    """A server that draws. `pids`: the first process of each part; `first_s`: seconds to each model's first image."""
 
     contender: Contender
     job: Job
@@ -106,7 +106,8 @@ def _first_image(
         try:
             with socket.create_connection(("127.0.0.1", job.port), 1.0):
                 pass
-            png_in(whole_answer(blocking_call(door, job.port), body))
+            with blocking_call(door, job.port) as call:
+                png_in(whole_answer(call, body))
         except (OSError, ValueError, grpc.RpcError) as error:
             problem = error
             time.sleep(0.02)
@@ -117,10 +118,10 @@ def _first_image(
 
 def _draws(door: Door, job: Job, same: bool) -> bool:
     """Ask for an image of each model and compare it. False for a method that the server does not have."""
-    call = blocking_call(door, job.port)
     for number, bundle in enumerate(job.bundles):
         try:
-            answer = whole_answer(call, request(door, Order(str(bundle), number), _SEED))
+            with blocking_call(door, job.port) as call:
+                answer = whole_answer(call, request(door, Order(str(bundle), number), _SEED))
         except grpc.RpcError as error:
             if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 return False

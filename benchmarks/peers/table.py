@@ -80,9 +80,11 @@ def lines_of(rows: Sequence[Row], model: str) -> list[Line]:
     """A line a contender and door, the best at many clients first."""
     found = {(row["contender"], row["door"]): None for row in rows if row["model"] == model}
     lines = [
-        Line(contender, door, tuple(row for row in rows if (row["contender"], row["door"], row["model"]) == (contender, door, model)))
-        for contender, door in found
-    ]  # fmt: skip
+        Line(
+            key[0], key[1], tuple(row for row in rows if (row["contender"], row["door"], row["model"]) == (*key, model))
+        )
+        for key in found
+    ]
     return sorted(lines, key=lambda line: -(line.closed(share_of, MANY) or 0.0))
 
 
@@ -112,7 +114,8 @@ def speed_table(lines: Sequence[Line]) -> Iterator[str]:
     """Markdown: throughput, latency and CPU of one-image calls."""
     yield (
         "| server | images/s (of the limit), 1 client | 8 clients | 64 clients | 64 clients: p50 · p99 ms "
-        "| open loop at .7 of the limit: p50 · p99 ms | 1 client p50 ms, by set-up | CPU ms an image at 64 clients | of the clients |"
+        "| open loop at .7 of the limit: p50 · p99 ms | 1 client p50 ms, by set-up "
+        "| CPU ms an image at 64 clients | of the clients |"
     )
     yield "| --- |" + " ---: |" * 8
     for line in lines:
@@ -137,7 +140,7 @@ def _cpu(line: Line) -> str:
 
 def memory_table(rows: Sequence[Row]) -> Iterator[str]:
     """Markdown: memory after the heaviest load, and how long it takes from the start to the images of the models."""
-    yield "| server, all models loaded | memory, MiB: PSS of the process tree | start to first image, s | of every model |"
+    yield "| server, all models loaded | memory, MiB (PSS of the tree) | start to first image, s | of every model |"
     yield "| --- | ---: | ---: | ---: |"
     for contender in dict.fromkeys(row["contender"] for row in rows):
         of = [row for row in rows if row["contender"] == contender]
@@ -155,7 +158,7 @@ def pss_of(rows: Sequence[Row]) -> dict[str, float]:
 
 def start_of(rows: Sequence[Row]) -> float:
     """Median seconds from the start to the first image."""
-    return statistics.median(min(row["first_s"]) for row in rows)
+    return statistics.median(float(min(row["first_s"])) for row in rows)
 
 
 def unikat_table(rows: Sequence[Row]) -> Iterator[str]:
@@ -170,7 +173,7 @@ def unikat_table(rows: Sequence[Row]) -> Iterator[str]:
             if line.contender != "unikat":
                 continue
             large = [row for row in line.rows if row["count"] > 1]
-            lone = line.closed(lambda row: row["p50_ms"] - row["limit_ms"], 1)
+            lone = line.closed(lambda row: float(row["p50_ms"] - row["limit_ms"]), 1)
             beside = line.closed(_beside_ms, MANY)
             share = _figure(statistics.median(map(share_of, large)), 2) if large else "–"
             cost = _figure(statistics.median(map(_beside_ms, large)), 2) if large else "–"

@@ -12,7 +12,12 @@ from benchmarks.work import REQUEST, Job, answer
 JOB = Job.from_environment()
 
 
-@bentoml.service(workers=JOB.setup.lanes, traffic={"timeout": 60, "max_concurrency": 1000}, logging={"access": {"enabled": False}}, metrics={"enabled": False})  # fmt: skip
+@bentoml.service(
+    workers=JOB.setup.lanes,
+    traffic={"timeout": 60, "max_concurrency": 1000},
+    logging={"access": {"enabled": False}},
+    metrics={"enabled": False},
+)
 class Draw:
     """One lane."""
 

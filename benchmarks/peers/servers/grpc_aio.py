@@ -1,4 +1,4 @@
-"""A server made by hand: grpc.aio, and threads that take what waits and draw it together. No queue, no second chance."""
+"""A server made by hand: grpc.aio, and threads that take what waits and draw it together. A crash loses what waits."""
 
 from __future__ import annotations
 

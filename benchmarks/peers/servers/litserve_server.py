@@ -8,7 +8,7 @@ from fastapi import Response
 from benchmarks.work import REQUEST, Job, answer
 
 
-class Draw(litserve.LitAPI):  # type: ignore[misc]  # LitServe has no stubs
+class Draw(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not installed where types are checked
     """One lane."""
 
     def setup(self, device: str) -> None:

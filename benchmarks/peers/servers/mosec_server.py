@@ -7,7 +7,7 @@ from mosec import Server, Worker
 from benchmarks.work import Job, answer
 
 
-class Draw(Worker):
+class Draw(Worker):  # type: ignore[misc]  # mosec is not installed where types are checked
     """One lane."""
 
     resp_mime_type = "image/png"

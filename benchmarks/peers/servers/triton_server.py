@@ -1,7 +1,7 @@
 """Triton: `tritonserver` of nvidia-pytriton's wheel with a model repository of its Python backend; gRPC.
 
-Run as a program it writes the repository and becomes tritonserver; the models there are `TritonPythonModel` below, which
-runs ONNX Runtime, a process an instance.
+Run as a program it writes the repository and becomes tritonserver; the models there are `TritonPythonModel` below,
+which runs ONNX Runtime, a process an instance.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def write_repository(job: Job, folder: Path) -> None:
 def main(job: Job) -> None:
     """Become tritonserver."""
     spec = find_spec("pytriton")
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations
     home = Path(spec.submodule_search_locations[0]) / "tritonserver"
     folder = Path(tempfile.mkdtemp(prefix="bench-triton-"))
     write_repository(job, folder / "models")
