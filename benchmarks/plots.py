@@ -13,6 +13,7 @@ matplotlib.use("Agg")  # no display
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from benchmarks.curve.costs import Cost
 from benchmarks.peers.table import MANY, Line, Row, lines_of, models_of, share_of
@@ -67,6 +68,8 @@ def draw_curve(costs: dict[str, Cost], rows: Sequence[Row], path: Path) -> None:
         label="measured, all together",
     )
     axes.set(xscale="log", yscale="log", xlabel="images a call", ylabel="images/s")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.grid(visible=True, which="major", linewidth=0.3)
     axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)

@@ -21,7 +21,7 @@ IMAGES: Final = ROOT / "docs" / "images"
 def essence(rows: Sequence[Row]) -> Iterator[str]:
     """Markdown for the README: one line a contender, columns of each model, memory and start."""
     models = models_of(rows)
-    speed = " | ".join(f"{model}: of the limit at {MANY} clients · p99 ms | 1 client p50 ms" for model in models)
+    speed = " | ".join(f"{model}, {MANY} clients: of the limit · p99 ms | 1 client: p50 ms" for model in models)
     yield f"| | {speed} | memory, MiB | start to first image, s |"
     yield "| --- |" + " ---: |" * (2 * len(models) + 2)
     by_model = {model: {(line.contender, line.door): line for line in lines_of(rows, model)} for model in models}

@@ -20,7 +20,7 @@ from benchmarks.curve.costs import fit, fit_parts
 from benchmarks.curve.table import scaling
 from benchmarks.limit import Shape, measure
 from benchmarks.peers.calls import split
-from benchmarks.peers.contenders import CONTENDERS
+from benchmarks.peers.contenders import CONTENDERS, LANES, WIDE
 from benchmarks.peers.doors import Door, Order, images_in, png_in, request
 from benchmarks.peers.environments import NotInstalledError, environment
 from benchmarks.peers.harness import Row, run_load
@@ -30,6 +30,7 @@ from benchmarks.peers.running import NotServingError, running
 from benchmarks.peers.table import lines_of, tables
 from benchmarks.peers.usage import cpu_seconds, kill_tree, pss_mib
 from benchmarks.reference import reference_bundles
+from benchmarks.report import essence
 from benchmarks.work import REQUEST, Drawer, Job, Setup, conditions_of, encode_isal, encode_pillow
 from unikat.bundle import Bundle
 from unikat.v1.studio_pb2 import GenerateRequest
@@ -230,10 +231,20 @@ def test_the_table_shows_medians_and_the_best_first() -> None:
     assert "| reference-64@1, `Generate` | 0.95 | 2.5 | 1.00 | 1.00 |" in text
 
 
+def test_the_readme_has_a_line_a_server() -> None:
+    rows = [
+        row("mosec", 64, 240.0, str(LANES), p99_ms=331.0),
+        row("mosec", 1, 90.0, str(WIDE), p50_ms=7.5),
+        row("mosec", 64, 85.0, str(LANES), model="reference-128@1", share=0.9),
+        row("mosec", 1, 40.0, str(LANES), model="reference-128@1", p50_ms=26.0),
+    ]
+    assert list(essence(rows))[-1] == "| mosec | 0.80 · 331 | 7.5 | 0.90 · 20 | 26.0 | 100 | 1.0 |"
+
+
 def test_rows_survive_being_written(tmp_path: Path) -> None:
     path = tmp_path / "results" / "peers.json"
     assert read_rows(path) == []
-    rows = [row("mosec", 64, 240.0, "2x1"), row("mosec", 8, 230.0, "2x1")]
+    rows = [row("mosec", 64, 240.0, str(LANES)), row("mosec", 8, 230.0, str(LANES))]
     write_rows(path, rows)
     assert read_rows(path) == rows
 
