@@ -6,6 +6,7 @@ import typer
 
 from benchmarks.curve.command import curve
 from benchmarks.idle import idle
+from benchmarks.peers.clients import clients
 from benchmarks.peers.command import peers
 from benchmarks.peers.environments import cache_folder
 from benchmarks.reference import reference_bundles
@@ -15,6 +16,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 app.command()(peers)
 app.command()(idle)
 app.command()(curve)
+app.command()(clients)
 app.command()(report)
 
 

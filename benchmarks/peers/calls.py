@@ -1,8 +1,7 @@
 """Clients that cost as little as they can: raw bytes over gRPC, or HTTP/1.1 on a kept connection.
 
-Of grpcio's interfaces the asyncio one costs least with many calls at a time (.44 ms of CPU a streamed call against
-.60 to .92 with a thread a call), the blocking one with a single call at a time (.57 against .82 ms, and .4 ms less of
-waiting): each is used where it is the cheapest, for every gRPC server alike.
+Of grpcio's interfaces the blocking one costs less with a single call at a time; with many both cost about the same, and
+one event loop needs no threads (`python -m benchmarks clients` shows both). Every gRPC server is called alike.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from benchmarks.figures import percentile
@@ -30,7 +31,10 @@ Once = Callable[[float, int], Coroutine[None, None, None]]  # a call: the moment
 
 @dataclass(frozen=True)
 class Load:
-    """What the clients do. `rate` above 0 makes it an open loop of so many calls a second."""
+    """What the clients do. `rate` above 0 makes it an open loop of so many calls a second.
+
+    `interface` is "blocking" or "asyncio"; empty, it is the one that costs less for so many clients.
+    """
 
     door: Door
     order: Order
@@ -40,6 +44,7 @@ class Load:
     pids: dict[str, int]
     rate: float = 0.0
     first_seed: int = 0
+    interface: str = ""
 
     @classmethod
     def from_json(cls, text: str) -> Load:
@@ -105,22 +110,29 @@ class Log:
         return Served(round(rate, 2), p50, p99, len(ended), cpu, len(self._calls))
 
 
-def one_client(load: Load) -> Served:
-    """A closed loop of one caller, blocking."""
-    seed = load.first_seed
-    with blocking_call(load.door, load.port) as call:
-        log = Log(load)
-        for until in (log.start, log.end):
-            while (began := time.perf_counter()) < until:
+def blocking_clients(load: Load) -> Served:
+    """A closed loop, a thread a caller."""
+    log = Log(load)
+
+    def caller(seed: int) -> None:
+        with blocking_call(load.door, load.port) as call:
+            while (began := time.perf_counter()) < log.end + _AFTER_S:
                 call(request(load.door, load.order, seed), log.arrived)
                 log.ended(began)
                 seed += 1
+
+    with ThreadPoolExecutor(load.clients) as pool:
+        callers = [pool.submit(caller, load.first_seed + _SPACE * number) for number in range(load.clients)]
+        for moment in (log.start, log.end):
+            time.sleep(max(0.0, moment - time.perf_counter()))
             log.mark()
+        for each in callers:
+            each.result()
     return log.served()
 
 
-async def many_clients(load: Load) -> Served:
-    """A closed loop, or an open one."""
+async def asyncio_clients(load: Load) -> Served:
+    """A closed loop, or an open one, on an event loop."""
     loop = asyncio.get_running_loop()
     async with async_call(load.door, load.port) as call:
         log = Log(load)
@@ -169,8 +181,8 @@ def main(text: str) -> None:
     """Run a load, print what it saw."""
     load = Load.from_json(text)
     gc.disable()  # seconds, and nothing cyclic: a collection would be measured as the server's latency
-    single = load.clients == 1 and not load.rate
-    print(json.dumps(asdict(one_client(load) if single else asyncio.run(many_clients(load)))))
+    blocks = load.interface == "blocking" or (not load.interface and load.clients == 1 and not load.rate)
+    print(json.dumps(asdict(blocking_clients(load) if blocks else asyncio.run(asyncio_clients(load)))))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -130,6 +130,16 @@ def _draws(door: Door, job: Job, same: bool) -> bool:
         if same and not np.array_equal(found, Drawer(bundle, 1).pixels([_SEED])[0]):
             raise ValueError(f"{bundle.parent.name}: another image than the limit draws")
     return True
+
+
+def wait_for_port(port: int) -> None:
+    """Return when somebody listens. Raises TimeoutError."""
+    until = time.perf_counter() + START_S
+    while time.perf_counter() < until:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"nobody listens on port {port} within {START_S:.0f} s")
 
 
 def free_port() -> int:

@@ -24,7 +24,7 @@ from benchmarks.peers.contenders import CONTENDERS, LANES, WIDE
 from benchmarks.peers.doors import Door, Order, images_in, png_in, request
 from benchmarks.peers.environments import NotInstalledError, environment
 from benchmarks.peers.harness import Row, run_load
-from benchmarks.peers.load import Load, many_clients, one_client, poisson
+from benchmarks.peers.load import Load, asyncio_clients, blocking_clients, poisson
 from benchmarks.peers.rows import read_rows, write_rows
 from benchmarks.peers.running import NotServingError, running
 from benchmarks.peers.table import lines_of, tables
@@ -121,23 +121,23 @@ def load(port: int, clients: int, rate: float = 0.0, seconds: float = 1.0) -> Lo
 
 def test_a_closed_loop_measures_rate_and_latency() -> None:
     port = serve(0.05)
-    one = one_client(load(port, 1))
+    one = blocking_clients(load(port, 1))
     assert one.p50_ms == pytest.approx(50, abs=15)
     assert one.images_per_second == pytest.approx(1000 / one.p50_ms, rel=0.2)
-    four = asyncio.run(many_clients(load(port, 4)))
+    four = asyncio.run(asyncio_clients(load(port, 4)))
     assert four.images_per_second > 2.5 * one.images_per_second
     assert set(four.cpu_ms) == {"server", "client"}
 
 
 def test_an_open_loop_counts_the_wait_from_the_moment_that_was_due() -> None:
-    served = asyncio.run(many_clients(load(serve(0.05), 0, rate=40.0)))
+    served = asyncio.run(asyncio_clients(load(serve(0.05), 0, rate=40.0)))
     assert served.calls == pytest.approx(40, abs=25)
     assert served.p50_ms >= 49
 
 
 def test_a_server_that_leaves_an_image_out_is_found() -> None:
     with pytest.raises(RuntimeError, match="missing"):
-        one_client(load(serve(0.01, images=0), 1, seconds=0.2))
+        blocking_clients(load(serve(0.01, images=0), 1, seconds=0.2))
 
 
 def test_a_load_that_fails_says_why() -> None:
