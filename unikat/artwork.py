@@ -30,11 +30,12 @@ def where_of(conditions: Iterable[studio_pb2.Condition]) -> Where:
 
 @dataclass(frozen=True)
 class Renderer:
-    """What drew an image: the same bytes are promised where all three are the same."""
+    """What drew an image: the same bytes are promised where all of it is the same. `encoder` made the file."""
 
     provider: str
     runtime: str
     processor: str
+    encoder: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Artwork:
             index=message.index, id=message.id, seed=message.seed, conditions=where_of(message.conditions),
             truncation=message.truncation, media_type=message.media_type, data=message.image,
             width=message.width, height=message.height, model_digest=message.model_digest,
-            renderer=Renderer(drawn_by.provider, drawn_by.runtime, drawn_by.processor),
+            renderer=Renderer(drawn_by.provider, drawn_by.runtime, drawn_by.processor, drawn_by.encoder),
             timings=Timings(*(duration.ToTimedelta().total_seconds() for duration in seconds)),
         )  # fmt: skip
 

@@ -7,15 +7,17 @@ The pattern is AIP-193: `BadRequest` names the field, `RetryInfo` says when to c
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
+
+if TYPE_CHECKING:
+    import grpc
 
 DOMAIN: Final = "unikat"
 
@@ -79,6 +81,8 @@ class UnikatError(Exception):
     @property
     def code(self) -> grpc.StatusCode:
         """The gRPC status code."""
+        import grpc  # here: workers make statuses and never load gRPC (12 MB, 30 ms)
+
         return next((code for code in grpc.StatusCode if code.value[0] == self.status.code), grpc.StatusCode.UNKNOWN)
 
     @property

@@ -22,6 +22,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from unikat.bundle import key_of
 from unikat.conditions import to_messages
+from unikat.encoders import newest_encoder
 from unikat.errors import Reason, UnikatError, error_of, make_status, retry_later
 from unikat.queue.calls import Enqueued, Existing, Full, Outcome, Submission, answer_of
 from unikat.queue.job import DrawJob
@@ -139,8 +140,8 @@ class Call:
     async def _enqueue(self, draw: DrawJob) -> Enqueued:
         seconds = None if self._deadline is None else self._deadline - time.monotonic()
         legacy = self._service.catalogue.snapshot.is_legacy
-        if legacy and seconds is not None:
-            draw = replace(draw, deadline=time.time() + seconds)
+        if legacy:  # its workers compare with their own clocks, and know the encoders without names only
+            draw = replace(draw, encoder="", deadline=None if seconds is None else time.time() + seconds)
         results = self._subscribed
         submission = Submission(results.job_id, draw, self._fingerprint, results.lease, seconds, legacy)
         reply = self._service.calls.enqueue(submission)
@@ -233,6 +234,7 @@ def _draw_job(order: Order, caller: str) -> DrawJob:
         enqueued_at=time.time(),
         first=order.request.first_index,
         caller=caller,
+        encoder=newest_encoder(order.image_format),
     )
 
 

@@ -74,10 +74,7 @@ async def _serve(settings: Settings) -> None:
         port = _bind(server, settings)
         await server.start()
         refreshing = asyncio.create_task(health_of.run())
-        # What was made so far stays; calls leave next to no cycles, and by default all of them are walked through
-        # every 700 objects.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        gc.freeze()  # what was made so far stays: the collector need not walk through it
         host = settings.listen.rpartition(":")[0]
         print(f"service ready: listening on {host}:{port} pid={os.getpid()}", flush=True)
         await asked_to_stop.wait()

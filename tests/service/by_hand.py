@@ -22,7 +22,7 @@ from unikat.errors import Reason, make_status
 from unikat.queue.draws import Completion, Publication, Published, Taken, close, publish, published, take, taken
 from unikat.queue.job import DrawJob, rq_result
 from unikat.queue.keys import LEGACY_MODEL, model_key
-from unikat.queue.scripts import NAMES, Command, script
+from unikat.queue.scripts import HOT, Command, script
 from unikat.queue.stream import END_ID, RESPONSE, STATUS, stream_key
 from unikat.queue.workers import MODELS_KEY, PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
@@ -112,7 +112,7 @@ class OldHand(Hand):
 
 def evaluate(redis: Redis, command: Command) -> Any:  # noqa: ANN401  (a script's reply)
     """Run the command of a script."""
-    for name in NAMES:
+    for name in HOT:
         redis.script_load(script(name).text)
     return redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it out
 

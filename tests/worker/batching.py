@@ -20,6 +20,7 @@ from unikat.queue.batches.store import BatchStore
 from unikat.sampling import latents
 from unikat.v1.batches_pb2 import LAYOUT_FILES, Batch
 from unikat.v1.studio_pb2 import ImageFormat
+from unikat_worker.buckets import Limits
 from unikat_worker.device import CPU, Device
 from unikat_worker.encoder import encode
 from unikat_worker.session import Session
@@ -87,7 +88,7 @@ class Batches:
     def expected(self, batch: str) -> dict[str, bytes]:
         """The image files that must be there, drawn one by one, with nothing of what is tested but the model."""
         spec = self.store.spec(batch)
-        session = Session(self.bundle, Device(CPU, threads=1, lanes=1, processor=""), max_batch=1, budget=1)
+        session = Session(self.bundle, Device(CPU, threads=1, lanes=1, processor=""), Limits(1, 1.0, 2**28))
         weights = [cell.weights for cell in spec.cells for _ in range(cell.count)]
         files = {}
         for index, asked in enumerate(weights):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Final
+from weakref import WeakKeyDictionary
 
+from unikat.v1.studio_pb2 import Renderer
 from unikat_worker.active import ActiveJob, Batch
-from unikat_worker.batches.drawing import draw_shard_batch
 from unikat_worker.catalogue import Catalogue
 from unikat_worker.device import Device
-from unikat_worker.drawing import draw_batch
+from unikat_worker.drawing import Responses, draw_batch, draw_shard_batch
 from unikat_worker.scheduler import AnyBatch
+from unikat_worker.session import Session
 
 _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
 
@@ -22,6 +24,8 @@ class Executor:
         self.catalogue = catalogue
         self.device = device
         self._batch_s = batch_s
+        self._renderer = Renderer(provider=device.provider, runtime=device.runtime, processor=device.processor)
+        self._responses: WeakKeyDictionary[Session, Responses] = WeakKeyDictionary()
 
     def limit(self, digest: str) -> int:
         """Images in the largest batch to be cut of a model."""
@@ -47,7 +51,11 @@ class Executor:
         Raises UnknownModel, BundleError, and what a malformed job or the runtime raises.
         """
         if isinstance(batch, Batch):
-            return draw_batch(self.catalogue.use(batch.digest), batch, self.device)
+            session = self.catalogue.use(batch.digest)
+            responses = self._responses.get(session)
+            if responses is None:
+                responses = self._responses.setdefault(session, Responses(session.model, self._renderer))
+            return draw_batch(session, batch, responses)
         if batch.shard.ending is None:  # else it was cancelled meanwhile
             draw_shard_batch(self.catalogue.use(batch.digest), batch)
         return []
