@@ -68,12 +68,15 @@ local function take_one(model)
   return true
 end
 
-local dry, active = {}, models
-while #jobs < most and active > 0 do
+local dry, active, looks = {}, models, most + 256 -- what is no job any more is thrown away, some at a time
+while #jobs < most and active > 0 and looks > 0 do
   for i = 1, models do
-    if #jobs < most and not dry[i] and not take_one(ARGV[6 + i]) then
-      dry[i] = true
-      active = active - 1
+    if #jobs < most and not dry[i] then
+      looks = looks - 1
+      if not take_one(ARGV[6 + i]) then
+        dry[i] = true
+        active = active - 1
+      end
     end
   end
 end
