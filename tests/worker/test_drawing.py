@@ -131,16 +131,6 @@ def test_an_unknown_category_fails_its_job_and_no_other(shared_bench: Bench, sha
         assert_complete(shared_bench.outcome(job), 3)
 
 
-def test_a_job_of_a_model_that_is_not_here_goes_back_and_spends_no_retry(shared_bench: Bench) -> None:
-    job = shared_bench.enqueue("sha256:none", retries=1)
-    attempts = "unikat_attempts"
-    eventually(lambda: int(shared_bench.redis.hget(job.key, attempts) or 0) > 1)
-    job.refresh()
-    assert job.retries_left == 1
-    assert not shared_bench.published(job)
-    job.delete()
-
-
 def test_results_expire(shared_bench: Bench, shared_bundle: Bundle) -> None:
     job = shared_bench.enqueue(shared_bundle.model.digest)
     shared_bench.outcome(job)
