@@ -102,9 +102,9 @@ def test_one_image_goes_to_another_condition(bundle: Bundle, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ("--where=shap=disc", 'unknown attribute of my-art "shap". Did you mean shape? Attributes: shape, colour.'),
-        ("--where=shape=disk", "--where: unknown shape of my-art"),
-        ("--to=shape=disk", '--to: unknown shape of my-art "disk". Did you mean disc? Choices for shape: disc, square'),
+        ("--where=shap=disc", '--where shap=disc: unknown attribute "shap"; did you mean "shape"?'),
+        ("--where=shape=disk", '--where shape=disk: unknown category "disk"; did you mean "disc"?'),
+        ("--to=shape=disk", '--to shape=disk: unknown category "disk"; did you mean "disc"? Choose'),
         ("--to=shape", "--to shape: it needs an attribute and a category"),
         ("--direction=9", "--direction: must be 1 to 8, not 9"),
         ("--direction=0", "--direction: must be 1 to 8, not 0"),
