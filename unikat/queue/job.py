@@ -29,7 +29,7 @@ _PAYLOAD: Final = (
 _EXTRA: Final = ("encoder", "caller", "seconds", "text", "mark", "trace")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DrawJob:
     """What a worker needs to draw a request: everything is resolved, nothing is left to chance.
 
