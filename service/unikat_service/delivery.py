@@ -180,6 +180,9 @@ class Delivery:
     async def _read_streams(self) -> None:
         await self._is_wanted.wait()
         reading = list(self._wanted)[:MAX_READ_STREAMS]
+        if not reading:  # they were closed meanwhile
+            self._is_wanted.clear()
+            return
         most = max(1, min(MAX_READ_ENTRIES, int(MAX_READ_BYTES / (len(reading) * self._entry_bytes))))
         if self.held > MAX_ALL_BYTES // 2:
             most = 1
