@@ -38,8 +38,8 @@ pins: .venv/.dev ## Writes requirements/constraints.txt from what is installed a
 	{ head -n 1 requirements/constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; grep '^onnxruntime-gpu==' requirements/constraints.txt; } > requirements/new.txt
 	mv requirements/new.txt requirements/constraints.txt
 
-bench: .venv/.dev ## Prints the tables of benchmarks/README.md.
-	$(BIN)/python -m benchmarks
+bench: .venv/.dev ## Measures Unikat beside other servers, prints the table of benchmarks/README.md.
+	$(BIN)/python -m benchmarks peers
 
 compose-test: .venv/.dev ## Brings the compose stack up, draws, kills a worker, draws on.
 	$(BIN)/python -m deploy.compose_test

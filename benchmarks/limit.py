@@ -1,26 +1,21 @@
-"""The limit: a plain ONNX Runtime loop in one process that does the same work and nothing else.
+"""The limit: plain ONNX Runtime in one process that does the same work (benchmarks/work.py) and nothing else.
 
-The same work is: latents and conditions, one session call, PNG at the worker's compression level. Lanes are threads
-that each draw and encode on their own; a lane's session has `threads` threads.
+Lanes are threads that each draw and encode on their own; a lane's session has `threads` threads. There is no network,
+no queue, nobody who waits.
 """
 
 from __future__ import annotations
 
-import io
+import json
+import statistics
+import subprocess
+import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import onnxruntime as ort
-from PIL import Image
-
-from unikat.bundle import Bundle
-from unikat.conditions import Schema
-from unikat.sampling import latents
-
-Rows = npt.NDArray[np.uint8]
+from benchmarks.work import Drawer
 
 
 @dataclass(frozen=True)
@@ -35,57 +30,60 @@ class Shape:
         return f"{self.lanes} × {self.threads} thread{'s' if self.threads > 1 else ''}, batch {self.batch}"
 
 
-def draw_once(session: ort.InferenceSession, bundle: Bundle, schema: Schema, start: int, batch: int) -> Rows:
-    """Images `start` to `start + batch` of seed 1: uint8 (batch, H, W, 3)."""
-    indices = range(start, start + batch)
-    feed = {
-        "latent": latents(1, indices, bundle.model.latent_size),
-        "truncation": np.full((batch, 1), bundle.model.default_truncation, np.float32),
-    }
-    if schema.size:
-        feed["condition"] = schema.vectors(schema.complete({}, 1, indices))
-    images: Rows = session.run(["image"], feed)[0]
-    return images
+@dataclass(frozen=True)
+class Limit:
+    """What a loop reached: rate, median time of a batch, CPU time of the process an image."""
+
+    images_per_second: float
+    p50_ms: float
+    cpu_ms: float
 
 
-def encode(image: Rows) -> bytes:
-    """PNG, level 1."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def images_per_second(bundle: Bundle, shape: Shape, seconds: float) -> float:
-    """Images drawn and encoded per second by a loop of this shape, over `seconds`."""
-    schema = Schema(bundle.model)
-    done = [0] * shape.lanes
+def measure(bundle: Path, shape: Shape, seconds: float, png: str = "pillow") -> Limit:
+    """Draw and encode in this process for `seconds`."""
+    times: list[list[float]] = [[] for _ in range(shape.lanes)]
     begin = threading.Barrier(shape.lanes + 1)
     stop = threading.Event()
 
     def lane(number: int) -> None:
-        session = _session(bundle, shape.threads)
-        draw_once(session, bundle, schema, 0, shape.batch)
+        drawer = Drawer(bundle, shape.threads, png)
+        seed = 1_000_000_000 * number
+        drawer.draw(range(seed, seed + shape.batch))
         begin.wait()
+        ended = time.perf_counter()
         while not stop.is_set():
-            for image in draw_once(session, bundle, schema, done[number], shape.batch):
-                encode(image)
-            done[number] += shape.batch
+            drawer.draw(range(seed, seed + shape.batch))
+            seed += shape.batch
+            began, ended = ended, time.perf_counter()
+            times[number].append(ended - began)
 
     threads = [threading.Thread(target=lane, args=(number,)) for number in range(shape.lanes)]
     for thread in threads:
         thread.start()
     begin.wait()
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     time.sleep(seconds)
     stop.set()
     for thread in threads:
         thread.join()
-    return sum(done) / (time.perf_counter() - started)
+    taken, cpu = time.perf_counter() - started, time.process_time() - cpu
+    batches = [each for lane_times in times for each in lane_times]
+    images = shape.batch * len(batches)
+    return Limit(images / taken, 1000 * statistics.median(batches), 1000 * cpu / images)
 
 
-def _session(bundle: Bundle, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(bundle.graph.read_bytes(), options, providers=["CPUExecutionProvider"])
+def measured_apart(bundle: Path, shape: Shape, seconds: float, png: str) -> Limit:
+    """`measure` in a process of its own. Raises subprocess.CalledProcessError."""
+    numbers = [str(value) for value in (shape.lanes, shape.threads, shape.batch, seconds)]
+    command = [sys.executable, "-m", "benchmarks.limit", str(bundle), *numbers, png]
+    return Limit(**json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+
+
+def main(bundle: str, lanes: str, threads: str, batch: str, seconds: str, png: str) -> None:
+    """One measurement, as a line of JSON."""
+    shape = Shape(int(lanes), int(threads), int(batch))
+    print(json.dumps(asdict(measure(Path(bundle), shape, float(seconds), png))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -24,7 +24,8 @@ from deploy.compose_batch import check_batch
 from deploy.engine import SERVICES, Engine, EngineError, Stack
 from deploy.promises import HEALTH_DEADLINE, PAUSE_LIMIT, BrokenPromise, console, container_of_job, require
 from unikat.bundle import list_bundles
-from unikat.client import Generation, Studio
+from unikat.client import Studio
+from unikat.resuming import Generation
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FILES: Final = ("compose.yaml", "compose.cpu.yaml")

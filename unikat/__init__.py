@@ -13,13 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from unikat.aio import AsyncGeneration, AsyncStudio
-    from unikat.aio_batches import AsyncBatchWatch
+    from unikat.aio import AsyncStudio
     from unikat.artwork import Accepted, Artwork, Finished
     from unikat.batch import Batch, BatchState, Plan
-    from unikat.client import Generation, Studio
-    from unikat.client_batches import BatchWatch
+    from unikat.client import Studio
     from unikat.errors import UnikatError
+    from unikat.resuming import AsyncBatchWatch, AsyncGeneration, BatchWatch, Generation
 
 __all__ = [
     "Studio", "Generation", "AsyncStudio", "AsyncGeneration", "Artwork", "Accepted", "Finished", "UnikatError",
@@ -28,10 +27,9 @@ __all__ = [
 
 # Loaded on first use: a worker or a trainer that imports `unikat.bundle` does not load a gRPC client with it.
 _HOMES: Final = {
-    "Studio": "client", "Generation": "client", "AsyncStudio": "aio", "AsyncGeneration": "aio",
+    "Studio": "client", "Generation": "resuming", "AsyncStudio": "aio", "AsyncGeneration": "resuming",
     "Artwork": "artwork", "Accepted": "artwork", "Finished": "artwork", "UnikatError": "errors",
-    "Batch": "batch", "BatchState": "batch", "Plan": "batch", "BatchWatch": "client_batches",
-    "AsyncBatchWatch": "aio_batches",
+    "Batch": "batch", "BatchState": "batch", "Plan": "batch", "BatchWatch": "resuming", "AsyncBatchWatch": "resuming",
 }  # fmt: skip
 
 

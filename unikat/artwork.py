@@ -30,11 +30,12 @@ def where_of(conditions: Iterable[studio_pb2.Condition]) -> Where:
 
 @dataclass(frozen=True)
 class Renderer:
-    """What drew an image: the same bytes are promised where all three are the same."""
+    """What drew an image: the same bytes are promised where all of it is the same. `encoder` made the file."""
 
     provider: str
     runtime: str
     processor: str
+    encoder: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class Artwork:
 
     `index` is its place among the images of its seed; `id` is the same for the same image wherever it is drawn;
     `conditions` name every attribute, the ones that the request left out included, and can be passed to `generate`;
-    `data` are the bytes of a file of type `media_type`; `width` and `height` are in pixels.
+    `data` are the bytes of a file of type `media_type`; `width` and `height` are in pixels; `accepted` is only set by
+    `draw`: `Generation` has it for all of its images.
     """
 
     index: int
@@ -112,6 +114,7 @@ class Artwork:
     model_digest: str
     renderer: Renderer
     timings: Timings
+    accepted: Accepted | None = None
 
     @classmethod
     def of(cls, message: studio_pb2.Artwork) -> Artwork:
@@ -122,8 +125,9 @@ class Artwork:
             index=message.index, id=message.id, seed=message.seed, conditions=where_of(message.conditions),
             truncation=message.truncation, media_type=message.media_type, data=message.image,
             width=message.width, height=message.height, model_digest=message.model_digest,
-            renderer=Renderer(drawn_by.provider, drawn_by.runtime, drawn_by.processor),
+            renderer=Renderer(drawn_by.provider, drawn_by.runtime, drawn_by.processor, drawn_by.encoder),
             timings=Timings(*(duration.ToTimedelta().total_seconds() for duration in seconds)),
+            accepted=Accepted.of(message.accepted) if message.HasField("accepted") else None,
         )  # fmt: skip
 
     def image(self) -> Image:

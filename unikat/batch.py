@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from os import PathLike, fspath
-from typing import Final, TypedDict
+from typing import Final, SupportsIndex, TypedDict
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from unikat.artwork import where_of
 from unikat.errors import InvalidRequest, bad_field
-from unikat.request import FORMATS, MAX_UINT32, Where, check_whole, conditions_of, format_of, given_or_picked
+from unikat.request import FORMATS, Where, conditions_of, format_of, given_or_picked, number, whole
 from unikat.v1 import batches_pb2 as pb
 
 LAYOUTS: Final[dict[str, pb.Layout]] = {"files": pb.LAYOUT_FILES, "webdataset": pb.LAYOUT_WEBDATASET}
@@ -134,13 +134,13 @@ def _moment_if(message: Message, field: str) -> datetime | None:
 class BatchOptions(TypedDict, total=False):
     """How a batch is drawn; every one may be left out. `Studio.create_batch` explains them."""
 
-    seed: int | None
+    seed: SupportsIndex | None
     truncation: float | None
     format: str
     layout: str
     owner: str
     labels: Mapping[str, str] | None
-    shard_size: int
+    shard_size: SupportsIndex
     request_id: str | None
 
 
@@ -151,34 +151,30 @@ class Wish:
     plans: Iterable[Plan] | None = None
     grid: Grid | None = None
     where: Where | None = None
-    count: int | None = None
+    count: SupportsIndex | None = None
 
     def fill(self, request: pb.CreateBatchRequest) -> None:
         """Write it into a request. Raises InvalidRequest for what contradicts itself or does not fit a message."""
-        if self.grid is not None and self.plans is not None:
-            raise InvalidRequest(bad_field("plans", "name either plans or a grid, not both"))
         if self.plans is not None:
-            if self.count is not None:
+            if self.count is not None and self.grid is None:
                 raise InvalidRequest(bad_field("count", "leave it out: every plan has a count of its own"))
             request.plans.extend(self._given(self.plans))
-            return
-        count = 1 if self.count is None else self.count
-        check_whole("count", count, MAX_UINT32)
-        if self.grid is None:
+        count = whole("count", 1 if self.count is None else self.count)
+        if self.grid is not None:
+            axes = [pb.Axis(attribute=name, categories=_categories(name, of)) for name, of in self.grid.items()]
+            request.grid.CopyFrom(pb.Grid(axes=axes, count=count, conditions=conditions_of(self.where or {})))
+        elif self.plans is None:
             request.plans.append(pb.Plan(conditions=conditions_of(self.where or {}), count=count))
-            return
-        axes = [pb.Axis(attribute=name, categories=_categories(name, of)) for name, of in self.grid.items()]
-        request.grid.CopyFrom(pb.Grid(axes=axes, count=count, conditions=conditions_of(self.where or {})))
 
     def _given(self, plans: Iterable[Plan]) -> Iterator[pb.Plan]:
         common = self.where or {}
         for position, plan in enumerate(plans):
             field = f"plans[{position}]"
-            check_whole(f"{field}.count", plan.count, MAX_UINT32)
+            count = whole(f"{field}.count", plan.count)
             twice = sorted(set(common) & set(plan.where))
             if twice:
                 raise InvalidRequest(bad_field(field, f'"{twice[0]}" is named here and in what all have in common'))
-            yield pb.Plan(conditions=conditions_of({**common, **plan.where}, f"{field}.conditions"), count=plan.count)
+            yield pb.Plan(conditions=conditions_of({**common, **plan.where}, f"{field}.conditions"), count=count)
 
 
 def _categories(attribute: str, categories: str | Sequence[str]) -> list[str]:
@@ -194,13 +190,13 @@ def create_request(
     wish: Wish,
     to: str | PathLike[str],
     *,
-    seed: int | None = None,
+    seed: SupportsIndex | None = None,
     truncation: float | None = None,
     format: str = "png",
     layout: str = "files",
     owner: str = "",
     labels: Mapping[str, str] | None = None,
-    shard_size: int = 0,
+    shard_size: SupportsIndex = 0,
     request_id: str | None = None,
 ) -> pb.CreateBatchRequest:
     """A request that can be sent twice and mean the same: it always has a seed and a request_id.
@@ -209,14 +205,14 @@ def create_request(
     """
     if layout not in LAYOUTS:
         raise InvalidRequest(bad_field("layout", f"must be one of {', '.join(LAYOUTS)}, not {layout!r}"))
-    check_whole("shard_size", shard_size, MAX_UINT32)
     request = pb.CreateBatchRequest(
         model=model, seed=given_or_picked(seed), format=format_of(format), layout=LAYOUTS[layout],
-        destination=fspath(to), owner=owner, labels=_labels(labels or {}), shard_size=shard_size,
+        destination=fspath(to), owner=owner, labels=_labels(labels or {}),
+        shard_size=whole("shard_size", shard_size),
         request_id=request_id if request_id is not None else str(uuid.uuid4()),
     )  # fmt: skip
     if truncation is not None:
-        request.truncation = truncation
+        request.truncation = number("truncation", truncation)
     wish.fill(request)
     return request
 

@@ -1,14 +1,14 @@
-"""Where a client connects to and how, and what gRPC's own errors mean; the same for both clients."""
+"""Where a client connects to and how, and what gRPC's own errors mean."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
 import grpc
+from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
@@ -16,30 +16,6 @@ from unikat.errors import UnikatError, error_of
 
 DEFAULT_TARGET: Final = "localhost:50051"
 TARGET_VARIABLE: Final = "UNIKAT_TARGET"
-
-# Only unary calls that change nothing when they are made twice: gRPC cannot retry a stream that has begun, and the
-# clients resume streams and CreateBatch for longer.
-_REPEATABLE: Final = (
-    ("unikat.v1.Studio", "ListModels"),
-    ("unikat.v1.Studio", "GetModel"),
-    ("unikat.v1.Batches", "GetBatch"),
-    ("unikat.v1.Batches", "ListBatches"),
-    ("unikat.v1.Batches", "CancelBatch"),
-)
-_SERVICE_CONFIG: Final = {
-    "methodConfig": [
-        {
-            "name": [{"service": service, "method": method} for service, method in _REPEATABLE],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
 
 OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     # A dead connection is noticed within 30 + 10 s while a call waits for images; idle channels send nothing.
@@ -50,8 +26,11 @@ OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     # A service that comes back is found within 2 s, not within gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
 )
+
+# What gRPC makes of a connection that is refused, lost or, as by a proxy that has waited too long, reset: RST_STREAM
+# is INTERNAL, UNKNOWN, CANCELLED or UNAVAILABLE, depending on its code and on how far the call was.
+_CUT_OFF: Final = frozenset({Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED})
 
 
 @dataclass(frozen=True)
@@ -83,14 +62,20 @@ class Address:
         )
 
     def typed(self, error: grpc.RpcError) -> UnikatError:
-        """The typed error for gRPC's, with the details that the service sent along."""
-        status = _rich_status(error)
-        if status is None:
-            code, details = _code_of(error), error.details() or "no details"
-            silent = code is grpc.StatusCode.UNAVAILABLE
-            message = f"no service answers on {self.target} ({details})" if silent else details
-            status = Status(code=code.value[0], message=message)
-        return error_of(status)
+        """The typed error for gRPC's, with the details that the service sent along.
+
+        Every status of the service has an `ErrorInfo` of its own; one that has none and that a broken connection
+        causes as well is `Unavailable`, whatever its code.
+        """
+        status = _rich_status(error) or Status(code=_code_of(error).value[0], message=error.details() or "no details")
+        known = error_of(status)
+        if known.reason or status.code not in _CUT_OFF:
+            return known
+        if status.code == Code.UNAVAILABLE:
+            message = f"no service answers on {self.target} ({status.message})"
+        else:
+            message = f"{self.target} cut the call off ({Code.Name(status.code)}: {status.message})"
+        return error_of(Status(code=Code.UNAVAILABLE, message=message))
 
 
 def _rich_status(error: grpc.RpcError) -> Status | None:

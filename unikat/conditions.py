@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from unikat.sampling import Purpose, philox
+from unikat.sampling import condition_uniforms
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import Blend, Condition
 
 # Attribute -> category -> weight; the weights of an attribute sum to 1, categories in the model's order.
 Weights = Mapping[str, Mapping[str, float]]
+
+_CACHED: Final = 1024  # complete conditions kept by a schema: some 2 kB each
+_CACHED_SHARES: Final = 2**17  # shares of combinations kept by a schema: 32 bytes each
+_Key = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]  # weights that can be hashed
+
+
+_COMPARED: Final = 100  # names, and characters of a name, among which one that is spelled alike is looked for
 
 
 class FieldError(ValueError):
@@ -34,6 +45,15 @@ def choices(names: Iterable[str], limit: int = 40) -> str:
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
+def choose_from(known: Iterable[str], name: str) -> str:
+    """What to write instead of `name`, for an error message: what is spelled alike first, then all."""
+    names = list(known)
+    # Only what may be a slip of the pen is compared: comparing long texts takes long.
+    compared = names[:_COMPARED] if len(name) <= _COMPARED else []
+    close = difflib.get_close_matches(name, compared, n=1, cutoff=0.55)
+    return f"did you mean {choices(close)}? Choose from {choices(names)}" if close else f"choose from {choices(names)}"
+
+
 def check_conditions(model: Model, conditions: Sequence[Condition], field: str = "conditions") -> Weights:
     """Conditions of a request to normalised weights.
 
@@ -46,7 +66,7 @@ def check_conditions(model: Model, conditions: Sequence[Condition], field: str =
         path = f"{field}[{position}]"
         name = condition.attribute
         if name not in schema:
-            allowed = f"choose from {choices(schema)}" if schema else "this model has none"
+            allowed = choose_from(schema, name) if schema else "this model has none"
             raise FieldError(f"{path}.attribute", f'unknown attribute "{name}"; {allowed}')
         if name in weights:
             raise FieldError(f"{path}.attribute", f'"{name}" is named twice; to mix categories, use one blend')
@@ -75,7 +95,7 @@ def _check_value(condition: Condition, categories: Sequence[str], path: str) -> 
 
 def _check_category(name: str, categories: Sequence[str], field: str) -> None:
     if name not in categories:
-        raise FieldError(field, f'unknown category "{name}"; choose from {choices(categories)}')
+        raise FieldError(field, f'unknown category "{name}"; {choose_from(categories, name)}')
 
 
 def to_messages(weights: Weights) -> list[Condition]:
@@ -88,28 +108,24 @@ def to_messages(weights: Weights) -> list[Condition]:
     ]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CompleteConditions:
+    """What an image is drawn with: weights for every attribute, and the same as the graph's input, float32 (size,).
+
+    A schema gives the same object for the same conditions as long as it is in use, so that it can be a cache's key.
+    """
+
+    weights: Weights
+    vector: npt.NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Schema:
-    """A model's attributes as arrays, and the draw of what a request leaves open."""
+    """A model's attributes as arrays, and the draw of what a request leaves open. May be used by several threads."""
 
     model: Model
 
     @cached_property
-    def _categories(self) -> dict[str, list[str]]:
-        return {attribute.name: [c.name for c in attribute.categories] for attribute in self.model.attributes}
-
-    @cached_property
-    def _offsets(self) -> dict[str, int]:
-        sizes = [len(categories) for categories in self._categories.values()]
-        return dict(zip(self._categories, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
-
-    @cached_property
-    def _combinations(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        rows = [list(c.categories) for c in self.model.combinations]
-        counts = [float(c.count) for c in self.model.combinations]
-        return np.array(rows, dtype=np.int64).reshape(len(rows), len(self._categories)), np.array(counts)
-
-    @property
     def size(self) -> int:
         """Width of the condition vector."""
         return sum(len(categories) for categories in self._categories.values())
@@ -118,18 +134,60 @@ class Schema:
         """For each image, the weights asked for and a category for every attribute that was left out.
 
         The draw is from the training set's combinations, each weighted by its count and by what was asked for, by
-        one uniform of (seed, index): a pure function, like the latent.
+        one uniform of (seed, index): a pure function, like the latent. Raises KeyError for what the
+        model does not have.
         """
-        open_attributes = [name for name in self._categories if name not in weights]
-        if not open_attributes:
-            return [weights] * len(indices)
-        words = philox(seed, list(indices), Purpose.CONDITIONS, blocks=1)
-        # 53 bits of the first two words: (0, 1) with steps far below any combination's share
-        uniform = ((words[:, 0] >> np.uint64(5)) * 67108864.0 + (words[:, 1] >> np.uint64(6)) + 0.5) / 2.0**53
-        rows, _ = self._combinations
-        cumulative = np.cumsum(self._shares(weights))
-        drawn = rows[np.searchsorted(cumulative, uniform * cumulative[-1], side="right").clip(max=len(rows) - 1)]
-        return [self._filled(weights, row) for row in drawn]
+        complete = self.complete_rows([weights] * len(indices), condition_uniforms(seed, indices))
+        return [conditions.weights for conditions in complete]
+
+    def complete_rows(self, weights: Sequence[Weights], uniforms: Sequence[float]) -> list[CompleteConditions]:
+        """`complete` for images of which each has weights and a uniform (`condition_uniforms`) of its own."""
+        complete = []
+        seen: Weights | None = None
+        for asked, uniform in zip(weights, uniforms, strict=True):
+            if asked is not seen:  # the images of a job share the object
+                seen, key = asked, _key_of(asked)
+                cumulative = None if self._categories.keys() <= asked.keys() else self._cumulative(key)
+            combination = None
+            if cumulative is not None:
+                combination = min(bisect_right(cumulative, uniform * cumulative[-1]), len(cumulative) - 1)
+            complete.append(self._completed(key, combination))
+        return complete
+
+    def vectors(self, weights: Iterable[Weights]) -> npt.NDArray[np.float32]:
+        """Complete weights to the graph's condition input: float32 of shape (len(weights), size)."""
+        return self.stacked([self._completed(_key_of(image), None) for image in weights])
+
+    def stacked(self, complete: Sequence[CompleteConditions]) -> npt.NDArray[np.float32]:
+        """The graph's condition input: float32 of shape (len(complete), size)."""
+        if not complete:
+            return np.zeros((0, self.size), dtype=np.float32)
+        return np.concatenate([conditions.vector for conditions in complete]).reshape(len(complete), self.size)
+
+    @cached_property
+    def _categories(self) -> dict[str, list[str]]:
+        return {attribute.name: [c.name for c in attribute.categories] for attribute in self.model.attributes}
+
+    @cached_property
+    def _columns(self) -> dict[tuple[str, str], int]:
+        """Attribute and category to the position in the condition vector."""
+        names = [(name, category) for name, categories in self._categories.items() for category in categories]
+        return {name: column for column, name in enumerate(names)}
+
+    @cached_property
+    def _combinations(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        rows = [list(c.categories) for c in self.model.combinations]
+        counts = [float(c.count) for c in self.model.combinations]
+        return np.array(rows, dtype=np.int64).reshape(len(rows), len(self._categories)), np.array(counts)
+
+    @cached_property
+    def _cumulative(self) -> Callable[[_Key], list[float]]:
+        """The running sum of the combinations' shares, given what was asked for."""
+
+        def cumulative(key: _Key) -> list[float]:
+            return list(accumulate(self._shares({name: dict(of) for name, of in key}).tolist()))
+
+        return lru_cache(maxsize=1 + _CACHED_SHARES // max(1, len(self.model.combinations)))(cumulative)
 
     def _shares(self, weights: Weights) -> npt.NDArray[np.float64]:
         rows, counts = self._combinations
@@ -141,17 +199,26 @@ class Schema:
         # A combination of conditions that training never saw: the others keep their overall distribution.
         return shares if shares.sum() > 0 else counts
 
-    def _filled(self, weights: Weights, row: npt.NDArray[np.int64]) -> Weights:
-        return {
-            name: weights[name] if name in weights else {categories[row[position]]: 1.0}
-            for position, (name, categories) in enumerate(self._categories.items())
-        }
+    @cached_property
+    def _completed(self) -> Callable[[_Key, int | None], CompleteConditions]:
+        """What was asked for, completed by a combination (its position) where something was left open."""
 
-    def vectors(self, weights: Sequence[Weights]) -> npt.NDArray[np.float32]:
-        """Complete weights to the graph's condition input: float32 of shape (len(weights), size)."""
-        vectors = np.zeros((len(weights), self.size), dtype=np.float32)
-        for row, image in enumerate(weights):
-            for name, of in image.items():
+        def completed(key: _Key, combination: int | None) -> CompleteConditions:
+            weights = {name: dict(of) for name, of in key}
+            if combination is not None:
+                rows, _ = self._combinations
+                drawn = zip(self._categories.items(), rows[combination].tolist(), strict=True)
+                named = {name: weights.pop(name, {categories[position]: 1.0}) for (name, categories), position in drawn}
+                weights = named | weights  # what the model does not have is refused below
+            vector = np.zeros(self.size, dtype=np.float32)
+            for name, of in weights.items():
                 for category, weight in of.items():
-                    vectors[row, self._offsets[name] + self._categories[name].index(category)] = weight
-        return vectors
+                    vector[self._columns[name, category]] = weight
+            vector.flags.writeable = False
+            return CompleteConditions(weights, vector)
+
+        return lru_cache(maxsize=_CACHED)(completed)
+
+
+def _key_of(weights: Weights) -> _Key:
+    return tuple([(name, tuple(of.items())) for name, of in weights.items()])

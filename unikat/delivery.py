@@ -11,6 +11,7 @@ from google.rpc.status_pb2 import Status
 from unikat.artwork import Accepted, Artwork, Finished
 from unikat.errors import UnikatError, error_of
 from unikat.patience import Patience
+from unikat.v1 import studio_pb2
 from unikat.v1.studio_pb2 import GenerateRequest, GenerateResponse
 
 
@@ -71,6 +72,16 @@ class Delivery(Patience):
         self.received += 1
         self.progressed()
         return Artwork.of(response.artwork)
+
+
+def only_artwork(request: GenerateRequest, message: studio_pb2.Artwork) -> Artwork:
+    """The image that a Draw call brought. Raises UnikatError (DATA_LOSS) if it is not the one that was asked for."""
+    if (message.index, message.seed) != (request.first_index, request.seed):
+        raise _lost(
+            f"image {request.first_index} of seed {request.seed} was asked for, "
+            f"but image {message.index} of seed {message.seed} arrived"
+        )
+    return Artwork.of(message)
 
 
 def _lost(message: str) -> UnikatError:

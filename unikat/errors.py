@@ -7,15 +7,17 @@ The pattern is AIP-193: `BadRequest` names the field, `RetryInfo` says when to c
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
+
+if TYPE_CHECKING:
+    import grpc
 
 DOMAIN: Final = "unikat"
 
@@ -79,14 +81,16 @@ class UnikatError(Exception):
     @property
     def code(self) -> grpc.StatusCode:
         """The gRPC status code."""
+        import grpc  # here: workers make statuses and never load gRPC (12 MB, 30 ms)
+
         return next((code for code in grpc.StatusCode if code.value[0] == self.status.code), grpc.StatusCode.UNKNOWN)
 
     @property
     def reason(self) -> str:
         """ErrorInfo's reason, or "" where the error did not come from Unikat."""
         info = ErrorInfo()
-        found = next((d for d in self.status.details if d.Unpack(info)), None)
-        return info.reason if found is not None else ""
+        ours = any(detail.Unpack(info) and info.domain == DOMAIN for detail in self.status.details)
+        return info.reason if ours else ""
 
     @property
     def retry_after(self) -> float | None:

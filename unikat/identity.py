@@ -16,11 +16,21 @@ def identity_of(digest: str, weights: Weights, seed: int, index: int, truncation
     left out. Numbers are decimal; truncation and weights are the 8 hex digits of their float32, most significant
     first (1 is 3f800000), because text of a float differs between languages. An `Artwork` message holds all of it.
     """
-    lines = [digest, str(seed), str(index), _hex(truncation)]
+    return identity_from(digest, seed, index, canonical_text(weights, truncation))
+
+
+def canonical_text(weights: Weights, truncation: float) -> str:
+    """The part of an identity's text that the images of a job may share: truncation and attributes."""
+    lines = [_hex(truncation)]
     for name in sorted(weights):
         shares = ",".join(f"{category}:{_hex(share)}" for category, share in sorted(weights[name].items()) if share)
         lines.append(f"{name}={shares}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    return "\n".join(lines)
+
+
+def identity_from(digest: str, seed: int, index: int, text: str) -> str:
+    """`identity_of` where the canonical text is known."""
+    return hashlib.sha256(f"{digest}\n{seed}\n{index}\n{text}".encode()).hexdigest()[:16]
 
 
 def _hex(number: float) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import secrets
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from numbers import Real
+from typing import Final, SupportsIndex
 
 from unikat.errors import InvalidRequest, bad_field
 from unikat.v1.studio_pb2 import (
@@ -42,22 +44,22 @@ def conditions_of(where: Where, field: str = "conditions") -> list[Condition]:
 
 
 def _condition(path: str, attribute: str, value: str | Mapping[str, float]) -> Condition:
-    if isinstance(value, str):
+    if isinstance(attribute, str) and isinstance(value, str):
         return Condition(attribute=attribute, category=value)
-    try:
-        return Condition(attribute=attribute, blend=Blend(weights=dict(value)))
-    except (TypeError, ValueError) as error:
+    if not (isinstance(attribute, str) and isinstance(value, Mapping) and all(isinstance(each, str) for each in value)):
         expected = f"{attribute} must be a category, or a mapping of categories to weights, not {value!r}"
-        raise InvalidRequest(bad_field(path, expected)) from error
+        raise InvalidRequest(bad_field(path, expected))
+    weights = {category: number(f"{path}.blend.weights[{category}]", weight) for category, weight in value.items()}
+    return Condition(attribute=attribute, blend=Blend(weights=weights))
 
 
 def generate_request(
     model: str,
     where: Where | None = None,
     *,
-    count: int = 1,
-    first_index: int = 0,
-    seed: int | None = None,
+    count: SupportsIndex = 1,
+    first_index: SupportsIndex = 0,
+    seed: SupportsIndex | None = None,
     truncation: float | None = None,
     format: str = "png",
     request_id: str | None = None,
@@ -66,15 +68,13 @@ def generate_request(
 
     Raises InvalidRequest for what a message cannot hold; the service checks the rest.
     """
-    check_whole("count", count, MAX_UINT32)
-    check_whole("first_index", first_index, MAX_UINT32)
     request = GenerateRequest(
-        model=model, conditions=conditions_of(where or {}), count=count, first_index=first_index,
-        seed=given_or_picked(seed), format=format_of(format),
+        model=model, conditions=conditions_of(where or {}), count=whole("count", count),
+        first_index=whole("first_index", first_index), seed=given_or_picked(seed), format=format_of(format),
         request_id=request_id if request_id is not None else str(uuid.uuid4()),
     )  # fmt: skip
     if truncation is not None:
-        request.truncation = truncation
+        request.truncation = number("truncation", truncation)
     return request
 
 
@@ -85,18 +85,29 @@ def format_of(name: str) -> ImageFormat:
     return FORMATS[name]
 
 
-def given_or_picked(seed: int | None) -> int:
+def given_or_picked(seed: SupportsIndex | None) -> int:
     """The seed, or a random one for None. Raises InvalidRequest.
 
     Picked here and not by the service, so that a request sent again after everything was lost draws the same.
     """
     if seed is None:
         return secrets.randbits(_PICKED_SEED_BITS)
-    check_whole("seed", seed, MAX_SEED)
-    return seed
+    return whole("seed", seed, MAX_SEED)
 
 
-def check_whole(field: str, value: int, largest: int) -> None:
-    """Raise InvalidRequest unless `value` is a whole number from 0 to `largest`."""
-    if not (isinstance(value, int) and 0 <= value <= largest):
+def whole(field: str, value: SupportsIndex, largest: int = MAX_UINT32) -> int:
+    """A whole number from 0 to `largest`, NumPy's included. Raises InvalidRequest for all else, a bool too."""
+    try:
+        found = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        found = -1
+    if not 0 <= found <= largest:
         raise InvalidRequest(bad_field(field, f"must be a whole number from 0 to {largest}, not {value!r}"))
+    return found
+
+
+def number(field: str, value: float) -> float:
+    """A real number, NumPy's included. Raises InvalidRequest for all else, a bool too."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidRequest(bad_field(field, f"must be a number, not {value!r}"))
+    return float(value)

@@ -1,79 +1,156 @@
-"""A server stream that goes on by itself over a new connection where the old one broke."""
+"""Server streams that go on by themselves over a new connection where the old one broke; for `async for` and `for`."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from typing import Generic, Protocol, Self, TypeVar, cast
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import grpc
 
-from unikat.channel import Address
+from unikat.artwork import Accepted, Artwork, Finished
+from unikat.batch import Batch
+from unikat.delivery import Delivery
 from unikat.errors import UnikatError
+from unikat.link import Link, Stream, run
 from unikat.patience import cancelled, ended_early
+from unikat.v1 import batches_pb2 as pb
+from unikat.v1.studio_pb2 import GenerateResponse
+from unikat.watching import Watching
 
-Request = TypeVar("Request")
-Request_co = TypeVar("Request_co", covariant=True)
 Response = TypeVar("Response")
-Response_co = TypeVar("Response_co", covariant=True)
+Response_contra = TypeVar("Response_contra", contravariant=True)
+Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
 
 
-class Talk(Protocol[Request_co]):
-    """What is known of a call without any I/O: what to ask for next, and whether everything has arrived."""
+class Talk(Protocol[Response_contra, Item_co]):
+    """What is known of a call without any I/O."""
 
     @property
     def is_complete(self) -> bool: ...
 
-    @property
-    def remaining(self) -> float | None: ...
-
-    def next_request(self) -> Request_co: ...
+    def take(self, response: Response_contra, /) -> Item_co | None: ...
 
     def pause_after(self, error: UnikatError) -> float: ...
 
 
-class _Call(Protocol[Response_co]):
-    def __next__(self) -> Response_co: ...
+class AsyncResuming(AsyncIterator[Item], Generic[Response, Item]):
+    """What a call brings, over as many connections as it takes.
 
-    def cancel(self) -> bool: ...
-
-
-class ResumingStream(Generic[Request, Response]):
-    """Messages of one call, over as many connections as it takes. `method` is a stub's method for a server stream.
-
-    It is called off by `cancel`, by leaving a `with` block, and when nothing refers to it any more, as after a `break`.
+    It is called off by `cancel`, by leaving an `async with` block, when the task that iterates is cancelled, and when
+    nothing refers to it any more, as after a `break`. Iterating raises the errors of `unikat.errors`.
     """
 
-    def __init__(self, method: Callable[..., object], address: Address, talk: Talk[Request]) -> None:
-        self._method = method
-        self._address = address
+    def __init__(self, link: Link, connect: Callable[[], Stream[Response]], talk: Talk[Response, Item]) -> None:
+        self._link = link
+        self._connect = connect
         self._talk = talk
-        self._cancelled = threading.Event()
-        self._call = self._connect()
+        self._stopped = link.signal()
+        self._stream = connect()
 
-    def _receive(self) -> Response | None:
+    async def __anext__(self) -> Item:
+        while True:
+            response = await self._receive()
+            if response is None:
+                raise StopAsyncIteration
+            item = self._talk.take(response)
+            if item is not None:
+                return item
+
+    async def _receive(self) -> Response | None:
         """The next message, over a new connection where the old one broke; None after the last."""
         while True:
             try:
-                return next(self._call)
-            except StopIteration:
+                response = await self._link.read(self._stream)
+                if response is not None:
+                    return response
                 error = ended_early()
-            except grpc.RpcError as broken:
-                error = self._address.typed(broken)
+            except (grpc.RpcError, asyncio.CancelledError) as broken:
+                error = self._link.typed(broken, self._stopped.is_set())
             if self._talk.is_complete:
                 return None
-            if self._cancelled.is_set() or self._cancelled.wait(self._talk.pause_after(error)):
+            await self._link.wait(self._stopped, self._talk.pause_after(error))
+            if not (self._stopped.is_set() or self._link.closed):
+                self._stream = self._connect()
+            if self._stopped.is_set() or self._link.closed:  # perhaps by another thread, meanwhile
+                self._stream.cancel()
                 raise cancelled()
-            self._call = self._connect()
 
-    def _connect(self) -> _Call[Response]:
-        call = self._method(self._talk.next_request(), timeout=self._talk.remaining)
-        return cast(_Call[Response], call)  # what gRPC promises of it, and its stubs leave out
+    def cancel(self) -> None:
+        """Call it off. Iterating on raises `unikat.errors.Cancelled`."""
+        self._stopped.set()
+        self._stream.cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cancel()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_stream"):  # the first connection can fail, on a channel that is closed
+            with suppress(RuntimeError):  # the loop is closed, and the call with it
+                self._stream.cancel()
+
+
+class AsyncGeneration(AsyncResuming[GenerateResponse, Artwork]):
+    """The images of one call, in the order of their indexes, as they are drawn.
+
+    At most a few images are held: a caller that is slower than the service slows it down.
+    """
+
+    def __init__(self, link: Link, delivery: Delivery) -> None:
+        def connect() -> Stream[GenerateResponse]:
+            return link.begin(link.studio.Generate, delivery.next_request(), delivery.remaining)
+
+        super().__init__(link, connect, delivery)
+        self._delivery = delivery
+
+    async def accepted(self) -> Accepted:
+        """The request as the service resolved it. Waits for it where it has not arrived."""
+        while self._delivery.accepted is None:
+            response = await self._receive()
+            if response is not None:
+                self._delivery.take(response)
+        return self._delivery.accepted
+
+    @property
+    def finished(self) -> Finished | None:
+        """The totals; None until the last image was taken."""
+        return self._delivery.finished
+
+
+class AsyncBatchWatch(AsyncResuming[pb.Batch, Batch]):
+    """A batch as it is, then at every change, until it has ended. The batch goes on when the watching ends."""
+
+    def __init__(self, link: Link, watching: Watching) -> None:
+        def connect() -> Stream[pb.Batch]:
+            return link.begin(link.batches.WatchBatch, watching.next_request(), watching.remaining)
+
+        super().__init__(link, connect, watching)
+
+
+class Resuming(Iterator[Item]):
+    """What a call brings, over as many connections as it takes; it blocks until the next is there.
+
+    It is called off by `cancel`, by leaving a `with` block, and when nothing refers to it any more, as after a `break`.
+    Iterating raises the errors of `unikat.errors`.
+    """
+
+    def __init__(self, calls: AsyncResuming[Any, Item]) -> None:
+        self._calls = calls  # ends the call when it is dropped with this
+
+    def __next__(self) -> Item:
+        try:
+            return run(anext(self._calls))
+        except StopAsyncIteration:
+            raise StopIteration from None
 
     def cancel(self) -> None:
         """Call it off, from any thread. Iterating on raises `unikat.errors.Cancelled`."""
-        self._cancelled.set()
-        self._call.cancel()
+        self._calls.cancel()
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +158,25 @@ class ResumingStream(Generic[Request, Response]):
     def __exit__(self, *_: object) -> None:
         self.cancel()
 
-    def __del__(self) -> None:
-        if hasattr(self, "_call"):  # the first connection can fail, on a channel that is closed
-            self.cancel()
+
+class Generation(Resuming[Artwork]):
+    """The images of one call, in the order of their indexes, as they are drawn.
+
+    At most a few images are held: a caller that is slower than the service slows it down.
+    """
+
+    _calls: AsyncGeneration
+
+    @property
+    def accepted(self) -> Accepted:
+        """The request as the service resolved it. Waits for it where it has not arrived."""
+        return run(self._calls.accepted())
+
+    @property
+    def finished(self) -> Finished | None:
+        """The totals; None until the last image was taken."""
+        return self._calls.finished
+
+
+class BatchWatch(Resuming[Batch]):
+    """A batch as it is, then at every change, until it has ended. The batch goes on when the watching ends."""

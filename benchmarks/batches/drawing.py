@@ -6,7 +6,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from benchmarks.batches.progress import follow, seconds
-from benchmarks.limit import Shape, images_per_second
+from benchmarks.limit import Limit, Shape, measure
 from benchmarks.programs import MemoryLog, Reading
 from tests.end_to_end.shop import Shop, plan
 from unikat.batches.verify import verify
@@ -27,31 +27,18 @@ LAYOUTS = {"files": pb.LAYOUT_FILES, "webdataset": pb.LAYOUT_WEBDATASET}
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Loop:
-    """The best plain loop: images a second, and CPU milliseconds an image."""
-
-    rate: float
-    cpu_ms: float
-
-    @classmethod
-    def best(cls, bundle: Bundle, duration: float) -> Loop:
-        """Measured now, each shape for some seconds."""
-        loops = []
-        for shape in SHAPES:
-            began = time.process_time()
-            rate = images_per_second(bundle, shape, duration)
-            loops.append(cls(rate, 1000 * (time.process_time() - began) / (rate * duration)))
-        return max(loops, key=lambda loop: loop.rate)
+def best_loop(bundle: Bundle, duration: float) -> Limit:
+    """The best plain loop, measured now, each shape for some seconds."""
+    return max((measure(bundle.path, shape, duration) for shape in SHAPES), key=lambda loop: loop.images_per_second)
 
 
 def drawing_table(shop: Shop, bundle: Bundle, images: int, loop_seconds: float) -> list[str]:
     """Markdown: a column a layout. The loop is measured before and after each, since a machine's speed drifts."""
     columns = {}
-    loop = Loop.best(bundle, loop_seconds)
+    loop = best_loop(bundle, loop_seconds)
     for name in LAYOUTS:
         before, drawn = loop, draw(shop, images, name)
-        loop = Loop.best(bundle, loop_seconds)
+        loop = best_loop(bundle, loop_seconds)
         columns[name] = compare(drawn, images, (before, loop)) | what_is_there(shop.open_folder / name, drawn.batch)
         shutil.rmtree(shop.open_folder / name)
     lines = [f"| {images:,} images | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
@@ -80,13 +67,14 @@ def draw(shop: Shop, images: int, layout: str) -> Drawn:
     return Drawn(ended, Reading.of(shop.stack).cpu_ms(before, images), memory)
 
 
-def compare(drawn: Drawn, images: int, loops: tuple[Loop, Loop]) -> dict[str, str]:
+def compare(drawn: Drawn, images: int, loops: tuple[Limit, Limit]) -> dict[str, str]:
     """Rows of the table: a batch beside the loop before and after it."""
     rate, cpu = images / seconds(drawn.batch), drawn.cpu_ms
-    loop_rate, loop_cpu = (statistics.mean(values) for values in zip(*map(astuple, loops), strict=True))
+    loop_rate = statistics.mean(loop.images_per_second for loop in loops)
+    loop_cpu = statistics.mean(loop.cpu_ms for loop in loops)
     return {
         "images/s, from CreateBatch to the manifest": f"{rate:,.0f}",
-        "plain loop before → after, images/s": " → ".join(f"{loop.rate:,.0f}" for loop in loops),
+        "plain loop before → after, images/s": " → ".join(f"{loop.images_per_second:,.0f}" for loop in loops),
         "**share of the loop**": f"**{rate / loop_rate:.2f}**",
         "CPU ms an image: loop / worker / service / Valkey": (
             f"{loop_cpu:.2f} / {cpu['worker']:.2f} / {cpu['service']:.2f} / {cpu['Valkey']:.2f}"

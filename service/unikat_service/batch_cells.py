@@ -8,7 +8,7 @@ from math import prod
 from typing import Final
 
 from unikat.batches.spec import Cell, grid_cells
-from unikat.conditions import FieldError, Weights, check_conditions, choices
+from unikat.conditions import FieldError, Weights, check_conditions, choose_from
 from unikat.v1.batches_pb2 import CreateBatchRequest, Grid, Plan
 from unikat.v1.model_pb2 import Model
 
@@ -94,7 +94,7 @@ def _axis_problems(grid: Grid, schema: Categories) -> Iterator[FieldError]:
     for i, axis in enumerate(grid.axes):
         name, path = axis.attribute, f"grid.axes[{i}]"
         if name not in schema:
-            allowed = f"choose from {choices(schema)}" if schema else "this model has none"
+            allowed = choose_from(schema, name) if schema else "this model has none"
             yield FieldError(f"{path}.attribute", f'unknown attribute "{name}"; {allowed}')
             continue
         if name in seen:
@@ -107,7 +107,9 @@ def _category_problems(asked: Sequence[str], known: Sequence[str], path: str) ->
     seen: set[str] = set()
     for j, category in enumerate(asked):
         if category not in known:
-            yield FieldError(f"{path}.categories[{j}]", f'unknown category "{category}"; choose from {choices(known)}')
+            yield FieldError(
+                f"{path}.categories[{j}]", f'unknown category "{category}"; {choose_from(known, category)}'
+            )
         elif category in seen:
             yield FieldError(f"{path}.categories[{j}]", f'"{category}" is named twice')
         seen.add(category)

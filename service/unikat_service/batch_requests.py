@@ -14,6 +14,7 @@ from unikat.batches.destination import is_open, normalise
 from unikat.batches.spec import MAX_SHARD_SIZE, BatchSpec
 from unikat.bundle import key_of
 from unikat.conditions import FieldError, choices
+from unikat.encoders import newest_encoder
 from unikat.v1.batches_pb2 import CreateBatchRequest, Layout
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import ImageFormat
@@ -42,9 +43,17 @@ def field_problems(request: CreateBatchRequest, settings: Settings, caller: str 
 
 
 def resolve(
-    request: CreateBatchRequest, model: Model, settings: Settings, caller: str | None, problems: list[FieldError]
+    request: CreateBatchRequest,
+    model: Model,
+    settings: Settings,
+    caller: str | None,
+    problems: list[FieldError],
+    *,
+    legacy: bool = False,
 ) -> BatchSpec:
     """The batch, with all that was left open filled in; `problems` are those found before.
+
+    `legacy`: a worker of the release before is alive, which knows the encoders without names only.
 
     Raises UnikatError (INVALID_ARGUMENT) naming every wrong field.
     """
@@ -69,6 +78,7 @@ def resolve(
         owner=caller or request.owner or DEFAULT_OWNER,
         labels=dict(sorted(request.labels.items())),
         request_id=request.request_id,
+        encoder="" if legacy else newest_encoder(request.format),
     )
 
 

@@ -99,7 +99,14 @@ class Batches:
         model = await find_model(self._catalogue, request.model, problems)
         async with self._creating:
             return await self._to_the_end(
-                lambda: self._create(batch, request, resolve(request, model, self._settings, caller, problems), caller)
+                lambda: self._create(
+                    batch,
+                    request,
+                    resolve(
+                        request, model, self._settings, caller, problems, legacy=self._catalogue.snapshot.is_legacy
+                    ),
+                    caller,
+                )
             )
 
     async def get_batch(self, data: bytes, context: Context) -> bytes:

@@ -142,7 +142,7 @@ class Call:
     async def _enqueue(self, draw: DrawJob) -> Enqueued:
         seconds = None if self._deadline is None else self._deadline - time.monotonic()
         legacy = self._service.catalogue.snapshot.is_legacy
-        if legacy:  # these workers read neither Redis' clock nor names of encoders
+        if legacy:  # its workers compare with their own clocks, and know the encoders without names only
             draw = replace(draw, encoder="", deadline=None if seconds is None else time.time() + seconds)
         results = self._subscribed
         submission = Submission(results.job_id, draw, self._fingerprint, results.lease, seconds, legacy)
@@ -235,8 +235,8 @@ def _draw_job(order: Order, caller: str) -> DrawJob:
         image_format=int(order.image_format),
         enqueued_at=time.time(),
         first=order.request.first_index,
-        encoder=newest_encoder(order.image_format),
         caller=caller,
+        encoder=newest_encoder(order.image_format),
     )
 
 

@@ -15,7 +15,7 @@ from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
 from unikat.bundle import key_of, parse_reference
-from unikat.conditions import choices
+from unikat.conditions import choose_from
 from unikat.errors import Reason, bad_field, error_of, retry_later
 from unikat.queue.connection import Connection
 from unikat.queue.live import LiveWorkers, live_workers
@@ -121,8 +121,8 @@ class Catalogue:
             await self._refresh_on_miss()
             model = (await self.current()).find(reference)
         if model is None:
-            there_are = choices(key_of(model) for model in self.snapshot.sorted())
-            text = f'there is no model "{reference}"; choose from {there_are}'
+            there_are = choose_from((key_of(model) for model in self.snapshot.sorted()), reference)
+            text = f'there is no model "{reference}"; {there_are}'
             raise error_of(bad_field(field, text, Code.NOT_FOUND, Reason.MODEL_NOT_FOUND))
         return model
 

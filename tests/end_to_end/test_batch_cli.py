@@ -105,15 +105,18 @@ def test_the_same_request_id_is_the_same_batch(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("tony", "-n", "1"), "Did you mean tiny"),
+        (("tony", "-n", "1"), 'MODEL: there is no model "tony"; did you mean "tiny@1"?'),
         (("tiny",), "--count is missing: how many images"),
         (("tiny", "-n", "0"), "--count"),
-        (("tiny", "-n", "1", "--grid", "tsyle=*"), "Did you mean style?"),
-        (("tiny", "-n", "1", "--grid", "style=inc"), "Did you mean ink?"),
-        (("tiny", "-n", "1", "--where", "style=inc"), "Did you mean ink?"),
+        (("tiny", "-n", "1", "--grid", "tsyle=*"), '--grid tsyle=*: unknown attribute "tsyle"; did you mean "style"?'),
+        (("tiny", "-n", "1", "--grid", "style=inc"), '--grid style=inc: unknown category "inc"; did you mean "ink"?'),
+        (("tiny", "-n", "1", "--grid", "style=ink,ink"), '--grid style=ink,ink: "ink" is named twice'),
+        (("tiny", "-n", "1", "--grid", "style=*", "--where", "style=oil"), '--where style=oil: "style" is an axis of'),
+        (("tiny", "--grid", "style=*", "--plan", "ok.csv"), "--grid: must be left out where there are plans"),
+        (("tiny", "-n", "1", "--where", "style=inc"), '--where style=inc: unknown category "inc"; did you mean "ink"?'),
         (("tiny", "-n", "1", "--grid", "style"), "Write --grid 'style=*' or --grid category=face,heart."),
-        (("tiny", "--plan", "category.csv"), '--plan category.csv, line 3: unknown style of tiny "inc"'),
-        (("tiny", "--plan", "ok.csv", "--where", "style=ink"), 'line 2: "style" is named here and by --where'),
+        (("tiny", "--plan", "category.csv"), '--plan category.csv, line 3: unknown category "inc"; did you mean'),
+        (("tiny", "--plan", "ok.csv", "--where", "style=ink"), 'line 2: "style" is named here and in what all have'),
         (("tiny", "--plan", "missing.csv"), "--plan missing.csv: No such file"),
         (("tiny", "-n", "1", "--truncation", "7"), "--truncation: "),
         (("tiny", "-n", "1", "--seed", str(2**64)), "--seed: "),
@@ -125,7 +128,12 @@ def test_the_same_request_id_is_the_same_batch(shell: Shell) -> None:
         (("tiny", "-n", "1", "--request-id", "a b"), "--request-id: "),
         (("tiny", "-n", "4000000000"), "--count: "),
         (("tiny", "--plan", "large.csv"), "--plan: 4000000001 images in all"),
-        (("tiny", "--plan", "huge.csv"), "--plan huge.csv, line 3: must be a whole number"),
+        (("tiny", "--plan", "huge.csv"), "--plan huge.csv, line 3, count: must be a whole number"),
+        (
+            ("tiny", "--plan", "words.csv"),
+            "--plan words.csv, line 2, count: must be a whole number",
+        ),
+        (("tiny", "--plan", "none.csv"), "--plan none.csv, line 2, count: must be at least 1"),
     ],
 )
 def test_what_is_typed_wrong_is_named_as_it_was_typed(shell: Shell, arguments: tuple[str, ...], complaint: str) -> None:
@@ -133,6 +141,8 @@ def test_what_is_typed_wrong_is_named_as_it_was_typed(shell: Shell, arguments: t
         "ok.csv": "style,count\nink,1\n",
         "category.csv": "style,count\nink,1\ninc,1\n",
         "large.csv": "style,count\nink,1\nink,4000000000\n",
+        "words.csv": "style,count\nink,many\n",
+        "none.csv": "style,count\nink,0\n",
         "huge.csv": "style,count\nink,1\nink,4294967296\n",
     }
     for name, text in files.items():

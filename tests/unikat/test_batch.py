@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -44,6 +45,18 @@ def test_without_plans_and_grid_it_is_one_plan() -> None:
     ]
 
 
+def test_plans_and_a_grid_are_both_sent_for_the_service_to_refuse() -> None:
+    request = request_of(Wish(plans=[Plan({}, 1)], grid={"style": "*"}, count=1))
+    assert request.plans
+    assert request.HasField("grid")
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    wish = Wish(plans=[Plan({"style": "ink"}, np.int64(3))])  # type: ignore[arg-type]  # what NumPy's types say
+    request = request_of(wish, seed=np.uint64(7), shard_size=np.int32(16), truncation=np.float32(0.5))
+    assert (request.plans[0].count, request.seed, request.shard_size, request.truncation) == (3, 7, 16, 0.5)
+
+
 def test_every_request_has_a_seed_and_an_id_so_that_it_can_be_sent_again() -> None:
     first, second = request_of(), request_of()
     assert first.HasField("seed")
@@ -64,7 +77,6 @@ def test_what_the_caller_gave_is_kept() -> None:
 @pytest.mark.parametrize(
     ("field", "wish", "options"),
     [
-        ("plans", Wish(plans=[Plan({}, 1)], grid={"style": "*"}), {}),
         ("count", Wish(plans=[Plan({}, 1)], count=3), {}),
         ("count", Wish(count=-1), {}),
         ("count", Wish(grid={"style": "*"}, count=2**32), {}),
@@ -76,6 +88,9 @@ def test_what_the_caller_gave_is_kept() -> None:
         ("format", Wish(), {"format": "gif"}),
         ("seed", Wish(), {"seed": 2**64}),
         ("shard_size", Wish(), {"shard_size": -1}),
+        ("shard_size", Wish(), {"shard_size": True}),
+        ("count", Wish(count=True), {}),
+        ("plans[0].count", Wish(plans=[Plan({}, True)]), {}),
         ("labels", Wish(), {"labels": {"job": 12}}),
     ],
 )

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tiny_model import STYLES, SUBJECTS, tiny_model
-from unikat.conditions import FieldError, Schema, Weights, check_conditions, choices, to_messages
+from unikat.conditions import FieldError, Schema, Weights, check_conditions, choices, choose_from, to_messages
+from unikat.sampling import Purpose, condition_uniforms, philox
+from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import Blend, Condition
 
 MODEL = tiny_model()
@@ -68,6 +70,12 @@ def test_a_model_without_attributes_takes_no_conditions() -> None:
         check_conditions(plain, [Condition(attribute="style", category="ink")])
 
 
+def test_a_slip_of_the_pen_is_told_what_was_meant() -> None:
+    assert choose_from(STYLES, "chlak") == 'did you mean "chalk"? Choose from "ink", "oil", "chalk"'
+    assert choose_from(STYLES, "zzz") == 'choose from "ink", "oil", "chalk"'
+    assert choose_from(STYLES, "ink" * 1000) == 'choose from "ink", "oil", "chalk"'
+
+
 def test_many_choices_are_cut() -> None:
     assert choices([str(n) for n in range(50)], limit=2) == '"0", "1" and 48 more'
 
@@ -103,6 +111,69 @@ def test_every_image_gets_a_complete_condition_that_depends_on_nothing_else(
     assert vectors.shape == (len(indices), 5)
     np.testing.assert_allclose(vectors[:, :3].sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(vectors[:, 3:].sum(1), 1, rtol=1e-6)
+
+
+def complete_in_plain_steps(model: Model, weights: Weights, seed: int, index: int) -> Weights:
+    """The definition of docs/sampling.md, word for word, for one image."""
+    names = {attribute.name: [c.name for c in attribute.categories] for attribute in model.attributes}
+    if all(name in weights for name in names):
+        return weights
+    words = philox(seed, [index], Purpose.CONDITIONS, blocks=1)
+    uniform = ((words[:, 0] >> np.uint64(5)) * 67108864.0 + (words[:, 1] >> np.uint64(6)) + 0.5) / 2.0**53
+    rows = np.array([list(c.categories) for c in model.combinations])
+    counts = np.array([float(c.count) for c in model.combinations])
+    shares = counts
+    for position, (name, categories) in enumerate(names.items()):
+        if name in weights:
+            shares = shares * np.array([weights[name].get(c, 0.0) for c in categories])[rows[:, position]]
+    cumulative = np.cumsum(shares if shares.sum() > 0 else counts)
+    (drawn,) = rows[np.searchsorted(cumulative, uniform * cumulative[-1], side="right").clip(max=len(rows) - 1)]
+    return {name: weights.get(name, {of[drawn[k]]: 1.0}) for k, (name, of) in enumerate(names.items())}
+
+
+def vector_in_plain_steps(model: Model, weights: Weights) -> list[float]:
+    """The weights of all categories in the model's order."""
+    named = [(attribute.name, c.name) for attribute in model.attributes for c in attribute.categories]
+    return [weights.get(attribute, {}).get(category, 0.0) for attribute, category in named]
+
+
+@given(st.lists(st.tuples(WEIGHTS, st.integers(0, 2**64 - 1), st.integers(0, 5000)), min_size=1, max_size=8))
+def test_a_batch_of_rows_is_what_each_row_is_in_plain_steps(
+    asked: list[tuple[dict[str, dict[str, float]], int, int]],
+) -> None:
+    rows = [
+        (check_conditions(MODEL, [blend(name, **of) for name, of in each.items()]), seed, index)
+        for each, seed, index in asked
+    ]
+    uniforms = condition_uniforms([seed for _, seed, _ in rows], [index for _, _, index in rows])
+    complete = SCHEMA.complete_rows([weights for weights, _, _ in rows], uniforms)
+    expected = [complete_in_plain_steps(MODEL, *row) for row in rows]
+    assert [conditions.weights for conditions in complete] == expected
+    assert [list(conditions.weights) for conditions in complete] == [list(of) for of in expected]
+    vectors = np.array([vector_in_plain_steps(MODEL, of) for of in expected], dtype=np.float32)
+    assert SCHEMA.stacked(complete).tobytes() == SCHEMA.vectors(expected).tobytes() == vectors.tobytes()
+
+
+def test_the_same_conditions_are_the_same_object() -> None:
+    asked = {"style": {"ink": 1.0}, "subject": {"sea": 1.0}}
+    (one,), (other,) = SCHEMA.complete_rows([asked], [0.5]), SCHEMA.complete_rows([{**asked}], [0.1])
+    assert one is other
+    drawn = SCHEMA.complete_rows([{}] * 600, condition_uniforms(1, range(600)))
+    assert len(set(drawn)) == len(MODEL.combinations)
+
+
+def test_completion_does_not_change_what_was_asked_for_nor_later_draws() -> None:
+    asked: dict[str, dict[str, float]] = {"style": {"ink": 1.0}}
+    first = SCHEMA.complete(asked, 1, range(20))
+    asked["style"]["oil"] = 1.0  # the caller's own object, after the call
+    assert SCHEMA.complete({"style": {"ink": 1.0}}, 1, range(20)) == first
+    assert all(image["style"] == {"ink": 1.0} for image in first)
+
+
+@pytest.mark.parametrize("asked", [{"style": {"crayon": 1.0}}, {"mood": {"calm": 1.0}}])
+def test_what_the_model_does_not_have_is_refused(asked: Weights) -> None:
+    with pytest.raises(KeyError, match=r"crayon|mood"):
+        SCHEMA.complete(asked, 1, [0])
 
 
 def drawn(weights: Weights, attribute: str, count: int = 6000) -> dict[str, float]:

@@ -19,7 +19,7 @@ def test_a_job_survives_json() -> None:
     assert DrawJob.from_kwargs(json.loads(json.dumps(JOB.to_kwargs()))) == JOB
 
 
-@pytest.mark.parametrize("change", [{"count": None}, {"seed": "7"}, {"weights": []}, {"extra": 1}, {"count": -1}])
+@pytest.mark.parametrize("change", [{"count": None}, {"seed": "7"}, {"weights": []}, {"count": -1}])
 def test_a_payload_that_is_no_draw_job_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="not a draw job"):
         DrawJob.from_kwargs(JOB.to_kwargs() | change)

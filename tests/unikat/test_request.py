@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from unikat.errors import InvalidRequest
@@ -35,6 +36,21 @@ def test_what_the_caller_gave_is_kept() -> None:
     assert not generate_request("emoji").HasField("truncation")
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    given: dict[str, Any] = {"where": {"style": {"noto": np.float32(0.25), "twemoji": np.int64(1)}}}
+    given |= {
+        "count": np.int32(3),
+        "first_index": np.int64(5),
+        "seed": np.uint64(2**64 - 1),
+        "truncation": np.float32(0.5),
+    }
+    plain: dict[str, Any] = {"where": {"style": {"noto": 0.25, "twemoji": 1.0}}}
+    plain |= {"count": 3, "first_index": 5, "seed": 2**64 - 1, "truncation": 0.5}
+    request = generate_request("emoji", request_id="mine", **given)
+    same = generate_request("emoji", request_id="mine", **plain)
+    assert request == same
+
+
 @pytest.mark.parametrize(
     ("field", "arguments"),
     [
@@ -46,7 +62,19 @@ def test_what_the_caller_gave_is_kept() -> None:
         ("seed", {"seed": 2**64}),
         ("format", {"format": "gif"}),
         ("conditions[0]", {"where": {"style": 3}}),
-        ("conditions[1]", {"where": {"style": "noto", "category": {"animal": "much"}}}),
+        ("conditions[0]", {"where": {"style": {3: 0.5}}}),
+        ("conditions[1].blend.weights[animal]", {"where": {"style": "noto", "category": {"animal": "much"}}}),
+        ("conditions[0].blend.weights[noto]", {"where": {"style": {"noto": True}}}),
+        ("conditions[0].blend.weights[noto]", {"where": {"style": {"noto": np.True_}}}),
+        ("count", {"count": True}),
+        ("count", {"count": np.True_}),
+        ("count", {"count": np.float64(3)}),
+        ("count", {"count": "3"}),
+        ("first_index", {"first_index": False}),
+        ("seed", {"seed": True}),
+        ("seed", {"seed": np.int64(-1)}),
+        ("truncation", {"truncation": True}),
+        ("truncation", {"truncation": "0.5"}),
     ],
 )
 def test_what_a_message_cannot_hold_is_refused_by_its_field(field: str, arguments: dict[str, Any]) -> None:

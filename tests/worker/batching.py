@@ -15,13 +15,15 @@ from tests.support.processes import eventually
 from unikat.batches.record import BatchRecord
 from unikat.batches.spec import BatchSpec, Cell
 from unikat.bundle import Bundle, key_of
+from unikat.encoders import first_encoder
 from unikat.queue.batches.jobs import batch_queue
 from unikat.queue.batches.store import BatchStore
 from unikat.sampling import latents
 from unikat.v1.batches_pb2 import LAYOUT_FILES, Batch
 from unikat.v1.studio_pb2 import ImageFormat
+from unikat_worker.buckets import Limits
 from unikat_worker.device import CPU, Device
-from unikat_worker.encoder import encode
+from unikat_worker.encoding import encode
 from unikat_worker.session import Session
 
 INK = Cell({"style": {"ink": 1.0}}, 30)
@@ -87,7 +89,7 @@ class Batches:
     def expected(self, batch: str) -> dict[str, bytes]:
         """The image files that must be there, drawn one by one, with nothing of what is tested but the model."""
         spec = self.store.spec(batch)
-        session = Session(self.bundle, Device(CPU, threads=1, lanes=1, processor=""), max_batch=1, budget=1)
+        session = Session(self.bundle, Device(CPU, threads=1, lanes=1, processor=""), Limits(1, 1.0, 2**28))
         weights = [cell.weights for cell in spec.cells for _ in range(cell.count)]
         files = {}
         for index, asked in enumerate(weights):
@@ -97,7 +99,7 @@ class Batches:
                 "condition": session.schema.vectors(session.schema.complete(asked, spec.seed, [index])),
             }
             name = f"images/{index // spec.shard_size:05}/{index:07}.png"
-            files[name] = encode(session.draw(feeds)[0], spec.image_format)
+            [files[name]] = encode(session.draw(feeds), spec.encoder or first_encoder(spec.image_format))
         return files
 
     def assert_complete(self, batch: str, deadline: float = 90.0) -> Batch:

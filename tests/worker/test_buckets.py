@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.support.processes import eventually
 from tests.support.tiny_model import write_tiny_bundle
-from unikat_worker.buckets import Buckets, Feeds, Part, Pixels, candidate_sizes, try_sizes
+from unikat_worker.buckets import Buckets, Feeds, Limits, Part, Pixels, Rules, candidate_sizes, try_sizes
 from unikat_worker.device import CPU, CUDA, Device, DeviceError, choose_device, works
-from unikat_worker.session import LATENT, Session, _choose_buckets
+from unikat_worker.session import LATENT, Session, _choose_buckets, _probes
 from unikat_worker.settings import DeviceName
 
 PROBES: Feeds = {"latent": np.arange(8, dtype=np.float32)[:, None]}
+
+
+WIDTHS = {"latent": 8, "condition": 5, "truncation": 1}  # of the tiny model's inputs
 
 
 def honest(feeds: Feeds) -> Pixels:
@@ -42,13 +48,13 @@ def test_candidates_are_powers_of_two_and_the_limit() -> None:
 
 
 def test_sizes_that_agree_are_found() -> None:
-    assert try_sizes(honest, PROBES, [1, 2, 4, 8], 1.0).agreeing == {1, 2, 4, 8}
-    assert try_sizes(moody_from_4, PROBES, [1, 2, 4, 8], 1.0).agreeing == {1, 2}
-    assert try_sizes(nosy, PROBES, [1, 2, 4], 1.0).agreeing == {1}
+    assert try_sizes(honest, PROBES, [1, 2, 4, 8], Rules(1.0)).agreeing == {1, 2, 4, 8}
+    assert try_sizes(moody_from_4, PROBES, [1, 2, 4, 8], Rules(1.0)).agreeing == {1, 2}
+    assert try_sizes(nosy, PROBES, [1, 2, 4], Rules(1.0)).agreeing == {1}
 
 
 def test_a_cpu_uses_the_sizes_that_agree_and_says_what_it_costs(caplog: pytest.LogCaptureFixture) -> None:
-    trial = try_sizes(moody_from_4, PROBES, [1, 2, 4, 8], 1.0)
+    trial = try_sizes(moody_from_4, PROBES, [1, 2, 4, 8], Rules(1.0))
     with caplog.at_level(logging.WARNING):
         buckets = _choose_buckets(trial, choose_device(DeviceName.CPU), "tiny@1")
     assert buckets.sizes == [1, 2]
@@ -58,12 +64,121 @@ def test_a_cpu_uses_the_sizes_that_agree_and_says_what_it_costs(caplog: pytest.L
 
 
 def test_a_gpu_falls_back_to_one_size_for_everything(caplog: pytest.LogCaptureFixture) -> None:
-    trial = try_sizes(moody_from_4, PROBES, [1, 2, 4, 8], 1.0)
+    trial = try_sizes(moody_from_4, PROBES, [1, 2, 4, 8], Rules(1.0))
     buckets = _choose_buckets(trial, Device(CUDA, threads=4, lanes=4, processor="GPU"), "tiny@1")
     assert len(buckets.sizes) == 1
     assert buckets.pads
     assert {part.size for part in buckets.parts(19)} == set(buckets.sizes)
     assert "every batch is padded" in caplog.text
+
+
+def busy(milliseconds: float) -> None:
+    """Take that much time of the processor."""
+    end = time.thread_time() + milliseconds / 1000
+    while time.thread_time() < end:
+        pass
+
+
+class Costing:
+    """A session whose batches cost `once` and `each` (ms); `sizes`: of the batches that were drawn."""
+
+    def __init__(self, once: float, each: float) -> None:
+        self._once, self._each = once, each
+        self.sizes: set[int] = set()
+
+    def __call__(self, feeds: Feeds) -> Pixels:
+        count = len(feeds["latent"])
+        self.sizes.add(count)
+        busy(self._once + self._each * count)
+        return honest(feeds)
+
+
+CPU_RULES = Rules(seconds=1.0, gain=0.03, clock=time.thread_time)
+
+
+def test_a_size_that_gains_nothing_ends_the_trial_and_is_not_used() -> None:
+    flat = Costing(once=0, each=1)
+    assert set(try_sizes(flat, PROBES, [1, 2, 4, 8], CPU_RULES).seconds) == {1}
+    assert flat.sizes == {1, 2}
+
+
+def test_sizes_are_tried_up_to_the_point_of_gain() -> None:
+    # Per image: 3.0, 2.0, 1.5, 1.25 ms.
+    assert set(try_sizes(Costing(once=2, each=1), PROBES, [1, 2, 4, 8], CPU_RULES).seconds) == {1, 2, 4, 8}
+
+
+def test_a_batch_that_would_take_too_long_is_not_tried() -> None:
+    slow = Costing(once=4, each=2)  # 6, 8, 12 ms a batch, 16 where 4 images go on at the pace of a pair
+    rules = replace(CPU_RULES, seconds=0.007)
+    assert set(try_sizes(slow, PROBES, [1, 2, 4, 8], rules).seconds) == {1, 2}
+    assert slow.sizes == {1, 2}
+
+
+def test_bytes_bound_a_batch(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path)
+    device = Device(CPU, threads=1, lanes=1, processor="")
+    free = Session(bundle, device, Limits(64, 1.0, 2**30))
+    assert free.image_bytes == 16 * 16 * 3
+    assert free.drawing_bytes >= free.image_bytes
+    bound = Session(bundle, device, Limits(64, 1.0, 2 * free.drawing_bytes))
+    assert bound.buckets.sizes[-1] <= 2 < free.buckets.sizes[-1]
+    assert Session(bundle, device, Limits(64, 1.0, 1)).buckets.sizes == [1]
+
+
+def tried(session: Session, one: Feeds) -> None:
+    """A lone image is drawn, and more threads are tried after it."""
+    session.draw(one, alone=True)
+    eventually(lambda: not session._widening.locked())
+
+
+def test_all_threads_are_tried_after_the_first_lone_image_and_not_before(tmp_path: Path) -> None:
+    session = Session(write_tiny_bundle(tmp_path), Device(CPU, threads=2, lanes=2, processor=""), Limits(4, 1.0, 2**30))
+    feeds: Feeds = {name: np.ones((2, width), np.float32) for name, width in WIDTHS.items()}
+    session.draw(feeds, alone=True)
+    before = session.draw(cut(feeds, 0, 1))
+    assert session._next_try == 0.0
+    tried(session, cut(feeds, 0, 1))
+    pause = session._next_try - time.monotonic()
+    assert 30 < pause <= 60  # where they did not pay, they are tried again then: it may have been a busy moment
+    tried(session, cut(feeds, 0, 1))
+    assert session._next_try - time.monotonic() <= pause
+    assert np.array_equal(session.draw(cut(feeds, 0, 1), alone=True), before)
+
+
+def test_more_threads_whose_bits_differ_are_never_used(tmp_path: Path) -> None:
+    session = Session(write_tiny_bundle(tmp_path), Device(CPU, threads=2, lanes=2, processor=""), Limits(4, 1.0, 2**30))
+    session._compare_wide(lambda feeds: session._run(feeds) ^ np.uint8(1), _probes(session.model, session.schema))
+    assert session._wide is None
+    assert session._next_try == float("inf")
+
+
+def test_more_threads_that_are_faster_are_used(tmp_path: Path) -> None:
+    session = Session(
+        write_tiny_bundle(tmp_path, work=1000), Device(CPU, threads=2, lanes=2, processor=""), Limits(4, 1.0, 2**30)
+    )
+    drawn: dict[bytes, Pixels] = {}
+
+    def recalling(feeds: Feeds) -> Pixels:
+        """The second time, faster than any session."""
+        key = feeds[LATENT].tobytes()
+        return drawn[key] if key in drawn else drawn.setdefault(key, session._run(feeds))
+
+    session._compare_wide(recalling, _probes(session.model, session.schema))
+    assert session._wide is recalling
+
+
+def test_a_graph_that_was_changed_is_not_taken_for_more_threads(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = write_tiny_bundle(tmp_path)
+    session = Session(bundle, Device(CPU, threads=2, lanes=2, processor=""), Limits(4, 1.0, 2**30))
+    other = write_tiny_bundle(tmp_path, version=2, work=1)
+    bundle.graph.write_bytes(other.graph.read_bytes())
+    one: Feeds = {name: np.ones((1, width), np.float32) for name, width in WIDTHS.items()}
+    with caplog.at_level(logging.ERROR):
+        tried(session, one)
+    assert session._wide is None
+    assert "restore the file" in caplog.text
 
 
 def test_a_cpu_splits_and_a_gpu_pads() -> None:
@@ -86,7 +201,7 @@ def test_a_batch_is_cut_to_the_time_it_may_take() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_every_count_gives_the_same_images(tmp_path: Path, threads: int) -> None:
     bundle = write_tiny_bundle(tmp_path, work=3)
-    session = Session(bundle, choose_device(DeviceName.CPU, threads=threads), max_batch=16, budget=1.0)
+    session = Session(bundle, choose_device(DeviceName.CPU, threads=threads), Limits(16, 1.0, 2**30))
     rng = np.random.default_rng(1)
     feeds = {
         "latent": rng.normal(size=(40, 8)).astype(np.float32),
@@ -102,7 +217,7 @@ def test_every_count_gives_the_same_images(tmp_path: Path, threads: int) -> None
 
 def test_padding_changes_no_image(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path)
-    session = Session(bundle, choose_device(DeviceName.CPU, threads=1), max_batch=8, budget=1.0)
+    session = Session(bundle, choose_device(DeviceName.CPU, threads=1), Limits(8, 1.0, 2**30))
     feeds = {
         "latent": np.ones((5, 8), np.float32) * np.arange(5, dtype=np.float32)[:, None],
         "condition": np.ones((5, 5), np.float32),

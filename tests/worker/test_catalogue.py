@@ -16,17 +16,19 @@ from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, BundleError, write_bundle
 from unikat.queue.workers import WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
-from unikat_worker.catalogue import Catalogue, UnknownModel
+from unikat_worker.buckets import Limits
+from unikat_worker.catalogue import Catalogue, Memory, UnknownModel
 from unikat_worker.device import choose_device
 from unikat_worker.session import Session
-from unikat_worker.settings import DeviceName
+from unikat_worker.settings import DeviceName, Preload
 
 CPU = choose_device(DeviceName.CPU, threads=1)
+LIMITS = Limits(images=4, seconds=0.05, bytes=2**28)
 
 
-def catalogue_of(models: Path, memory_limit: int = 2**30) -> Catalogue:
+def catalogue_of(models: Path, memory_limit: int = 2**30, preload: Preload = Preload.NONE) -> Catalogue:
     """A scanned catalogue on the CPU."""
-    catalogue = Catalogue(models, CPU, max_batch=4, budget=0.05, memory_limit=memory_limit)
+    catalogue = Catalogue(models, CPU, LIMITS, Memory(preload, memory_limit))
     catalogue.scan()
     return catalogue
 
@@ -91,7 +93,7 @@ def test_the_least_recently_used_model_is_dropped_and_loaded_again(tmp_path: Pat
     bundles = [write_tiny_bundle(tmp_path, version=version, work=version) for version in (1, 2, 3)]
     digests = [bundle.model.digest for bundle in bundles]
     two = sum(bundle.graph.stat().st_size for bundle in bundles[1:])
-    catalogue = catalogue_of(tmp_path, memory_limit=two)
+    catalogue = catalogue_of(tmp_path, memory_limit=two, preload=Preload.NEWEST)
     assert catalogue.loaded == [digests[2]]  # the newest is there at once, the others on first use
     catalogue.use(digests[0])
     assert catalogue.loaded == [digests[2], digests[0]]
@@ -99,6 +101,24 @@ def test_the_least_recently_used_model_is_dropped_and_loaded_again(tmp_path: Pat
     catalogue.use(digests[1])
     assert catalogue.loaded == [digests[2], digests[1]]
     assert len(catalogue.models) == 3  # all of them can be asked for
+
+
+@pytest.mark.parametrize(("preload", "versions"), [(Preload.NONE, []), (Preload.NEWEST, [2]), (Preload.ALL, [2, 1])])
+def test_what_is_preloaded_is_a_setting(tmp_path: Path, preload: Preload, versions: list[int]) -> None:
+    digests = {version: write_tiny_bundle(tmp_path, version=version, work=version).model.digest for version in (1, 2)}
+    catalogue = catalogue_of(tmp_path, preload=preload)
+    assert catalogue.loaded == [digests[version] for version in versions]
+    assert catalogue.peek(digests[1]) is None or preload is Preload.ALL
+    assert catalogue.use(digests[1]).model.version == 1
+
+
+def test_a_graph_that_was_changed_since_the_scan_is_not_drawn(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path)
+    catalogue = catalogue_of(tmp_path)
+    bundle.graph.write_bytes(tiny_graph(work=1))
+    with pytest.raises(UnknownModel) as raised:  # other workers may have it
+        catalogue.use(bundle.model.digest)
+    assert "restore the file" in str(raised.value.__cause__)
 
 
 def no_such_input(graph: bytes) -> bytes:
@@ -145,7 +165,7 @@ def test_a_graph_that_is_not_what_the_manifest_says_is_refused(
     files: dict[str, Path | bytes] = {GRAPH: content, SAMPLES: b"", CARD: b""}
     bundle = write_bundle(tmp_path / "tiny" / "1", model, files)
     with pytest.raises(BundleError, match=message) as caught:
-        Session(bundle, CPU, max_batch=4, budget=0.05)
+        Session(bundle, CPU, LIMITS)
     assert str(bundle.graph) in str(caught.value)
     assert list(catalogue_of(tmp_path).models) == []
 

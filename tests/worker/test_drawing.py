@@ -131,12 +131,6 @@ def test_an_unknown_category_fails_its_job_and_no_other(shared_bench: Bench, sha
         assert_complete(shared_bench.outcome(job), 3)
 
 
-def test_a_model_that_is_gone_fails_the_job(shared_bench: Bench) -> None:
-    outcome = shared_bench.outcome(shared_bench.enqueue("sha256:none", retries=1))
-    assert outcome.status is not None
-    assert outcome.status.code == Code.INTERNAL
-
-
 def test_results_expire(shared_bench: Bench, shared_bundle: Bundle) -> None:
     job = shared_bench.enqueue(shared_bundle.model.digest)
     shared_bench.outcome(job)

@@ -1,15 +1,13 @@
-"""Small parts: settings, processors, encoder, rates, identity, the function that plain RQ workers run into."""
+"""Small parts: settings, processors, rates, identity, the function that plain RQ workers run into."""
 
 from __future__ import annotations
 
-import io
 import struct
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from rq import Queue, SimpleWorker
 from rq.job import JobStatus
 from rq.results import Result
@@ -19,9 +17,7 @@ from typer.testing import CliRunner
 from tests.worker.bench import Bench
 from unikat.bundle import Bundle
 from unikat.identity import identity_of
-from unikat.v1.studio_pb2 import ImageFormat
 from unikat_worker.__main__ import app
-from unikat_worker.encoder import encode, media_type
 from unikat_worker.processors import usable_cores
 from unikat_worker.rates import Rates
 from unikat_worker.settings import Settings
@@ -59,23 +55,6 @@ def test_the_cpu_quota_is_respected(tmp_path: Path) -> None:
     (tmp_path / "cpu/cpu.cfs_quota_us").write_text("100000\n")
     (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
     assert usable_cores(tmp_path) == 1
-
-
-@pytest.mark.parametrize("image_format", [0, 1, 2])
-def test_lossless_formats_keep_every_pixel(image_format: int) -> None:
-    data = encode(PIXELS, image_format)
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), PIXELS)
-    assert encode(PIXELS, image_format) == data
-
-
-def test_jpeg_keeps_the_colours_of_single_pixels() -> None:
-    jpeg = Image.open(io.BytesIO(encode(PIXELS, ImageFormat.IMAGE_FORMAT_JPEG)))
-    assert all(component[1:3] == (1, 1) for component in jpeg.layer)  # type: ignore[attr-defined]  # set by Pillow's JPEG reader
-
-
-def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be one of"):
-        media_type(99)
 
 
 def test_rates_are_averages_over_busy_time() -> None:

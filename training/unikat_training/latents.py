@@ -18,7 +18,6 @@ from unikat.sampling import (
     MULTIPLIERS,
     ROUNDS,
     SQRT_HALF,
-    TAIL,
     WEYL,
     Purpose,
 )
@@ -56,12 +55,12 @@ def high(product: Tensor) -> Tensor:
 
 
 def normals(uniform: Tensor) -> Tensor:
-    """The inverse of the normal distribution function, float64 of any shape."""
+    """The inverse of the normal distribution function at uniforms of 32 bits, float64 of any shape."""
     q = uniform - 0.5
     central = q.abs() <= 0.425
     middle = q * ratio(CENTRE, torch.where(central, 0.180625 - q * q, 0.0))
     r = (-log(torch.where(central, 0.5, torch.minimum(uniform, 1.0 - uniform)))).sqrt()
-    outer = torch.where(r <= 5.0, ratio(MIDDLE, r - 1.6), ratio(TAIL, r - 5.0))
+    outer = ratio(MIDDLE, r - 1.6)
     return torch.where(central, middle, torch.where(q < 0, -outer, outer))
 
 

@@ -46,6 +46,7 @@ class Common:
     truncation: float
     image_format: int
     layout: int
+    encoder: str = ""
 
 
 @dataclass(frozen=True)

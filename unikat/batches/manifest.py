@@ -81,6 +81,7 @@ def _table(common: Common, images: Sequence[DrawnImage], places: Sequence[Place]
         "provider": pa.scalar(renderer.provider),
         "runtime": pa.scalar(renderer.runtime),
         "processor": pa.scalar(renderer.processor),
+        **({"encoder": pa.scalar(common.encoder)} if common.encoder else {}),
     }
     columns |= {name: pa.repeat(value, len(images)) for name, value in same.items()}
     if images[0].weights:  # Parquet has no struct without fields

@@ -76,7 +76,7 @@ def close_batch(storage: Storage, spec: BatchSpec, shards: Iterable[int], keep_p
 
 
 def _common(of: BatchSpec | ShardJob) -> Common:
-    return Common(of.model, of.digest, of.seed, of.truncation, of.image_format, of.layout)
+    return Common(of.model, of.digest, of.seed, of.truncation, of.image_format, of.layout, of.encoder)
 
 
 def _facts(common: Common, fingerprint: str) -> dict[str, Any]:
@@ -90,6 +90,7 @@ def _facts(common: Common, fingerprint: str) -> dict[str, Any]:
         "truncation": common.truncation,
         "image_format": _FORMAT_NAMES[common.image_format],
         "layout": _LAYOUT_NAMES[common.layout],
+        **({"encoder": common.encoder} if common.encoder else {}),
     }
 
 

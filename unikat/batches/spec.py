@@ -31,6 +31,8 @@ class Cell:
 class BatchSpec:
     """A batch, fully resolved. `image_format` and `layout` are values of the proto enums, `destination` is a URL.
 
+    `encoder` is the name of what encodes it; "" in batches of the first release, which had no names.
+
     Image i of the batch is image i of its seed: cells follow one another, and shards are cut without regard to them.
     """
 
@@ -46,6 +48,7 @@ class BatchSpec:
     owner: str = "default"
     labels: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
+    encoder: str = ""
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -95,12 +98,15 @@ class BatchSpec:
             layout=self.layout,
             destination=self.destination,
             fingerprint=self.fingerprint,
+            encoder=self.encoder,
         )
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all that the files' bytes and names follow from: the same for batches that write the same."""
         written = {name: value for name, value in self._head().items() if name not in _NOT_WRITTEN}
+        if not self.encoder:  # as it was before encoders had names
+            del written["encoder"]
         content = json.dumps([written, _to_lists(self.cells)], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -114,7 +120,9 @@ class BatchSpec:
     @classmethod
     def from_json(cls, head: str | bytes, cells: str | bytes) -> BatchSpec:
         """The inverse of `to_json`."""
-        return cls(cells=_from_lists(json.loads(cells)), **json.loads(head))
+        found = json.loads(head)
+        known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
+        return cls(cells=_from_lists(json.loads(cells)), **known)
 
 
 _NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id"})
@@ -136,6 +144,7 @@ class ShardJob:
     layout: int
     destination: str
     fingerprint: str
+    encoder: str = ""
 
     @property
     def count(self) -> int:
@@ -149,17 +158,21 @@ class ShardJob:
 
     def to_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the RQ job: JSON values only."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"cells": _to_lists(self.cells)}
+        kwargs = {name: getattr(self, name) for name in self.__dataclass_fields__} | {"cells": _to_lists(self.cells)}
+        if not self.encoder:  # workers of the first release refuse what they do not know
+            del kwargs["encoder"]
+        return kwargs
 
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, Any]) -> ShardJob:
         """Raises ValueError if the payload is not one that this version understands."""
         try:
-            job = cls(**{**kwargs, "cells": _from_lists(kwargs["cells"])})
+            known = {name: kwargs[name] for name in cls.__dataclass_fields__ if name in kwargs}
+            job = cls(**{**known, "cells": _from_lists(known["cells"])})
         except (TypeError, ValueError, KeyError) as error:
             raise ValueError(f"not a shard of a batch: {error}") from error
         numbers = (job.shard, job.first, job.seed, job.image_format, job.layout, *(cell.count for cell in job.cells))
-        texts = (job.batch, job.model, job.digest, job.destination, job.fingerprint)
+        texts = (job.batch, job.model, job.digest, job.destination, job.fingerprint, job.encoder)
         if not (all(type(n) is int and n >= 0 for n in numbers) and all(isinstance(t, str) for t in texts)):
             raise ValueError(f"not a shard of a batch: {kwargs}")
         return job

@@ -267,6 +267,6 @@ def _picked(storage: Storage, row: Row) -> Picked:
         weights=parse_conditions(row.get("conditions") or {}),
         image_format=_FORMATS[row["media_type"]],
         sha256=row["sha256"],
-        renderer=Renderer(row["provider"], row["runtime"], row["processor"]),
+        renderer=Renderer(row["provider"], row["runtime"], row["processor"], row.get("encoder") or ""),
         data=storage.read_range(row["file"], row["offset"], row["size"]),
     )

@@ -8,23 +8,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from unikat.cli import options
-from unikat.cli.connect import connect, get_model
-from unikat.cli.problems import Problem, explain, stderr, stdout
-from unikat.cli.where import check_where, describe, format_where, parse_where
+from unikat.cli.connect import connect
+from unikat.cli.problems import Problem, explain, flag_of, stderr, stdout
+from unikat.cli.where import describe, format_where, parse_where, typed_flag
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from rich.progress import Progress
 
     from unikat.artwork import Artwork
-    from unikat.client import Generation
     from unikat.request import Where
+    from unikat.resuming import Generation
 
 SHEET: Final = "sheet.png"
 SHEET_LIMIT: Final = 400  # images on a sheet; more cannot be told apart
@@ -62,11 +63,11 @@ def generate(
         list[str] | None,
         typer.Option(help="Condition: attribute=category, or a blend attribute=one:0.7,other:0.3. Repeat it."),
     ] = None,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of images.")] = 16,
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of images.")] = 16,
     first_index: Annotated[
-        int, typer.Option(min=0, help="Index of the first image: draws any images of a seed without those before.")
+        int, typer.Option(help="Index of the first image: draws any images of a seed without those before.")
     ] = 0,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same one draws the same images. Random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; the same one draws the same images. Random.")] = None,
     truncation: Annotated[
         float | None, typer.Option(help="0 (the typical image) to 1 (full variety) to 2. The model's default.")
     ] = None,
@@ -86,19 +87,12 @@ def generate(
     """Draw images, and say how to draw the same ones again."""
     conditions = parse_where(where or [])
     order = Order(model, conditions, count, first_index, seed, truncation, format, request_id, out, sheet, as_json)
-    with connect(target, tls, ca) as studio:
-        check_where(get_model(studio, model), conditions)
-        _make_folder(out)
+    with connect(target, tls, ca, flag=partial(typed_flag, conditions)) as studio:
+        studio.model(model)  # whoever mistyped the target is told at once
         with studio.generate(
-            model,
-            conditions,
-            count=count,
-            first_index=first_index,
-            seed=seed,
-            truncation=truncation,
-            format=format,
+            model, conditions, count=count, first_index=first_index, seed=seed, truncation=truncation, format=format,
             request_id=request_id,
-        ) as generation:
+        ) as generation:  # fmt: skip
             kept = _receive(generation, order)
             _report(generation, order, kept)
 
@@ -115,10 +109,12 @@ def _receive(generation: Generation, order: Order) -> Kept:
     from unikat.errors import UnikatError
 
     kept = Kept()
+    accepted = generation.accepted
+    _make_folder(order.out)
     try:
-        stem = f"{generation.accepted.model.partition('@')[0]}-s{generation.accepted.seed}"
+        stem = f"{accepted.model.partition('@')[0]}-s{accepted.seed}"
         with _progress(order) as progress:
-            bar = progress.add_task(f"Drawing {generation.accepted.model}", total=order.count)
+            bar = progress.add_task(f"Drawing {accepted.model}", total=order.count)
             for artwork in generation:
                 kept.files.append(_save(artwork, order.out / f"{stem}-{artwork.index:05}{artwork.suffix}"))
                 if order.sheet and len(kept.tiles) < SHEET_LIMIT:
@@ -127,7 +123,7 @@ def _receive(generation: Generation, order: Order) -> Kept:
                     print(json.dumps(_as_dict(artwork, kept.files[-1])), flush=True)
                 progress.advance(bar)
     except (UnikatError, Problem) as error:
-        problem = error if isinstance(error, Problem) else explain(error)
+        problem = error if isinstance(error, Problem) else explain(error, flag_of)
         if kept.files:
             problem.hints.append(f"{len(kept.files)} of {order.count} images had arrived: they are in {order.out}/.")
         raise problem from error
@@ -144,7 +140,8 @@ def _save(artwork: Artwork, path: Path) -> Path:
 
 
 def _as_dict(artwork: Artwork, file: Path) -> dict[str, object]:
-    facts = {name: value for name, value in vars(artwork).items() if name not in {"data", "renderer", "timings"}}
+    apart = {"data", "renderer", "timings", "accepted"}
+    facts = {name: value for name, value in vars(artwork).items() if name not in apart}
     return {
         "event": "artwork", "file": str(file), **facts,
         "renderer": asdict(artwork.renderer), "timings": asdict(artwork.timings),

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unikat.cli import options
-from unikat.cli.connect import connect, get_model
+from unikat.cli.connect import connect
 from unikat.cli.problems import Problem, stderr, stdout
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def show_model(
     """
     try:
         with connect(target, tls, ca) as studio:
-            model = get_model(studio, name)
+            model = studio.model(name)
     except Problem as problem:
         found = _read_local(models, name)
         if found is None:

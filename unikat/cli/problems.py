@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
@@ -63,19 +63,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {' or '.join(by_lower[c] for c in close)}?" if close else ""
 
 
-def unknown(what: str, name: str, known: Sequence[str], plural: str) -> Problem:
-    """Problem with a name that is none of `known`: what is spelled alike first, then all."""
-    listed = f"{plural}: {', '.join(known)}" if known else f"There are no {plural.lower()}."
-    return Problem(f'unknown {what} "{name}"', did_you_mean(name, known), listed, code=BAD_INPUT)
-
-
-def explain(error: UnikatError, flag: Callable[[str], str] | None = None) -> Problem:
-    """A service's error as a problem; fields are called what they are called on the command line, by `flag`."""
+def explain(error: UnikatError, flag: Callable[[str], str]) -> Problem:
+    """A service's error as a problem; fields are called what `flag` says they are on the command line."""
     from unikat.errors import InvalidRequest, Overloaded, Unavailable, WrongState
 
     if isinstance(error, InvalidRequest):
-        named = flag or flag_of
-        lines = [f"{named(field)}: {message}" for field, message in error.fields.items()] or [str(error)]
+        lines = [f"{flag(field)}: {message}" for field, message in error.fields.items()] or [str(error)]
         return Problem("\n".join(lines), code=BAD_INPUT)
     if isinstance(error, Overloaded):
         wait = f"Try again in {error.retry_after:.0f} s." if error.retry_after else "Try again later."

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from unikat.cli.problems import BAD_INPUT, Problem, unknown
+from unikat.cli.problems import BAD_INPUT, Problem, flag_of
 
 if TYPE_CHECKING:
     from unikat.request import Where
-    from unikat.v1.model_pb2 import Model
+
+_CONDITION: Final = re.compile(r"(?:grid\.|plans\[\d+\]\.)?conditions\[(\d+)\]")
 
 
 def parse_where(options: Iterable[str]) -> Where:
@@ -25,8 +27,7 @@ def parse_where(options: Iterable[str]) -> Where:
             raise _malformed(option, "it needs an attribute and a category")
         if attribute in where:
             raise _malformed(option, f'"{attribute}" is named twice; a blend is written {attribute}=one:0.5,other:0.5')
-        weights = _parse_value(option, value)
-        where[attribute] = weights if len(weights) > 1 else next(iter(weights))
+        where[attribute] = _parse_value(option, value) if {",", ":"} & set(value) else value
     return where
 
 
@@ -39,19 +40,14 @@ def _parse_value(option: str, value: str) -> dict[str, float]:
         if category in weights:
             raise _malformed(option, f'"{category}" is named twice')
         weights[category] = _parse_weight(option, number) if colon else 1.0
-    if not math.fsum(weights.values()) > 0:
-        raise _malformed(option, "the weights must sum to more than 0")
     return weights
 
 
 def _parse_weight(option: str, text: str) -> float:
     try:
-        weight = float(text)
-    except ValueError:
-        weight = math.nan
-    if not (math.isfinite(weight) and weight >= 0):
-        raise _malformed(option, f'a weight is a number of at least 0, not "{text}"')
-    return weight
+        return float(text)
+    except ValueError as error:
+        raise _malformed(option, f'a weight is a number, not "{text}"') from error
 
 
 def _malformed(option: str, why: str) -> Problem:
@@ -67,15 +63,11 @@ def format_where(where: Where) -> list[str]:
     ]
 
 
-def check_where(model: Model, where: Where) -> None:
-    """Raise Problem, with the choices that there are, for an attribute or a category that `model` does not have."""
-    schema = {attribute.name: [c.name for c in attribute.categories] for attribute in model.attributes}
-    for name, value in where.items():
-        if name not in schema:
-            raise unknown(f"attribute of {model.name}", name, list(schema), "Attributes")
-        for category in [value] if isinstance(value, str) else value:
-            if category not in schema[name]:
-                raise unknown(f"{name} of {model.name}", category, schema[name], f"Choices for {name}")
+def typed_flag(where: Where, field: str) -> str:
+    """As `flag_of`, with what was typed: "conditions[0].category" to "--where style=noto"."""
+    found = _CONDITION.match(field)
+    typed = format_where(where)
+    return f"--where {typed[int(found[1])]}" if found and int(found[1]) < len(typed) else flag_of(field)
 
 
 def describe(value: str | Mapping[str, float]) -> str:

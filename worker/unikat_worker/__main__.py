@@ -13,7 +13,8 @@ from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 
 from unikat.batches.destination import open_prefixes
-from unikat_worker.catalogue import Catalogue
+from unikat_worker.buckets import Limits
+from unikat_worker.catalogue import Catalogue, Memory
 from unikat_worker.device import DeviceError, choose_device
 from unikat_worker.settings import Settings, command
 from unikat_worker.worker import DrawWorker
@@ -57,8 +58,9 @@ def run(settings: Settings) -> None:
         device = choose_device(settings.device, settings.threads, settings.lanes)
     except DeviceError as error:
         raise SystemExit(str(error)) from error
-    budget = settings.batch_ms / 1000
-    catalogue = Catalogue(settings.models, device, settings.max_batch, budget, settings.memory_limit_mb * 2**20)
+    limits = Limits(settings.max_batch, settings.batch_ms / 1000, settings.batch_mb * 2**20)
+    memory = Memory(settings.preload, settings.memory_limit_mb * 2**20)
+    catalogue = Catalogue(settings.models, device, limits, memory)
     catalogue.scan()
     redis = connect(settings.redis_url)
     wait_for_redis(redis)

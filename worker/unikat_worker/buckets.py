@@ -14,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 _WEIGHT: Final = 0.1  # of the newest batch in the moving average of a size
-_GENEROUS: Final = 4  # times the budget up to which sizes are tried
+_GENEROUS: Final = 4  # times the seconds of a batch up to which sizes are tried
+_ENOUGH: Final = 0.005  # seconds of measuring
+_PREDICTED: Final = 2  # the same, where a size's seconds follow from those before it
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]  # (n, height, width, 3)
 Feeds: TypeAlias = Mapping[str, npt.NDArray[np.float32]]  # graph input -> (n, width)
 Run: TypeAlias = Callable[[Feeds], Pixels]
+Clock: TypeAlias = Callable[[], float]  # seconds
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Buckets:
     def sizes(self) -> list[int]:
         """Ascending."""
         return sorted(self.seconds)
+
+    @property
+    def seconds_per_image(self) -> float:
+        """In the size that is fastest an image."""
+        return min(seconds / size for size, seconds in self.seconds.items())
 
     @property
     def gain(self) -> float:
@@ -89,41 +97,96 @@ def take(feeds: Feeds, rows: npt.NDArray[np.int64]) -> Feeds:
     return {name: values[rows] for name, values in feeds.items()}
 
 
-def timed(run: Run, feeds: Feeds, repeats: int = 2) -> tuple[Pixels, float]:
-    """What `run` draws, and the seconds of the fastest of `repeats`, after a first one that does not count."""
+def timed(run: Run, feeds: Feeds, repeats: int = 2, clock: Clock = time.perf_counter) -> tuple[Pixels, float]:
+    """What `run` draws, and the seconds of the fastest of `repeats`, after a first one that does not count.
+
+    What is fast is repeated for some milliseconds: a single run of 50 µs says little.
+    """
     pixels = run(feeds)
-    best = float("inf")
-    for _ in range(repeats):
-        begun = time.perf_counter()
+    taken: list[float] = []
+    until = time.perf_counter() + _ENOUGH
+    while len(taken) < repeats or time.perf_counter() < until:
+        begun = clock()
         pixels = run(feeds)
-        best = min(best, time.perf_counter() - begun)
-    return pixels, best
+        taken.append(clock() - begun)
+    return pixels, min(taken)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bounds a batch: images, seconds, bytes of memory while it is drawn."""
+
+    images: int
+    seconds: float
+    bytes: int
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a comparison of batch sizes found: all that were tried, and those that agree with a batch of one."""
+    """What a comparison of batch sizes found: seconds of those worth using, and which agree with a batch of one."""
 
     seconds: Mapping[int, float]
     agreeing: frozenset[int]
 
 
-def try_sizes(run: Run, probes: Feeds, sizes: list[int], budget: float) -> Trial:
-    """Draw `probes` (n rows) one by one, then as batches of every size, each probe in every position.
+@dataclass(frozen=True)
+class Rules:
+    """Of a trial.
 
-    A size that takes several times longer than `budget` seconds is the last that is tried: no batch will be cut so
-    large, not even in quieter moments.
+    `seconds`: of a batch. A size that takes several times longer is the last: no batch will be cut so large, not even
+    in quieter moments. `gain`, where it is not 0: the first size that is not faster by that share an image than the
+    best one before it is left out, and none is tried that will take too long at their pace. `clock`: of the calling
+    thread where that draws alone, so that what else the machine does is not counted.
     """
-    count = len(next(iter(probes.values())))
-    alone = np.concatenate([run(take(probes, np.array([row]))) for row in range(count)])
-    seconds: dict[int, float] = {}
+
+    seconds: float
+    gain: float = 0.0
+    clock: Clock = time.perf_counter
+
+
+def try_sizes(run: Run, probes: Feeds, sizes: list[int], rules: Rules) -> Trial:
+    """Compare batches of the sizes, ascending from 1, with the same rows drawn one by one.
+
+    Batches are made of `probes` (n rows), each in two positions.
+    """
+    alone = _Alone(run, probes)
+    measured: dict[int, float] = {}
     agreeing = set()
+    best = float("inf")  # seconds an image
     for size in sizes:
-        rows = np.arange(size) % count
-        pixels, seconds[size] = timed(run, take(probes, rows))
-        shifted = (rows + 1) % count
-        if np.array_equal(pixels, alone[rows]) and np.array_equal(run(take(probes, shifted)), alone[shifted]):
-            agreeing.add(size)
-        if seconds[size] > _GENEROUS * budget:
+        if rules.gain and measured and size * best > _PREDICTED * rules.seconds:
             break
-    return Trial(seconds, frozenset(agreeing))
+        pixels, taken = timed(run, alone.batch(size, 0), clock=rules.clock)
+        if rules.gain and taken / size > (1 - rules.gain) * best:
+            break
+        measured[size] = taken
+        best = min(best, taken / size)
+        if size == 1 or (alone.gives(pixels, 0) and alone.gives(run(alone.batch(size, 1)), 1)):
+            agreeing.add(size)
+        if taken > _GENEROUS * rules.seconds:
+            break
+    return Trial(measured, frozenset(agreeing))
+
+
+class _Alone:
+    """Probes drawn one by one, each once, when it is compared with."""
+
+    def __init__(self, run: Run, probes: Feeds) -> None:
+        self._count = len(next(iter(probes.values())))
+        self._run = run
+        self._probes = probes
+        self._drawn: dict[int, Pixels] = {}
+
+    def batch(self, size: int, first: int) -> Feeds:
+        """Probes from number `first` on, from the start again after the last."""
+        return take(self._probes, self._rows(size, first))
+
+    def gives(self, pixels: Pixels, first: int) -> bool:
+        """Whether that batch, drawn one by one, has these pixels."""
+        rows = [int(row) for row in self._rows(len(pixels), first)]
+        for row in set(rows) - self._drawn.keys():
+            self._drawn[row] = self._run(self.batch(1, row))
+        return np.array_equal(pixels, np.concatenate([self._drawn[row] for row in rows]))
+
+    def _rows(self, size: int, first: int) -> npt.NDArray[np.int64]:
+        return (first + np.arange(size)) % self._count

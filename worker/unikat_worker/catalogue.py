@@ -10,8 +10,11 @@ from pathlib import Path
 
 from unikat.bundle import GRAPH, MANIFEST, Bundle, BundleError, key_of, list_bundles, read_bundle
 from unikat.v1.model_pb2 import Model
+from unikat_worker.buckets import Limits
 from unikat_worker.device import Device
-from unikat_worker.session import Session, check_bundle
+from unikat_worker.graph import check_bundle
+from unikat_worker.session import Session
+from unikat_worker.settings import Preload
 
 log = logging.getLogger(__name__)
 
@@ -32,21 +35,29 @@ class _Entry:
         return self.bundle.model.version
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Which models are loaded before they are asked for, and the bytes of weights that stay loaded."""
+
+    preload: Preload
+    limit: int
+
+
 class Catalogue:
     """Bundles below a folder by digest. Methods may be called by several threads."""
 
-    def __init__(self, models: Path, device: Device, max_batch: int, budget: float, memory_limit: int) -> None:
-        """`budget`: seconds that a batch may take; `memory_limit`: bytes of weights that stay loaded."""
+    def __init__(self, models: Path, device: Device, limits: Limits, memory: Memory) -> None:
+        """`limits`: of a batch. Nothing is known before the first `scan`."""
         self._models = models
         self._device = device
-        self._max_batch = max_batch
-        self._budget = budget
-        self._memory_limit = memory_limit
+        self._limits = limits
+        self._memory = memory
         self._lock = threading.Lock()
         self._scanning = threading.RLock()
         self._entries: dict[str, _Entry] = {}  # by digest, least recently used first
         self._served: dict[str, str] = {}  # "name@version" -> digest
         self._stamps: dict[Path, _Stamp] = {}
+        self._checked: set[str] = set()  # digests of bundles whose graph is what the manifest says
 
     @property
     def models(self) -> Mapping[str, Model]:
@@ -77,14 +88,25 @@ class Catalogue:
             entry = self._find(digest)
         if entry is None:
             raise UnknownModel(f"no bundle below {self._models} has the digest {digest}")
-        with entry.loading:
-            if entry.session is None:
-                entry.session = self._load(entry)
-                self._drop_others(keep=digest)
-            session = entry.session
+        try:
+            session = self._loaded(digest, entry)
+        except BundleError as error:
+            self.scan()  # it may have gone, or have been replaced, a moment ago
+            with self._lock:
+                if digest in self._served.values():
+                    raise
+                self._entries.pop(digest, None)
+            raise UnknownModel(f"the bundle below {self._models} with the digest {digest} is gone") from error
         with self._lock:
             self._entries[digest] = self._entries.pop(digest, entry)  # now the most recently used
         return session
+
+    def _loaded(self, digest: str, entry: _Entry) -> Session:
+        with entry.loading:
+            if entry.session is None:
+                entry.session = Session(entry.bundle, self._device, self._limits)
+                self._drop_others(keep=digest)
+            return entry.session
 
     def scan(self) -> bool:
         """Look for bundles that came, changed or went; True if what is served changed."""
@@ -108,12 +130,13 @@ class Catalogue:
         return changed
 
     def _preload(self) -> None:
-        """Load the newest version of each model, as far as memory goes: the first request shall not wait."""
+        """Load what the setting names, newest versions first, as far as memory goes."""
         with self._lock:
-            entries = [self._entries[digest] for digest in self._served.values()]
-        newest = {entry.bundle.model.name: entry for entry in sorted(entries, key=_Entry.version)}
-        room = self._memory_limit - sum(entry.session.bytes for entry in entries if entry.session)
-        for entry in newest.values():
+            entries = sorted((self._entries[digest] for digest in self._served.values()), key=_Entry.version)
+        newest = {entry.bundle.model.name: entry for entry in entries}
+        chosen = {Preload.NONE: [], Preload.NEWEST: list(newest.values()), Preload.ALL: entries[::-1]}
+        room = self._memory.limit - sum(entry.session.bytes for entry in entries if entry.session)
+        for entry in chosen[self._memory.preload]:
             size = sum(file.size for file in entry.bundle.model.files if file.path == GRAPH)
             if entry.session is not None or size > room:
                 continue
@@ -139,8 +162,9 @@ class Catalogue:
                 raise BundleError(f"{path / MANIFEST}: names {key_of(bundle.model)}, but lies in the folder of {key}")
             bundle.verify()
             entry = self._find(bundle.model.digest) or _Entry(bundle)
-            if entry.session is None:
+            if bundle.model.digest not in self._checked:
                 check_bundle(bundle)  # before anybody is told of it
+                self._checked.add(bundle.model.digest)
         except BundleError as error:
             kept = self._served.get(key)
             if kept is not None and self.peek(kept) is not None:
@@ -160,17 +184,13 @@ class Catalogue:
                 self._entries.pop(digest, None)
         log.error("refused %s", why) if digest is None else log.error("no longer serving %s: %s", key, why)
 
-    def _load(self, entry: _Entry) -> Session:
-        entry.bundle.verify()
-        return Session(entry.bundle, self._device, self._max_batch, self._budget)
-
     def _drop_others(self, keep: str) -> None:
         """Drop the least recently used sessions beyond the limit; who draws with one keeps it until it is done."""
         with self._lock:
             loaded = [(digest, entry, entry.session) for digest, entry in self._entries.items() if entry.session]
             total = sum(session.bytes for _, _, session in loaded)
             for digest, entry, session in loaded:
-                if total > self._memory_limit and digest != keep:
+                if total > self._memory.limit and digest != keep:
                     entry.session = None
                     total -= session.bytes
                     log.info("dropped %s from memory", key_of(entry.bundle.model))

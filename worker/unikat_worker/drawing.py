@@ -1,89 +1,174 @@
-"""A batch to responses: latents and conditions, one session call, image files, messages."""
+"""Rows of a batch to what a session is fed with, and drawn images to messages.
+
+Everything that images have in common is made once and kept: what changes from image to image are the index, the id, the
+file and the times.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from google.protobuf.duration_pb2 import Duration
 
-from unikat.conditions import Weights, to_messages
-from unikat.identity import identity_of
-from unikat.queue.job import DrawJob
-from unikat.sampling import latents
-from unikat.v1.studio_pb2 import Artwork, GenerateResponse, Renderer, Timings
+from unikat.batches.layout import MEDIA_TYPES, DrawnImage
+from unikat.conditions import CompleteConditions, Schema, Weights, to_messages
+from unikat.encoders import FORMAT_OF, first_encoder
+from unikat.identity import canonical_text, identity_from
+from unikat.sampling import latents_and_uniforms
+from unikat.v1.model_pb2 import Model
+from unikat.v1.studio_pb2 import Artwork, GenerateResponse, Renderer
 from unikat_worker.active import ActiveJob, Batch
+from unikat_worker.batches.active import ShardBatch
 from unikat_worker.buckets import Feeds
-from unikat_worker.device import Device
-from unikat_worker.encoder import encode, media_type
+from unikat_worker.encoding import encode
 from unikat_worker.session import CONDITION, LATENT, TRUNCATION, Session
 
-_FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
+_CACHED: Final = 1024  # messages and texts of distinct conditions: some 2 kB each
 
 
-def draw_batch(session: Session, batch: Batch, device: Device) -> list[tuple[ActiveJob, int, bytes]]:
-    """Draw and encode. Raises what a malformed job or the runtime raises."""
-    begun = time.time()
-    weights = [
-        w
-        for job, taken in batch.shares
-        for w in session.schema.complete(job.draw.weights, job.draw.seed, [job.draw.first + index for index in taken])
-    ]
-    pixels = session.draw(_feeds(session, batch, weights), batch.alone)
-    drawn_at = time.time()
-    renderer = Renderer(provider=device.provider, runtime=device.runtime, processor=device.processor)
-    rows = [(job, index) for job, taken in batch.shares for index in taken]
-    drawings = []
-    for row, (job, index) in enumerate(rows):
-        timings = Timings(
-            queued=_duration(job.taken_at - job.draw.enqueued_at),
-            batched=_duration(begun - job.taken_at),
-            drawn=_duration(drawn_at - begun),
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image to draw. `weights` may leave attributes out; `index` is the image's in the sequence of `seed`."""
+
+    weights: Weights
+    seed: int
+    index: int
+    truncation: float
+
+
+class ImageFile(NamedTuple):
+    """An encoded image: the bytes of the file, its media type, and the encoder that made it."""
+
+    data: bytes
+    media_type: str
+    encoder: str
+
+
+class Times(NamedTuple):
+    """Seconds that an image took, as the proto's `Timings` defines them."""
+
+    queued: float
+    batched: float
+    drawn: float
+    encoded: float
+
+
+def feeds(schema: Schema, latent_size: int, rows: Sequence[Row]) -> tuple[Feeds, list[CompleteConditions]]:
+    """The graph's inputs for `rows`, float32 (len(rows), width) each, and what each row is drawn with.
+
+    Raises KeyError for conditions that the model does not have, ValueError for a seed outside 0 to 2**64 - 1.
+    """
+    seeds, indices = [row.seed for row in rows], [row.index for row in rows]
+    latent, uniforms = latents_and_uniforms(seeds, indices, latent_size)
+    complete = schema.complete_rows([row.weights for row in rows], uniforms)
+    inputs = {LATENT: latent, TRUNCATION: np.array([[row.truncation] for row in rows], dtype=np.float32)}
+    if schema.size:
+        inputs[CONDITION] = schema.stacked(complete)
+    return inputs, complete
+
+
+def identity(digest: str, row: Row, complete: CompleteConditions) -> str:
+    """`unikat.identity.identity_of` for a row drawn with `complete` by the model of `digest`."""
+    return identity_from(digest, row.seed, row.index, _text(complete, row.truncation))
+
+
+@lru_cache(maxsize=_CACHED)
+def _text(complete: CompleteConditions, truncation: float) -> str:
+    return canonical_text(complete.weights, truncation)
+
+
+class Responses:
+    """Makes the messages for the images of one model. May be used by several threads."""
+
+    def __init__(self, model: Model, renderer: Renderer) -> None:
+        """`renderer`: what draws; its encoder comes with each file."""
+        self._model = model
+        self._renderer = renderer
+        self._template = lru_cache(maxsize=_CACHED)(self._make_template)
+
+    def response(self, row: Row, complete: CompleteConditions, file: ImageFile, times: Times) -> bytes:
+        """The serialized `GenerateResponse` with an artwork."""
+        message = GenerateResponse()
+        artwork = message.artwork
+        artwork.CopyFrom(self._template(complete, row.truncation, file.media_type, file.encoder))
+        artwork.index = row.index
+        artwork.id = identity(self._model.digest, row, complete)
+        artwork.image = file.data
+        artwork.seed = row.seed
+        timings = artwork.timings
+        _set(timings.queued, times.queued)
+        _set(timings.batched, times.batched)
+        _set(timings.drawn, times.drawn)
+        _set(timings.encoded, times.encoded)
+        return message.SerializeToString()
+
+    def _make_template(self, complete: CompleteConditions, truncation: float, media_type: str, encoder: str) -> Artwork:
+        artwork = Artwork(
+            media_type=media_type,
+            conditions=to_messages(complete.weights),
+            truncation=truncation,
+            width=self._model.width,
+            height=self._model.height,
+            model_digest=self._model.digest,
+            renderer=self._renderer,
         )
-        artwork = _artwork(session, job.draw, job.draw.first + index, weights[row])
-        artwork.renderer.CopyFrom(renderer)
-        _encode_into(artwork, pixels[row], job.draw.image_format, timings)
-        drawings.append((job, index, GenerateResponse(artwork=artwork).SerializeToString()))
-    return drawings
+        artwork.renderer.encoder = encoder
+        return artwork
 
 
-def _feeds(session: Session, batch: Batch, weights: Sequence[Weights]) -> Feeds:
-    rows = [(job.draw, job.draw.first + index) for job, taken in batch.shares for index in taken]
-    feeds = {
-        LATENT: latents([draw.seed for draw, _ in rows], [index for _, index in rows], session.model.latent_size),
-        TRUNCATION: np.array([[draw.truncation] for draw, _ in rows], dtype=np.float32),
-    }
-    if session.schema.size:
-        feeds[CONDITION] = session.schema.vectors(weights)
-    return feeds
-
-
-def _artwork(session: Session, draw: DrawJob, index: int, weights: Weights) -> Artwork:
-    model = session.model
-    return Artwork(
-        index=index,
-        id=identity_of(model.digest, weights, draw.seed, index, draw.truncation),
-        seed=draw.seed,
-        conditions=to_messages(weights),
-        truncation=draw.truncation,
-        width=model.width,
-        height=model.height,
-        model_digest=model.digest,
-    )
-
-
-def _encode_into(artwork: Artwork, pixels: npt.NDArray[np.uint8], image_format: int, timings: Timings) -> None:
-    begun = time.perf_counter()
-    artwork.image = encode(pixels, image_format)
-    artwork.media_type = media_type(image_format)
-    timings.encoded.CopyFrom(_duration(time.perf_counter() - begun))
-    artwork.timings.CopyFrom(timings)
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
+def _set(duration: Duration, seconds: float) -> None:
     duration.FromMicroseconds(max(0, round(seconds * 1e6)))  # clocks of two machines may disagree
-    return duration
+
+
+def draw_rows(
+    session: Session, rows: Sequence[Row], encoders: Sequence[str], *, alone: bool = False
+) -> tuple[list[CompleteConditions], list[ImageFile], tuple[float, float]]:
+    """What each row is drawn with, its file, and the seconds that drawing the batch and encoding an image took.
+
+    `encoders` has the name of each row's encoder. Raises what malformed rows, the runtime and encoders raise.
+    """
+    begun = time.perf_counter()
+    inputs, complete = feeds(session.schema, session.model.latent_size, rows)
+    pixels = session.draw(inputs, alone)
+    drawn = time.perf_counter()
+    files: list[ImageFile | None] = [None] * len(rows)
+    for encoder in dict.fromkeys(encoders):
+        places = [place for place, each in enumerate(encoders) if each == encoder]
+        some = pixels if len(places) == len(rows) else pixels[places]
+        for place, data in zip(places, encode(some, encoder), strict=True):
+            files[place] = ImageFile(data, MEDIA_TYPES[FORMAT_OF[encoder]], encoder)
+    seconds = drawn - begun, (time.perf_counter() - drawn) / len(rows)
+    return complete, [file for file in files if file is not None], seconds
+
+
+def draw_batch(session: Session, batch: Batch, responses: Responses) -> list[tuple[ActiveJob, int, bytes]]:
+    """For each image of a batch its job, its position in the job, and the entry for the job's stream."""
+    begun = time.time()
+    places = [(job, index) for job, taken in batch.shares for index in taken]
+    rows = [Row(job.draw.weights, job.draw.seed, job.draw.first + index, job.draw.truncation) for job, index in places]
+    encoders = [job.draw.encoder or first_encoder(job.draw.image_format) for job, _ in places]
+    complete, files, (drawn, encoded) = draw_rows(session, rows, encoders, alone=batch.alone)
+    entries = []
+    for (job, index), row, conditions, file in zip(places, rows, complete, files, strict=True):
+        times = Times(job.taken_at - job.draw.enqueued_at, begun - job.taken_at, drawn, encoded)
+        entries.append((job, index, responses.response(row, conditions, file, times)))
+    return entries
+
+
+def draw_shard_batch(session: Session, batch: ShardBatch) -> None:
+    """Draw and encode for files, into `batch.images`."""
+    shard, job = batch.shard, batch.shard.job
+    rows = [
+        Row(shard.weights[position], job.seed, job.first + position, job.truncation) for position in batch.positions
+    ]
+    encoder = job.encoder or first_encoder(job.image_format)
+    complete, files, _ = draw_rows(session, rows, [encoder] * len(rows))
+    batch.images[:] = [
+        DrawnImage(row.index, identity(job.digest, row, conditions), conditions.weights, file.data)
+        for row, conditions, file in zip(rows, complete, files, strict=True)
+    ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Final
+from weakref import WeakKeyDictionary
 
+from unikat.v1.studio_pb2 import Renderer
 from unikat_worker.active import ActiveJob, Batch
-from unikat_worker.batches.drawing import draw_shard_batch
 from unikat_worker.catalogue import Catalogue
 from unikat_worker.device import Device
-from unikat_worker.drawing import draw_batch
+from unikat_worker.drawing import Responses, draw_batch, draw_shard_batch
 from unikat_worker.scheduler import AnyBatch
+from unikat_worker.session import Session
 
 _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
 
@@ -17,29 +19,42 @@ _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
 class Executor:
     """Called by all inference threads."""
 
-    def __init__(self, catalogue: Catalogue, device: Device, batch_s: float) -> None:
-        """`batch_s`: seconds that a batch may take."""
+    def __init__(self, catalogue: Catalogue, device: Device, batch_s: float, max_batch: int) -> None:
+        """`batch_s`: seconds that a batch may take; `max_batch`: images in it, at most."""
         self.catalogue = catalogue
         self.device = device
         self._batch_s = batch_s
+        self._max_batch = max_batch
+        self._renderer = Renderer(provider=device.provider, runtime=device.runtime, processor=device.processor)
+        self._responses: WeakKeyDictionary[Session, Responses] = WeakKeyDictionary()
 
     def limit(self, digest: str) -> int:
-        """Images in the largest batch to be cut of a model."""
+        """Images in the largest batch to be cut of a model: as many as are drawn in the time that a batch may take.
+
+        On a CPU that is more than the session draws at once; jobs that are taken, drawn and published together cost
+        Redis and this process less.
+        """
         session = self.catalogue.peek(digest)
-        return session.buckets.largest_within(self._batch_s) if session else _FIRST_LIMIT
+        if session is None:
+            return _FIRST_LIMIT
+        if session.buckets.pads:
+            return session.buckets.largest_within(self._batch_s)
+        return max(1, min(self._max_batch, int(self._batch_s / session.buckets.seconds_per_image)))
 
     def gain(self, digest: str) -> float:
         """How many times faster an image is in a large batch than alone."""
         session = self.catalogue.peek(digest)
         return session.buckets.gain if session else 1.0
 
+    def image_bytes(self, digest: str) -> int:
+        """Bytes of the pixels of one image, more than its file has; 0 for a model that is not loaded."""
+        session = self.catalogue.peek(digest)
+        return session.image_bytes if session else 0
+
     def seconds(self, digest: str, size: int) -> float:
         """How long a batch takes, about; infinite for a model that is not loaded."""
         session = self.catalogue.peek(digest)
-        if session is None:
-            return float("inf")
-        seconds = session.buckets.seconds
-        return max(seconds.values()) if size not in seconds else seconds[size]
+        return size * session.buckets.seconds_per_image if session else float("inf")
 
     def draw(self, batch: AnyBatch) -> list[tuple[ActiveJob, int, bytes]]:
         """Draw a batch: of jobs, each image's job, position and stream entry; a shard's images go into its batch.
@@ -47,7 +62,11 @@ class Executor:
         Raises UnknownModel, BundleError, and what a malformed job or the runtime raises.
         """
         if isinstance(batch, Batch):
-            return draw_batch(self.catalogue.use(batch.digest), batch, self.device)
+            session = self.catalogue.use(batch.digest)
+            responses = self._responses.get(session)
+            if responses is None:
+                responses = self._responses.setdefault(session, Responses(session.model, self._renderer))
+            return draw_batch(session, batch, responses)
         if batch.shard.ending is None:  # else it was cancelled meanwhile
             draw_shard_batch(self.catalogue.use(batch.digest), batch)
         return []

@@ -16,12 +16,14 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import RedisError
 
-from unikat.queue.draws import LEGACY_MODEL, publish, published, take, taken, wait
+from unikat.queue.draws import publish, published, take, taken, wait
+from unikat.queue.keys import LEGACY_MODEL
 from unikat.queue.link import Link
 from unikat.queue.scripts import Command
 from unikat_worker.active import ActiveJob, Batch
 from unikat_worker.admission import admit
 from unikat_worker.batches.active import ShardBatch
+from unikat_worker.catalogue import UnknownModel
 from unikat_worker.executor import Executor
 from unikat_worker.publication import publication, take_in
 from unikat_worker.scheduler import AnyBatch, Scheduler, Turn
@@ -32,6 +34,7 @@ from unikat_worker.state import Done, State
 _WAIT: Final = 1.0  # seconds after which a thread looks around without a reason: RQ's own retries ring no bell
 _LEGACY_WAIT: Final = 0.02  # the same, while services of the release before enqueue: their queue has no bell
 _LEGACY: Final = 30.0  # seconds for which they are expected to
+_LEAVES: Final = 0.5  # seconds for which their queue is left to others, after a job whose model is not here
 _BACKOFF: Final = (0.05, 1.0)  # seconds: first and longest pause after a lost connection
 _HELPS: Final = 1.2  # times faster an image must be in a large batch for a small one to wait
 _QUICK: Final = 0.3  # seconds that a batch may take for jobs to be taken before it is drawn
@@ -118,7 +121,7 @@ class InferenceThread:
                 legacy = time.monotonic() - self._shared.state.legacy_at < _LEGACY
                 commands.append(wait(models, self._shared.name, _LEGACY_WAIT if legacy else _WAIT))
             if takes:
-                commands.append(take(self._shared.name, [LEGACY_MODEL, *models], turn.room))
+                commands.append(self._take(models, turn.room))
             if not commands and not self._ahead:
                 return
             if commands:
@@ -188,8 +191,12 @@ class InferenceThread:
         try:
             entries = self._shared.executor.draw(batch)
         except Exception as error:  # whatever a job can provoke must not end the thread; it ends the job
-            self._scheduler.failed(batch, error)
             failure: Exception | None = error
+            if isinstance(error, UnknownModel) and isinstance(batch, Batch):
+                state.legacy_from = time.monotonic() + _LEAVES
+                self._scheduler.returned(batch)
+            else:
+                self._scheduler.failed(batch, error)
         else:
             self._scheduler.drawn(batch, entries)
             failure = None
@@ -207,8 +214,12 @@ class InferenceThread:
             return
         room = scheduler.room()
         if room > 0:
-            self._link.send([take(self._shared.name, [LEGACY_MODEL, *self._shared.models()], room)])
+            self._link.send([self._take(self._shared.models(), room)])
             self._ahead = True
+
+    def _take(self, models: list[str], room: int) -> Command:
+        left_to_others = time.monotonic() < self._shared.state.legacy_from
+        return take(self._shared.name, models if left_to_others else [LEGACY_MODEL, *models], room)
 
 
 def start(shared: Shared, count: int) -> tuple[list[InferenceThread], list[threading.Thread]]:

@@ -163,6 +163,13 @@ class Scheduler:
                 else:
                     job.give_back(indices)
 
+    def returned(self, batch: Batch) -> None:
+        """This worker does not have the model of a batch: its jobs go back to their queues."""
+        self.drawn(batch)
+        with self._news:
+            for job, _ in batch.shares:
+                self._end(job, Ending.RETURNED)
+
     def idle(self, seconds: float) -> None:
         """Return when there may be something to do, at the latest after `seconds`."""
         with self._news:

@@ -1,4 +1,4 @@
-"""A model in ONNX Runtime: checked against its manifest, warmed, and drawn in batches of which bits do not depend."""
+"""A model in ONNX Runtime, drawn in batches of which bits do not depend."""
 
 from __future__ import annotations
 
@@ -8,48 +8,67 @@ import time
 from typing import Final
 
 import numpy as np
-import onnxruntime as ort
 
-from unikat.bundle import Bundle, BundleError, condition_size, key_of
+from unikat.bundle import Bundle, BundleError, key_of
 from unikat.conditions import Schema
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
-from unikat_worker.buckets import Buckets, Feeds, Pixels, Run, Trial, candidate_sizes, take, timed, try_sizes
-from unikat_worker.device import CPU, Device
+from unikat_worker.buckets import (
+    Buckets,
+    Feeds,
+    Limits,
+    Pixels,
+    Rules,
+    Run,
+    Trial,
+    candidate_sizes,
+    take,
+    timed,
+    try_sizes,
+)
+from unikat_worker.device import Device
+from unikat_worker.graph import CONDITION, LATENT, TRUNCATION, BoundRun, open_graph, plain_run
+from unikat_worker.memory import allocated_bytes
 
-LATENT: Final = "latent"
-CONDITION: Final = "condition"
-TRUNCATION: Final = "truncation"
-IMAGE: Final = "image"
+__all__ = ["CONDITION", "LATENT", "TRUNCATION", "Session"]
 
-_PROBES = 8  # images that batch sizes are compared on
-_WIDE_GAIN = 0.85  # more threads for one image must pay: less than this share of the time with one
-
-_CHECKER: Final = Device(CPU, threads=1, lanes=1, processor="")
+_PROBES: Final = 8  # images that batch sizes are compared on
+_CPU_GAIN: Final = 0.03  # a larger batch must be faster by this share an image
+_WIDE_GAIN: Final = 0.85  # more threads for one image must pay: less than this share of the time with one
+_WIDE_PAUSE: Final = 60.0  # seconds until more threads are tried again: it may have been a busy moment
 
 log = logging.getLogger(__name__)
 
 
 class Session:
-    """A loaded model. `draw` may be called by several threads."""
+    """A loaded model. `draw` may be called by several threads.
 
-    def __init__(self, bundle: Bundle, device: Device, max_batch: int, budget: float) -> None:
-        """Load, check and warm. `budget`: seconds beyond which no batch will be cut.
+    `image_bytes`: of the pixels of one image. `drawing_bytes`: of memory that an image of a batch takes while it is
+    drawn, pixels included: measured on the first image on a CPU, the pixels alone on a GPU.
+    """
+
+    def __init__(self, bundle: Bundle, device: Device, limits: Limits) -> None:
+        """Load, check, and compare batch sizes within `limits`.
 
         Raises BundleError for a graph that cannot be loaded or is not what the manifest says.
         """
         self.model = bundle.model
         self.schema = Schema(bundle.model)
         self.bytes = bundle.graph.stat().st_size
-        graph = _open(bundle, device, threads=device.threads if device.is_cuda else 1)
-        _check_graph(graph, bundle)
-        self._run: Run = _BoundRun(graph, bundle.model) if device.is_cuda else _plain_run(graph)
+        self.image_bytes = bundle.model.height * bundle.model.width * 3
+        self._bundle = bundle
+        self._device = device
+        graph = open_graph(bundle, device, threads=device.threads if device.is_cuda else 1)
+        self._run: Run = BoundRun(graph, bundle.model) if device.is_cuda else plain_run(graph)
         self._wide: Run | None = None
+        self._widening = threading.Lock()
+        self._next_try = float("inf") if device.is_cuda or device.threads == 1 else 0.0  # on the monotonic clock
         probes = _probes(bundle.model, self.schema)
-        trial = try_sizes(self._run, probes, candidate_sizes(max_batch), budget)
+        self.drawing_bytes = self.image_bytes if device.is_cuda else max(self.image_bytes, _growth(self._run, probes))
+        most = max(1, min(limits.images, limits.bytes // self.drawing_bytes))
+        rules = Rules(limits.seconds) if device.is_cuda else Rules(limits.seconds, _CPU_GAIN, time.thread_time)
+        trial = try_sizes(self._run, probes, candidate_sizes(most), rules)
         self.buckets = _choose_buckets(trial, device, key_of(bundle.model))
-        if not device.is_cuda and device.threads > 1:
-            self._try_wide(_plain_run(_open(bundle, device, device.threads)), probes)
 
     def draw(self, feeds: Feeds, alone: bool = False) -> Pixels:
         """Draw rows: the graph's inputs to float32 of shape (n, width); gives uint8 of shape (n, height, width, 3).
@@ -57,8 +76,13 @@ class Session:
         `alone`: nothing else is being drawn, so that one image may take all cores.
         """
         count = len(feeds[LATENT])
-        if alone and count == 1 and self._wide is not None:
-            return self._wide(feeds)
+        if alone and count == 1:
+            if self._wide is not None:
+                return self._wide(feeds)
+            self._widen()
+        return self._draw_parts(feeds, count)
+
+    def _draw_parts(self, feeds: Feeds, count: int) -> Pixels:
         parts = self.buckets.parts(count)
         if len(parts) == 1 and parts[0].size == count:
             return self._run_timed(feeds, count)
@@ -76,15 +100,31 @@ class Session:
         self.buckets.observe(size, time.perf_counter() - begun)
         return pixels
 
-    def _try_wide(self, wide: Run, probes: Feeds) -> None:
-        one = {name: values[:1] for name, values in probes.items()}
-        _, narrow_seconds = timed(self._run, one, repeats=8)
-        _, wide_seconds = timed(wide, one, repeats=8)
-        rows = [{name: values[row : row + 1] for name, values in probes.items()} for row in range(_PROBES)]
+    def _widen(self) -> None:
+        """Try a session on all threads, in a thread of its own: this image does not wait for it."""
+        if time.monotonic() >= self._next_try and self._widening.acquire(blocking=False):
+            threading.Thread(target=self._try_wide, name=f"widen {key_of(self.model)}", daemon=True).start()
+
+    def _try_wide(self) -> None:
+        try:
+            self._next_try = time.monotonic() + _WIDE_PAUSE
+            wide = plain_run(open_graph(self._bundle, self._device, self._device.threads))
+            self._compare_wide(wide, _probes(self.model, self.schema))
+        except BundleError as error:  # the file was changed: what is loaded goes on
+            log.error("%s: one image goes on taking one thread: %s", key_of(self.model), error)
+        finally:
+            self._widening.release()
+
+    def _compare_wide(self, wide: Run, probes: Feeds) -> None:
+        rows = [take(probes, np.array([row])) for row in range(_PROBES)]
         same = all(np.array_equal(wide(row), self._run(row)) for row in rows)
-        if same and wide_seconds < _WIDE_GAIN * narrow_seconds:
-            self._wide = wide
+        _, narrow_seconds = timed(self._run, rows[0], repeats=4)
+        _, wide_seconds = timed(wide, rows[0], repeats=4)
+        if not same:
+            self._next_try = float("inf")
+        elif wide_seconds < _WIDE_GAIN * narrow_seconds:
             self.bytes *= 2
+            self._wide = wide
         log.info(
             "%s: one image takes %.2f ms on one thread, %.2f ms on all: %s",
             key_of(self.model), narrow_seconds * 1e3, wide_seconds * 1e3,
@@ -92,75 +132,13 @@ class Session:
         )  # fmt: skip
 
 
-def check_bundle(bundle: Bundle) -> None:
-    """Raise BundleError for a graph that cannot be loaded or is not what the manifest says. No GPU, no warming."""
-    _check_graph(_open(bundle, _CHECKER, threads=1), bundle)
-
-
-def _open(bundle: Bundle, device: Device, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors: the rest is noise about optimisations
-    # Lanes, encoders and other processes want the cores that a spinning thread would burn.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(str(bundle.graph), options, providers=device.providers())
-    except Exception as error:  # ONNX Runtime's own types share no base but Exception
-        raise BundleError(f"{bundle.graph}: cannot be loaded: {error}") from error
-
-
-def _check_graph(graph: ort.InferenceSession, bundle: Bundle) -> None:
-    model = bundle.model
-    condition = condition_size(model)
-    floats = {LATENT: model.latent_size, TRUNCATION: 1} | ({CONDITION: condition} if condition else {})
-    found = {value.name: (value.type, value.shape[1:]) for value in graph.get_inputs()}
-    expected = {name: ("tensor(float)", [width]) for name, width in floats.items()}
-    for name in sorted(found.keys() | expected.keys()):
-        if name not in expected:
-            raise BundleError(f"{bundle.graph}: unknown input {name!r}; expected {', '.join(sorted(expected))}")
-        if found.get(name) != expected[name]:
-            raise BundleError(f"{bundle.graph}: input {name!r} is {found.get(name)}, expected {expected[name]}")
-    outputs = {value.name: (value.type, value.shape[1:]) for value in graph.get_outputs()}
-    image = ("tensor(uint8)", [model.height, model.width, 3])
-    if outputs != {IMAGE: image}:
-        raise BundleError(f"{bundle.graph}: outputs are {outputs}, expected {IMAGE!r} as {image}")
-    for value in (*graph.get_inputs(), *graph.get_outputs()):
-        if isinstance(value.shape[0], int):
-            raise BundleError(f"{bundle.graph}: {value.name!r} has a fixed batch of {value.shape[0]}; export it free")
-
-
-def _plain_run(graph: ort.InferenceSession) -> Run:
-    def run(feeds: Feeds) -> Pixels:
-        pixels: Pixels = graph.run([IMAGE], dict(feeds))[0]
-        return pixels
-
-    return run
-
-
-class _BoundRun:
-    """Runs on CUDA with the output of every batch size allocated once, one batch at a time."""
-
-    def __init__(self, graph: ort.InferenceSession, model: Model) -> None:
-        self._graph = graph
-        self._shape = (model.height, model.width, 3)
-        self._outputs: dict[int, ort.OrtValue] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, feeds: Feeds) -> Pixels:
-        size = len(feeds[LATENT])
-        with self._lock:
-            if size not in self._outputs:
-                self._outputs[size] = ort.OrtValue.ortvalue_from_shape_and_type(
-                    [size, *self._shape], np.uint8, "cuda", 0
-                )
-            binding = self._graph.io_binding()
-            for name, values in feeds.items():
-                binding.bind_cpu_input(name, np.ascontiguousarray(values))
-            binding.bind_ortvalue_output(IMAGE, self._outputs[size])
-            self._graph.run_with_iobinding(binding)
-            pixels: Pixels = self._outputs[size].numpy()  # a copy on the host: the next batch may overwrite its source
-            return pixels
+def _growth(run: Run, probes: Feeds) -> int:
+    """Bytes that the arena takes for one image; too many where other threads allocate meanwhile."""
+    one = take(probes, np.array([0]))
+    before = allocated_bytes()
+    for _ in range(2):  # the second run takes one block for what the first took in pieces (memory pattern)
+        run(one)
+    return allocated_bytes() - before
 
 
 def _probes(model: Model, schema: Schema) -> Feeds:

@@ -20,6 +20,14 @@ class DeviceName(StrEnum):
     CUDA = "cuda"
 
 
+class Preload(StrEnum):
+    """Models that are loaded before they are asked for."""
+
+    NONE = "none"
+    NEWEST = "newest"
+    ALL = "all"
+
+
 class LogLevel(StrEnum):
     """Level of the log on standard error."""
 
@@ -54,6 +62,14 @@ class Settings:
         _option("LANES", "Batches drawn and encoded at a time; 0: one a core on the CPU, up to 4 on a GPU.", min=0),
     ] = 0
     max_batch: Annotated[int, _option("MAX_BATCH", "Images in a batch, at most.", min=1, max=1024)] = 32
+    batch_mb: Annotated[
+        int,
+        _option(
+            "BATCH_MB",
+            "Memory that a batch may take while it is drawn (MB), by what one image takes; one image always may.",
+            min=1,
+        ),
+    ] = 256
     batch_ms: Annotated[
         float,
         _option(
@@ -75,6 +91,14 @@ class Settings:
     max_jobs: Annotated[
         int, _option("MAX_JOBS", "Jobs drawn at a time, in turn; the others wait in the queue.", min=1)
     ] = 256
+    preload: Annotated[
+        Preload,
+        _option(
+            "PRELOAD",
+            "Models loaded at the start and when they come: none (each on its first request: a fraction of a second on "
+            "a CPU, more on a GPU), the newest version of each, or all.",
+        ),
+    ] = Preload.NONE
     memory_limit_mb: Annotated[
         int, _option("MEMORY_LIMIT_MB", "Model weights kept loaded (MB); beyond, the least recently used go.", min=1)
     ] = 2048

@@ -34,6 +34,7 @@ from rq.utils import now
 from unikat.queue.draws import RECORD_TTL, announce, close, model_of, ring
 from unikat_worker.active import ActiveJob, Ending
 from unikat_worker.admission import Refused
+from unikat_worker.away import AWAY
 from unikat_worker.exchange import Exchange
 from unikat_worker.statuses import deadline_status, failed_status, stopped_status
 
@@ -147,11 +148,11 @@ class Settlement:
 
     def cancel(self, job: Held) -> None:
         """The job is CANCELED, if whoever closed its stream has not seen to that."""
-        self.release(job)
         with suppress(InvalidJobOperation, NoSuchJobError):  # it was cancelled, or deleted
             if job.rq.get_status() != JobStatus.CANCELED:
                 job.rq.cancel()
             job.rq.cleanup(self._result_ttl_s, remove_from_queue=False)
+        self.release(job)  # last: until then a sweep would find it
 
     def fail(self, job: Held, error: BaseException, stopped: bool = False) -> None:
         """The job is enqueued again if it has retries left, else FAILED (STOPPED where an operator wanted it)."""
@@ -178,9 +179,9 @@ class Settlement:
         execution = self.new_execution(job)
         self._worker._finalize_failure(job, self._queue, execution, (type(error), error, error.__traceback__))
 
-    def give_back(self, pipeline: Pipeline, job: Held) -> None:
-        """The job goes to the front of the queue: another worker goes on after its last image."""
-        requeue(self._queue, job.rq, pipeline)
+    def give_back(self, pipeline: Pipeline, job: Held, at_front: bool = True) -> None:
+        """The job goes back to the queue: another worker goes on after its last image."""
+        requeue(self._queue, job.rq, pipeline, at_front)
         if not job.prepared:
             pipeline.lrem(self._queue.intermediate_queue_key, 1, job.rq.id)
         self._worker.cleanup_execution(job.rq, pipeline=pipeline, execution=job.execution)
@@ -192,12 +193,12 @@ class Settlement:
             pipeline.execute()
 
 
-def requeue(queue: Queue, job: Job, pipeline: Pipeline) -> None:
-    """Put a job that was begun back to the front; no retry is spent."""
+def requeue(queue: Queue, job: Job, pipeline: Pipeline, at_front: bool = True) -> None:
+    """Put a job that was begun back into its queue; no retry is spent."""
     job.started_at = None
     job.ended_at = None
     job.worker_name = None
-    queue._enqueue_job(job, pipeline=pipeline, at_front=True)
+    queue._enqueue_job(job, pipeline=pipeline, at_front=at_front)
     announce(pipeline, queue.name)
 
 
@@ -285,6 +286,8 @@ class Settler:
             settlement.fail(held, RuntimeError("stopped by an operator"), stopped=True)
         elif job.ending is Ending.LOST:
             settlement.release(held)
+        elif job.ending is Ending.RETURNED:
+            self._return(job, held, settlement)
         else:
             self._fail(job, held, settlement)
 
@@ -301,6 +304,21 @@ class Settler:
         for model in {model for job in jobs if (model := model_of(job.taken.queue))}:
             ring(self._redis, model)
 
+    def _return(self, job: ActiveJob, held: HeldJob, settlement: Settlement) -> None:
+        """The job waits behind the others for a worker that has its model; this one has drawn nothing of it."""
+        with self._redis.pipeline() as pipe:
+            pipe.watch(held.rq.key)
+            mine = self._redis.hget(held.rq.key, "worker_name") == self._worker.name.encode()
+            if mine and held.rq.get_status() == JobStatus.STARTED:  # nobody has cancelled or recovered it meanwhile
+                pipe.multi()
+                settlement.give_back(pipe, held, at_front=False)
+                pipe.hincrby(held.rq.key, ATTEMPTS, -1)
+                pipe.execute()
+                log.info("job %s goes back to the queue: there is no %s here", job.id, job.draw.model)
+        settlement.release(held)
+        if model := model_of(job.taken.queue):
+            ring(self._redis, model)
+
     def _fail(self, job: ActiveJob, held: HeldJob, settlement: Settlement) -> None:
         error = job.error or RuntimeError("its stream says that it failed")
         if isinstance(error, Refused):
@@ -311,17 +329,22 @@ class Settler:
             held.rq.webhooks = []
         elif job.error is None:
             held.rq.retries_left = None  # its stream is closed: another try could tell nobody
-        if not held.rq.should_retry:
+        retries = held.rq.should_retry
+        if not retries:
             # First the caller, then RQ: after a crash in between, the next worker finds the stream ended.
             self._close(job, failed_status(job.id, error))
         settlement.fail(held, error)
         model = model_of(job.taken.queue)
-        if held.rq.should_retry and model:
+        if retries and model:
             ring(self._redis, model)
 
     def _close(self, job: ActiveJob, status: Status) -> None:
-        with suppress(ResponseError):  # its name is that of something else
+        try:
             close(self._redis, job.id, job.draw.count, status, self._result_ttl_s)
+        except AWAY:
+            raise
+        except ResponseError as error:  # somebody put something else under one of its names
+            log.warning("the stream of job %s cannot be ended: %s", job.id, error)
 
     def _queue(self, job: ActiveJob) -> Queue:
         return Queue(job.taken.queue, connection=self._redis, serializer=JSONSerializer)

@@ -64,7 +64,7 @@ class DrawWorker(SimpleWorker):
         self._catalogue = catalogue
         self._threads = State()
         sweeper = Sweeper(redis, self.queues[0], settings.lease_s, settings.max_crashes, settings.result_ttl_s)
-        executor = Executor(catalogue, device, settings.batch_ms / 1000)
+        executor = Executor(catalogue, device, settings.batch_ms / 1000, settings.max_batch)
         self._scheduler = Scheduler(device.lanes, settings.max_jobs, executor.limit, one_at_a_time=device.is_cuda)
         self._settler = Settler(self, settings.result_ttl_s)
         self._shared = inference.Shared(

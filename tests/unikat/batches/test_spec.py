@@ -76,7 +76,7 @@ def test_the_fingerprint_is_that_of_the_files() -> None:
     "wrong",
     [
         {"shard": -1}, {"first": "0"}, {"seed": 1.5}, {"batch": 7}, {"cells": [[["style"], 1]]}, {"cells": [[{}]]},
-        {"cells": None}, {"cells": [[{}, -1]]}, {"more": 1},
+        {"cells": None}, {"cells": [[{}, -1]]},
     ],
 )  # fmt: skip
 def test_a_payload_that_is_none_is_refused(wrong: dict[str, object]) -> None:
@@ -86,3 +86,8 @@ def test_a_payload_that_is_none_is_refused(wrong: dict[str, object]) -> None:
     del kwargs["model"]
     with pytest.raises(ValueError, match="not a shard of a batch"):
         ShardJob.from_kwargs(kwargs)
+
+
+def test_what_a_later_release_adds_is_no_reason_to_refuse_a_shard() -> None:
+    job = spec_of("a", 5).shard_job("b", 0)
+    assert ShardJob.from_kwargs(job.to_kwargs() | {"more": 1}) == job

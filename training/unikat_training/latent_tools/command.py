@@ -14,8 +14,8 @@ import typer
 
 from unikat.bundle import Bundle, key_of, read_bundle
 from unikat.cli.problems import Problem
-from unikat.cli.where import check_where, describe, parse_where
-from unikat.conditions import Schema, check_conditions
+from unikat.cli.where import describe, parse_where
+from unikat.conditions import FieldError, Schema, check_conditions
 from unikat.request import Where, conditions_of
 from unikat.sampling import MAX_SEED, latents
 from unikat.v1.model_pb2 import Model
@@ -162,7 +162,9 @@ def parse_image(text: str) -> tuple[int, int]:
 def parsed(model: Model, option: str, given: Sequence[str]) -> Where:
     try:
         where = parse_where(given)
-        check_where(model, where)
+        check_conditions(model, conditions_of(where))
+    except FieldError as error:
+        raise TrainingError(f"{option}: {error.message}") from error
     except Problem as problem:
         sentences = [part if part.endswith((".", "?")) else f"{part}." for part in (problem.message, *problem.hints)]
         told = " ".join(sentences).replace("--where", option)

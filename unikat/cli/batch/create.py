@@ -6,7 +6,7 @@ import getpass
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -15,18 +15,20 @@ import typer
 from rich.text import Text
 
 from unikat.cli import options
-from unikat.cli.batch.plan import Line, at, check_grid, check_plan, parse_grid, read_plan
+from unikat.cli.batch.plan import Line, at, parse_grid, read_plan
 from unikat.cli.batch.watch import follow
 from unikat.cli.batch.words import AsJson, as_dict, asked, cells, command, place
-from unikat.cli.connect import connect, get_model
-from unikat.cli.problems import BAD_INPUT, Problem, explain, flag_of, stdout
-from unikat.cli.where import check_where, parse_where
+from unikat.cli.connect import connect
+from unikat.cli.problems import BAD_INPUT, Problem, stdout
+from unikat.cli.where import parse_where, typed_flag
 
 if TYPE_CHECKING:
     from unikat.batch import Batch, BatchOptions
     from unikat.client import Studio
     from unikat.request import Where
 
+_AXIS: Final = re.compile(r"grid\.axes\[(\d+)\]")
+_LINE: Final = re.compile(r"plans\[(\d+)\](?:\.conditions\[(\d+)\])?")
 _OUTSIDE_OF_OWNERS: Final = re.compile(r"[^A-Za-z0-9._@-]")
 
 
@@ -44,8 +46,6 @@ class Wish:
     def parse(cls, grid: Iterable[str], plan: Path | None, where: Iterable[str], count: int | None) -> Wish:
         """Raises Problem for what is malformed or contradicts itself."""
         axes = parse_grid(grid)
-        if axes and plan is not None:
-            raise Problem("--grid and --plan: give one of them", code=BAD_INPUT)
         if count is None and plan is None:
             each = " for each combination" if axes else ""
             raise Problem(f"--count is missing: how many images{each}", "For example: -n 100", code=BAD_INPUT)
@@ -53,31 +53,23 @@ class Wish:
         return cls(axes, plan, lines, parse_where(where), count)
 
     def create(self, studio: Studio, model: str, to: str, drawing: BatchOptions) -> Batch:
-        """Have names checked and the batch created. Raises Problem that names flags, and lines of the plan."""
-        from unikat.errors import InvalidRequest
-
-        described = get_model(studio, model)
-        check_where(described, self.where)
-        check_grid(described, self.grid, self.where)
-        if self.plan is not None:
-            check_plan(described, self.plan, self.lines, self.where)
+        """Have the batch created. Raises the errors of `unikat.errors`."""
         plans = [line.plan for line in self.lines] if self.plan is not None else None
         count = None if self.plan is not None else self.count
-        try:
-            return studio.create_batch(
-                model, to=to, plans=plans, grid=self.grid or None, where=self.where, count=count, **drawing
-            )
-        except InvalidRequest as error:
-            raise explain(error, self._flags()) from error
+        return studio.create_batch(
+            model, to=to, plans=plans, grid=self.grid or None, where=self.where, count=count, **drawing
+        )
 
-    def _flags(self) -> Callable[[str], str]:
-        def flag(field: str) -> str:
-            found = re.match(r"plans\[(\d+)\]", field)
-            if found is None or self.plan is None or int(found[1]) >= len(self.lines):
-                return flag_of(field)
-            return at(self.plan, self.lines[int(found[1])].number)
-
-        return flag
+    def flag(self, field: str) -> str:
+        """What of the command line became this field of the request: a flag, or a line of the plan."""
+        axis, line = _AXIS.match(field), _LINE.match(field)
+        if axis is not None and int(axis[1]) < len(self.grid):
+            name = list(self.grid)[int(axis[1])]
+            return f"--grid {name}={','.join(self.grid[name])}"
+        condition = line is not None and line[2] is not None and int(line[2]) < len(self.where)  # where comes first
+        if line is None or self.plan is None or condition or int(line[1]) >= len(self.lines):
+            return typed_flag(self.where, field)
+        return at(self.plan, self.lines[int(line[1])].number) + (", count" if field.endswith(".count") else "")
 
 
 def default_owner() -> str:
@@ -101,7 +93,7 @@ def create(
         ),
     ] = None,
     count: Annotated[
-        int | None, typer.Option("--count", "-n", min=1, help="Number of images; with --grid, of each combination.")
+        int | None, typer.Option("--count", "-n", help="Number of images; with --grid, of each combination.")
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -114,7 +106,7 @@ def create(
     layout: Annotated[
         Literal["files", "webdataset"], typer.Option(help="One file an image, or tar files as webdataset reads them.")
     ] = "files",
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same one draws the same images. Random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; the same one draws the same images. Random.")] = None,
     truncation: Annotated[
         float | None, typer.Option(help="0 (the typical image) to 1 (full variety) to 2. The model's default.")
     ] = None,
@@ -124,7 +116,7 @@ def create(
     ] = None,
     label: Annotated[list[str] | None, typer.Option(help="For your own use: key=value. Repeat it.")] = None,
     shard_size: Annotated[
-        int, typer.Option(min=0, help="Images in a unit of work, and in a tar file. 0: the service's default.")
+        int, typer.Option(help="Images in a unit of work, and in a tar file. 0: the service's default.")
     ] = 0,
     request_id: Annotated[
         str | None, typer.Option(help="Makes the call idempotent: the same id returns the same batch.")
@@ -145,7 +137,8 @@ def create(
         "owner": default_owner() if owner is None else owner, "labels": parse_labels(label or []),
         "request_id": request_id,
     }  # fmt: skip
-    with connect(target, tls, ca) as studio:
+    with connect(target, tls, ca, flag=wish.flag) as studio:
+        studio.model(model)  # whoever mistyped the target is told at once
         batch = wish.create(studio, model, absolute(to), drawing)
         _report(batch, target, watch, as_json)
         if watch:

@@ -6,14 +6,15 @@ import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from PIL import Image
 from rich.text import Text
 
 from unikat.batches.verify import Picked, pick
 from unikat.cli.batch.words import counted
-from unikat.cli.connect import get_model
 from unikat.cli.problems import Problem, stdout
 from unikat.request import FORMATS
 
@@ -39,7 +40,8 @@ class Redrawn:
         now, then = _names(self.drawn_again_by), _names(self.drawn_by)
         if not self.different:
             elsewhere = "" if now == then else f"; the batch was drawn by {then}"
-            same = f"{counted(self.count, 'image')} drawn again, every byte the same, by {now}{elsewhere}."
+            what = "byte" if self.drawn_by and _encoders(self.drawn_by) == _encoders(self.drawn_again_by) else "pixel"
+            same = f"{counted(self.count, 'image')} drawn again, every {what} the same, by {now}{elsewhere}."
             stdout().print(Text(same))
             return
         shown = ", ".join(map(str, self.different[:SHOWN])) + (", ..." if len(self.different) > SHOWN else "")
@@ -52,15 +54,20 @@ class Redrawn:
         Problem(f"{len(self.different)} of {counted(self.count, 'image')} came out different", *hints).show()
 
 
+def _encoders(renderers: list[Renderer]) -> set[str]:
+    return {renderer.encoder for renderer in renderers}
+
+
 def _names(renderers: list[Renderer]) -> str:
-    return " and ".join(sorted({f"{r.provider}, {r.runtime}, {r.processor}" for r in renderers}))
+    parts = [filter(None, (r.provider, r.runtime, r.processor, r.encoder)) for r in renderers]
+    return " and ".join(sorted({", ".join(part) for part in parts}))
 
 
 def draw_again(studio: Studio, destination: str, count: int, progress: Callable[[int, int], None]) -> Redrawn:
     """`count` images at random. Raises Problem if the service does not serve the model that drew them."""
     picked = pick(destination, count, secrets.randbits(32))
     for model, digest in {(each.model, each.model_digest) for each in picked}:
-        served = get_model(studio, model).digest
+        served = studio.model(model).digest
         if served != digest:
             raise Problem(f"the batch was drawn by {model} ({digest}), the service has another one ({served})")
     different: list[int] = []
@@ -69,11 +76,19 @@ def draw_again(studio: Studio, destination: str, count: int, progress: Callable[
     for done, each in enumerate(picked):
         progress(done, len(picked))
         artwork = _draw(studio, each)
-        if artwork.data != each.data:
+        if artwork.data != each.data and not _same_pixels(artwork, each):
             different.append(each.index)
         then += [each.renderer] if each.renderer not in then else []
         now += [artwork.renderer] if artwork.renderer not in now else []
     return Redrawn(len(picked), different, then, now)
+
+
+def _same_pixels(artwork: Artwork, picked: Picked) -> bool:
+    """Whether only the files differ, because another encoder made them."""
+    if artwork.renderer.encoder == picked.renderer.encoder:
+        return False
+    now, then = (np.asarray(Image.open(BytesIO(data))) for data in (artwork.data, picked.data))
+    return bool(np.array_equal(now, then))
 
 
 def _draw(studio: Studio, picked: Picked) -> Artwork:

@@ -48,8 +48,8 @@ while at <= #ARGV do
   elseif waiting_of(model) >= limit then
     out[#out + 1] = {'full', waiting_of(model)}
   else
-    local before, _, code = waiting_of(model), stream_end('unikat:stream:' .. job)
-    if code ~= -1 then call('DEL', 'unikat:stream:' .. job) end -- of a job of this id that has expired
+    local before = waiting_of(model)
+    call('DEL', 'unikat:stream:' .. job) -- of a job of this id that has expired: it may have been for something else
     call('HSET', key, unpack(ARGV, first, at - 1))
     if limit_s ~= '' then
       call('HSET', key, 'unikat_deadline', string.format('%.3f', tonumber(redis_time()) + tonumber(limit_s)))

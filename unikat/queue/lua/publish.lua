@@ -3,15 +3,16 @@
 -- then for each job: id, queue, execution, number of its first entry, n, n entries, and either '' or for a complete job:
 -- number of its last entry, RQ's result, begun (s), ended (s), seconds, seconds a result is kept.
 -- What a stream holds already is not added again, and nothing is added behind a hole.
--- Returns for each job {state, last entry's number, code}: 'open'; 'finished'; 'dependents', finished with jobs that wait
--- for it; 'ended', its stream by a status with a code; 'lost', not this worker's any more; or a status of RQ's that
--- somebody gave it.
+-- Returns for each job {state, last entry's number, code}: 'open'; 'finished'; 'dependents', complete, and jobs wait for
+-- it, so that RQ has to finish it; 'ended', its stream by a status with a code; 'canceled', for RQ; 'lost', not this
+-- worker's any more.
 local worker, text, now, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local inbox, inline = ARGV[5], tonumber(ARGV[6])
 local out, at = {}, 7
 
 local function finish(job, queue, execution, result, begun, ended, seconds, kept)
   local key, member = 'rq:job:' .. job, job .. ':' .. execution
+  if call('EXISTS', key .. ':dependents') == 1 then return 'dependents' end
   call('HSET', key, 'status', 'finished', 'ended_at', text)
   call('EXPIRE', key, kept)
   local results = 'rq:results:' .. job
@@ -26,7 +27,7 @@ local function finish(job, queue, execution, result, begun, ended, seconds, kept
   call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', 1)
   call('HINCRBYFLOAT', 'rq:worker:' .. worker, 'total_working_time', seconds)
   call('EXPIRE', 'unikat:leases:' .. job, kept)
-  return call('EXISTS', key .. ':dependents') == 1 and 'dependents' or 'finished'
+  return 'finished'
 end
 
 local function add(job, stream, number, first, last)
@@ -46,9 +47,11 @@ local function add(job, stream, number, first, last)
 end
 
 local function publish(job, queue, execution, number, first, last, done)
-  if not call('ZSCORE', 'rq:wip:' .. queue, job .. ':' .. execution) then return {'lost', 0, -1} end
   local status = call('HGET', 'rq:job:' .. job, 'status')
-  if status ~= 'started' then return {status or 'lost', 0, -1} end
+  if status == 'canceled' then return {status, 0, -1} end -- RQ took it out of its registries as well
+  if status ~= 'started' or not call('ZSCORE', 'rq:wip:' .. queue, job .. ':' .. execution) then
+    return {'lost', 0, -1}
+  end
   local stream = 'unikat:stream:' .. job
   local there, code = stream_end(stream)
   if code ~= -1 then return {'ended', there, code} end

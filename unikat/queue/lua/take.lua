@@ -11,7 +11,7 @@ local jobs = {}
 local WAITING = {queued = true, created = true, started = true, scheduled = true}
 local FIELDS = {
   'status', 'data', 'unikat', 'unikat_deadline', 'unikat_attempts', 'unikat_crashes', 'result_ttl', 'repeats_left',
-  'rate_limit_key', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'webhooks',
+  'rate_limit_key', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'webhooks', 'exc_info',
 }
 
 local function foreign(f)
@@ -29,9 +29,10 @@ local function begin(id, queue)
   if not f[2] or not WAITING[f[1] or ''] then return end
   local stream = 'unikat:stream:' .. id
   local number, code = stream_end(stream)
-  if code == 13 then -- failed, and enqueued again by hand: INTERNAL is no end any more
+  if code > -1 and f[14] then -- `rq requeue`: nobody else leaves `exc_info`. How it ended before counts no more.
     call('DEL', stream)
-    number, code = 0, -1
+    call('HDEL', key, 'exc_info', 'unikat_deadline', 'unikat_crashes', 'unikat_crashed_at')
+    number, code, f[4], f[6] = 0, -1, '', '0'
   end
   local execution = ARGV[6 + models + #jobs + 1]
   local member, attempts = id .. ':' .. execution, (tonumber(f[5] or '0') or 0) + 1
@@ -67,15 +68,20 @@ local function take_one(model)
   return true
 end
 
-local dry, active = {}, models
-while #jobs < most and active > 0 do
+local dry, active, looks = {}, models, most + 256 -- what is no job any more is thrown away, some at a time
+while #jobs < most and active > 0 and looks > 0 do
   for i = 1, models do
-    if #jobs < most and not dry[i] and not take_one(ARGV[6 + i]) then
-      dry[i] = true
-      active = active - 1
+    if #jobs < most and not dry[i] then
+      looks = looks - 1
+      if not take_one(ARGV[6 + i]) then
+        dry[i] = true
+        active = active - 1
+      end
     end
   end
 end
+
+if #jobs > 0 then call('EXPIRE', 'rq:worker:' .. worker .. ':executions', ttl) end
 
 local left = 0
 for i = 1, models do

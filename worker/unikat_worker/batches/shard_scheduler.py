@@ -37,6 +37,7 @@ _WAIT: Final = 1.0  # seconds after which it looks around without a reason
 _BACKOFF: Final = (0.05, 1.0)  # seconds: first and longest pause after a lost connection
 _LEFT: Final = 30.0  # seconds for which a batch that only others can write is left to them
 _OPEN: Final = 8  # shards drawn at a time: their images are in memory until the last one is there
+_OPEN_BYTES: Final = 2**29  # of images in them: a shard is taken beside others only below it
 _WAITING: Final = 2  # shards that may wait for a writer
 _LAST_FILES: Final = 5.0  # seconds in which a leaving worker finishes the files that it writes
 _GOODBYE: Final = 8.0  # seconds in which a leaving worker tries to reach Redis
@@ -230,7 +231,9 @@ class ShardScheduler:
     @property
     def _has_room(self) -> bool:
         busy = self._state.suspended or self._state.stopping
-        return not busy and len(self._shards) < _OPEN and self._write_queue.writing < self._writers + _WAITING
+        room = len(self._shards) < _OPEN and self._write_queue.writing < self._writers + _WAITING
+        held = sum(shard.job.count * self._executor.image_bytes(shard.job.digest) for shard in self._shards)
+        return not busy and room and held < _OPEN_BYTES
 
     def _take_in_facts(self, batch: str, facts: Any) -> None:  # noqa: ANN401  (a reply: a list, or an error)
         if isinstance(facts, Exception):

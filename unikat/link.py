@@ -1,0 +1,171 @@
+"""A connection to a service as coroutines, over blocking gRPC or over gRPC's asyncio: all that differs between them.
+
+What the client does is written once, as coroutines on a `Link`. On a `BlockingLink` they block where they would
+suspend, so that one step takes them to their end (`run`): the blocking client needs neither an event loop nor a thread
+to run it in, which would cost every message a change of threads, and work in no process that was forked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Iterator
+from contextlib import suppress
+from types import ModuleType
+from typing import Any, Final, Protocol, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+
+from unikat.channel import OPTIONS, Address
+from unikat.errors import UnikatError
+from unikat.patience import cancelled
+from unikat.v1.batches_pb2_grpc import BatchesStub
+from unikat.v1.studio_pb2_grpc import StudioStub
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Response_co = TypeVar("Response_co", covariant=True)
+T = TypeVar("T")
+
+Signal = threading.Event | asyncio.Event
+
+FORK_SUPPORT: Final = "GRPC_ENABLE_FORK_SUPPORT"
+_USED_IN: Final[set[int]] = set()  # this process and those that it was forked from, as far as they used gRPC
+
+
+class Stream(Protocol[Response_co]):
+    """A call of a method that streams its responses."""
+
+    def cancel(self) -> bool: ...
+
+
+class Link:
+    """One channel over gRPC's asyncio, and its stubs; made in the event loop that runs, and again in another one.
+
+    For the type checker the stubs are blocking ones: what calling a method returns is known by `ask` and `read` alone.
+    """
+
+    _studio: StudioStub
+    _batches: BatchesStub
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.closed = False
+
+    @property
+    def studio(self) -> StudioStub:
+        """Stub of the Studio service."""
+        self._be_connected()
+        return self._studio
+
+    @property
+    def batches(self) -> BatchesStub:
+        """Stub of the Batches service."""
+        self._be_connected()
+        return self._batches
+
+    def _be_connected(self) -> None:
+        _refuse_after_fork()
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._connect(grpc.aio)
+
+    def _connect(self, transport: ModuleType) -> None:
+        target, credentials = self.address.target, self.address.credentials
+        self._channel = (
+            transport.insecure_channel(target, options=OPTIONS)
+            if credentials is None
+            else transport.secure_channel(target, credentials, options=OPTIONS)
+        )
+        self._studio, self._batches = StudioStub(self._channel), BatchesStub(self._channel)
+
+    def typed(self, broken: BaseException, stopped: bool = False) -> UnikatError:
+        """The typed error for what a call raised; `stopped`: it was cancelled here. Raises what no error explains."""
+        if stopped or self.closed:
+            return cancelled()
+        if isinstance(broken, grpc.RpcError):
+            return self.address.typed(broken)
+        raise broken
+
+    async def ask(
+        self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None
+    ) -> Response:
+        """A unary call. Raises grpc.RpcError."""
+        return await cast(Awaitable[Response], method(request, timeout=timeout))
+
+    def begin(
+        self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request, timeout: float | None
+    ) -> Stream[Response]:
+        """A call whose responses `read` waits for."""
+        return cast(Stream[Response], method(request, timeout=timeout))
+
+    async def read(self, stream: Stream[Response]) -> Response | None:
+        """The next message; None after the last. Raises grpc.RpcError."""
+        response = await cast(grpc.aio.UnaryStreamCall[Any, Response], stream).read()
+        return cast(Response, response) if isinstance(response, Message) else None  # grpc.aio.EOF
+
+    def signal(self) -> Signal:
+        """An event for `wait`."""
+        return asyncio.Event()
+
+    async def wait(self, signal: Signal, seconds: float) -> None:
+        """Until the signal is set, at most so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(cast(asyncio.Event, signal).wait(), seconds)
+
+    async def close(self) -> None:
+        """End every call and the connection."""
+        self.closed = True
+        if self._loop is asyncio.get_running_loop():
+            await self._channel.close(None)
+
+
+class BlockingLink(Link):
+    """The same over blocking gRPC, with coroutines that block and do not suspend; it can be shared by threads."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        _refuse_after_fork()
+        self._connect(grpc)
+
+    def _be_connected(self) -> None:
+        _refuse_after_fork()
+
+    async def ask(
+        self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None
+    ) -> Response:
+        return method(request, timeout=timeout)
+
+    async def read(self, stream: Stream[Response]) -> Response | None:
+        return next(cast(Iterator[Response], stream), None)
+
+    def signal(self) -> Signal:
+        return threading.Event()
+
+    async def wait(self, signal: Signal, seconds: float) -> None:
+        cast(threading.Event, signal).wait(seconds)
+
+    async def close(self) -> None:
+        self.closed = True
+        self._channel.close()
+
+
+def run(steps: Awaitable[T]) -> T:
+    """What a coroutine on a `BlockingLink` returns."""
+    try:
+        next(steps.__await__())
+    except StopIteration as done:
+        return cast(T, done.value)
+    raise AssertionError("a blocking link does not suspend")
+
+
+def _refuse_after_fork() -> None:
+    """Raise RuntimeError in a process where gRPC's threads are missing, as they ran before it was forked."""
+    _USED_IN.add(os.getpid())
+    if len(_USED_IN) > 1 and os.environ.get(FORK_SUPPORT, "").lower() not in {"1", "true", "yes"}:
+        how = f"set {FORK_SUPPORT}=1 before Python starts, or let multiprocessing spawn processes"
+        raise RuntimeError(f"gRPC was used before this process was forked, so that a call would hang: {how}")
