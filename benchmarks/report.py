@@ -40,8 +40,8 @@ def essence(rows: Sequence[Row]) -> Iterator[str]:
     by_model = {model: {(line.contender, line.door): line for line in lines_of(rows, model)} for model in models}
     for key, line in by_model[models[0]].items():
         cells = [_speed(by_model[model].get(key)) for model in models]
-        memory = sum(pss_of(line.rows).values())
-        yield f"| {line.title} | {' | '.join(cells)} | {memory:,.0f} | {start_of(line.rows):.1f} |"
+        of = [row for row in rows if row["contender"] == line.contender]
+        yield f"| {line.title} | {' | '.join(cells)} | {sum(pss_of(of).values()):,.0f} | {start_of(of):.1f} |"
 
 
 def _speed(line: Line | None) -> str:

@@ -91,8 +91,11 @@ def lines_of(rows: Sequence[Row], model: str) -> list[Line]:
 
 
 def models_of(rows: Sequence[Row]) -> list[str]:
-    """The models that were measured."""
-    return list(dict.fromkeys(row["model"] for row in rows))
+    """The models that were measured, the cheapest first."""
+    limits: dict[str, float] = {}
+    for row in rows:
+        limits[row["model"]] = max(limits.get(row["model"], 0.0), *row["limit"])
+    return sorted(limits, key=lambda model: -limits[model])
 
 
 def is_calm(row: Row) -> bool:

@@ -245,8 +245,8 @@ def test_the_readme_has_a_line_a_server() -> None:
     rows = [
         row("mosec", 64, 240.0, str(LANES), p99_ms=331.0),
         row("mosec", 1, 90.0, str(WIDE), p50_ms=7.5),
-        row("mosec", 64, 85.0, str(LANES), model="reference-128@1", share=0.9),
-        row("mosec", 1, 40.0, str(LANES), model="reference-128@1", p50_ms=26.0),
+        row("mosec", 64, 85.0, str(LANES), model="reference-128@1", share=0.9, limit=[90.0, 90.0]),
+        row("mosec", 1, 40.0, str(LANES), model="reference-128@1", p50_ms=26.0, limit=[90.0, 90.0]),
     ]
     assert list(essence(rows))[-1] == "| mosec | 0.80 · 331 | 7.5 | 0.90 · 20 | 26.0 | 100 | 1.0 |"
 
