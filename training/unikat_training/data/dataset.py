@@ -1,4 +1,4 @@
-"""A prepared data set on disk: `images.npy` (uint8, N x H x W x 3) beside `dataset.json`."""
+"""A prepared data set on disk: `images.npy` (uint8, N x H x W x 3 or 4) beside `dataset.json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
 from unikat_training.data import fields
 from unikat_training.data.fields import DatasetError
-from unikat_training.data.split import held_out
+from unikat_training.data.split import Chosen, Shares, places, unseen_rows
 
 __all__ = [
     "FORMAT",
@@ -21,7 +21,10 @@ __all__ = [
     "Attribute",
     "Dataset",
     "DatasetError",
+    "Division",
+    "Shares",
     "Source",
+    "on_white",
     "sha256_of",
 ]
 
@@ -56,7 +59,7 @@ class Dataset:
 
     path: Path
     name: str
-    images: npt.NDArray[np.uint8]  # (M, H, W, 3), memory-mapped, read-only: all that are in the file
+    images: npt.NDArray[np.uint8]  # (M, H, W, 3 or 4), memory-mapped, read-only: all that are in the file
     rows: npt.NDArray[np.int64]  # (N,), which of them belong to it
     labels: npt.NDArray[np.int64]  # (N, A), indices into each attribute's categories
     attributes: tuple[Attribute, ...]
@@ -69,11 +72,20 @@ class Dataset:
         """Height and width of every image, in pixels."""
         return int(self.images.shape[1])
 
+    @property
+    def channels(self) -> int:
+        """3, or 4 with alpha."""
+        return int(self.images.shape[3])
+
     def __len__(self) -> int:
         return len(self.rows)
 
     def pixels(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Images (n, H, W, 3) by their positions in this data set."""
+        """Images (n, H, W, 3) by their positions in this data set; with alpha, on white."""
+        return on_white(self.layers(indices))
+
+    def layers(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """The same as they are stored, (n, H, W, 3 or 4)."""
         return np.ascontiguousarray(self.images[self.rows[indices]])
 
     def part(self, chosen: npt.NDArray[np.bool_]) -> Dataset:
@@ -91,16 +103,29 @@ class Dataset:
         items = tuple(item for item, keep in zip(self.items, chosen, strict=True) if keep)
         return replace(self, rows=self.rows[chosen], labels=labels, attributes=attributes, items=items)
 
-    def split(self, share: float) -> tuple[Dataset, Dataset | None]:
-        """What is trained on, and what is held out of it: about `share` of the images, None if that is none.
+    def split(self, shares: Shares) -> Division:
+        """What is trained on, and what is kept from it.
 
-        No category is held out as a whole: nothing could be learnt of it.
+        No category is held out as a whole: nothing could be learnt of it. Raises DatasetError for an unknown attribute.
         """
-        out = held_out(self.items, share)
+        place = places(self.items, shares.together)
+        unseen = self._unseen(shares)
+        out = (place < shares.test + shares.validation) & ~unseen
         for column, attribute in enumerate(self.attributes):
-            left = np.bincount(self.labels[~out, column], minlength=len(attribute.categories))
+            left = np.bincount(self.labels[~out & ~unseen, column], minlength=len(attribute.categories))
             out &= left[self.labels[:, column]] > 0
-        return self.part(~out), self.part(out) if out.any() else None
+        chosen = (out & (place >= shares.test), out & (place < shares.test), unseen)
+        return Division(self.part(~out & ~unseen), *(self.part(each) if each.any() else None for each in chosen))
+
+    def _unseen(self, shares: Shares) -> Chosen:
+        names = [attribute.name for attribute in self.attributes]
+        unknown = sorted(set(shares.unseen_over) - set(names))
+        if unknown:
+            raise DatasetError(f"unseen_over: {unknown} not among the data set's attributes {names}")
+        columns = [names.index(name) for name in shares.unseen_over or names]
+        if not shares.unseen or not columns:
+            return np.zeros(len(self), dtype=np.bool_)
+        return unseen_rows(self.labels[:, columns], [self.attributes[i].categories for i in columns], shares.unseen)
 
     def one_hots(self) -> npt.NDArray[np.float32]:
         """The conditions as (N, C): the one-hot vectors of all attributes side by side; C is 0 for a plain set."""
@@ -131,6 +156,24 @@ class Dataset:
             items=_items(document, len(images)),
             digest=digest,
         )
+
+
+@dataclass(frozen=True)
+class Division:
+    """The parts of a data set; None where there is nothing."""
+
+    trained: Dataset
+    validation: Dataset | None  # for decisions during a run, such as which checkpoint is the best
+    test: Dataset | None  # for figures of a finished model
+    unseen: Dataset | None  # combinations that are not trained on
+
+
+def on_white(layers: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Images (n, H, W, 3 or 4) without alpha, (n, H, W, 3)."""
+    if layers.shape[-1] == 3:
+        return layers
+    colour, alpha = layers[..., :3].astype(np.uint16), layers[..., 3:].astype(np.uint16)
+    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def sha256_of(path: Path) -> str:
@@ -181,7 +224,10 @@ def _open_images(file: Path, document: fields.Object) -> npt.NDArray[np.uint8]:
         fields.integer(document, "count"),
         fields.integer(document, "resolution"),
     )
-    expected = (count, resolution, resolution, 3)
+    channels = fields.integer(document, "channels") if "channels" in document else 3  # older ones have no alpha
+    if channels not in (3, 4):
+        raise DatasetError(f"{METADATA}: channels is {channels}; expected 3, or 4 with alpha")
+    expected = (count, resolution, resolution, channels)
     if images.dtype != np.uint8 or images.shape != expected:
         raise DatasetError(f"{file}: holds {images.dtype}{images.shape}; {METADATA} says uint8{expected}")
     if count < 1:
