@@ -107,6 +107,16 @@ def test_the_names_in_a_checkpoint_stay_what_they_are(tmp_path: Path) -> None:
     } <= names
 
 
+def test_a_checkpoint_has_no_moments_that_nothing_reads(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "shapes")
+    trainers = [Trainer(replace(TINY, beta1=beta1), dataset, torch.device("cpu")) for beta1 in (0.0, 0.5)]
+    for trainer in trainers:
+        trainer.step(0)
+    without, with_them = ({name.rpartition(".")[2] for name in trainer.state()} for trainer in trainers)
+    assert with_them - without == {"exp_avg"}
+    assert "exp_avg_sq" in without
+
+
 def start_writing(run: Path, limit: int = 0) -> subprocess.Popen[str]:
     """A process that writes checkpoints of 160 MB, one after the other."""
     command = [sys.executable, "-c", WRITER, str(run), str(limit)]
