@@ -11,7 +11,8 @@ import torch
 
 from tests.training.making import TINY, sitting, write_dataset
 from unikat_training.batches import Batches
-from unikat_training.data.dataset import Dataset, DatasetError, on_white
+from unikat_training.data.dataset import Dataset, DatasetError
+from unikat_training.data.pictures import on_white
 from unikat_training.export import export, load_trained
 from unikat_training.graph import backgrounds, build_artist, has_alpha, open_graph, run_graph, run_torch, write_graph
 from unikat_training.latents import latents

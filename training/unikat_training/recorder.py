@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 
 from unikat_training.checkpoint import Progress, best_figure, save_best
-from unikat_training.data.dataset import Dataset, on_white
+from unikat_training.data.dataset import Dataset
+from unikat_training.data.pictures import on_white
 from unikat_training.environment import peak_memory
 from unikat_training.latents import latents
 from unikat_training.metrics import METRICS, TensorBoard, append, read_metrics

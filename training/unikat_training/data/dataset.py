@@ -12,6 +12,7 @@ import numpy.typing as npt
 from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
 from unikat_training.data import fields
 from unikat_training.data.fields import DatasetError
+from unikat_training.data.pictures import on_white
 from unikat_training.data.split import Chosen, Shares, places, unseen_rows
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "Division",
     "Shares",
     "Source",
-    "on_white",
     "sha256_of",
 ]
 
@@ -168,14 +168,6 @@ class Division:
     unseen: Dataset | None  # combinations that are not trained on
 
 
-def on_white(layers: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Images (n, H, W, 3 or 4) without alpha, (n, H, W, 3)."""
-    if layers.shape[-1] == 3:
-        return layers
-    colour, alpha = layers[..., :3].astype(np.uint16), layers[..., 3:].astype(np.uint16)
-    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
 def sha256_of(path: Path) -> str:
     """Digest of a file as `dataset.json` writes it: "sha256:<hex>"."""
     with path.open("rb") as file:
@@ -220,10 +212,7 @@ def _open_images(file: Path, document: fields.Object) -> npt.NDArray[np.uint8]:
         images: npt.NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise DatasetError(f"{file}: not a NumPy array file: {error}") from error
-    count, resolution = (
-        fields.integer(document, "count"),
-        fields.integer(document, "resolution"),
-    )
+    count, resolution = fields.integer(document, "count"), fields.integer(document, "resolution")
     channels = fields.integer(document, "channels") if "channels" in document else 3  # older ones have no alpha
     if channels not in (3, 4):
         raise DatasetError(f"{METADATA}: channels is {channels}; expected 3, or 4 with alpha")

@@ -17,7 +17,8 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from unikat_training.data.dataset import Dataset, on_white
+from unikat_training.data.dataset import Dataset
+from unikat_training.data.pictures import on_white
 from unikat_training.evaluation.extractors import FeatureExtractor, Halves, Pixels, with_levels
 from unikat_training.evaluation.hashing import Bits, hashes
 from unikat_training.evaluation.neighbours import Floats
