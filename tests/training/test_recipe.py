@@ -64,6 +64,8 @@ def test_what_was_kept_from_training_and_what_taught_the_labels_is_told() -> Non
     assert "with weight 0.5 from 20,000 images on." in told
     assert "clamped to what a pixel can hold" in told
     plain = recipe(Config(auxiliary=0, clamp=False, validation=0), CONDITIONAL)
+    few = Model(width=64, training=TrainingRun(images=500))
+    assert "Another" not in recipe(Config(), few)  # a twentieth of them would decide nothing
     assert not any(word in plain for word in ("classifier", "clamped", "Another", "not trained on"))
 
 

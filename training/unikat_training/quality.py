@@ -18,7 +18,6 @@ from unikat_training.networks.base import Generator
 
 NAME = "random_frechet"
 PICTURES = 512  # drawn, and at most as many real ones
-FEWEST = 128  # pictures of the validation split; with fewer the training pictures are the measure
 CHUNK = 64
 SEED = 3
 WIDTHS = (24, 48, 96)
@@ -52,11 +51,12 @@ class RandomFeatures(nn.Module):
 class Yardstick:
     """Measures generators against fixed real pictures, with fixed latents and those pictures' conditions.
 
-    Not against the test pictures: the best checkpoint would be the one that suits them.
+    Not against the test pictures: the best checkpoint would be the one that suits them. Without a validation split
+    against training pictures.
     """
 
     def __init__(self, dataset: Dataset, validation: Dataset | None, device: torch.device) -> None:
-        real = validation if validation is not None and len(validation) >= FEWEST else dataset
+        real = dataset if validation is None else validation
         order = np.random.Generator(np.random.Philox(SEED)).permutation(len(real))
         self.device, self.features = device, RandomFeatures().to(device)
         self.conditions = torch.from_numpy(real.one_hots()[np.resize(order, PICTURES)])  # (PICTURES, C)

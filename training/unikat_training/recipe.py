@@ -2,6 +2,7 @@
 
 from unikat.v1.model_pb2 import Model
 from unikat_training.config import Config
+from unikat_training.data.split import LEAST_VALIDATION
 from unikat_training.schedules import gamma_rule
 
 CRITICS = {
@@ -26,7 +27,7 @@ def recipe(config: Config, model: Model) -> str:
         augmentation(config),
         sampling(config) if model.attributes else "Pictures were shown equally often.",
         *(conditioning(config, len(model.attributes)) if model.attributes else ()),
-        held_out(config),
+        held_out(config, model),
     ]
     return "\n".join(told)
 
@@ -88,12 +89,12 @@ def conditioning(config: Config, attributes: int) -> list[str]:
     return told
 
 
-def held_out(config: Config) -> str:
+def held_out(config: Config, model: Model) -> str:
     if not config.held_out:
         told = "No picture was held out to measure the model on."
     else:
         told = f"About {100 * config.held_out:.3g}% of the data set's pictures were held out, to measure the model on."
-    if config.validation:
+    if model.training.images * config.validation >= LEAST_VALIDATION:  # of fewer there is no such part
         told += f" Another {100 * config.validation:.3g}% were kept to decide with during training."
     if config.unseen:
         names = [name.strip() for name in config.unseen_over.split(",") if name.strip()]

@@ -38,11 +38,11 @@ def test_an_emoji_is_on_one_side_in_all_styles_and_genders() -> None:
 
 
 def test_the_parts_of_a_split_have_every_picture_once(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path / "data", count=200)
-    parts = dataset.split(Shares(test=0.2, validation=0.1, unseen=0.5))
+    dataset = write_dataset(tmp_path / "data", count=600)
+    parts = dataset.split(Shares(test=0.2, validation=0.5, unseen=0.4))
     found = [part for part in vars(parts).values() if part is not None]
     assert len(found) == 4
-    assert sum(len(part) for part in found) == 200
+    assert sum(len(part) for part in found) == 600
     assert set().union(*(part.items for part in found)) == set(dataset.items)
     for part in found:
         assert len(part.one_hots()) == len(part.items) == len(part)
@@ -50,6 +50,13 @@ def test_the_parts_of_a_split_have_every_picture_once(tmp_path: Path) -> None:
         everywhere = np.arange(len(part))
         assert (part.pixels(everywhere) == dataset.images[part.rows]).all()
         assert [dataset.items[row] for row in part.rows] == list(part.items)
+
+
+def test_a_small_data_set_is_trained_on_instead_of_validated_with(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "data", count=200)
+    parts, alone = dataset.split(Shares(test=0.2, validation=0.1)), dataset.split(Shares(test=0.2))
+    assert parts.validation is None
+    assert parts.trained.items == alone.trained.items
 
 
 def test_no_category_is_held_out_as_a_whole(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
 from unikat_training.data import fields
 from unikat_training.data.fields import DatasetError
 from unikat_training.data.pictures import on_white
-from unikat_training.data.split import Chosen, Shares, places, unseen_rows
+from unikat_training.data.split import LEAST_VALIDATION, Chosen, Shares, places, unseen_rows
 
 __all__ = [
     "FORMAT",
@@ -89,9 +89,9 @@ class Dataset:
         return np.ascontiguousarray(self.images[self.rows[indices]])
 
     def part(self, chosen: npt.NDArray[np.bool_]) -> Dataset:
-        """The images for which `chosen` (N,) is true; the attributes keep their categories, whatever is left of them.
+        """The images for which `chosen` (N,) is true. Raises DatasetError when nothing is left.
 
-        Raises DatasetError when nothing is left.
+        The attributes keep their categories, whatever is left of them.
         """
         if not chosen.any():
             raise DatasetError(f"{self.path}: nothing is left of {len(self)} images")
@@ -104,27 +104,28 @@ class Dataset:
         return replace(self, rows=self.rows[chosen], labels=labels, attributes=attributes, items=items)
 
     def split(self, shares: Shares) -> Division:
-        """What is trained on, and what is kept from it.
+        """What is trained on, and what is kept from it. Raises DatasetError for an unknown attribute.
 
-        No category is held out as a whole: nothing could be learnt of it. Raises DatasetError for an unknown attribute.
+        No category is held out as a whole: nothing could be learnt of it. A small data set has no validation part.
         """
-        place = places(self.items, shares.together)
-        unseen = self._unseen(shares)
+        place, unseen = places(self.items, shares.together), self._unseen(shares)
         out = (place < shares.test + shares.validation) & ~unseen
+        if (out & (place >= shares.test)).sum() < LEAST_VALIDATION:
+            out &= place < shares.test
         for column, attribute in enumerate(self.attributes):
             left = np.bincount(self.labels[~out & ~unseen, column], minlength=len(attribute.categories))
             out &= left[self.labels[:, column]] > 0
-        chosen = (out & (place >= shares.test), out & (place < shares.test), unseen)
-        return Division(self.part(~out & ~unseen), *(self.part(each) if each.any() else None for each in chosen))
+        kept = (out & (place >= shares.test), out & (place < shares.test), unseen)
+        return Division(self.part(~out & ~unseen), *(self.part(each) if each.any() else None for each in kept))
 
     def _unseen(self, shares: Shares) -> Chosen:
         names = [attribute.name for attribute in self.attributes]
         unknown = sorted(set(shares.unseen_over) - set(names))
         if unknown:
             raise DatasetError(f"unseen_over: {unknown} not among the data set's attributes {names}")
-        columns = [names.index(name) for name in shares.unseen_over or names]
-        if not shares.unseen or not columns:
+        if not shares.unseen or not names:
             return np.zeros(len(self), dtype=np.bool_)
+        columns = [names.index(name) for name in shares.unseen_over or names]
         return unseen_rows(self.labels[:, columns], [self.attributes[i].categories for i in columns], shares.unseen)
 
     def one_hots(self) -> npt.NDArray[np.float32]:
@@ -227,8 +228,7 @@ def _open_images(file: Path, document: fields.Object) -> npt.NDArray[np.uint8]:
 def _labels_and_attributes(document: fields.Object, count: int) -> tuple[npt.NDArray[np.int64], tuple[Attribute, ...]]:
     rows = fields.array(document, "attributes")
     attributes = tuple(_attribute(row, f"attributes[{i}]") for i, row in enumerate(rows))
-    names = [a.name for a in attributes]
-    if len(set(names)) != len(names):
+    if len(set(names := [a.name for a in attributes])) != len(names):
         raise DatasetError(f"{METADATA}: attribute names must differ; they are {names}")
     labels = _labels(document, count, len(attributes))
     for column, attribute in enumerate(attributes):

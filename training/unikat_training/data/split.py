@@ -19,6 +19,8 @@ _GENDER = re.compile(r"-200d-264[02]$")
 # man and woman, boy and girl, old man and old woman: drawings of a person, a child, an old person
 _PERSONS = {"1f468": "1f9d1", "1f469": "1f9d1", "1f466": "1f9d2", "1f467": "1f9d2", "1f474": "1f9d3", "1f475": "1f9d3"}
 
+LEAST_VALIDATION = 128  # pictures; fewer decide nothing, and training needs them
+
 Chosen = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int64]
 
