@@ -41,11 +41,17 @@ from unikat_training.presets import load_preset
 GUIDE = ROOT / "docs" / "training.md"
 SEED = 7  # of what is drawn and of which training pictures the classifier learns
 LEARNT = 10_000  # training pictures that the classifier learns
-COMMON = {"width": 24, "auxiliary_to": 4_000, "unseen": 0.1, "unseen_over": "style,hair_color,glasses"}
+COMMON = {
+    "width": 24,
+    "auxiliary_from": 2_000,
+    "auxiliary_to": 6_000,
+    "unseen": 0.1,
+    "unseen_over": "style,hair_color,glasses",
+}
 PILOTS: dict[str, dict[str, Any]] = {
     "all of them": {},
     "`--auxiliary 0`": {"auxiliary": 0.0},
-    "`--auxiliary 2`": {"auxiliary": 2.0},
+    "`--auxiliary 1`": {"auxiliary": 1.0},
     "`--no-fine-tap --no-wide-mixing`": {"fine_tap": False, "wide_mixing": False},
     "`--no-clamp`": {"clamp": False},
 }

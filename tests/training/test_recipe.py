@@ -61,7 +61,7 @@ def test_what_was_kept_from_training_and_what_taught_the_labels_is_told() -> Non
     told = recipe(Config(unseen=0.1, unseen_over="style, tone", auxiliary=0.5), CONDITIONAL)
     assert "10% of the combinations of style and tone were not trained on." in told
     assert "trained on real pictures alone" in told
-    assert "with weight 0.5 from 20,000 images on." in told
+    assert "with weight 0.5 from 60,000 images on, rising since 20,000." in told
     assert "clamped to what a pixel can hold" in told
     plain = recipe(Config(auxiliary=0, clamp=False, validation=0), CONDITIONAL)
     few = Model(width=64, training=TrainingRun(images=500))

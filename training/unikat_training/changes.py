@@ -14,7 +14,7 @@ CHANGEABLE = (
     "loss", "learning_rate", "decay_from", "decay_to", "learning_rate_to", "beta1", "beta2", "beta2_to", "gamma",
     "gamma_to", "lazy", "balance", "balance_over", "mismatch", "mismatch_one", "ema_images", "ema_images_from",
     "augment", "augment_ramp", "mirror", "condition_dropout", "min_condition_accuracy", "condition_from",
-    "condition_to", "accumulate", "clamp", "auxiliary", "auxiliary_to",
+    "condition_to", "accumulate", "clamp", "auxiliary", "auxiliary_from", "auxiliary_to",
 )  # fmt: skip
 
 

@@ -29,7 +29,8 @@ BEFORE: dict[str, str | float] = {
     "fine_tap": False,
     "wide_mixing": False,
     "auxiliary": 0.0,
-    "auxiliary_to": 20_000,
+    "auxiliary_from": 0,
+    "auxiliary_to": 0,
     "held_out": 0.0,
     "condition_dropout": 0.0,
     "mismatch_one": 0.0,
@@ -95,8 +96,9 @@ class Config:
     auxiliary: Annotated[
         float,
         Option(help="projected: weight of a classifier's loss that drawn images show their condition (0: none)."),
-    ] = 0.5
-    auxiliary_to: Annotated[int, Option(help="Images until that weight is reached, from 0.")] = 20_000
+    ] = 0.2
+    auxiliary_from: Annotated[int, Option(help="That weight is 0 until here (images).")] = 20_000
+    auxiliary_to: Annotated[int, Option(help="And reached here (images; 0: from the first on).")] = 60_000
     learning_rate: Annotated[float, Option(help="Of Adam, both networks.")] = 4e-4
     decay_from: Annotated[int, Option(help="From here on settings with a --*-to change, by a cosine (images).")] = 0
     decay_to: Annotated[int, Option(help="Here they have changed, and stay (images; 0: constant).")] = 0
@@ -190,6 +192,9 @@ class Config:
         self.require(self.batch % self.accumulate == 0, "accumulate", f"a divisor of batch ({self.batch})")
         if self.decay_to:
             self.require(0 <= self.decay_from < self.decay_to, "decay_from", f"0 to below decay_to ({self.decay_to})")
+        if self.auxiliary_to:
+            allowed = f"0 to below auxiliary_to ({self.auxiliary_to})"
+            self.require(0 <= self.auxiliary_from < self.auxiliary_to, "auxiliary_from", allowed)
         if self.condition_to:
             allowed = f"0 to below condition_to ({self.condition_to})"
             self.require(0 <= self.condition_from < self.condition_to, "condition_from", allowed)
@@ -223,6 +228,7 @@ LEAST = {
     "ema_images_from": 0,
     "ada_images": 1,
     "auxiliary": 0,
+    "auxiliary_from": 0,
     "auxiliary_to": 0,
 }
 SHARES = (

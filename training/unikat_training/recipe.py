@@ -78,7 +78,7 @@ def conditioning(config: Config, attributes: int) -> list[str]:
         told.append(
             "A classifier on the discriminator's features, trained on real pictures alone, told the generator how far "
             f"its pictures show their condition, with weight {config.auxiliary:g} from {config.auxiliary_to:,} images "
-            "on."
+            f"on, rising since {config.auxiliary_from:,}."
         )
     if config.condition_dropout:
         told.append(f"Each attribute was left out of a condition with probability {config.condition_dropout:g}.")

@@ -18,7 +18,7 @@ from unikat_training.layers import clamp, over
 from unikat_training.losses import LOSSES, balanced, balanced_of, gradient_penalty, winning
 from unikat_training.networks.build import build_auxiliary, build_critic, build_generator
 from unikat_training.parallel import ALONE, Draws, Team
-from unikat_training.schedules import Rates, gamma_rule, line, rates_at
+from unikat_training.schedules import Rates, gamma_rule, rates_at
 from unikat_training.state import moments, named, scaler_state, set_moments, set_scaler, under
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -117,7 +117,7 @@ class Trainer:
         for part in parts:
             if not single:  # drawn again: holding the graphs of all parts would take the memory that parts save
                 sight = self.look(part, probability, graph=True)
-            fooled.append(self.teach_generator(part, sight, step * self.config.batch))
+            fooled.append(self.teach_generator(part, sight, rates.auxiliary))
         norms.append(self.optimise("generator", self.generator))
         self.scaler.update()
         kept = ema.decay((step + 1) * self.config.batch, self.config.batch, rates.ema_images)
@@ -201,8 +201,11 @@ class Trainer:
         self.backward(loss)
         return loss.detach().reshape(1)
 
-    def teach_generator(self, part: Part, sight: Sight, images: int) -> Tensor:
-        """Adds to the generator's gradients; returns its loss and the classifier's of what was drawn, (2,)."""
+    def teach_generator(self, part: Part, sight: Sight, weight: float) -> Tensor:
+        """Adds to the generator's gradients; returns its loss and the classifier's of what was drawn, (2,).
+
+        `weight` is the classifier's.
+        """
         self.critic.trained.requires_grad_(False)
         with self.autocast():
             drawn = real = self.critic.judge(sight.drawn_maps, part.condition)
@@ -214,7 +217,7 @@ class Trainer:
             if self.auxiliary is not None and part.condition is not None:
                 self.auxiliary.requires_grad_(False)
                 labels = self.auxiliary.loss(sight.drawn_maps, part.condition)
-                loss = loss + self.config.auxiliary * line(images, 0, self.config.auxiliary_to) * labels
+                loss = loss + weight * labels
         self.backward(loss)
         return torch.stack([loss.detach(), labels.detach()])
 
