@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.processes import Program
+from tests.support.processes import Program, eventually
 from tests.support.valkey import running_valkey
 from unikat.queue.server import server_problem
 
@@ -15,7 +15,7 @@ def test_a_program_does_not_start_on_a_cluster(module: str) -> None:
         env = {"UNIKAT_REDIS_URL": valkey.url, "UNIKAT_LISTEN": "127.0.0.1:0"}
         with Program(module, env=env) as program:
             assert program.process.wait(30) == 1
-            program.wait_for_line("it is a cluster, which wants every key of a script declared")
+            eventually(lambda: "it is a cluster, which wants every key of a script declared" in program.output)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class DeviceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Device:
-    """`threads`: cores to use; `inference_threads`: batches at a time; `processor`: what responses name as the processor."""
+    """`threads`: cores to use; `inference_threads`: batches at a time; `processor`: its name in responses."""
 
     provider: str
     threads: int
