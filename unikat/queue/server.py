@@ -14,7 +14,7 @@ def server_problem(info: Mapping[str, object]) -> str | None:
     """Why the server that answered INFO with `info` cannot be used; None if it can."""
     if "dragonfly_version" in info:
         return f"it is Dragonfly, {_DECLARED}"
-    if info.get("redis_mode") == "cluster":
+    if "cluster" in (info.get("redis_mode"), info.get("server_mode")):
         return f"it is a cluster, {_DECLARED}. Use one server, with a replica and Sentinel for failover"
     version = str(info.get("redis_version", "0"))  # Valkey gives the version of Redis that it is compatible with
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
