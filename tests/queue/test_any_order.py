@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from redis import Redis
@@ -25,6 +25,7 @@ from rq.serializers import JSONSerializer
 from tests.queue.driver import MODEL, Driver, draw_job, enqueue, publish_all, run, take_jobs
 from tests.support.valkey import running_valkey
 from unikat.queue.draws import ring
+from unikat.queue.job import Limits
 from unikat.queue.keys import LEGACY_QUEUE
 from unikat.queue.stream import END_ID, STATUS, stream_key
 from unikat.queue.workers import WorkerStatus, lease_key
@@ -108,11 +109,11 @@ class AnyOrder(RuleBasedStateMachine):
         self.dump: Saved | None = None
         self.start_worker()
 
-    @rule(jobs=st.integers(1, 3), twice=st.booleans())
-    def enqueue_some(self, jobs: int, twice: bool) -> None:
+    @rule(jobs=st.integers(1, 3), twice=st.booleans(), retries=st.integers(0, 1))
+    def enqueue_some(self, jobs: int, twice: bool, retries: int) -> None:
         names = [self.name("picture") for _ in range(jobs)]
         for _ in range(1 + twice):
-            enqueue(self.redis, [(name, draw_job(COUNT)) for name in names])
+            enqueue(self.redis, [(name, draw_job(COUNT)) for name in names], Limits(retries, 600, 900))
         self.acknowledged.update(names)
 
     @rule(data=st.data(), most=st.integers(1, 4), lost=st.booleans())
@@ -182,6 +183,14 @@ class AnyOrder(RuleBasedStateMachine):
         for name in self.dead:  # their leases run out again
             self.redis.delete(lease_key(name))
 
+    @rule(data=st.data(), images=st.integers(1, COUNT))
+    @precondition(lambda self: self.workers)
+    def lose_what_was_just_published(self, data: st.DataObject, images: int) -> None:
+        self.save()
+        data.draw(st.sampled_from(self.workers)).publish_some(images, False)
+        self.streams_have_no_hole_and_one_payload_an_id()
+        self.go_back()
+
     @invariant()
     def streams_have_no_hole_and_one_payload_an_id(self) -> None:
         for key in cast("list[bytes]", self.redis.keys(stream_key("*"))):
@@ -209,6 +218,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.sweep()
             self.workers[0].take_some(100, False)
             self.workers[0].publish_some(COUNT, False)
+        self.streams_have_no_hole_and_one_payload_an_id()
         for name in self.acknowledged:
             entries = self.entries(name)
             whole = [entry for entry, _ in entries] == [f"{number}-0" for number in range(1, COUNT + 2)]
@@ -257,7 +267,12 @@ def test_nothing_is_lost_or_done_twice_in_any_order(redis: Redis, monkeypatch: p
         run_state_machine_as_test(
             AnyOrder,
             settings=settings(
-                max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=60,
+                stateful_step_count=50,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                phases=[Phase.generate],
+                database=None,  # to make a failure shorter takes minutes
             ),
         )
     finally:
