@@ -12,7 +12,20 @@ from benchmarks.curve.costs import fit_parts
 from benchmarks.curve.table import scaling, streamed
 from benchmarks.figures import README, ROOT, write
 from benchmarks.peers.rows import RESULTS, read_machine, read_rows
-from benchmarks.peers.table import MANY, Line, Row, lines_of, models_of, p99_of, pss_of, share_of, start_of, tables
+from benchmarks.peers.table import (
+    MANY,
+    Line,
+    Row,
+    calm,
+    is_calm,
+    lines_of,
+    models_of,
+    p99_of,
+    pss_of,
+    share_of,
+    start_of,
+    tables,
+)
 from benchmarks.plots import draw_curve, draw_peers
 
 IMAGES: Final = ROOT / "docs" / "images"
@@ -27,8 +40,8 @@ def essence(rows: Sequence[Row]) -> Iterator[str]:
     by_model = {model: {(line.contender, line.door): line for line in lines_of(rows, model)} for model in models}
     for key, line in by_model[models[0]].items():
         cells = [_speed(by_model[model].get(key)) for model in models]
-        memory = sum(pss_of(line.rows).values())
-        yield f"| {line.title} | {' | '.join(cells)} | {memory:,.0f} | {start_of(line.rows):.1f} |"
+        of = [row for row in rows if row["contender"] == line.contender]
+        yield f"| {line.title} | {' | '.join(cells)} | {sum(pss_of(of).values()):,.0f} | {start_of(of):.1f} |"
 
 
 def _speed(line: Line | None) -> str:
@@ -39,21 +52,25 @@ def _speed(line: Line | None) -> str:
     return f"{share:.2f} · {p99:,.0f} | {min(line.lone_ms()):.1f}"
 
 
-def conditions(machine: dict[str, str], rows: Sequence[Row]) -> str:
-    """What the figures depend on, in a sentence."""
+def conditions(machine: dict[str, str], every: Sequence[Row], rows: Sequence[Row]) -> str:
+    """What the figures depend on, in two sentences: `rows` are those of `every` that count."""
+    disturbed = sum(not is_calm(row) for row in rows)
     rounds = max(sum(row["kind"] == "open" for row in line.rows) for line in lines_of(rows, models_of(rows)[0]))
     return (
         f"{machine['machine']}, onnxruntime {machine['onnxruntime']}, Python {machine['python']}; "
-        f"medians of up to {rounds} rounds; PNG by {rows[0]['png']} in the limit and the peers."
+        f"medians of up to {rounds} rounds; PNG by {rows[0]['png']} in the limit and the peers. Of {len(every)} "
+        f"measurements {len(every) - len(rows)} were left out because other programs used the machine meanwhile; "
+        f"{disturbed} that are shown were disturbed, too."
     )
 
 
 def report() -> None:
     """Write tables and plots from benchmarks/results into README.md, benchmarks/README.md and docs/scaling.md."""
     peers = RESULTS / "peers.json"
-    rows = read_rows(peers)
+    every = read_rows(peers)
+    rows = calm(every)
     if rows:
-        said = conditions(read_machine(peers), rows)
+        said = conditions(read_machine(peers), every, rows)
         write("peers", [said, "", *tables(rows)])
         write("peers", [*essence(rows), "", said], ROOT / "README.md")
         draw_peers(rows, IMAGES / "peers.png")

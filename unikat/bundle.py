@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +73,7 @@ def key_of(model: Model) -> str:
     return f"{model.name}@{model.version}"
 
 
+@lru_cache(1024)
 def parse_reference(reference: str) -> tuple[str, int | None]:
     """ "emoji" to ("emoji", None), "emoji@1" to ("emoji", 1). Raises ValueError for anything else."""
     name, at, version = reference.partition("@")

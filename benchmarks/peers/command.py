@@ -13,7 +13,7 @@ from benchmarks.peers.contenders import CONTENDERS
 from benchmarks.peers.environments import cache_folder
 from benchmarks.peers.harness import Plan, Row, measure
 from benchmarks.peers.rows import RESULTS, read_rows, write_rows
-from benchmarks.peers.table import tables
+from benchmarks.peers.table import calm, tables
 from benchmarks.reference import reference_bundles
 
 
@@ -53,4 +53,4 @@ def peers(
 
     plan = Plan(tuple(bundles), seconds=seconds, png=png)
     measure([CONTENDERS[name] for name in contenders.split(",")], plan, rounds, keep, refused)
-    print("\n".join(tables(rows)))
+    print("\n".join(tables(calm(rows))))

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from benchmarks.figures import percentile
 from benchmarks.peers.calls import async_call, blocking_call
 from benchmarks.peers.doors import Door, Order, images_in, request
-from benchmarks.peers.usage import cpu_seconds
+from benchmarks.peers.usage import busy_seconds, cpu_seconds
 
 WARM_S = 1.0
 _SPACE = 1_000_000  # seeds of one client
@@ -57,7 +57,8 @@ class Load:
 class Served:
     """What the clients saw, between two moments. CPU is milliseconds an image, `client` that of the clients.
 
-    `sent` counts all calls, those before and after these moments too.
+    `sent` counts all calls, those before and after these moments too; `others` is the cores that neither server nor
+    clients kept busy: above a few hundredths, somebody else used the machine.
     """
 
     images_per_second: float
@@ -66,6 +67,7 @@ class Served:
     calls: int
     cpu_ms: dict[str, float]
     sent: int
+    others: float
 
 
 class Log:
@@ -77,7 +79,7 @@ class Log:
         self._images: list[float] = []
         self.start = time.perf_counter() + WARM_S
         self.end = self.start + load.seconds
-        self._marks: list[tuple[float, dict[str, float]]] = []
+        self._marks: list[tuple[float, float, dict[str, float]]] = []
 
     def arrived(self, message: bytes) -> None:
         """Images that came now."""
@@ -92,11 +94,11 @@ class Log:
     def mark(self) -> None:
         """Read the CPU time."""
         used = cpu_seconds(self._load.pids) | {"client": time.process_time()}
-        self._marks.append((time.perf_counter(), used))
+        self._marks.append((time.perf_counter(), busy_seconds(), used))
 
     def served(self) -> Served:
         """What happened between the marks. Raises RuntimeError where images are missing or nothing ended."""
-        (start, before), (end, after) = self._marks
+        (start, busy_from, before), (end, busy_to, after) = self._marks
         missing = len(self._calls) * self._load.order.count - len(self._images)
         images = sum(start <= at < end for at in self._images)
         # An open loop's calls count by the moment at which they were due, so that none is left out for being late.
@@ -104,10 +106,12 @@ class Log:
         if missing or not images or not ended:
             raise RuntimeError(f"{images} images of {len(ended)} calls in {end - start:.1f} s, {missing} missing")
         waits = [1000 * (at - began) for began, at in ended]
-        cpu = {part: round(1000 * (after[part] - before[part]) / images, 4) for part in after}
+        used = {part: after[part] - before[part] for part in after}
+        cpu = {part: round(1000 * seconds / images, 4) for part, seconds in used.items()}
+        others = round((busy_to - busy_from - sum(used.values())) / (end - start), 3)
         rate = images / (end - start)
         p50, p99 = (round(percentile(waits, share), 3) for share in (0.5, 0.99))
-        return Served(round(rate, 2), p50, p99, len(ended), cpu, len(self._calls))
+        return Served(round(rate, 2), p50, p99, len(ended), cpu, len(self._calls), others)
 
 
 def blocking_clients(load: Load) -> Served:

@@ -11,6 +11,8 @@ from benchmarks.peers.contenders import CONTENDERS
 
 Row = dict[str, Any]
 MANY: Final = 64  # clients of the column that is compared
+MAX_OTHERS: Final = 0.15  # cores that other programs may use during a load
+MAX_DRIFT: Final = 1.2  # of the limit from before a model's loads to after
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,24 @@ def lines_of(rows: Sequence[Row], model: str) -> list[Line]:
 
 
 def models_of(rows: Sequence[Row]) -> list[str]:
-    """The models that were measured."""
-    return list(dict.fromkeys(row["model"] for row in rows))
+    """The models that were measured, the cheapest first."""
+    limits: dict[str, float] = {}
+    for row in rows:
+        limits[row["model"]] = max(limits.get(row["model"], 0.0), *row["limit"])
+    return sorted(limits, key=lambda model: -limits[model])
+
+
+def is_calm(row: Row) -> bool:
+    """Nobody else used the machine: neither meanwhile nor, as the limits show, just before or after."""
+    low, high = sorted(row["limit"])
+    return bool(row.get("others", 0.0) <= MAX_OTHERS and high <= MAX_DRIFT * low)
+
+
+def calm(rows: Sequence[Row]) -> list[Row]:
+    """The rows without those that were disturbed, wherever the same load was measured undisturbed too."""
+    names = ("contender", "door", "setup", "model", "kind", "clients", "count")
+    good = {tuple(row[name] for name in names) for row in rows if is_calm(row)}
+    return [row for row in rows if is_calm(row) or tuple(row[name] for name in names) not in good]
 
 
 def tables(rows: Sequence[Row]) -> list[str]:

@@ -32,6 +32,12 @@ def cpu_seconds(pids: Pids) -> dict[str, float]:
     return used
 
 
+def busy_seconds() -> float:
+    """Time that all cores together were not idle since the machine started, s; other guests' theft counts."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)  # guests are in user, too
+
+
 def pss_mib(pids: Pids) -> dict[str, float]:
     """Proportional set size of each part, MiB: a page that several processes share counts once between them."""
     used = {}

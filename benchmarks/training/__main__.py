@@ -9,7 +9,7 @@ import torch
 import typer
 
 from benchmarks.figures import ROOT, write
-from benchmarks.training import comparison, speed
+from benchmarks.training import comparison, pilots, speed
 from benchmarks.training.contenders import CONTENDERS, Course
 from unikat_training.evaluation.evaluate import Effort
 
@@ -73,6 +73,27 @@ def measure_speed(
         typer.echo("\n".join([*lines, ""]))
         if do_write:
             write(name, lines, comparison.GUIDE)
+
+
+@app.command("pilots")
+def run_pilots(
+    portraits: Annotated[Path, typer.Option(help="Made by `unikat prepare portraits`.")] = DATA / "portraits-64",
+    minutes: Annotated[float, typer.Option(help="CPU time of each training.", min=0.05)] = 5.0,
+    samples: Annotated[int, typer.Option(help="Drawings that are measured.", min=10)] = 2_000,
+    jobs: Annotated[int, typer.Option(help="Pilots that are trained at the same time.", min=1)] = 2,
+    work: Annotated[Path, typer.Option(help="Folder of runs: what is in it is not trained again.")] = ROOT
+    / "runs"
+    / "pilots",
+    do_write: Write = False,
+) -> None:
+    """Train `projected` with settings on and off for the same CPU time, and measure them on the validation split."""
+    pilots.train_all(portraits, work, minutes, jobs)
+    torch.set_num_threads(jobs)
+    found = pilots.pilots(portraits, work, minutes, samples, lambda text: typer.echo(text, err=True))
+    typer.echo("\n".join(pilots.table(found)))
+    if do_write:
+        pilots.keep(RESULTS / "pilots.jsonl", found)
+        pilots.publish(found)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unikat_training.data.dataset import Dataset
+from unikat_training.data.dataset import Dataset, Shares
 
-HELD_OUT = 0.1  # of every data set: the presets' own share; no contender is shown these pictures
+SHARES = Shares(test=0.1, validation=0.05)  # of every data set, as the presets; no contender is shown these
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class Course:
 
     def load(self) -> tuple[Dataset, Dataset]:
         """What is trained on and what is measured on: the test set, or else the pictures that are held out."""
-        trained, held_out = Dataset.load(self.data).split(HELD_OUT)
-        found = Dataset.load(self.test) if self.test else held_out
+        parts = Dataset.load(self.data).split(SHARES)
+        found = Dataset.load(self.test) if self.test else parts.test
         if found is None:
             raise SystemExit(f"{self.data}: has too few pictures to hold some out")
-        return trained, found
+        return parts.trained, found

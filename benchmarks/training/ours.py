@@ -50,7 +50,7 @@ def scheduled(config: Config, dataset: Dataset, operation: Operation, seconds: f
 def speed(config: Config, dataset: Dataset, operation: Operation) -> float:
     """Images a CPU second, by a few steps of a trainer that is thrown away."""
     torch.set_num_threads(1)
-    trained, _ = dataset.split(config.held_out)
+    trained = dataset.split(config.shares).trained
     computing = Computing(operation.precision, operation.channels_last)
     trainer = Trainer(config, trained, torch.device("cpu"), computing)
     for step in range(config.lazy):

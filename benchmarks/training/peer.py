@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from benchmarks.training.budget import Stopwatch
-from benchmarks.training.contenders import HELD_OUT, Peer
+from benchmarks.training.contenders import SHARES, Peer
 from unikat.bundle import CARD, GRAPH, SAMPLES, write_bundle
 from unikat.v1.model_pb2 import Model, TrainingRun
 from unikat_training.data.dataset import Dataset
@@ -73,7 +73,7 @@ def train_peer(contender: Peer, data: Path, seconds: float, run: Path, bundle: P
     """
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
-    dataset, _ = Dataset.load(data).split(HELD_OUT)
+    dataset = Dataset.load(data).split(SHARES).trained
     write_pictures(dataset, run / "pictures")
     package = imported()
     with OnTheCpu():

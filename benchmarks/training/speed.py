@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.training.budget import Stopwatch
-from benchmarks.training.contenders import HELD_OUT
+from benchmarks.training.contenders import SHARES
 from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset
 from unikat_training.presets import load_preset
@@ -89,4 +89,4 @@ def precisions(dataset: Dataset, rounds: int, steps: int) -> list[str]:
 def load(data: Path) -> Dataset:
     """What is trained on, of a prepared data set."""
     torch.set_num_threads(1)
-    return Dataset.load(data).split(HELD_OUT)[0]
+    return Dataset.load(data).split(SHARES).trained

@@ -53,6 +53,8 @@ class OpenJob:
 class Call:
     """A call that waits for a job: `async with` enqueues or joins it, and lets go of it at the end."""
 
+    __slots__ = ("_deadline", "_draw", "_fingerprint", "_open", "_request_id", "_results", "_sent", "_service")
+
     def __init__(self, service: ServiceContext, order: Order, context: Context) -> None:
         remaining = context.time_remaining()
         request = order.request

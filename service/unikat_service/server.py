@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import grpc
@@ -20,6 +20,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from redis.backoff import NoBackoff
 
+from unikat.queue.server import server_problem
 from unikat_service.batches import NAME as BATCHES
 from unikat_service.batches import Batches
 from unikat_service.catalogue import Catalogue
@@ -67,6 +68,8 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
+    if problem := await asyncio.to_thread(_server_problem, settings.redis_url):
+        raise OSError(f"--redis-url: {problem}")
     async with _context(settings) as service, _batches(settings, service.catalogue) as batches:
         health_of = Health(service)
         await health_of.update()
@@ -105,6 +108,13 @@ def _threaded_redis(url: str) -> redis.Redis:
         socket_connect_timeout=REDIS_TIMEOUT_S,
         retry=redis.retry.Retry(NoBackoff(), 1),
     )
+
+
+def _server_problem(url: str) -> str | None:
+    """Why Redis cannot be used; None where it does not answer yet."""
+    with _threaded_redis(url) as client, suppress(redis.RedisError):
+        return server_problem(client.info())
+    return None
 
 
 def _new_server(service: ServiceContext, batches: Batches, health_of: Health) -> grpc.aio.Server:

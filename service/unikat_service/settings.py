@@ -57,7 +57,11 @@ class Settings:
     ] = ""
     max_queue: Annotated[
         int,
-        Option(envvar="UNIKAT_MAX_QUEUE", min=1, help="Jobs that may wait (beyond it, calls are told to come back)."),
+        Option(
+            envvar="UNIKAT_MAX_QUEUE",
+            min=1,
+            help="Jobs that may wait for a model (beyond it, calls are told to come back).",
+        ),
     ] = 1000
     result_ttl_s: Annotated[
         int,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import socket
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from benchmarks.peers.harness import Row, run_load
 from benchmarks.peers.load import Load, asyncio_clients, blocking_clients, poisson
 from benchmarks.peers.rows import read_rows, write_rows
 from benchmarks.peers.running import NotServingError, running
-from benchmarks.peers.table import lines_of, tables
+from benchmarks.peers.table import calm, lines_of, tables
 from benchmarks.peers.usage import cpu_seconds, kill_tree, pss_mib
 from benchmarks.reference import reference_bundles
 from benchmarks.report import essence
@@ -127,6 +128,7 @@ def test_a_closed_loop_measures_rate_and_latency() -> None:
     four = asyncio.run(asyncio_clients(load(port, 4)))
     assert four.images_per_second > 2.5 * one.images_per_second
     assert set(four.cpu_ms) == {"server", "client"}
+    assert four.others < (os.cpu_count() or 1)
 
 
 def test_an_open_loop_counts_the_wait_from_the_moment_that_was_due() -> None:
@@ -231,12 +233,20 @@ def test_the_table_shows_medians_and_the_best_first() -> None:
     assert "| reference-64@1, `Generate` | 0.95 | 2.5 | 1.00 | 1.00 |" in text
 
 
+def test_a_disturbed_measurement_counts_only_where_there_is_no_other() -> None:
+    good = row("mosec", 64, 240.0, str(LANES), others=0.02)
+    busy = row("mosec", 64, 120.0, str(LANES), others=0.9)
+    drifted = row("mosec", 64, 200.0, str(LANES), others=0.0, limit=[300.0, 150.0])
+    lone = row("mosec", 1, 50.0, str(LANES), others=0.9)
+    assert calm([good, busy, drifted, lone]) == [good, lone]
+
+
 def test_the_readme_has_a_line_a_server() -> None:
     rows = [
         row("mosec", 64, 240.0, str(LANES), p99_ms=331.0),
         row("mosec", 1, 90.0, str(WIDE), p50_ms=7.5),
-        row("mosec", 64, 85.0, str(LANES), model="reference-128@1", share=0.9),
-        row("mosec", 1, 40.0, str(LANES), model="reference-128@1", p50_ms=26.0),
+        row("mosec", 64, 85.0, str(LANES), model="reference-128@1", share=0.9, limit=[90.0, 90.0]),
+        row("mosec", 1, 40.0, str(LANES), model="reference-128@1", p50_ms=26.0, limit=[90.0, 90.0]),
     ]
     assert list(essence(rows))[-1] == "| mosec | 0.80 · 331 | 7.5 | 0.90 · 20 | 26.0 | 100 | 1.0 |"
 

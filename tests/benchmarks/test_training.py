@@ -25,7 +25,7 @@ from benchmarks.training.results import REAL, Result
 from benchmarks.training.table import alike, picture, table
 from tests.training.evaluation.generating import PooledPixels, fresh, make_dataset, make_subject
 from tests.training.making import TINY, sitting, tiny, write_dataset
-from unikat_training.data.dataset import Dataset
+from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.evaluate import Effort
 from unikat_training.evaluation.material import Observer
 from unikat_training.evaluation.subject import Subject
@@ -124,7 +124,8 @@ def test_a_schedule_ends_with_the_budget_and_a_preset_without_one_stays_as_it_is
 
 
 def test_a_model_is_measured_as_evaluation_measures_it(data: Dataset, good: Subject, tmp_path: Path) -> None:
-    trained, held_out = data.split(0.1)
+    parts = data.split(Shares(test=0.1, together=False))
+    trained, held_out = parts.trained, parts.test
     assert held_out is not None
     observer = Observer([PooledPixels()], tmp_path)
     judge = Judge(trained, observer, observer.real(trained), observer.real(held_out), Effort(samples=120, steps=40))

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import cast
 
 from redis import Redis
-from rq import Worker
+from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from tests.support.processes import Program, eventually
 from tests.support.valkey import Valkey, running_valkey
-from unikat.queue.keys import LEGACY_QUEUE as QUEUE
+from unikat.queue.draws import model_of
 from unikat.queue.stream import stream_key
 
 
@@ -81,7 +81,17 @@ class Stack:
 
     def queued(self) -> int:
         """Jobs that wait."""
-        return int(self.redis.llen(f"rq:queue:{QUEUE}"))
+        return sum(queue.count for queue in self.queues())
+
+    def queues(self) -> list[Queue]:
+        """RQ's queues of draw jobs."""
+        every = Queue.all(connection=self.redis, serializer=JSONSerializer)
+        return [queue for queue in every if model_of(queue.name)]
+
+    def queue(self) -> Queue:
+        """The queue of draw jobs, where there is one."""
+        (queue,) = self.queues()
+        return queue
 
     def stream_of(self, job_id: str) -> list[dict[bytes, bytes]]:
         """The entries of a job's result stream."""

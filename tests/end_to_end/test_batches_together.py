@@ -74,7 +74,7 @@ def test_nobody_touches_a_cancelled_batch_a_model_batch_later(shop: Shop, layout
     found = tree(folder)
     assert ended.drawn_count - cancelled.drawn_count <= 4 * SHARD  # what writers had in hand
 
-    shop.finish(f"after-{layout}", plans=plan(10 * SHARD), shard_size=SHARD)  # whatever was in a lane is through
+    shop.finish(f"after-{layout}", plans=plan(10 * SHARD), shard_size=SHARD)  # whatever was being drawn is through
     assert difference(tree(folder), found) == []
     assert shop.calls.get(batch.id) == ended
 

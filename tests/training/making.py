@@ -32,12 +32,20 @@ def tiny(preset: str, resolution: int = 16, **changes: float) -> Config:
     return replace(load_preset(preset, resolution), **values)  # type: ignore[arg-type]  # numbers of both kinds
 
 
-def write_dataset(path: Path, count: int = 60, resolution: int = 16, plain: bool = False) -> Dataset:
-    """Discs and squares in three colours, of random sizes; red squares are rare. `plain` leaves the labels away."""
+def write_dataset(
+    path: Path, count: int = 60, resolution: int = 16, plain: bool = False, alpha: bool = False
+) -> Dataset:
+    """Discs and squares in three colours, of random sizes; red squares are rare. `plain` leaves the labels away.
+
+    With `alpha` they are drawn on nothing instead of on white.
+    """
     rng = np.random.default_rng(5)
     labels = np.stack([rng.integers(0, len(SHAPES), count), rng.integers(0, len(COLOURS), count)], axis=1)
     labels[(labels[:, 0] == 1) & (labels[:, 1] == 0) & (np.arange(count) > 3)] = (0, 0)
     images = np.stack([drawing(rng, resolution, *row) for row in labels])
+    if alpha:
+        inside = (images != 255).any(axis=-1, keepdims=True)
+        images = np.concatenate([images, np.full_like(images[..., :1], 255)], axis=-1) * inside
     path.mkdir(parents=True)
     np.save(path / IMAGES, images)
     names = [] if plain else [("shape", SHAPES), ("colour", COLOURS)]
@@ -46,6 +54,7 @@ def write_dataset(path: Path, count: int = 60, resolution: int = 16, plain: bool
         "name": "shapes",
         "resolution": resolution,
         "count": count,
+        **({"channels": 4} if alpha else {}),
         "attributes": [
             {
                 "name": name,

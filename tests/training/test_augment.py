@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from unikat_training.augment import Adaptive, augment, colour, cutout, translate
+from unikat_training.augment import Adaptive, Augmentation
 from unikat_training.parallel import Draws
 
 
@@ -17,12 +19,17 @@ def rng(seed: int = 0) -> Draws:
     return Draws(torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("change", [colour, translate, cutout])
-def test_gradients_reach_the_images(change: object) -> None:
+def drawn(images: torch.Tensor, probability: float, seed: int = 0) -> Augmentation:
+    augmentation = Augmentation.draw(len(images), images.shape[-1], probability, rng(seed))
+    assert augmentation is not None
+    return augmentation
+
+
+@pytest.mark.parametrize("change", [Augmentation.colour, Augmentation.translate, Augmentation.cutout])
+def test_gradients_reach_the_images(change: Callable[[Augmentation, torch.Tensor], torch.Tensor]) -> None:
     images = pictures().requires_grad_()
-    assert callable(change)
-    changed = change(images, rng())
-    (changed**2).sum().backward()
+    changed = change(drawn(images, 1.0), images)
+    torch.autograd.backward((changed**2).sum())
     assert images.grad is not None
     assert torch.isfinite(images.grad).all()
     assert (images.grad.flatten(1).abs().sum(dim=1) > 0).all()
@@ -31,25 +38,27 @@ def test_gradients_reach_the_images(change: object) -> None:
 
 def test_the_gradient_is_that_of_the_function() -> None:
     images = pictures(2)[:, :, :4, :4].double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: augment(x, 1.0, rng()), (images,))
+    assert torch.autograd.gradcheck(drawn(images, 1.0), (images,))
 
 
 def test_probability_zero_changes_nothing_and_a_half_about_half() -> None:
     images = pictures(400)
-    assert torch.equal(augment(images, 0.0, rng()), images)
-    untouched = (augment(images, 0.5, rng()) == images).flatten(1).all(dim=1).float().mean()
+    assert Augmentation.draw(400, 16, 0.0, rng()) is None
+    untouched = (drawn(images, 0.5)(images) == images).flatten(1).all(dim=1).float().mean()
     assert 0.06 < untouched < 0.22  # three changes: 1/8, and a few of zero strength
 
 
-def test_the_same_generator_state_gives_the_same_images() -> None:
+def test_an_augmentation_does_the_same_again_and_follows_from_the_generators_state() -> None:
     images = pictures()
-    assert torch.equal(augment(images, 0.7, rng(3)), augment(images, 0.7, rng(3)))
-    assert not torch.equal(augment(images, 0.7, rng(3)), augment(images, 0.7, rng(4)))
+    once = drawn(images, 0.7, seed=3)
+    assert torch.equal(once(images), once(images))
+    assert torch.equal(once(images), drawn(images, 0.7, seed=3)(images))
+    assert not torch.equal(once(images), drawn(images, 0.7, seed=4)(images))
 
 
 def test_translation_repeats_the_border() -> None:
     images = pictures(64)
-    moved = translate(images, rng())
+    moved = drawn(images, 1.0).translate(images)
     for image, source in zip(moved, images, strict=True):
         assert set(image.flatten().tolist()) <= set(source.flatten().tolist())
 

@@ -18,9 +18,11 @@ from tests.training.test_resume import assert_same_state
 from unikat_training.checkpoint import (
     FOLDER,
     Progress,
+    best_figure,
     checkpoints,
     choose_checkpoint,
     load_checkpoint,
+    save_best,
     save_checkpoint,
 )
 from unikat_training.config import BEFORE, load_config
@@ -74,7 +76,8 @@ def test_every_preset_resumes_exactly_with_everything_that_has_a_memory(name: st
 
 def test_a_run_of_an_earlier_version_goes_on_as_it_was(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes")
-    old = replace(TINY, held_out=0.0, condition_dropout=0.0, mismatch_one=0.0)
+    new = ("clamp", "fine_tap", "wide_mixing", "auxiliary", "validation", "twins_together", "mismatch_one", "held_out")
+    old = replace(TINY, **{name: BEFORE[name] for name in new})  # type: ignore[arg-type]  # values of all kinds
     train(dataset, tmp_path / "whole", old, sitting(16))
     train(dataset, tmp_path / "old", old, sitting(8))
     config = tmp_path / "old" / "config.json"
@@ -89,13 +92,29 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_was(tmp_path: Path) -> None:
 
 def test_the_names_in_a_checkpoint_stay_what_they_are(tmp_path: Path) -> None:
     names = Trainer(TINY, write_dataset(tmp_path / "shapes"), torch.device("cpu")).state().keys()
-    assert {name.split(".")[0] for name in names} == {"generator", "average", "heads", "rng"}  # moments come later
+    assert {name.split(".")[0] for name in names} == {
+        "generator",
+        "average",
+        "heads",
+        "auxiliary",
+        "rng",
+    }  # moments come later
     assert {
         "average.mapping.embed.weight",
         "generator.start_conv.norm.norm.running_mean",
         "generator.to_rgb.weight",
         "heads.heads.3.judge.parametrizations.weight.original",
     } <= names
+
+
+def test_a_checkpoint_has_no_moments_that_nothing_reads(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "shapes")
+    trainers = [Trainer(replace(TINY, beta1=beta1), dataset, torch.device("cpu")) for beta1 in (0.0, 0.5)]
+    for trainer in trainers:
+        trainer.step(0)
+    without, with_them = ({name.rpartition(".")[2] for name in trainer.state()} for trainer in trainers)
+    assert with_them - without == {"exp_avg"}
+    assert "exp_avg_sq" in without
 
 
 def start_writing(run: Path, limit: int = 0) -> subprocess.Popen[str]:
@@ -147,3 +166,14 @@ def test_a_checkpoint_is_chosen_by_name(tmp_path: Path) -> None:
         choose_checkpoint(tmp_path, "7")
     with pytest.raises(TrainingError, match="no best checkpoint yet"):
         choose_checkpoint(tmp_path, "best")
+
+
+def test_a_run_that_went_back_keeps_what_is_better(tmp_path: Path) -> None:
+    save_best(tmp_path, Progress(20, 80, 1.0), {"x": torch.zeros(1)}, figure=3.0)
+    assert best_figure(tmp_path) == 3.0
+    # the run goes on from step 10, and is better at an earlier step than it was, then at the same
+    for step, figure in ((12, 2.0), (20, 1.0), (20, 0.5)):
+        save_best(tmp_path, Progress(step, 4 * step, 1.0), {"x": torch.full((1,), figure)}, figure)
+        (found,) = checkpoints(tmp_path, "best")
+        assert int(found.name) == step
+        assert load_checkpoint(found, torch.device("cpu"))[1]["x"].item() == best_figure(tmp_path) == figure

@@ -10,9 +10,10 @@ from torch.nn import functional as F
 from tests.training.making import tiny
 from unikat_training import ema
 from unikat_training.features import BATCH_NORM_EPSILON, Lite0, folded, same_padding
-from unikat_training.networks.base import GeneratorShape
+from unikat_training.networks.auxiliary import Auxiliary
+from unikat_training.networks.base import CriticShape, GeneratorShape
 from unikat_training.networks.build import build_critic, build_generator
-from unikat_training.networks.fastgan import FastGenerator
+from unikat_training.networks.fastgan import FastGenerator, doubled_conv
 from unikat_training.networks.projected import Heads, Projection
 from unikat_training.networks.r3gan import ResidualBlock
 
@@ -20,6 +21,63 @@ from unikat_training.networks.r3gan import ResidualBlock
 def generator(resolution: int = 16, conditions: int = 5) -> FastGenerator:
     torch.manual_seed(0)
     return FastGenerator(GeneratorShape(resolution, conditions, latent=8, style=16, width=4, max_width=8))
+
+
+def projection(seed: int, **shape: bool) -> Projection:
+    return Projection(CriticShape(16, 3, feature_size=32, seed=seed, **shape)).eval()
+
+
+def test_a_convolution_of_a_doubled_image_is_one_transposed_convolution() -> None:
+    x, weight = torch.randn(2, 5, 6, 6, requires_grad=True), torch.randn(7, 5, 3, 3, requires_grad=True)
+    quick, plain = doubled_conv(x, weight), F.conv2d(F.interpolate(x, scale_factor=2.0), weight, padding=1)
+    torch.testing.assert_close(quick, plain, rtol=1e-4, atol=1e-4)
+    for one, other in zip(*(torch.autograd.grad((y**2).sum(), (x, weight)) for y in (quick, plain)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("fine", [False, True])
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_projection_has_the_maps_that_it_says(fine: bool, wide: bool) -> None:
+    frozen = projection(0, fine_tap=fine, wide_mixing=wide)
+    maps = frozen(torch.rand(2, 3, 16, 16))
+    assert [tuple(x.shape) for x in maps] == [
+        (2, width, size, size) for width, size in zip(frozen.widths, frozen.sizes, strict=True)
+    ]
+    assert frozen.sizes == [16, 8, 4, 2, 1][not fine :]
+    assert frozen.widths[-1] == (256 if wide else 64)
+    logits = Heads(frozen.widths, frozen.sizes, 3)(maps, torch.eye(3)[:2])
+    assert len(logits) == len(maps)
+
+
+def test_judging_with_two_conditions_at_once_is_judging_twice() -> None:
+    frozen = projection(0)
+    heads = Heads(frozen.widths, frozen.sizes, 3).eval()
+    maps, right, wrong = frozen(torch.rand(4, 3, 16, 16)), torch.eye(3)[[0, 1, 2, 0]], torch.eye(3)[[1, 2]]
+    both, some = heads.judge_all(maps, [right, wrong])
+    for scale, x in enumerate(maps):
+        torch.testing.assert_close(both[scale], heads(maps, right)[scale])
+        torch.testing.assert_close(some[scale], heads([each[:2] for each in maps], wrong)[scale])
+        assert len(x) == 4
+
+
+def test_the_auxiliary_classifier_learns_what_real_pictures_show() -> None:
+    torch.manual_seed(0)
+    frozen = projection(0)
+    classifier = Auxiliary(frozen.widths, frozen.sizes, [2, 3])
+    labels = torch.stack([torch.arange(24) % 2, torch.arange(24) % 3], dim=1)
+    images = torch.zeros(24, 3, 16, 16)
+    images[labels[:, 0] == 1, :, :8] = 0.8  # bright above or not
+    images[torch.arange(24), labels[:, 1], 8:] = 0.9  # one of three colours below
+    condition = torch.cat([torch.eye(2)[labels[:, 0]], torch.eye(3)[labels[:, 1]]], dim=1)
+    maps = frozen(images)
+    optimiser = torch.optim.Adam(classifier.parameters(), lr=2e-3)
+    for _ in range(60):
+        optimiser.zero_grad()
+        torch.autograd.backward(classifier.loss(maps, condition))
+        optimiser.step()
+    told = torch.stack([logits.argmax(dim=1) for logits in classifier(maps)], dim=1)
+    assert (told == labels).float().mean() > 0.95
+    assert classifier.loss(maps, torch.zeros_like(condition)) == 0  # what is left out does not count
 
 
 def test_folding_equals_convolution_then_batch_norm() -> None:
@@ -53,15 +111,16 @@ def test_features_are_one_map_a_scale_and_pass_gradients() -> None:
 
 def test_the_random_mixing_follows_from_its_seed() -> None:
     images = torch.rand(1, 3, 16, 16)
-    one, same, other = (Projection(32, seed)(images) for seed in (1, 1, 2))
+    one, same, other = (projection(seed)(images) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_the_heads_listen_to_the_condition_and_take_blends() -> None:
     torch.manual_seed(0)
-    heads = Heads(32, 3).eval()
-    maps = Projection(32, 0)(torch.rand(1, 3, 16, 16))
+    frozen = projection(0)
+    heads = Heads(frozen.widths, frozen.sizes, 3).eval()
+    maps = frozen(torch.rand(1, 3, 16, 16))
     one, other, blend = (heads(maps, torch.tensor([row])) for row in ([1.0, 0, 0], [0, 1.0, 0], [0.5, 0.5, 0]))
     assert not any(torch.allclose(a, b) for a, b in zip(one, other, strict=True))
     for scale in range(4):

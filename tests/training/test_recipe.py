@@ -37,7 +37,7 @@ def test_with_one_attribute_nothing_is_said_of_conditions_wrong_in_one_only() ->
 
 def test_penalties_are_told_with_the_gamma_that_was_used() -> None:
     told = recipe(load_preset("r3gan", 64), CONDITIONAL)  # the rule's reference: gamma is as it is set
-    assert "R1 and R2 with γ = 1, going to 0.1 by 2,000,000 images; every 4 steps, 4 times as strong." in told
+    assert "R1 and R2 with γ = 1, going to 0.1 by 2,000,000 images; every 4 steps, with 4 times that weight." in told
     assert "a probability that grows from 0 to 0.3 by 2,000,000 images" in told
     assert "R2 with γ = 3; every step." in recipe(Config(gamma=3, lazy=1), CONDITIONAL)
 
@@ -54,7 +54,19 @@ def test_a_plain_model_has_no_word_about_conditions() -> None:
     told = recipe(Config(held_out=0), PLAIN)
     assert "condition" not in told
     assert "combination" not in told
-    assert "No picture was held out: all of the data set was trained on." in told
+    assert "No picture was held out to measure the model on. Another 5% were kept to decide with" in told
+
+
+def test_what_was_kept_from_training_and_what_taught_the_labels_is_told() -> None:
+    told = recipe(Config(unseen=0.1, unseen_over="style, tone", auxiliary=0.5), CONDITIONAL)
+    assert "10% of the combinations of style and tone were not trained on." in told
+    assert "trained on real pictures alone" in told
+    assert "with weight 0.5 from 60,000 images on, rising since 20,000." in told
+    assert "clamped to what a pixel can hold" in told
+    plain = recipe(Config(auxiliary=0, clamp=False, validation=0), CONDITIONAL)
+    few = Model(width=64, training=TrainingRun(images=500))
+    assert "Another" not in recipe(Config(), few)  # a twentieth of them would decide nothing
+    assert not any(word in plain for word in ("classifier", "clamped", "Another", "not trained on"))
 
 
 def test_what_was_not_done_is_not_claimed() -> None:

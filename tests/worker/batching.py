@@ -89,7 +89,7 @@ class Batches:
     def expected(self, batch: str) -> dict[str, bytes]:
         """The image files that must be there, drawn one by one, with nothing of what is tested but the model."""
         spec = self.store.spec(batch)
-        session = Session(self.bundle, Device(CPU, threads=1, lanes=1, processor=""), Limits(1, 1.0, 2**28))
+        session = Session(self.bundle, Device(CPU, threads=1, inference_threads=1, processor=""), Limits(1, 1.0, 2**28))
         weights = [cell.weights for cell in spec.cells for _ in range(cell.count)]
         files = {}
         for index, asked in enumerate(weights):

@@ -48,7 +48,7 @@ def shared_bench(shared_models: Path, shared_bundle: Bundle) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def shared_worker(shared_bench: Bench) -> Iterator[Program]:
-    """A worker on the shared bench: two lanes, batches of up to 8."""
-    with shared_bench.worker(lanes=2, max_batch=8) as program:
+    """A worker on the shared bench: two inference threads, batches of up to 8."""
+    with shared_bench.worker(inference_threads=2, max_batch=8) as program:
         yield program
         assert program.process.poll() is None, f"the worker did not survive its tests:\n{program.output}"

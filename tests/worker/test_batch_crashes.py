@@ -48,7 +48,7 @@ def test_killed_workers_lose_no_image_of_a_batch(bench: Bench, batches: Batches)
     batch = batches.create(cells=SOME, shard_size=32)
     with ExitStack() as stack:
         for number in range(4):
-            settings = {"lease_s": 1, "lanes": 2, "max_batch": 4, "destinations": batches.opened}
+            settings = {"lease_s": 1, "inference_threads": 2, "max_batch": 4, "destinations": batches.opened}
             worker = stack.enter_context(bench.worker(**settings))
             if number < 3:
                 eventually(partial(drawn_at_least, batches, batch, 200 * (number + 1)))
@@ -57,7 +57,7 @@ def test_killed_workers_lose_no_image_of_a_batch(bench: Bench, batches: Batches)
 
 
 def test_two_workers_share_a_batch_and_one_is_killed(bench: Bench, batches: Batches) -> None:
-    settings = {"lease_s": 1, "lanes": 1, "max_batch": 4, "destinations": batches.opened}
+    settings = {"lease_s": 1, "inference_threads": 1, "max_batch": 4, "destinations": batches.opened}
     with bench.worker(**settings) as first, bench.worker(**settings):
         batch = batches.create(cells=SOME, shard_size=32)
         eventually(lambda: len({name for name in shard_workers(batches, batch) if name}) == 2)
@@ -70,7 +70,7 @@ def test_redis_is_killed_while_a_batch_is_drawn(durable_valkey: Valkey, bundle: 
         bench = Bench(durable_valkey, redis, tmp_path / "models")
         batches = Batches(redis, bundle, tmp_path / "out")
         batch = batches.create(cells=SOME, shard_size=32)
-        with bench.worker(lanes=2, max_batch=4, destinations=batches.opened) as worker:
+        with bench.worker(inference_threads=2, max_batch=4, destinations=batches.opened) as worker:
             for images in (100, 500):
                 eventually(partial(drawn_at_least, batches, batch, images))
                 durable_valkey.kill()
@@ -81,7 +81,7 @@ def test_redis_is_killed_while_a_batch_is_drawn(durable_valkey: Valkey, bundle: 
 
 
 def test_a_worker_that_wakes_up_does_no_harm(bench: Bench, batches: Batches) -> None:
-    settings = {"lease_s": 1, "lanes": 1, "max_batch": 4, "destinations": batches.opened}
+    settings = {"lease_s": 1, "inference_threads": 1, "max_batch": 4, "destinations": batches.opened}
     with bench.worker(**settings) as sleeper:
         batch = batches.create(cells=SOME, shard_size=64)
         eventually(lambda: batches.drawn(batch) > 0)
@@ -97,7 +97,7 @@ def test_a_worker_that_wakes_up_does_no_harm(bench: Bench, batches: Batches) -> 
 
 def test_sigterm_gives_shards_to_another_worker(bench: Bench, batches: Batches) -> None:
     batch = batches.create(cells=SOME, shard_size=500)
-    with bench.worker(lanes=2, max_batch=4, destinations=batches.opened) as first:
+    with bench.worker(inference_threads=2, max_batch=4, destinations=batches.opened) as first:
         eventually(lambda: "started" in shard_states(batches, batch))
         assert first.terminate() == 0
     states = shard_states(batches, batch)
@@ -139,7 +139,7 @@ def test_what_a_killed_redis_forgot_is_done_again(bench: Bench, batches: Batches
 
 def test_a_shard_that_kills_every_worker_is_failed_alone(bench: Bench, batches: Batches) -> None:
     batch = batches.create(cells=[Cell({}, 1250)], shard_size=1200)
-    settings = {"lease_s": 1, "lanes": 1, "max_batch": 4, "max_crashes": 1, "destinations": batches.opened}
+    settings = {"lease_s": 1, "inference_threads": 1, "max_batch": 4, "max_crashes": 1, "destinations": batches.opened}
     shard = Job.fetch(f"b-{batch}-00000", connection=batches.redis, serializer=JSONSerializer)
     for _ in range(2):
         with bench.worker(**settings) as program:

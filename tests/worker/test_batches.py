@@ -57,7 +57,7 @@ def slow_batches(shared_bench: Bench, slow: Bundle, root: Path) -> Batches:
 @pytest.fixture(scope="module", autouse=True)
 def worker(shared_bench: Bench, batches: Batches, slow_batches: Batches) -> Iterator[Program]:
     """One worker for all tests here."""
-    with shared_bench.worker(lanes=2, max_batch=8, batch_ms=10, destinations=batches.opened) as program:
+    with shared_bench.worker(inference_threads=2, max_batch=8, batch_ms=10, destinations=batches.opened) as program:
         yield program
         assert program.process.poll() is None, f"the worker did not survive its tests:\n{program.output}"
 

@@ -65,7 +65,7 @@ def test_a_cpu_uses_the_sizes_that_agree_and_says_what_it_costs(caplog: pytest.L
 
 def test_a_gpu_falls_back_to_one_size_for_everything(caplog: pytest.LogCaptureFixture) -> None:
     trial = try_sizes(moody_from_4, PROBES, [1, 2, 4, 8], Rules(1.0))
-    buckets = _choose_buckets(trial, Device(CUDA, threads=4, lanes=4, processor="GPU"), "tiny@1")
+    buckets = _choose_buckets(trial, Device(CUDA, threads=4, inference_threads=4, processor="GPU"), "tiny@1")
     assert len(buckets.sizes) == 1
     assert buckets.pads
     assert {part.size for part in buckets.parts(19)} == set(buckets.sizes)
@@ -116,7 +116,7 @@ def test_a_batch_that_would_take_too_long_is_not_tried() -> None:
 
 def test_bytes_bound_a_batch(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path)
-    device = Device(CPU, threads=1, lanes=1, processor="")
+    device = Device(CPU, threads=1, inference_threads=1, processor="")
     free = Session(bundle, device, Limits(64, 1.0, 2**30))
     assert free.image_bytes == 16 * 16 * 3
     assert free.drawing_bytes >= free.image_bytes
@@ -131,8 +131,11 @@ def tried(session: Session, one: Feeds) -> None:
     eventually(lambda: not session._widening.locked())
 
 
+TWO_CORES = Device(CPU, threads=2, inference_threads=2, processor="")
+
+
 def test_all_threads_are_tried_after_the_first_lone_image_and_not_before(tmp_path: Path) -> None:
-    session = Session(write_tiny_bundle(tmp_path), Device(CPU, threads=2, lanes=2, processor=""), Limits(4, 1.0, 2**30))
+    session = Session(write_tiny_bundle(tmp_path), TWO_CORES, Limits(4, 1.0, 2**30))
     feeds: Feeds = {name: np.ones((2, width), np.float32) for name, width in WIDTHS.items()}
     session.draw(feeds, alone=True)
     before = session.draw(cut(feeds, 0, 1))
@@ -146,7 +149,7 @@ def test_all_threads_are_tried_after_the_first_lone_image_and_not_before(tmp_pat
 
 
 def test_more_threads_whose_bits_differ_are_never_used(tmp_path: Path) -> None:
-    session = Session(write_tiny_bundle(tmp_path), Device(CPU, threads=2, lanes=2, processor=""), Limits(4, 1.0, 2**30))
+    session = Session(write_tiny_bundle(tmp_path), TWO_CORES, Limits(4, 1.0, 2**30))
     session._compare_wide(lambda feeds: session._run(feeds) ^ np.uint8(1), _probes(session.model, session.schema))
     assert session._wide is None
     assert session._next_try == float("inf")
@@ -154,7 +157,9 @@ def test_more_threads_whose_bits_differ_are_never_used(tmp_path: Path) -> None:
 
 def test_more_threads_that_are_faster_are_used(tmp_path: Path) -> None:
     session = Session(
-        write_tiny_bundle(tmp_path, work=1000), Device(CPU, threads=2, lanes=2, processor=""), Limits(4, 1.0, 2**30)
+        write_tiny_bundle(tmp_path, work=1000),
+        TWO_CORES,
+        Limits(4, 1.0, 2**30),
     )
     drawn: dict[bytes, Pixels] = {}
 
@@ -171,7 +176,7 @@ def test_a_graph_that_was_changed_is_not_taken_for_more_threads(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = write_tiny_bundle(tmp_path)
-    session = Session(bundle, Device(CPU, threads=2, lanes=2, processor=""), Limits(4, 1.0, 2**30))
+    session = Session(bundle, TWO_CORES, Limits(4, 1.0, 2**30))
     other = write_tiny_bundle(tmp_path, version=2, work=1)
     bundle.graph.write_bytes(other.graph.read_bytes())
     one: Feeds = {name: np.ones((1, width), np.float32) for name, width in WIDTHS.items()}

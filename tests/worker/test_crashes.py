@@ -31,7 +31,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 def test_killed_workers_lose_no_image(bench: Bench, bundle: Bundle) -> None:
     with ExitStack() as stack:
-        workers = [stack.enter_context(bench.worker(lease_s=1, lanes=1, max_batch=4)) for _ in range(2)]
+        workers = [stack.enter_context(bench.worker(lease_s=1, inference_threads=1, max_batch=4)) for _ in range(2)]
         expected = bench.outcome(bench.enqueue(bundle.model.digest, count=6000, seed=5)).images
         job = bench.enqueue(bundle.model.digest, count=6000, seed=5)
         killed = 0
@@ -41,7 +41,7 @@ def test_killed_workers_lose_no_image(bench: Bench, bundle: Bundle) -> None:
             victim.kill()
             killed += 1
             workers.remove(victim)
-            workers.append(stack.enter_context(bench.worker(lease_s=1, lanes=1, max_batch=4)))
+            workers.append(stack.enter_context(bench.worker(lease_s=1, inference_threads=1, max_batch=4)))
         outcome = bench.outcome(job)
         assert_complete(outcome, 6000)
         assert outcome.images == expected
@@ -52,7 +52,10 @@ def test_killed_workers_lose_no_image(bench: Bench, bundle: Bundle) -> None:
 
 
 def test_the_pause_after_a_kill_is_short(bench: Bench, bundle: Bundle) -> None:
-    with bench.worker(max_batch=4, lanes=1) as first, bench.worker(max_batch=4, lanes=1) as second:
+    with (
+        bench.worker(max_batch=4, inference_threads=1) as first,
+        bench.worker(max_batch=4, inference_threads=1) as second,
+    ):
         job = bench.enqueue(bundle.model.digest, count=4000)
         eventually(lambda: bench.published(job) > 0)
         worker_of(bench, job, [first, second]).kill()
@@ -65,7 +68,7 @@ def test_the_pause_after_a_kill_is_short(bench: Bench, bundle: Bundle) -> None:
 
 def test_a_worker_that_wakes_up_publishes_nothing_twice(bench: Bench, bundle: Bundle) -> None:
     with ExitStack() as stack:
-        workers = [stack.enter_context(bench.worker(lease_s=1, lanes=1, max_batch=4)) for _ in range(2)]
+        workers = [stack.enter_context(bench.worker(lease_s=1, inference_threads=1, max_batch=4)) for _ in range(2)]
         job = bench.enqueue(bundle.model.digest, count=4000)
         eventually(lambda: bench.published(job) > 0)
         sleeper = worker_of(bench, job, workers)
@@ -93,7 +96,7 @@ def test_a_job_taken_by_a_worker_that_died_at_once_is_recovered(bench: Bench, bu
 
 
 def test_sigterm_gives_the_rest_to_another_worker(bench: Bench, bundle: Bundle) -> None:
-    with bench.worker(lanes=2, max_batch=4) as first:
+    with bench.worker(inference_threads=2, max_batch=4) as first:
         jobs = [bench.enqueue(bundle.model.digest, count=2000, seed=seed) for seed in range(3)]
         eventually(lambda: all(bench.published(job) > 0 for job in jobs))
         begun = time.monotonic()
@@ -140,7 +143,7 @@ def test_redis_is_killed_and_comes_back(durable_valkey: Valkey, tmp_path: Path) 
     bundle = write_tiny_bundle(tmp_path / "models", work=60)
     with durable_valkey.client() as redis:
         bench = Bench(durable_valkey, redis, tmp_path / "models")
-        with bench.worker(lanes=1, max_batch=4) as program:
+        with bench.worker(inference_threads=1, max_batch=4) as program:
             job = bench.enqueue(bundle.model.digest, count=1500)
             eventually(lambda: bench.published(job) > 50)
             durable_valkey.kill()

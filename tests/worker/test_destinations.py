@@ -21,7 +21,7 @@ from unikat.bundle import Bundle
 from unikat.queue.batches.keys import batch_key
 from unikat.v1.batches_pb2 import Batch
 
-SETTINGS = {"lease_s": 1, "lanes": 2, "max_batch": 8}
+SETTINGS = {"lease_s": 1, "inference_threads": 2, "max_batch": 8}
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_images_do_not_depend_on_what_else_is_in_the_batch(shared_bench: Bench, 
     alone = [shared_bench.outcome(shared_bench.enqueue(digest, **request)).images for request in requests]
     together = [shared_bench.enqueue(digest, **request) for request in requests]
     assert [shared_bench.outcome(job).images for job in together] == alone
-    with shared_bench.worker(lanes=1, threads=1, max_batch=32):  # another worker cuts other batches
+    with shared_bench.worker(inference_threads=1, threads=1, max_batch=32):  # another worker cuts other batches
         crowd = [shared_bench.enqueue(digest, **request) for request in requests * 3]
         assert [shared_bench.outcome(job).images for job in crowd] == alone * 3
 
@@ -101,7 +101,7 @@ def test_a_small_request_does_not_wait_for_a_large_one(shared_bench: Bench, shar
     small = shared_bench.enqueue(shared_bundle.model.digest, count=1, seed=2)
     assert_complete(shared_bench.outcome(small), 1)
     meanwhile = shared_bench.published(large) - before
-    # Two lanes with 8 images each in flight, as many behind them, and what is drawn while the test looks.
+    # Two inference threads with 8 images each in flight, as many behind them, and what is drawn while the test looks.
     assert meanwhile < 400
     assert_complete(shared_bench.outcome(large), 4000)
 
@@ -140,7 +140,7 @@ def test_results_expire(shared_bench: Bench, shared_bundle: Bundle) -> None:
 def test_two_workers_do_not_get_into_each_others_way(
     shared_bench: Bench, shared_bundle: Bundle, shared_worker: Program
 ) -> None:
-    with shared_bench.worker(lanes=1):
+    with shared_bench.worker(inference_threads=1):
         job = shared_bench.enqueue(shared_bundle.model.digest, count=300)
         # The same job twice in the queue: both workers draw it at once.
         shared_bench.redis.lpush(shared_bench.queue.key, job.id)

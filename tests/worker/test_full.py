@@ -57,7 +57,7 @@ def refused_more_than(worker: Program, times: int) -> bool:
 
 
 def test_a_redis_that_is_full_in_the_middle_leaves_no_gap(bench: Bench, bundle: Bundle) -> None:
-    with bench.worker(lanes=2, max_batch=8) as worker:
+    with bench.worker(inference_threads=2, max_batch=8) as worker:
         for seed in range(4):
             refusals = worker.output.count("maxmemory")
             # Room for the job and a part of its images.

@@ -4,6 +4,8 @@ Each is applied to an image with a probability below 1, so that what is augmente
 the generator does not learn to draw augmentations (Karras et al., NeurIPS 2020).
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -16,63 +18,79 @@ SATURATION = (0.25, 1.75)
 CONTRAST = (0.6, 1.4)
 
 
-def augment(images: Tensor, probability: float, draws: Draws) -> Tensor:
-    """Images (B, 3, H, H) with each of colour, translation and cutout applied to a share `probability` of them."""
-    if probability == 0:
-        return images
-    for change in (colour, translate, cutout):
-        images = torch.where(draw_mask(images, probability, draws), change(images, draws), images)
-    return images
+@dataclass(frozen=True)
+class Augmentation:
+    """Random augmentations of the B images of a batch, drawn once: applied twice they are the same.
+
+    Each of the numbers is (B, 1, 1, 1), each mask (B, 1, …) says which images an augmentation is applied to.
+    """
+
+    coloured: Tensor
+    brightness: Tensor
+    saturation: Tensor
+    contrast: Tensor
+    moved: Tensor
+    offsets: tuple[Tensor, Tensor]  # rows and columns, whole pixels, (B, 1)
+    cut: Tensor
+    centres: tuple[Tensor, Tensor]  # rows and columns, (B, 1)
+
+    @classmethod
+    def draw(cls, count: int, size: int, probability: float, draws: Draws) -> "Augmentation | None":
+        """For images (count, 3, size, size), each augmentation with this probability; None for none at all."""
+        if probability == 0:
+            return None
+
+        def uniform() -> Tensor:
+            return draws.uniform(count, 1, 1, 1)  # [0, 1)
+
+        reach = round(size * SHIFT)
+        return cls(
+            coloured=uniform() < probability,
+            brightness=(uniform() - 0.5) * BRIGHTNESS,
+            saturation=between(SATURATION, uniform()),
+            contrast=between(CONTRAST, uniform()),
+            moved=uniform() < probability,
+            offsets=(draws.integers(-reach, reach + 1, count), draws.integers(-reach, reach + 1, count)),
+            cut=uniform() < probability,
+            centres=(draws.integers(0, size, count), draws.integers(0, size, count)),
+        )
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, H), augmented; differentiable."""
+        images = torch.where(self.coloured, self.colour(images), images)
+        images = torch.where(self.moved, self.translate(images), images)
+        return torch.where(self.cut, self.cutout(images), images)
+
+    def colour(self, images: Tensor) -> Tensor:
+        """Brightness, saturation and contrast."""
+        images = images + self.brightness
+        grey = images.mean(dim=1, keepdim=True)  # (B, 1, H, H)
+        images = grey + (images - grey) * self.saturation
+        level = images.mean(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
+        return level + (images - level) * self.contrast
+
+    def translate(self, images: Tensor) -> Tensor:
+        """Shifted by up to an eighth of the side; the border's pixels are repeated into what comes free."""
+        size = images.shape[-1]
+        places = torch.arange(size, device=images.device)
+        rows, columns = ((places + offset).clamp(0, size - 1) for offset in self.offsets)  # source indices, (B, H)
+        images = images.gather(2, rows[:, None, :, None].expand_as(images))
+        return images.gather(3, columns[:, None, None, :].expand_as(images))
+
+    def cutout(self, images: Tensor) -> Tensor:
+        """A grey square of half the side, its centre anywhere in the image."""
+        size = images.shape[-1]
+        places = torch.arange(size, device=images.device)
+        rows, columns = ((places - centre).abs() < size * CUTOUT / 2 for centre in self.centres)  # (B, H)
+        return images.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
 
 
-def draw_mask(images: Tensor, probability: float, draws: Draws) -> Tensor:
-    return uniform(images, draws) < probability  # (B, 1, 1, 1)
+def augment(images: Tensor, augmentation: Augmentation | None) -> Tensor:
+    return images if augmentation is None else augmentation(images)
 
 
-def uniform(images: Tensor, draws: Draws) -> Tensor:
-    """One number in [0, 1) an image, (B, 1, 1, 1)."""
-    return draws.uniform(images.shape[0], 1, 1, 1)
-
-
-def colour(images: Tensor, draws: Draws) -> Tensor:
-    """Brightness, saturation and contrast."""
-    images = images + (uniform(images, draws) - 0.5) * BRIGHTNESS
-    grey = images.mean(dim=1, keepdim=True)  # (B, 1, H, H)
-    images = grey + (images - grey) * between(SATURATION, images, draws)
-    level = images.mean(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
-    return level + (images - level) * between(CONTRAST, images, draws)
-
-
-def between(limits: tuple[float, float], images: Tensor, draws: Draws) -> Tensor:
-    return limits[0] + (limits[1] - limits[0]) * uniform(images, draws)
-
-
-def translate(images: Tensor, draws: Draws) -> Tensor:
-    """Shifted by up to an eighth of the side; the border's pixels are repeated into what comes free."""
-    size = images.shape[-1]
-    reach = round(size * SHIFT)
-    rows, columns = (shifted(size, reach, images, draws) for _ in range(2))  # (B, H) each
-    images = images.gather(2, rows[:, None, :, None].expand_as(images))
-    return images.gather(3, columns[:, None, None, :].expand_as(images))
-
-
-def shifted(size: int, reach: int, images: Tensor, draws: Draws) -> Tensor:
-    """For each image the source index of each row, (B, size)."""
-    offset = draws.integers(-reach, reach + 1, images.shape[0])
-    return (torch.arange(size, device=images.device) + offset).clamp(0, size - 1)
-
-
-def cutout(images: Tensor, draws: Draws) -> Tensor:
-    """A grey square of half the side, its centre anywhere in the image."""
-    size = images.shape[-1]
-    places = torch.arange(size, device=images.device)
-    half = size * CUTOUT / 2
-    inside = []
-    for _ in range(2):
-        centre = draws.integers(0, size, images.shape[0])
-        inside.append((places - centre).abs() < half)  # (B, size)
-    hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # (B, 1, H, H)
-    return images.masked_fill(hole, 0.0)
+def between(limits: tuple[float, float], share: Tensor) -> Tensor:
+    return limits[0] + (limits[1] - limits[0]) * share
 
 
 class Adaptive:

@@ -10,6 +10,7 @@ from torch import Tensor
 from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
+from unikat_training.layers import over
 from unikat_training.parallel import ALONE, Team
 from unikat_training.sampler import BalancedSampler
 
@@ -18,11 +19,13 @@ from unikat_training.sampler import BalancedSampler
 class Part:
     """Real images and what the networks are told of them; the drawn ones get the same conditions."""
 
-    real: Tensor  # (B, 3, H, H) in [-1, 1]
+    real: Tensor  # (B, 3, H, H) in [-1, 1]; with alpha, on their backgrounds
     latent: Tensor  # (B, Z)
     condition: Tensor | None  # (B, C), as the networks see it; None of a plain data set
     wrong: Tensor | None  # (B, C), the condition of another image
     differs: Tensor | None  # (B, 1), 1 where that is not true of the image too
+    labels: Tensor | None = None  # (B, C), all that is true of the real images
+    background: Tensor | None = None  # (B, 3, 1, 1), of images with alpha: what real and drawn ones are shown on
 
 
 class Batches:
@@ -39,6 +42,7 @@ class Batches:
         count = self.config.batch
         indices = self.sampler.batch(step, count)
         flip = self.uniform(count, 1, 1, 1) < 0.5 if self.config.mirror else None
+        background = self.uniform(count, 3, 1, 1) * 2 - 1 if self.dataset.channels == 4 else None
         labels = self.labels(indices)
         condition = self.shown(labels)
         latent = torch.randn(count, self.config.latent, generator=self.rng, device=self.rng.device)
@@ -50,14 +54,14 @@ class Batches:
         parts = []
         for rows in torch.arange(count, device=self.rng.device).chunk(self.config.accumulate):
             mine = self.team.share(rows)
-            chosen = [None if x is None else x[mine] for x in (condition, wrong, differs)]
+            chosen = [None if x is None else x[mine] for x in (condition, wrong, differs, labels, background)]
             real = self.images(indices[mine.cpu().numpy()], None if flip is None else flip[mine])
-            parts.append(Part(real, latent[mine], *chosen))
+            parts.append(Part(over(real, chosen[-1]), latent[mine], *chosen))
         return parts
 
     def images(self, indices: npt.NDArray[np.int64], flip: Tensor | None) -> Tensor:
-        pixels = torch.from_numpy(self.dataset.pixels(indices)).to(self.rng.device)  # (B, H, H, 3)
-        images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, 3, H, H), channels last in memory
+        pixels = torch.from_numpy(self.dataset.layers(indices)).to(self.rng.device)  # (B, H, H, 3 or 4)
+        images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, 3 or 4, H, H), channels last in memory
         return images if flip is None else torch.where(flip, images.flip(3), images)
 
     def labels(self, indices: npt.NDArray[np.int64]) -> Tensor | None:

@@ -14,7 +14,7 @@ CHANGEABLE = (
     "loss", "learning_rate", "decay_from", "decay_to", "learning_rate_to", "beta1", "beta2", "beta2_to", "gamma",
     "gamma_to", "lazy", "balance", "balance_over", "mismatch", "mismatch_one", "ema_images", "ema_images_from",
     "augment", "augment_ramp", "mirror", "condition_dropout", "min_condition_accuracy", "condition_from",
-    "condition_to", "accumulate",
+    "condition_to", "accumulate", "clamp", "auxiliary", "auxiliary_from", "auxiliary_to",
 )  # fmt: skip
 
 
@@ -45,6 +45,8 @@ def change_config(run: Path, config: Config) -> None:
     old, new = asdict(begun), asdict(config)
     settings = {name: (old[name], new[name]) for name in old if old[name] != new[name]}
     fixed = sorted(set(settings) - set(CHANGEABLE))
+    if bool(begun.auxiliary) != bool(config.auxiliary):
+        fixed.append("auxiliary from or to 0")  # the classifier is a network of the checkpoint
     if fixed:
         raise TrainingError(f"--change: {', '.join(fixed)} cannot be changed in a run; {', '.join(CHANGEABLE)} can")
     if not settings:

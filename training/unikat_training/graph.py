@@ -26,6 +26,7 @@ TOLERANCE = 1  # grey levels between torch and ONNX Runtime; they round differen
 CENTRE_LATENTS = 512  # an average of so many styles is a condition's centre
 CENTRE_SEED = 2
 CHECK_SEED = 1
+INPUTS = ("latent", "condition", "truncation", "background")
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -36,7 +37,8 @@ class Artist(nn.Module):
 
     Truncation moves the latent toward its mean, 0, and the style toward the centre of its condition: 1 leaves them, 0
     draws the centre. The centres are linear in the condition, so a blend of categories has the blend of their
-    centres. A plain model takes no condition.
+    centres. A plain model takes no condition. One with alpha also takes a background (B, 4): red, green, blue and
+    alpha in [0, 1]; its image (B, H, H, 4) is the drawing over it, colours not multiplied by alpha.
     """
 
     centres: Tensor
@@ -46,22 +48,28 @@ class Artist(nn.Module):
         self.generator = generator.eval()
         self.register_buffer("centres", centres)  # (C, W), or (1, W) of a plain model
 
-    def forward(self, latent: Tensor, condition: Tensor, truncation: Tensor) -> Tensor:
-        return self.paint(latent, condition, condition @ self.centres, truncation)
-
-    def paint(self, latent: Tensor, condition: Tensor | None, centre: Tensor, truncation: Tensor) -> Tensor:
+    def forward(
+        self, latent: Tensor, condition: Tensor | None, truncation: Tensor, background: Tensor | None = None
+    ) -> Tensor:
         style = self.generator.mapping(latent, condition)  # (B, W)
+        centre = self.centres if condition is None else condition @ self.centres
         style = truncation * style + (1 - truncation) * centre  # at 1 exactly the style itself
-        images = self.generator.draw(truncation * latent, style).clamp(-1, 1)  # (B, 3, H, H)
-        levels = ((images + 1) * 127.5).round().to(torch.uint8)
-        return levels.permute(0, 2, 3, 1)  # (B, H, H, 3)
+        return self.levels(self.generator.draw(truncation * latent, style), background)
 
-
-class PlainArtist(Artist):
-    """The same without a condition."""
-
-    def forward(self, latent: Tensor, truncation: Tensor) -> Tensor:  # type: ignore[override]  # a graph without the input
-        return self.paint(latent, None, self.centres, truncation)
+    def levels(self, images: Tensor, background: Tensor | None) -> Tensor:
+        """Images (B, P, H, H) as uint8 (B, H, H, P), over a background (B, 4) if they have alpha."""
+        images = images.clamp(-1, 1)
+        if background is None:
+            levels = ((images + 1) * 127.5).round().to(torch.uint8)
+            return levels.permute(0, 2, 3, 1)  # (B, H, H, 3)
+        shares = (images + 1) / 2
+        colour, alpha = shares[:, :3], shares[:, 3:]  # (B, 3, H, H), (B, 1, H, H)
+        behind = background[:, :, None, None]  # (B, 4, 1, 1)
+        rest = (1 - alpha) * behind[:, 3:]
+        whole = alpha + rest  # "over" (Porter & Duff 1984), with colours that are not multiplied
+        mixed = (alpha * colour + rest * behind[:, :3]) / torch.where(whole > 0, whole, 1.0)
+        levels = (torch.cat([mixed, whole], dim=1) * 255).round().clamp(0, 255).to(torch.uint8)
+        return levels.permute(0, 2, 3, 1)  # (B, H, H, 4)
 
 
 @torch.no_grad()
@@ -83,27 +91,26 @@ def fit_centres(generator: Generator, conditions: Floats) -> Tensor:
 
 
 def build_artist(generator: Generator, conditions: Floats) -> Artist:
-    kind = Artist if generator.shape.conditions else PlainArtist
-    return kind(generator, fit_centres(generator, conditions)).eval()
+    return Artist(generator, fit_centres(generator, conditions)).eval()
 
 
 def write_graph(artist: Artist, path: Path) -> None:
     """Writes one file, weights inside, any batch size. Raises TrainingError if it would not be a valid graph."""
     shape = artist.generator.shape
-    names = ["latent", "condition", "truncation"]
-    inputs = [torch.zeros(2, shape.latent), torch.zeros(2, shape.conditions), torch.ones(2, 1)]
-    if not shape.conditions:
-        del names[1], inputs[1]
+    condition = torch.zeros(2, shape.conditions) if shape.conditions else None
+    background = torch.ones(2, 4) if shape.planes == 4 else None
+    inputs = (torch.zeros(2, shape.latent), condition, torch.ones(2, 1), background)
+    names = [name for name, value in zip(INPUTS, inputs, strict=True) if value is not None]
     batch = torch.export.Dim("batch", min=1, max=4096)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it would tell which packages it does not find
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations; what it wrote is checked below
         program = torch.onnx.export(
             artist,
-            tuple(inputs),
+            inputs,
             input_names=names,
             output_names=["image"],
-            dynamic_shapes=tuple({0: batch} for _ in names),
+            dynamic_shapes=tuple(None if value is None else {0: batch} for value in inputs),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -130,13 +137,43 @@ def open_graph(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def run_graph(session: onnxruntime.InferenceSession, latent: Floats, condition: Floats, truncation: float) -> Pixels:
-    """Images (B, H, H, 3); `condition` (B, 0) is left out."""
+def run_graph(
+    session: onnxruntime.InferenceSession,
+    latent: Floats,
+    condition: Floats,
+    truncation: float,
+    background: Floats | None = None,
+) -> Pixels:
+    """Images (B, H, H, 3); `condition` (B, 0) is left out. Those of a model with alpha are on white.
+
+    With a `background` (B, 4), which only a model with alpha takes, they are (B, H, H, 4).
+    """
     inputs = {"latent": latent, "truncation": np.full((len(latent), 1), truncation, dtype=np.float32)}
     if condition.shape[1]:
         inputs["condition"] = condition
+    if has_alpha(session):
+        inputs["background"] = np.full((len(latent), 4), 1, dtype=np.float32) if background is None else background
     image: Pixels = session.run(["image"], inputs)[0]
-    return image
+    return image if background is not None else np.ascontiguousarray(image[..., :3])
+
+
+def has_alpha(session: onnxruntime.InferenceSession) -> bool:
+    return any(each.name == "background" for each in session.get_inputs())
+
+
+def backgrounds(count: int) -> Floats:
+    """Opaque colours, nothing, and what is between, in turn, (count, 4)."""
+    colours = np.random.default_rng(CHECK_SEED).random((count, 4), dtype=np.float32)
+    colours[0::3, 3], colours[1::3, 3] = 1, 0
+    return colours
+
+
+def seen(pixels: Pixels) -> npt.NDArray[np.int64]:
+    """Grey levels as they count: a colour as much as its alpha, and one without any not at all."""
+    levels = pixels.astype(np.int64)
+    if pixels.shape[-1] == 4:
+        levels[..., :3] = np.rint(levels[..., :3] * levels[..., 3:] / 255)
+    return levels
 
 
 def check_graph(artist: Artist, path: Path, conditions: Floats, drawn: Callable[[], object] = lambda: None) -> Parity:
@@ -148,18 +185,20 @@ def check_graph(artist: Artist, path: Path, conditions: Floats, drawn: Callable[
     count = max(BATCHES)
     latent = latents(CHECK_SEED, range(count), artist.generator.shape.latent).numpy()
     condition = conditions[np.arange(count) % len(conditions)]  # (B, C)
+    background = backgrounds(count) if artist.generator.shape.planes == 4 else None
     differences: list[npt.NDArray[np.int64]] = []
     exact = dict.fromkeys(THREADS, True)
     for truncation in TRUNCATIONS:
-        expected = run_torch(artist, latent, condition, truncation)
-        alone = run_graph(open_graph(path), latent, condition, truncation)
+        expected = run_torch(artist, latent, condition, truncation, background)
+        alone = run_graph(open_graph(path), latent, condition, truncation, background)
         for threads in THREADS:
             session = open_graph(path, threads)
             # every size once, then those that serving uses
             for size in range(1, count + 1) if (threads, truncation) == (1, 1.0) else BATCHES:
-                part = run_graph(session, latent[:size], condition[:size], truncation)
+                behind = None if background is None else background[:size]
+                part = run_graph(session, latent[:size], condition[:size], truncation, behind)
                 exact[threads] &= np.array_equal(part, alone[:size])
-                differences.append(np.abs(part.astype(int) - expected[:size]))
+                differences.append(np.abs(seen(part) - seen(expected[:size])))
                 drawn()
     worst = max(int(difference.max()) for difference in differences)
     if worst > TOLERANCE:
@@ -169,10 +208,14 @@ def check_graph(artist: Artist, path: Path, conditions: Floats, drawn: Callable[
 
 
 @torch.no_grad()
-def run_torch(artist: Artist, latent: Floats, condition: Floats, truncation: float) -> Pixels:
+def run_torch(
+    artist: Artist, latent: Floats, condition: Floats, truncation: float, background: Floats | None = None
+) -> Pixels:
+    """What `run_graph` draws, by torch."""
     psi = torch.full((len(latent), 1), truncation)
-    inputs = [torch.from_numpy(latent), torch.from_numpy(condition), psi]
-    if not condition.shape[1]:
-        del inputs[1]
-    pixels: Tensor = artist(*inputs)
-    return pixels.numpy()
+    behind = None
+    if artist.generator.shape.planes == 4:
+        behind = torch.ones(len(latent), 4) if background is None else torch.from_numpy(background)
+    shown = torch.from_numpy(condition) if condition.shape[1] else None
+    pixels: Tensor = artist(torch.from_numpy(latent), shown, psi, behind)
+    return pixels.numpy() if background is not None else pixels[..., :3].contiguous().numpy()

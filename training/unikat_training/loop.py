@@ -49,7 +49,8 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
     and losses that are no longer numbers.
     """
     config.check_resolution(dataset.resolution)
-    dataset, held_out = dataset.split(config.held_out)
+    parts = dataset.split(config.shares)
+    dataset = parts.trained
     balanced_labels(dataset, config)
     device = own_device(choose_device(operation.device))
     if operation.threads:
@@ -66,7 +67,7 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
         if processes.leads:
             record_environment(run, device, operation.precision, processes.size)
             forget_after(run, progress)
-            recorder = Recorder(run, trainer, held_out)
+            recorder = Recorder(run, trainer, parts.validation)
         session = Session(run, trainer, operation, progress, recorder, progress.images)
         with stop_signals() as stopped:
             loop(session, stopped)

@@ -21,6 +21,7 @@ ROWS = 16
 COLUMNS = 12
 LABEL_WIDTH = 150  # pixels
 LABEL_SIZE = 11  # pixels
+GROUNDS = ("#ffffff", "#a8dcf5", "#ffe08a", "#2b3a67")  # of images with alpha, a column after the other
 TILE = 64  # smaller images are enlarged to about this, by whole factors: pixels stay pixels
 
 
@@ -64,7 +65,7 @@ def row_of(dataset: Dataset, labels: npt.NDArray[np.int64]) -> Row:
 
 
 def draw_sheet(rows: Sequence[Row], columns: int, draw: Callable[[int, Row], Pixels]) -> Image.Image:
-    """A labelled sheet; `draw(index, row)` gives a row's images (columns, H, H, 3)."""
+    """A labelled sheet; `draw(index, row)` gives a row's images (columns, H, H, 3 or 4)."""
     strips = [draw(index, row) for index, row in enumerate(rows)]
     size = strips[0].shape[1]
     factor = max(1, TILE // size)
@@ -76,7 +77,10 @@ def draw_sheet(rows: Sequence[Row], columns: int, draw: Callable[[int, Row], Pix
             pen.text((4, index * tile + 6 + line * (LABEL_SIZE + 3)), word, fill="black", font=font)
         for column in range(columns):
             picture = Image.fromarray(strip[column]).resize((size * factor,) * 2, Image.Resampling.NEAREST)
-            sheet.paste(picture, (margin + column * tile, index * tile + 2))
+            place = (margin + column * tile, index * tile + 2)
+            if picture.mode == "RGBA":
+                sheet.paste(GROUNDS[column % len(GROUNDS)], (*place, place[0] + tile - 2, place[1] + tile - 2))
+            sheet.paste(picture, place, picture if picture.mode == "RGBA" else None)
     return sheet
 
 

@@ -13,14 +13,15 @@ from torch.nn import functional as F
 
 from unikat_training.data.dataset import Dataset
 from unikat_training.latents import latents
+from unikat_training.layers import over
 from unikat_training.networks.base import Generator
 
 NAME = "random_frechet"
 PICTURES = 512  # drawn, and at most as many real ones
-FEWEST = 128  # held-out pictures; with fewer the training pictures are the measure
 CHUNK = 64
 SEED = 3
 WIDTHS = (24, 48, 96)
+WHITE = torch.ones(1, 3, 1, 1)
 
 Doubles = npt.NDArray[np.float64]
 
@@ -48,10 +49,14 @@ class RandomFeatures(nn.Module):
 
 
 class Yardstick:
-    """Measures generators against fixed real pictures, with fixed latents and those pictures' conditions."""
+    """Measures generators against fixed real pictures, with fixed latents and those pictures' conditions.
 
-    def __init__(self, dataset: Dataset, held_out: Dataset | None, device: torch.device) -> None:
-        real = held_out if held_out is not None and len(held_out) >= FEWEST else dataset
+    Not against the test pictures: the best checkpoint would be the one that suits them. Without a validation split
+    against training pictures.
+    """
+
+    def __init__(self, dataset: Dataset, validation: Dataset | None, device: torch.device) -> None:
+        real = dataset if validation is None else validation
         order = np.random.Generator(np.random.Philox(SEED)).permutation(len(real))
         self.device, self.features = device, RandomFeatures().to(device)
         self.conditions = torch.from_numpy(real.one_hots()[np.resize(order, PICTURES)])  # (PICTURES, C)
@@ -66,7 +71,8 @@ class Yardstick:
         for start in range(0, PICTURES, CHUNK):
             condition = self.conditions[start : start + CHUNK].to(self.device)
             latent = latents(SEED, range(start, start + CHUNK), generator.shape.latent, self.device)
-            drawn.append(generator(latent, condition if condition.shape[1] else None).clamp(-1, 1))
+            images = generator(latent, condition if condition.shape[1] else None).clamp(-1, 1)
+            drawn.append(over(images, WHITE.to(self.device)))
         return frechet(*self.real, *self.moments(drawn))
 
     def moments(self, chunks: list[Tensor]) -> tuple[Doubles, Doubles]:

@@ -2,6 +2,7 @@
 
 from unikat.v1.model_pb2 import Model
 from unikat_training.config import Config
+from unikat_training.data.split import LEAST_VALIDATION
 from unikat_training.schedules import gamma_rule
 
 CRITICS = {
@@ -21,11 +22,12 @@ def recipe(config: Config, model: Model) -> str:
     """Sentences; only what the run did, and of an unconditional model nothing about conditions."""
     told = [
         f"The discriminator {CRITICS[config.critic]}; the loss is {LOSSES[config.loss]}.",
+        *(["It saw drawn pictures clamped to what a pixel can hold."] if config.clamp else []),
         penalties(config, model),
         augmentation(config),
         sampling(config) if model.attributes else "Pictures were shown equally often.",
         *(conditioning(config, len(model.attributes)) if model.attributes else ()),
-        held_out(config),
+        held_out(config, model),
     ]
     return "\n".join(told)
 
@@ -34,7 +36,7 @@ def penalties(config: Config, model: Model) -> str:
     if not config.gamma:
         return "There is no gradient penalty (neither R1 nor R2)."
     gamma = config.gamma * gamma_rule(model.width, model.training.images)
-    when = "every step" if config.lazy == 1 else f"every {config.lazy} steps, {config.lazy} times as strong"
+    when = "every step" if config.lazy == 1 else f"every {config.lazy} steps, with {config.lazy} times that weight"
     falling = ""
     if config.decay_to and config.gamma_to != 1:
         falling = f", going to {gamma * config.gamma_to:.3g} by {config.decay_to:,} images"
@@ -72,6 +74,12 @@ def conditioning(config: Config, attributes: int) -> list[str]:
             "Real pictures were also shown with a wrong condition, to be told from those with their own, "
             f"with weight {config.mismatch:g}{one}."
         )
+    if config.auxiliary and config.critic == "projected":
+        told.append(
+            "A classifier on the discriminator's features, trained on real pictures alone, told the generator how far "
+            f"its pictures show their condition, with weight {config.auxiliary:g} from {config.auxiliary_to:,} images "
+            f"on, rising since {config.auxiliary_from:,}."
+        )
     if config.condition_dropout:
         told.append(f"Each attribute was left out of a condition with probability {config.condition_dropout:g}.")
     else:
@@ -81,7 +89,15 @@ def conditioning(config: Config, attributes: int) -> list[str]:
     return told
 
 
-def held_out(config: Config) -> str:
+def held_out(config: Config, model: Model) -> str:
     if not config.held_out:
-        return "No picture was held out: all of the data set was trained on."
-    return f"About {100 * config.held_out:.3g}% of the data set's pictures were held out, to measure the model on."
+        told = "No picture was held out to measure the model on."
+    else:
+        told = f"About {100 * config.held_out:.3g}% of the data set's pictures were held out, to measure the model on."
+    if model.training.images * config.validation >= LEAST_VALIDATION:  # of fewer there is no such part
+        told += f" Another {100 * config.validation:.3g}% were kept to decide with during training."
+    if config.unseen:
+        names = [name.strip() for name in config.unseen_over.split(",") if name.strip()]
+        over = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names) or "all attributes"
+        told += f" {100 * config.unseen:.3g}% of the combinations of {over} were not trained on."
+    return told

@@ -10,6 +10,7 @@ import torch
 
 from unikat_training.checkpoint import Progress, best_figure, save_best
 from unikat_training.data.dataset import Dataset
+from unikat_training.data.pictures import on_white
 from unikat_training.environment import peak_memory
 from unikat_training.latents import latents
 from unikat_training.metrics import METRICS, TensorBoard, append, read_metrics
@@ -26,10 +27,10 @@ PREVIEW_SEED = 0
 class Recorder:
     """Of one sitting, in the process that leads."""
 
-    def __init__(self, run: Path, trainer: Trainer, held_out: Dataset | None) -> None:
+    def __init__(self, run: Path, trainer: Trainer, validation: Dataset | None) -> None:
         self.run, self.trainer = run, trainer
         self.rows = choose_rows(trainer.dataset)
-        self.yardstick = Yardstick(trainer.dataset, held_out, trainer.device)
+        self.yardstick = Yardstick(trainer.dataset, validation, trainer.device)
         self.board = TensorBoard(run)
         self.watch = Watch(run)
         self.last = (time.monotonic(), 0)  # when the last line was written, and how many images since
@@ -66,7 +67,8 @@ class Recorder:
         sheet = draw_sheet(self.rows, COLUMNS, lambda index, row: strips[index])
         sheet.save(self.run / SHEETS / f"{progress.images:09d}.png")
         if progress.images >= UNTRAINED:
-            self.watch.tell(warnings_of_sheet(self.rows, strips, self.trainer.dataset), progress)
+            white = [on_white(strip) for strip in strips]
+            self.watch.tell(warnings_of_sheet(self.rows, white, self.trainer.dataset), progress)
         self.keep_best(progress)
         rows = read_metrics(self.run)
         if rows:
@@ -87,10 +89,10 @@ class Recorder:
 
 @torch.no_grad()
 def preview(trainer: Trainer, condition: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """A row of a sheet, (COLUMNS, H, H, 3)."""
+    """A row of a sheet, (COLUMNS, H, H, 3 or 4)."""
     latent = latents(PREVIEW_SEED, range(COLUMNS), trainer.config.latent, trainer.device)
     repeated = torch.from_numpy(condition).to(trainer.device).expand(COLUMNS, -1) if len(condition) else None
-    images = trainer.average(latent, repeated)  # (n, 3, H, H)
+    images = trainer.average(latent, repeated)  # (n, 3 or 4, H, H)
     pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
     drawn: npt.NDArray[np.uint8] = pixels.cpu().contiguous().numpy()
     return drawn

@@ -19,6 +19,7 @@ class Rates:
     ema_images: float  # half-life of the average
     augment: float  # probability; with ADA its upper limit
     condition: float  # 0: conditions are without effect; 1: as they are
+    auxiliary: float  # weight of the classifier's loss
 
 
 def rates_at(config: Config, images: int, rule: float) -> Rates:
@@ -35,6 +36,7 @@ def rates_at(config: Config, images: int, rule: float) -> Rates:
         ema_images=half_life,
         augment=between(0.0, config.augment, done) if config.augment_ramp else config.augment,
         condition=line(images, config.condition_from, config.condition_to),
+        auxiliary=config.auxiliary * line(images, config.auxiliary_from, config.auxiliary_to),
     )
 
 

@@ -16,9 +16,11 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def moments(optimiser: torch.optim.Adam) -> Iterator[tuple[str, Tensor]]:
+    """Adam's averages of each parameter. With a beta1 of 0 the first one is the last gradient, which no step reads."""
+    unread = {"exp_avg"} if optimiser.param_groups[0]["betas"][0] == 0 else set()
     for index, slots in optimiser.state_dict()["state"].items():
-        for slot, value in slots.items():
-            yield f"{index}.{slot}", value
+        for slot in slots.keys() - unread:
+            yield f"{index}.{slot}", slots[slot]
 
 
 def set_moments(optimiser: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
@@ -26,6 +28,8 @@ def set_moments(optimiser: torch.optim.Adam, tensors: dict[str, Tensor]) -> None
     for key, value in tensors.items():
         index, slot = key.split(".", 1)
         state.setdefault(int(index), {})[slot] = value
+    for slots in state.values():
+        slots.setdefault("exp_avg", torch.zeros_like(slots["exp_avg_sq"]))
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 

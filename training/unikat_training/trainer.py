@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from unikat_training import ema
-from unikat_training.augment import Adaptive, augment
+from unikat_training.augment import Adaptive, Augmentation, augment
 from unikat_training.batches import Batches, Part
 from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
+from unikat_training.layers import clamp, over
 from unikat_training.losses import LOSSES, balanced, balanced_of, gradient_penalty, winning
-from unikat_training.networks.build import build_critic, build_generator
+from unikat_training.networks.build import build_auxiliary, build_critic, build_generator
 from unikat_training.parallel import ALONE, Draws, Team
 from unikat_training.schedules import Rates, gamma_rule, rates_at
 from unikat_training.state import moments, named, scaler_state, set_moments, set_scaler, under
@@ -33,6 +34,8 @@ class Losses:
     fake: float
     overfitting: float  # r_t: 0 none, 1 complete
     penalty: float  # R1 + R2, times gamma / 2; 0 in steps without
+    labels_real: float  # cross-entropy of the auxiliary classifier, of real and of drawn images; 0 without it
+    labels_drawn: float
     discriminator_norm: float  # of the gradient
     generator_norm: float
     augment: float  # probability of each augmentation
@@ -55,10 +58,11 @@ PLAIN = Computing()
 
 @dataclass
 class Sight:
-    """What the critic is shown in a part of a step: images (B, 3, H, H), augmented, and its features of them."""
+    """What the critic is shown in a part of a step: images (B, 3, H, H), and its features of them, augmented."""
 
     real: Tensor
     drawn: Tensor
+    augmentations: tuple[Augmentation | None, Augmentation | None]  # of real and of drawn images
     real_maps: list[Tensor]
     drawn_maps: list[Tensor]  # with a graph back to the generator, if it was asked for
 
@@ -81,15 +85,15 @@ class Trainer:
         conditions = self.batches.conditions.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.generator = build_generator(config, dataset.resolution, conditions)
+            self.generator = build_generator(config, dataset.resolution, conditions, dataset.channels)
             self.critic = build_critic(config, dataset.resolution, conditions)
-        for network in (self.generator, self.critic.trained, self.critic.features):
+            self.auxiliary = build_auxiliary(config, self.critic, self.batches.widths.tolist())
+            self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
+        for network in (*self.networks().values(), self.critic.features):
             network.to(device)
             if computing.channels_last:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
-        self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
-        # named "heads" since the first version, whatever the critic is
-        self.optimisers = {"generator": adam(self.generator, config), "heads": adam(self.critic.trained, config)}
+        self.optimisers = {name: adam(each, config) for name, each in self.networks().items() if name != "average"}
         self.scaler = torch.amp.GradScaler(device.type, enabled=computing.precision == "float16")
         self.paint = torch.compile(self.generator.paint) if computing.compile else self.generator.paint
         if computing.compile and not config.gamma:  # what is compiled has no second derivative
@@ -106,17 +110,19 @@ class Trainer:
         judged, fooled = [], []
         for part in parts:
             sight = self.look(part, probability, graph=single)
-            judged.append(self.teach_critic(part, sight, gamma))
+            judged.append(torch.cat([self.teach_critic(part, sight, gamma), self.teach_auxiliary(part, sight)]))
         norms = [self.optimise("heads", self.critic.trained)]
+        if self.auxiliary is not None:
+            self.optimise("auxiliary", self.auxiliary)
         for part in parts:
             if not single:  # drawn again: holding the graphs of all parts would take the memory that parts save
                 sight = self.look(part, probability, graph=True)
-            fooled.append(self.teach_generator(part, sight))
+            fooled.append(self.teach_generator(part, sight, rates.auxiliary))
         norms.append(self.optimise("generator", self.generator))
         self.scaler.update()
         kept = ema.decay((step + 1) * self.config.batch, self.config.batch, rates.ema_images)
         ema.update(self.average, self.generator, kept)
-        figures = self.figures(torch.stack(judged).mean(0), torch.stack(fooled).mean(), norms)
+        figures = self.figures(torch.stack(judged).mean(0), torch.stack(fooled).mean(0), norms)
         losses = Losses(*[*figures, probability, rates.learning_rate, rates.gamma])
         if not all(np.isfinite([losses.discriminator, losses.generator])):
             raise TrainingError(f"step {step}: the losses are no longer numbers; continue with a lower learning_rate")
@@ -132,21 +138,22 @@ class Trainer:
     def look(self, part: Part, probability: float, graph: bool) -> Sight:
         """Draws images and shows them and the real ones to the critic's features, all augmented."""
         with torch.set_grad_enabled(graph):
-            drawn = self.draw(part.latent, part.condition)
-        real = augment(part.real, probability, self.draws)
-        with torch.no_grad():
-            real_maps = self.critic.features(real)
-        with torch.set_grad_enabled(graph):
-            drawn = augment(drawn, probability, self.draws)
-            drawn_maps = self.critic.features(drawn)
-        return Sight(real, drawn, real_maps, drawn_maps)
+            drawn = self.draw(part)
+        count, size = len(part.real), part.real.shape[-1]
+        for_real, for_drawn = (Augmentation.draw(count, size, probability, self.draws) for _ in range(2))
+        with self.autocast():
+            with torch.no_grad():
+                real_maps = self.critic.features(augment(part.real, for_real))
+            with torch.set_grad_enabled(graph):
+                drawn_maps = self.critic.features(augment(drawn, for_drawn))
+        return Sight(part.real, drawn, (for_real, for_drawn), real_maps, drawn_maps)
 
-    def draw(self, latent: Tensor, condition: Tensor | None) -> Tensor:
+    def draw(self, part: Part) -> Tensor:
         """Images (B, 3, H, H) in float32: the last layer too, or they would come in steps of a grey level."""
         with self.autocast():
-            painted = self.paint(latent, self.generator.mapping(latent, condition))
+            painted = self.paint(part.latent, self.generator.mapping(part.latent, part.condition))
         images: Tensor = self.generator.to_rgb(painted.float())
-        return images
+        return over(clamp(images) if self.config.clamp else images, part.background)
 
     def autocast(self, wanted: bool = True) -> AbstractContextManager[object]:
         precision = self.computing.precision
@@ -159,12 +166,14 @@ class Trainer:
         real_maps, drawn_maps = sight.real_maps, [x.detach() for x in sight.drawn_maps]
         leaves = [x.detach().requires_grad_() for x in (sight.real, sight.drawn)] if gamma else []
         if leaves:
-            real_maps, drawn_maps = (self.critic.features(leaf) for leaf in leaves)
-        with self.autocast(self.critic.autocast and not gamma):  # second derivatives want float32
-            real, drawn = self.critic.judge_pairs(real_maps, drawn_maps, part.condition)
+            pairs = zip(leaves, sight.augmentations, strict=True)
+            real_maps, drawn_maps = (self.critic.features(augment(leaf, each)) for leaf, each in pairs)
+        wrong = part.wrong if self.config.mismatch else None
+        with self.autocast(not gamma):  # second derivatives want float32
+            real, drawn, mismatched = self.critic.judge_pairs(real_maps, drawn_maps, part.condition, wrong)
             loss = balanced_of(self.loss.critic, real, drawn)
-            if self.config.mismatch and part.condition is not None:
-                loss = loss + self.config.mismatch * self.mismatch(part, real_maps, real)
+            if mismatched is not None:
+                loss = loss + self.config.mismatch * self.mismatch(part, real, mismatched)
         penalty = torch.zeros((), device=self.device)
         for leaf, logits in zip(leaves, (real, drawn), strict=False):  # R1 on real, R2 on drawn (R3GAN, eq. 4)
             penalty = penalty + gamma / 2 * gradient_penalty(leaf, logits)
@@ -172,28 +181,45 @@ class Trainer:
         figures = (loss, balanced(real), balanced(drawn), winning(self.loss, real, drawn), penalty)
         return torch.stack([figure.detach().float() for figure in figures])
 
-    def mismatch(self, part: Part, real_maps: list[Tensor], right: list[Tensor]) -> Tensor:
+    def mismatch(self, part: Part, right: list[Tensor], wrong: list[Tensor]) -> Tensor:
         """The loss of real images with the condition of another one (Reed et al. 2016).
 
         Without it the critic first learns what is real, and only much later what belongs to which condition.
         """
         if part.differs is None:
             raise TypeError("a part with conditions has wrong ones too")
-        wrong = self.critic.judge(real_maps, part.wrong)
         losses = [self.loss.mismatch(r.float(), w.float()) for r, w in zip(right, wrong, strict=True)]
         return balanced([values * part.differs for values in losses])
 
-    def teach_generator(self, part: Part, sight: Sight) -> Tensor:
-        """Adds to the generator's gradients; returns its loss."""
+    def teach_auxiliary(self, part: Part, sight: Sight) -> Tensor:
+        """Adds to the classifier's gradients, of real images alone; returns its loss, (1,)."""
+        if self.auxiliary is None or part.labels is None:
+            return torch.zeros(1, device=self.device)
+        self.auxiliary.requires_grad_(True)
+        with self.autocast():
+            loss = self.auxiliary.loss(sight.real_maps, part.labels)
+        self.backward(loss)
+        return loss.detach().reshape(1)
+
+    def teach_generator(self, part: Part, sight: Sight, weight: float) -> Tensor:
+        """Adds to the generator's gradients; returns its loss and the classifier's of what was drawn, (2,).
+
+        `weight` is the classifier's.
+        """
         self.critic.trained.requires_grad_(False)
-        with self.autocast(self.critic.autocast):
+        with self.autocast():
             drawn = real = self.critic.judge(sight.drawn_maps, part.condition)
             if self.loss.relative:
                 with torch.no_grad():
                     real = self.critic.judge(sight.real_maps, part.condition)
             loss = balanced_of(self.loss.generator, real, drawn)
+            labels = torch.zeros((), device=self.device)
+            if self.auxiliary is not None and part.condition is not None:
+                self.auxiliary.requires_grad_(False)
+                labels = self.auxiliary.loss(sight.drawn_maps, part.condition)
+                loss = loss + weight * labels
         self.backward(loss)
-        return loss.detach()
+        return torch.stack([loss.detach(), labels.detach()])
 
     def backward(self, loss: Tensor) -> None:
         whole: Tensor = self.scaler.scale(loss / self.config.accumulate)
@@ -210,15 +236,17 @@ class Trainer:
         return norm.detach()
 
     def figures(self, judged: Tensor, fooled: Tensor, norms: list[Tensor]) -> list[float]:
-        """The first eight of `Losses`, over all processes; on a GPU one wait for all of them."""
+        """The first ten of `Losses`, over all processes; on a GPU one wait for all of them."""
         discriminator, rest = judged[:1], judged[1:]
-        figures = torch.cat([discriminator, fooled.reshape(1), rest, torch.stack(norms)])
+        figures = torch.cat([discriminator, fooled[:1], rest, fooled[1:], torch.stack(norms)])
         values: list[float] = self.computing.team.mean(figures).tolist()
         return values
 
     def networks(self) -> dict[str, nn.Module]:
         """What is saved: not the frozen features and mixing, which follow from a package and the seed."""
-        return {"generator": self.generator, "average": self.average, "heads": self.critic.trained}
+        # "heads" since the first version, whatever the critic is
+        found = {"generator": self.generator, "average": self.average, "heads": self.critic.trained}
+        return found if self.auxiliary is None else {**found, "auxiliary": self.auxiliary}
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that a continued run needs, by name."""

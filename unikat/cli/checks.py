@@ -133,9 +133,13 @@ def redis(url: str | None, data: Path) -> Iterator[Finding]:
 
 
 def _server(name: str, facts: dict[str, object]) -> Iterator[Finding]:
+    from unikat.queue.server import server_problem
+
     kind = "Valkey" if "valkey_version" in facts else "Redis"
     number = facts.get("valkey_version") or facts.get("redis_version")
     yield Finding(Level.OK, "Redis", f"{name} answers: {kind} {number}, {facts.get('used_memory_human')} used")
+    if problem := server_problem(facts):
+        yield Finding(Level.PROBLEM, "Redis", problem, "use one Redis or Valkey server, version 7 or newer")
     if not facts.get("aof_enabled"):
         remedy = "set `appendonly yes`, or queued jobs are lost when it restarts"
         yield Finding(Level.NOTE, "Redis", "does not write an append-only file", remedy)

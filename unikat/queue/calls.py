@@ -26,6 +26,7 @@ from unikat.queue.scripts import Argument, Script, script
 from unikat.queue.stream import RESPONSE, STATUS, stream_key
 
 SLICE: Final = 64  # jobs in one call of a script: 2 ms of Redis' time, in which it serves nobody else
+TURNS: Final = 4  # of the event loop, in which calls come that are sent together
 DONE_TTL_S: Final = 30  # results whose end every caller has are kept this long
 RETRIED: Final = 10_000  # releases that are kept for another try while Redis is away
 
@@ -137,6 +138,8 @@ class _Batch:
 
     async def _send(self) -> None:
         while self._waiting:
+            for _ in range(TURNS):  # an idle loop is through at once, and a busy one has more calls to send
+                await asyncio.sleep(0)
             calls, self._waiting = self._waiting[:SLICE], self._waiting[SLICE:]
             try:
                 arguments = [each for call in calls for each in call[0]]

@@ -29,7 +29,7 @@ _PAYLOAD: Final = (
 _EXTRA: Final = ("encoder", "caller", "seconds", "text", "mark", "trace")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DrawJob:
     """What a worker needs to draw a request: everything is resolved, nothing is left to chance.
 
@@ -132,7 +132,7 @@ def job_fields(job: DrawJob, queue: str, fingerprint: str, limits: Limits) -> li
     now = rq_time()
     call: list[Any] = [DRAW, None, [], job.to_kwargs()]
     fields: dict[str, Argument] = {
-        "created_at": now, "data": zlib.compress(json.dumps(call).encode(), 1), "success_callback_name": "",
+        "created_at": now, "data": json.dumps(call), "success_callback_name": "",
         "failure_callback_name": "", "stopped_callback_name": "", "started_at": "", "ended_at": "",
         "last_heartbeat": "", "worker_name": "", "group_id": "", "retries_left": limits.retries,
         "retry_intervals": "[0]", "origin": queue,

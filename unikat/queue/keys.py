@@ -40,8 +40,11 @@ def bell_key(model: str) -> str:
 
 
 def leases_key(job_id: str) -> str:
-    """Set: "<service>/<call>" of the calls that wait for a job. A lease ends with the inbox of its service."""
-    return f"unikat:leases:{job_id}"
+    """Set: "<service>/<call>" of the calls that wait for a job. A lease ends with the inbox of its service.
+
+    Services of the release before have leases of their own, in `unikat:leases:<job>`.
+    """
+    return f"unikat:calls:{job_id}"
 
 
 def inbox_key(service: str) -> str:

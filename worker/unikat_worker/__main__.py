@@ -13,6 +13,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 
 from unikat.batches.destination import open_prefixes
+from unikat.queue.server import server_problem
 from unikat_worker.buckets import Limits
 from unikat_worker.catalogue import Catalogue, Memory
 from unikat_worker.device import DeviceError, choose_device
@@ -31,16 +32,18 @@ def connect(url: str) -> Redis:
 
 
 def wait_for_redis(redis: Redis) -> None:
-    """Return when it answers: in a compose file nobody knows who is up first."""
+    """Return when it answers: in a compose file nobody knows who is up first. Exits if it cannot be used."""
     pause = 0.05
     while True:
         try:
-            redis.ping()
+            problem = server_problem(redis.info())
         except (ConnectionError, TimeoutError) as error:
             log.warning("waiting for Redis: %s", error)
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
         else:
+            if problem:
+                raise SystemExit(f"--redis-url: {problem}")
             return
 
 
@@ -55,7 +58,7 @@ def run(settings: Settings) -> None:
     except ValueError as error:
         raise SystemExit(f"--destinations: {error}") from error
     try:
-        device = choose_device(settings.device, settings.threads, settings.lanes)
+        device = choose_device(settings.device, settings.threads, settings.inference_threads)
     except DeviceError as error:
         raise SystemExit(str(error)) from error
     limits = Limits(settings.max_batch, settings.batch_ms / 1000, settings.batch_mb * 2**20)

@@ -30,11 +30,11 @@ class DeviceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Device:
-    """`threads`: cores to use; `lanes`: batches at a time; `processor`: what responses name as the processor."""
+    """`threads`: cores to use; `inference_threads`: batches at a time; `processor`: what responses name as the processor."""
 
     provider: str
     threads: int
-    lanes: int
+    inference_threads: int
     processor: str
 
     @property
@@ -55,8 +55,8 @@ class Device:
         return [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "device_id": "0"}), CPU]
 
 
-def choose_device(name: DeviceName, threads: int = 0, lanes: int = 0) -> Device:
-    """The device of that name; 0 threads and lanes: as many as fit.
+def choose_device(name: DeviceName, threads: int = 0, inference_threads: int = 0) -> Device:
+    """The device of that name; 0 threads and inference threads: as many as fit.
 
     Raises DeviceError if CUDA is asked for and cannot be used.
     """
@@ -64,11 +64,11 @@ def choose_device(name: DeviceName, threads: int = 0, lanes: int = 0) -> Device:
     if name is not DeviceName.CPU:
         problem = cuda_problem()
         if problem is None:
-            return Device(CUDA, cores, lanes or max(2, min(4, cores)), gpu_name())
+            return Device(CUDA, cores, inference_threads or max(2, min(4, cores)), gpu_name())
         if name is DeviceName.CUDA:
             raise DeviceError(f"--device cuda: {problem}")
         log.info("drawing on the CPU: %s", problem)
-    return Device(CPU, cores, lanes or cores, platform.machine())
+    return Device(CPU, cores, inference_threads or cores, platform.machine())
 
 
 def cuda_problem() -> str | None:

@@ -78,7 +78,7 @@ def _options(threads: int) -> ort.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors: the rest is noise about optimisations
-    # Lanes, encoders and other processes want the cores that a spinning thread would burn.
+    # Inference threads, encoders and other processes want the cores that a spinning thread would burn.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 

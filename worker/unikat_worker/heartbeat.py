@@ -14,12 +14,13 @@ from google.protobuf import json_format
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
-from rq import SimpleWorker, worker_registration
+from rq import Queue, SimpleWorker, worker_registration
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.suspension import WORKERS_SUSPENDED
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from unikat.queue.draws import RECORD_TTL
-from unikat.queue.keys import QUEUES_KEY
+from unikat.queue.keys import LEGACY_QUEUE, QUEUES_KEY, model_key, queues_key
 from unikat.queue.workers import (
     MODELS_KEY,
     PROTOCOL,
@@ -114,13 +115,30 @@ class Heartbeat:
         exchange.on_reply(before.append)
         pipeline.exists(WORKERS_SUSPENDED)
         exchange.on_reply(self._suspend)
-        self._add_status(pipeline)
+        status = self._status()
+        self._add_status(pipeline, status)
+        found: set[str] = set()
+        for key, digest in status.models.items():
+            pipeline.smembers(queues_key(model_key(key, digest)))
+            exchange.on_reply(lambda queues: found.update(queue.decode() for queue in queues))
         exchange.execute()
+        self._serve(found)
         if before == [None]:
             self._examine(list(self._worker.executions.values()))
 
-    def _add_status(self, pipeline: Pipeline) -> None:
-        status = self._status()
+    def _serve(self, queues: set[str]) -> None:
+        """RQ's tools list this worker beside the queues that it serves now, from the next beat on."""
+        before = set(self._worker.queue_names()) - {LEGACY_QUEUE}
+        if queues == before:
+            return
+        for name in before - queues:
+            self._redis.srem(WORKERS_BY_QUEUE_KEY % name, self._worker.key)
+        serializer = self._worker.serializer
+        names = [LEGACY_QUEUE, *sorted(queues)]
+        self._worker.queues = [Queue(name, connection=self._redis, serializer=serializer) for name in names]
+        self._announced_at = -math.inf
+
+    def _add_status(self, pipeline: Pipeline, status: WorkerStatus) -> None:
         pipeline.set(worker_key(status.name), status.to_json(), ex=math.ceil(WORKER_TTL))
         pipeline.zadd(WORKERS_KEY, {status.name: status.beat_at + WORKER_TTL})
         # Names of the dead go late: clocks of other machines may differ from this one.

@@ -57,9 +57,13 @@ class Settings:
     threads: Annotated[
         int, _option("THREADS", "Cores to use; 0: as many as the affinity mask and the CPU quota allow.", min=0)
     ] = 0
-    lanes: Annotated[
+    inference_threads: Annotated[
         int,
-        _option("LANES", "Batches drawn and encoded at a time; 0: one a core on the CPU, up to 4 on a GPU.", min=0),
+        _option(
+            "INFERENCE_THREADS",
+            "Batches drawn and encoded at a time; 0: one a core on the CPU, up to 4 on a GPU.",
+            min=0,
+        ),
     ] = 0
     max_batch: Annotated[int, _option("MAX_BATCH", "Images in a batch, at most.", min=1, max=1024)] = 32
     batch_mb: Annotated[

@@ -65,7 +65,9 @@ class DrawWorker(SimpleWorker):
         self._threads = State()
         sweeper = Sweeper(redis, self.queues[0], settings.lease_s, settings.max_crashes, settings.result_ttl_s)
         executor = Executor(catalogue, device, settings.batch_ms / 1000, settings.max_batch)
-        self._scheduler = Scheduler(device.lanes, settings.max_jobs, executor.limit, one_at_a_time=device.is_cuda)
+        self._scheduler = Scheduler(
+            device.inference_threads, settings.max_jobs, executor.limit, one_at_a_time=device.is_cuda
+        )
         self._settler = Settler(self, settings.result_ttl_s)
         self._shared = inference.Shared(
             redis, self.name, settings, self._scheduler, executor, self._settler, self._threads, self._model_keys
@@ -92,7 +94,7 @@ class DrawWorker(SimpleWorker):
         self.set_state(RqState.STARTED)
         self._pulse.start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
-        self._loops, threads = inference.start(self._shared, self._device.lanes)
+        self._loops, threads = inference.start(self._shared, self._device.inference_threads)
         shards = threading.Thread(target=self._shards.run, name="shards", daemon=True)
         shards.start()
         print(self._ready_line(), flush=True)

@@ -9,15 +9,14 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 
-from benchmarks.work import Job, answer_many
+from benchmarks.work import Drawer, Job, answer_many
 
 BATCH = 4  # images drawn together: a processor gains nothing beyond
 Waiting = tuple[bytes, "asyncio.Future[bytes]"]
 
 
-def lane(job: Job, waiting: queue.SimpleQueue[Waiting], loop: asyncio.AbstractEventLoop) -> None:
+def lane(drawers: list[Drawer], waiting: queue.SimpleQueue[Waiting], loop: asyncio.AbstractEventLoop) -> None:
     """Take one request, and up to BATCH that wait behind it; draw; hand the images to the event loop."""
-    drawers = job.drawers()
     while True:
         taken = [waiting.get()]
         while len(taken) < BATCH and not waiting.empty():
@@ -41,7 +40,7 @@ async def main(job: Job) -> None:
     loop = asyncio.get_running_loop()
     waiting: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
     for _ in range(job.setup.lanes):
-        threading.Thread(target=lane, args=(job, waiting, loop), daemon=True).start()
+        threading.Thread(target=lane, args=(job.drawers(), waiting, loop), daemon=True).start()
 
     async def draw(body: bytes, _: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         future: asyncio.Future[bytes] = loop.create_future()

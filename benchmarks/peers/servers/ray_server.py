@@ -30,7 +30,7 @@ if __name__ == "__main__":
     )  # fmt: skip
     serve.start(http_options={"host": "127.0.0.1", "port": job.port, "access_log": False})
     deployment = serve.deployment(
-        num_replicas=job.setup.lanes, max_ongoing_requests=8, ray_actor_options={"num_cpus": 0.1},
+        num_replicas=job.setup.lanes, max_ongoing_requests=100, ray_actor_options={"num_cpus": 0.1},
         logging_config={"enable_access_log": False, "log_level": "ERROR"},
     )(Draw)  # fmt: skip
     serve.run(deployment.bind(), route_prefix="/")

@@ -133,7 +133,7 @@ def test_the_head_of_the_description_names_format_and_digest(tmp_path: Path) -> 
     report = build(RECIPE, [made(1)], Output(tmp_path / "out"))
     document = json.loads((tmp_path / "out" / "dataset.json").read_text())
 
-    assert list(document)[:4] == ["format", "name", "resolution", "count"]
+    assert list(document)[:5] == ["format", "name", "resolution", "channels", "count"]
     assert document["digests"] == {"images.npy": report.digest}
     assert document["sources"] == [{"name": "made", "url": "https://example.org", "licence": "CC0-1.0", "credit": ""}]
     assert np.load(tmp_path / "out" / "images.npy", mmap_mode="r").shape == (1, 8, 8, 3)

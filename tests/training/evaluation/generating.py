@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.training.making import COLOURS, SHAPES, drawing, write_dataset
 from unikat.bundle import Bundle, write_bundle
 from unikat.v1.model_pb2 import Attribute, Category, Combination, Model, TrainingRun
-from unikat_training.data.dataset import Dataset
+from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.evaluate import Effort, Request
 from unikat_training.evaluation.subject import Subject
 
@@ -74,7 +74,8 @@ def write_graph(path: Path, table: Table, conditional: bool = True, heeded: bool
 
 def describe(data: Dataset, held_out: float | None = 0.1, truncation: float = 1.0) -> Model:
     """The manifest of a model trained on `data`."""
-    trained, _ = data.split(held_out or 0.0)
+    config = {} if held_out is None else {"held_out": held_out}
+    trained = data.split(Shares.of(config)).trained
     found, counts = np.unique(trained.labels, axis=0, return_counts=True)
     return Model(
         name="table",
@@ -97,9 +98,7 @@ def describe(data: Dataset, held_out: float | None = 0.1, truncation: float = 1.
             if len(row)
         ],
         default_truncation=truncation,
-        training=TrainingRun(
-            data_digest=data.digest, config=json.dumps({} if held_out is None else {"held_out": held_out})
-        ),
+        training=TrainingRun(data_digest=data.digest, config=json.dumps(config)),
     )
 
 

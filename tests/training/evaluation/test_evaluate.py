@@ -25,7 +25,7 @@ from tests.training.evaluation.generating import (
 )
 from tests.training.making import COLOURS, SHAPES, write_dataset
 from unikat_training.cli import app
-from unikat_training.data.dataset import Dataset
+from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.evaluate import Effort, evaluate
 from unikat_training.evaluation.references import note_of
@@ -84,7 +84,7 @@ def test_conditions_are_drawn_in_the_shares_of_the_training_pictures(good: Found
 
 
 def test_a_copying_generator_is_caught(data: Dataset, cache: Path, tmp_path: Path, good: Found) -> None:
-    trained, _ = data.split(0.1)
+    trained = data.split(Shares(test=0.1, together=False)).trained
     table = Table(trained.pixels(np.arange(len(trained))), trained.labels)
     evaluation, _ = evaluate(request(make_subject(tmp_path / "model", data, table), data, cache))
     found = evaluation.default.memorisation
@@ -219,7 +219,7 @@ def test_what_a_reader_must_know_of_a_reference_stands_above_its_figures(
     ]
     head = next(row for row in markdown(evaluation).splitlines() if row.startswith("| figure |"))
     assert all(title in head for title in titles(evaluation))
-    assert note_of(saw, data, 0.0, other_test=True) == ""  # pictures of another data set were seen by none
+    assert note_of(saw, data, Shares(), other_test=True) == ""  # pictures of another data set were seen by none
 
 
 def test_a_reference_with_other_attributes_is_refused(data: Dataset, cache: Path, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class Recipe:
     sources: tuple[Source, ...]
     warnings: tuple[str, ...] = ()
     recorded_digest: str = ""  # of the images as they came out before; empty: not known
+    channels: int = 3  # 4: with alpha
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Picture:
 
     name: str
     labels: tuple[str, ...]
-    pixels: npt.NDArray[np.uint8]  # (H, W, 3)
+    pixels: npt.NDArray[np.uint8]  # (H, W, 3), or (H, W, 4) with alpha, colours not multiplied by it
     fingerprint: bytes
 
 
@@ -151,7 +152,7 @@ def _workplace(path: Path) -> Iterator[Path]:
 
 def _write_images(file: Path, recipe: Recipe, pictures: Iterable[Picture | Problem], report: Report) -> _Collection:
     collection = _Collection()
-    with ImagesWriter(file, recipe.resolution) as writer:
+    with ImagesWriter(file, recipe.resolution, recipe.channels) as writer:
         for picture in pictures:
             problem = picture if isinstance(picture, Problem) else collection.duplicate(picture)
             if problem is not None:
@@ -192,6 +193,7 @@ def _write_metadata(
         "format": FORMAT,
         "name": recipe.name,
         "resolution": recipe.resolution,
+        "channels": recipe.channels,
         "count": report.count,
         "attributes": [_attribute_as_json(attribute) for attribute in report.attributes],
         "sources": [_source_as_json(source) for source in recipe.sources],

@@ -27,6 +27,8 @@ from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder.layout import list_pictures
 from unikat_training.data.folder.prepare import UNSPECIFIED, folder_pictures, folder_recipe
 from unikat_training.data.pictures import Fit
+from unikat_training.data.portraits.prepare import COUNT, portraits_recipe
+from unikat_training.data.portraits.prepare import portraits as drawn_portraits
 from unikat_training.data.report import Problem
 
 Item = TypeVar("Item")
@@ -119,6 +121,25 @@ def fashion_mnist(
         images, categories = read_split(source, split)
         pictures = _track(progress, "images", fashion_pictures(images, categories, size, split), len(images))
         _finish(console, progress, fashion_recipe(size, split), pictures, output)
+
+
+@app.command()
+def portraits(
+    size: Size = 64,
+    out: Out = None,
+    count: Annotated[int, typer.Option(min=14, help="Portraits to draw, of fourteen styles in turn.")] = COUNT,
+    seed: Annotated[int, typer.Option(help="Other seeds draw other portraits.")] = 0,
+    jobs: Jobs = 2,
+    dry_run: DryRun = False,
+    force: Force = False,
+) -> None:
+    """Portraits with alpha: 14 styles, skin, hair and its colour, glasses, facial hair, mood; as many as wanted."""
+    console = Console(stderr=True)
+    output = _output(out, f"portraits-{size}", dry_run, force)
+    with _told(console), _progress(console) as progress:
+        output.check()
+        pictures = _track(progress, "portraits", drawn_portraits(size, count, seed, jobs), count)
+        _finish(console, progress, portraits_recipe(size, count, seed), pictures, output)
 
 
 def _output(out: Path | None, name: str, dry_run: bool, force: bool) -> Output:

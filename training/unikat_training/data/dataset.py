@@ -1,4 +1,4 @@
-"""A prepared data set on disk: `images.npy` (uint8, N x H x W x 3) beside `dataset.json`."""
+"""A prepared data set on disk: `images.npy` (uint8, N x H x W x 3 or 4) beside `dataset.json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy.typing as npt
 from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
 from unikat_training.data import fields
 from unikat_training.data.fields import DatasetError
-from unikat_training.data.split import held_out
+from unikat_training.data.pictures import on_white
+from unikat_training.data.split import LEAST_VALIDATION, Chosen, Shares, places, unseen_rows
 
 __all__ = [
     "FORMAT",
@@ -21,6 +22,8 @@ __all__ = [
     "Attribute",
     "Dataset",
     "DatasetError",
+    "Division",
+    "Shares",
     "Source",
     "sha256_of",
 ]
@@ -56,7 +59,7 @@ class Dataset:
 
     path: Path
     name: str
-    images: npt.NDArray[np.uint8]  # (M, H, W, 3), memory-mapped, read-only: all that are in the file
+    images: npt.NDArray[np.uint8]  # (M, H, W, 3 or 4), memory-mapped, read-only: all that are in the file
     rows: npt.NDArray[np.int64]  # (N,), which of them belong to it
     labels: npt.NDArray[np.int64]  # (N, A), indices into each attribute's categories
     attributes: tuple[Attribute, ...]
@@ -69,17 +72,26 @@ class Dataset:
         """Height and width of every image, in pixels."""
         return int(self.images.shape[1])
 
+    @property
+    def channels(self) -> int:
+        """3, or 4 with alpha."""
+        return int(self.images.shape[3])
+
     def __len__(self) -> int:
         return len(self.rows)
 
     def pixels(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Images (n, H, W, 3) by their positions in this data set."""
+        """Images (n, H, W, 3) by their positions in this data set; with alpha, on white."""
+        return on_white(self.layers(indices))
+
+    def layers(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """The same as they are stored, (n, H, W, 3 or 4)."""
         return np.ascontiguousarray(self.images[self.rows[indices]])
 
     def part(self, chosen: npt.NDArray[np.bool_]) -> Dataset:
-        """The images for which `chosen` (N,) is true; the attributes keep their categories, whatever is left of them.
+        """The images for which `chosen` (N,) is true. Raises DatasetError when nothing is left.
 
-        Raises DatasetError when nothing is left.
+        The attributes keep their categories, whatever is left of them.
         """
         if not chosen.any():
             raise DatasetError(f"{self.path}: nothing is left of {len(self)} images")
@@ -91,16 +103,30 @@ class Dataset:
         items = tuple(item for item, keep in zip(self.items, chosen, strict=True) if keep)
         return replace(self, rows=self.rows[chosen], labels=labels, attributes=attributes, items=items)
 
-    def split(self, share: float) -> tuple[Dataset, Dataset | None]:
-        """What is trained on, and what is held out of it: about `share` of the images, None if that is none.
+    def split(self, shares: Shares) -> Division:
+        """What is trained on, and what is kept from it. Raises DatasetError for an unknown attribute.
 
-        No category is held out as a whole: nothing could be learnt of it.
+        No category is held out as a whole: nothing could be learnt of it. A small data set has no validation part.
         """
-        out = held_out(self.items, share)
+        place, unseen = places(self.items, shares.together), self._unseen(shares)
+        out = (place < shares.test + shares.validation) & ~unseen
+        if (out & (place >= shares.test)).sum() < LEAST_VALIDATION:
+            out &= place < shares.test
         for column, attribute in enumerate(self.attributes):
-            left = np.bincount(self.labels[~out, column], minlength=len(attribute.categories))
+            left = np.bincount(self.labels[~out & ~unseen, column], minlength=len(attribute.categories))
             out &= left[self.labels[:, column]] > 0
-        return self.part(~out), self.part(out) if out.any() else None
+        kept = (out & (place >= shares.test), out & (place < shares.test), unseen)
+        return Division(self.part(~out & ~unseen), *(self.part(each) if each.any() else None for each in kept))
+
+    def _unseen(self, shares: Shares) -> Chosen:
+        names = [attribute.name for attribute in self.attributes]
+        unknown = sorted(set(shares.unseen_over) - set(names))
+        if unknown:
+            raise DatasetError(f"unseen_over: {unknown} not among the data set's attributes {names}")
+        if not shares.unseen or not names:
+            return np.zeros(len(self), dtype=np.bool_)
+        columns = [names.index(name) for name in shares.unseen_over or names]
+        return unseen_rows(self.labels[:, columns], [self.attributes[i].categories for i in columns], shares.unseen)
 
     def one_hots(self) -> npt.NDArray[np.float32]:
         """The conditions as (N, C): the one-hot vectors of all attributes side by side; C is 0 for a plain set."""
@@ -131,6 +157,16 @@ class Dataset:
             items=_items(document, len(images)),
             digest=digest,
         )
+
+
+@dataclass(frozen=True)
+class Division:
+    """The parts of a data set; None where there is nothing."""
+
+    trained: Dataset
+    validation: Dataset | None  # for decisions during a run, such as which checkpoint is the best
+    test: Dataset | None  # for figures of a finished model
+    unseen: Dataset | None  # combinations that are not trained on
 
 
 def sha256_of(path: Path) -> str:
@@ -177,11 +213,11 @@ def _open_images(file: Path, document: fields.Object) -> npt.NDArray[np.uint8]:
         images: npt.NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise DatasetError(f"{file}: not a NumPy array file: {error}") from error
-    count, resolution = (
-        fields.integer(document, "count"),
-        fields.integer(document, "resolution"),
-    )
-    expected = (count, resolution, resolution, 3)
+    count, resolution = fields.integer(document, "count"), fields.integer(document, "resolution")
+    channels = fields.integer(document, "channels") if "channels" in document else 3  # older ones have no alpha
+    if channels not in (3, 4):
+        raise DatasetError(f"{METADATA}: channels is {channels}; expected 3, or 4 with alpha")
+    expected = (count, resolution, resolution, channels)
     if images.dtype != np.uint8 or images.shape != expected:
         raise DatasetError(f"{file}: holds {images.dtype}{images.shape}; {METADATA} says uint8{expected}")
     if count < 1:
@@ -192,8 +228,7 @@ def _open_images(file: Path, document: fields.Object) -> npt.NDArray[np.uint8]:
 def _labels_and_attributes(document: fields.Object, count: int) -> tuple[npt.NDArray[np.int64], tuple[Attribute, ...]]:
     rows = fields.array(document, "attributes")
     attributes = tuple(_attribute(row, f"attributes[{i}]") for i, row in enumerate(rows))
-    names = [a.name for a in attributes]
-    if len(set(names)) != len(names):
+    if len(set(names := [a.name for a in attributes])) != len(names):
         raise DatasetError(f"{METADATA}: attribute names must differ; they are {names}")
     labels = _labels(document, count, len(attributes))
     for column, attribute in enumerate(attributes):

@@ -33,7 +33,7 @@ class _Row:
 def write_contact_sheet(
     file: Path, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], attributes: tuple[Attribute, ...]
 ) -> None:
-    """Draws images (N, H, W, 3) by labels (N, A) into a PNG; without attributes it is one grid."""
+    """Draws images (N, H, W, 3 or 4) by labels (N, A) into a PNG; without attributes it is one grid."""
     rows = list(_rows(labels, attributes)) if attributes else list(_grid(len(images)))
     resolution = images.shape[1]
     cell = resolution * -(-MIN_CELL // resolution) if resolution < MIN_CELL else min(resolution, MAX_CELL)
@@ -47,7 +47,9 @@ def write_contact_sheet(
         for column, index in enumerate(row.indices):
             picture = Image.fromarray(np.asarray(images[index]))
             resample = Image.Resampling.NEAREST if cell >= resolution else Image.Resampling.LANCZOS
-            sheet.paste(picture.resize((cell, cell), resample), (margin + column * (cell + GAP), top))
+            picture = picture.resize((cell, cell), resample)
+            place = (margin + column * (cell + GAP), top)
+            sheet.paste(picture, place, picture if picture.mode == "RGBA" else None)
         top += height
     sheet.save(file)
 

@@ -13,14 +13,14 @@ import numpy.typing as npt
 class ImagesWriter:
     """Appends images to a .npy file and states their number in its header when it is closed."""
 
-    def __init__(self, file: Path, resolution: int) -> None:
-        self._shape = (resolution, resolution, 3)
+    def __init__(self, file: Path, resolution: int, channels: int = 3) -> None:
+        self._shape = (resolution, resolution, channels)
         self._file = file.open("wb")
         self._header_size = self._file.write(self._header(0))
         self.count = 0
 
     def add(self, pixels: npt.NDArray[np.uint8]) -> None:
-        """Appends one image, (H, W, 3)."""
+        """Appends one image, (H, W, channels)."""
         if pixels.shape != self._shape or pixels.dtype != np.uint8:
             raise ValueError(f"expected uint8{self._shape}, got {pixels.dtype}{pixels.shape}")
         self._file.write(np.ascontiguousarray(pixels).data)

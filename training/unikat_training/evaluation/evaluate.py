@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from unikat.bundle import digest_of
-from unikat_training.data.dataset import Dataset
+from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation import classifier as classifiers
 from unikat_training.evaluation.blends import WEIGHTS, choose_pairs, measure_blends
@@ -66,7 +66,7 @@ class Parts:
     trained: Dataset
     test: Dataset
     held_out: float  # of the model's own training
-    share: float  # of the data set that is measured on; 0 with another test set
+    shares: Shares  # of the data set, with what is measured on; of that 0 with another test set
     clean: bool
     warnings: tuple[str, ...]
 
@@ -102,11 +102,12 @@ class Drawn:
 
 def split(subject: Subject, data: Dataset, test: Dataset | None) -> Parts:
     """Raises TooFewPictures when there is nothing, or too little, to measure on."""
-    held_out = float(subject.config.get("held_out", 0.0))
+    shares = Shares.of(subject.config)
+    held_out = shares.test
     warnings = []
-    share = held_out or (0.0 if test else SHARE)
-    trained, out = data.split(share)
-    found = test or out
+    shares = replace(shares, test=held_out or (0.0 if test else SHARE))
+    division = data.split(shares)
+    trained, found = division.trained, test or division.test
     if found is None or len(found) < LEAST_TEST:
         raise TooFewPictures(
             f"{data.path}: {0 if found is None else len(found)} pictures to measure on; at least {LEAST_TEST} are "
@@ -123,7 +124,7 @@ def split(subject: Subject, data: Dataset, test: Dataset | None) -> Parts:
             f"{subject.name} WAS TRAINED ON THE TEST PICTURES (nothing was held out of its training): figures flatter "
             "it, and copies of test pictures count as originals"
         )
-    return Parts(trained, found, held_out, share, clean, tuple(warnings))
+    return Parts(trained, found, held_out, shares, clean, tuple(warnings))
 
 
 def prepare(subject: Subject, parts: Parts, observer: Observer, effort: Effort) -> Bench:
@@ -231,7 +232,7 @@ def evaluate(request: Request) -> tuple[Evaluation, Sheets]:
         others = []
         for each in request.references:
             bar.set_description(each.name)
-            note = note_of(each, request.data, parts.share, other_test=request.test is not None)
+            note = note_of(each, request.data, parts.shares, other_test=request.test is not None)
             others += [replace(measure(bench, each, psi).sampled, note=note) for psi in each.truncations]
     minimum = float(subject.config.get(MINIMUM_SETTING, MINIMUM))
     evaluation = Evaluation(

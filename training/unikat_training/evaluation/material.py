@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from unikat_training.data.dataset import Dataset
+from unikat_training.data.pictures import on_white
 from unikat_training.evaluation.extractors import FeatureExtractor, Halves, Pixels, with_levels
 from unikat_training.evaluation.hashing import Bits, hashes
 from unikat_training.evaluation.neighbours import Floats
@@ -95,9 +96,8 @@ class Observer:
         path = self.cache / f"{self.key(dataset.digest)}.safetensors"
         whole = self.recall(path, len(dataset.images))
         if whole is None:
-            batches = (
-                np.array(dataset.images[start : start + BATCH]) for start in range(0, len(dataset.images), BATCH)
-            )
+            starts = range(0, len(dataset.images), BATCH)
+            batches = (on_white(np.array(dataset.images[start : start + BATCH])) for start in starts)
             whole = self.look(batches, np.zeros((len(dataset.images), 0), dtype=np.int64))
             bits = whole.bits.astype(np.uint8)
             keep(path, {**whole.features, LEVELS: whole.levels, THUMBS: whole.thumbs, BITS: bits})

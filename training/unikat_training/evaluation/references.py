@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from unikat.bundle import BundleError
-from unikat_training.data.dataset import Dataset
+from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.subject import Subject
 
@@ -23,10 +23,10 @@ def check_comparable(reference: Subject, subject: Subject, data: Dataset) -> Non
         raise TrainingError(f"--reference: {reference.name} has the attributes {theirs}, but {subject.name} has {ours}")
 
 
-def note_of(reference: Subject, data: Dataset, held_out: float, other_test: bool) -> str:
+def note_of(reference: Subject, data: Dataset, shares: Shares, other_test: bool) -> str:
     """What a reader has to know of a reference: its preset, and whether it knows the pictures that are measured on.
 
-    `held_out` is the share of `data` that is measured on, unless that is `other_test`, pictures of another data set.
+    `shares.test` of `data` is measured on, unless that is `other_test`, pictures of another data set.
     Which pictures are held out follows from their names: of a larger share they are the same ones, and more.
     """
     preset = reference.config.get("preset")
@@ -34,7 +34,7 @@ def note_of(reference: Subject, data: Dataset, held_out: float, other_test: bool
     if not other_test:
         if reference.model.training.data_digest != data.digest:
             told.append(MAY_KNOW_TEST)
-        elif float(reference.config.get("held_out", 0.0)) < held_out:
+        elif (theirs := Shares.of(reference.config)).test < shares.test or theirs.together != shares.together:
             told.append(SAW_TEST)
     return "; ".join(told)
 

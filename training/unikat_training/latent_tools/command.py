@@ -14,7 +14,7 @@ import typer
 
 from unikat.bundle import Bundle, key_of, read_bundle
 from unikat.cli.problems import Problem
-from unikat.cli.where import describe, parse_where
+from unikat.cli.where import describe, parse_where, typed_flag
 from unikat.conditions import FieldError, Schema, check_conditions
 from unikat.request import Where, conditions_of
 from unikat.sampling import MAX_SEED, latents
@@ -164,7 +164,8 @@ def parsed(model: Model, option: str, given: Sequence[str]) -> Where:
         where = parse_where(given)
         check_conditions(model, conditions_of(where))
     except FieldError as error:
-        raise TrainingError(f"{option}: {error.message}") from error
+        flag = typed_flag(where, error.field).replace("--where", option)
+        raise TrainingError(f"{flag}: {error.message}") from error
     except Problem as problem:
         sentences = [part if part.endswith((".", "?")) else f"{part}." for part in (problem.message, *problem.hints)]
         told = " ".join(sentences).replace("--where", option)

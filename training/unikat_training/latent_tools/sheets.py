@@ -121,10 +121,11 @@ def mixed(structure: Point, styles: Sequence[Point], truncation: float, artist: 
     if generator.shape.conditions:
         condition = torch.from_numpy(np.stack([style.condition for style in styles]))  # (n, C)
         centre = condition @ artist.centres  # (n, W)
-    # from here on as in `Artist.paint`, but for the latent that is drawn
+    # from here on as in `Artist.forward`, but for the latent that is drawn
     psi = torch.full((count, 1), truncation)
     style = psi * generator.mapping(latent, condition) + (1 - psi) * centre  # (n, W)
     drawn = torch.from_numpy(structure.latent).expand(count, -1)  # (n, Z)
-    images = generator.draw(psi * drawn, style).clamp(-1, 1)  # (n, 3, H, H)
-    pixels: Pixels = ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    images = generator.draw(psi * drawn, style)  # (n, P, H, H)
+    white = torch.ones(count, 4) if generator.shape.planes == 4 else None
+    pixels: Pixels = artist.levels(images, white)[..., :3].contiguous().numpy()
     return pixels

@@ -1,7 +1,8 @@
 """What every generator and every critic is, whatever it is made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ class GeneratorShape:
     depth: int = 1  # residual blocks a resolution; of the plain GAN, hidden layers
     expansion: int = 1  # of a residual block's inner channels
     group_size: int = 0  # channels a group of its 3x3 convolution; 0: one group
+    planes: int = 3  # of an image; 4: with alpha
 
     def channels(self, size: int) -> int:
         """Channels of the feature map that is `size` pixels a side."""
@@ -36,6 +38,8 @@ class CriticShape:
     resolution: int
     conditions: int
     feature_size: int = 64  # side at which frozen features see images
+    fine_tap: bool = False  # whether frozen features are also taken at half the images' side
+    wide_mixing: bool = False  # whether coarser features are mixed to more channels
     width: int = 48
     max_width: int = 192
     depth: int = 1
@@ -49,11 +53,12 @@ class CriticShape:
 
 
 class Generator(nn.Module):
-    """`forward` takes latent (B, Z) and condition (B, C) or None; returns images (B, 3, H, H), about [-1, 1].
+    """`forward` takes latent (B, Z) and condition (B, C) or None; returns images (B, P, H, H), about [-1, 1].
 
-    In three parts, because each has a use of its own: `mapping` (latent, condition) -> style (B, W), linear in the
-    condition's embedding, is where truncation acts; `paint` is the bulk and may run in half precision; `to_rgb`
-    always runs in float32, or images would come in steps of a grey level.
+    P is 3, or 4 with alpha, whose -1 is nothing and whose 1 is all; colours are not multiplied by it. In three parts,
+    because each has a use of its own: `mapping` (latent, condition) -> style (B, W), linear in the condition's
+    embedding, is where truncation acts; `paint` is the bulk and may run in half precision; `to_rgb` always runs in
+    float32, or images would come in steps of a grey level.
     """
 
     separate_style: ClassVar[bool] = False  # whether `paint` uses the latent too, so that two images can mix
@@ -67,7 +72,7 @@ class Generator(nn.Module):
     def draw(self, latent: Tensor, style: Tensor) -> Tensor:
         """Images from latents and their styles; truncation changes both before they come here."""
         images: Tensor = self.to_rgb(self.paint(latent, style))
-        return images  # (B, 3, H, H)
+        return images  # (B, P, H, H)
 
     def paint(self, latent: Tensor, style: Tensor) -> Tensor:
         """What the last layer makes an image of."""
@@ -103,6 +108,17 @@ class Judge(Protocol):
     def __call__(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]: ...
 
 
+@runtime_checkable
+class JudgeOfMany(Protocol):
+    """A judge that shares the work between conditions; each of these may be of the first images only."""
+
+    def judge_all(self, maps: list[Tensor], conditions: Sequence[Tensor | None]) -> list[list[Tensor]]: ...
+
+
+Maps = list[Tensor]
+Judged = tuple[list[Tensor], list[Tensor], list[Tensor] | None]
+
+
 class Pixels(nn.Module):
     """The features of a critic that looks at the image itself."""
 
@@ -117,19 +133,23 @@ class Critic:
     trained: nn.Module  # a `Judge`; all that is saved with a run
     features: nn.Module  # frozen; gradients flow through to the images
     together: bool = True  # real and drawn images may share a batch; not with batch norm, which would mix them
-    autocast: bool = True  # its convolutions gain by half precision
 
     def judge(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
         logits: list[Tensor] = self.trained(maps, condition)
         return logits
 
-    def judge_pairs(
-        self, real: list[Tensor], drawn: list[Tensor], condition: Tensor | None
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """The logits of real and of drawn maps; those of a pair have the same condition."""
+    def judge_pairs(self, real: Maps, drawn: Maps, condition: Tensor | None, wrong: Tensor | None) -> Judged:
+        """The logits of real and of drawn maps; those of a pair have the same condition. With `wrong`, a condition of
+        the real ones that is not theirs, also of these with that."""
         if not self.together:
-            return self.judge(real, condition), self.judge(drawn, condition)
+            mismatched = None if wrong is None else self.judge(real, wrong)
+            return self.judge(real, condition), self.judge(drawn, condition), mismatched
         maps = [torch.cat(pair) for pair in zip(real, drawn, strict=True)]
         both = None if condition is None else torch.cat([condition, condition])
-        halves = [logits.chunk(2) for logits in self.judge(maps, both)]
-        return [half[0] for half in halves], [half[1] for half in halves]
+        if isinstance(self.trained, JudgeOfMany):
+            logits, *more = self.trained.judge_all(maps, [both] if wrong is None else [both, wrong])
+            mismatched = more[0] if more else None
+        else:
+            logits, mismatched = self.judge(maps, both), None if wrong is None else self.judge(real, wrong)
+        halves = [each.chunk(2) for each in logits]
+        return [half[0] for half in halves], [half[1] for half in halves], mismatched

@@ -1,8 +1,11 @@
 """Networks by the names that presets call them."""
 
+from collections.abc import Sequence
+
 import torch
 
 from unikat_training.config import Config
+from unikat_training.networks.auxiliary import Auxiliary
 from unikat_training.networks.base import Critic, CriticShape, Generator, GeneratorShape, Pixels
 from unikat_training.networks.dcgan import DCCritic, DCGenerator
 from unikat_training.networks.fastgan import FastGenerator
@@ -18,7 +21,7 @@ GENERATORS: dict[str, type[FastGenerator | R3Generator | DCGenerator | PlainGene
 }
 
 
-def generator_shape(config: Config, resolution: int, conditions: int) -> GeneratorShape:
+def generator_shape(config: Config, resolution: int, conditions: int, planes: int = 3) -> GeneratorShape:
     return GeneratorShape(
         resolution,
         conditions,
@@ -28,6 +31,7 @@ def generator_shape(config: Config, resolution: int, conditions: int) -> Generat
         depth=config.depth,
         expansion=config.expansion,
         group_size=config.group_size,
+        planes=planes,
     )
 
 
@@ -36,6 +40,8 @@ def critic_shape(config: Config, resolution: int, conditions: int) -> CriticShap
         resolution,
         conditions,
         feature_size=config.feature_size,
+        fine_tap=config.fine_tap,
+        wide_mixing=config.wide_mixing,
         width=config.critic_width,
         max_width=config.critic_max_width,
         depth=config.depth,
@@ -45,20 +51,27 @@ def critic_shape(config: Config, resolution: int, conditions: int) -> CriticShap
     )
 
 
-def build_generator(config: Config, resolution: int, conditions: int) -> Generator:
-    return GENERATORS[config.generator](generator_shape(config, resolution, conditions))
+def build_generator(config: Config, resolution: int, conditions: int, planes: int = 3) -> Generator:
+    return GENERATORS[config.generator](generator_shape(config, resolution, conditions, planes))
 
 
 def build_critic(config: Config, resolution: int, conditions: int) -> Critic:
     shape = critic_shape(config, resolution, conditions)
     if config.critic == "projected":
-        heads = Heads(shape.feature_size, conditions)
-        frozen = Projection(shape.feature_size, shape.seed).requires_grad_(False).eval()
-        # Channels last is how the frozen features are stored; the depthwise ones lose by half precision.
+        frozen = Projection(shape).requires_grad_(False).eval()
+        heads = Heads(frozen.widths, frozen.sizes, conditions)
+        # Channels last is how the frozen features are stored.
         heads, frozen = (network.to(memory_format=torch.channels_last) for network in (heads, frozen))  # type: ignore[call-overload]  # torch's stubs lack this form
-        return Critic(heads, frozen, autocast=False)
+        return Critic(heads, frozen)
     if config.critic == "r3gan":
         return Critic(R3Critic(shape), Pixels())
     if config.critic == "dcgan":
         return Critic(DCCritic(shape), Pixels(), together=False)
     return Critic(PlainCritic(shape), Pixels())
+
+
+def build_auxiliary(config: Config, critic: Critic, sizes: Sequence[int]) -> Auxiliary | None:
+    """The classifier of attributes with so many categories each, if the settings want one and there are any."""
+    if not config.auxiliary or not sizes or not isinstance(critic.features, Projection):
+        return None
+    return Auxiliary(critic.features.widths, critic.features.sizes, sizes)

@@ -41,7 +41,7 @@ class DCGenerator(Generator):
                 nn.ReLU(),
             ]
         self.body = nn.Sequential(*layers)
-        last = nn.ConvTranspose2d(channels, 3, 4, stride=2, padding=1, bias=False)
+        last = nn.ConvTranspose2d(channels, shape.planes, 4, stride=2, padding=1, bias=False)
         self.to_rgb = nn.Sequential(OrderedDict(conv=last, tanh=nn.Tanh()))
         initialised(self.body)
         initialised(self.to_rgb)

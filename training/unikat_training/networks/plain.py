@@ -22,8 +22,8 @@ class PlainGenerator(Generator):
         self.shape = shape
         self.mapping = joined = Joined(shape)
         self.body = layers(joined.width, shape.width, shape.depth)
-        size = (3, shape.resolution, shape.resolution)
-        pixels = 3 * shape.resolution**2
+        size = (shape.planes, shape.resolution, shape.resolution)
+        pixels = shape.planes * shape.resolution**2
         self.to_rgb = nn.Sequential(nn.Linear(shape.width, pixels), nn.Tanh(), nn.Unflatten(1, size))
 
     def paint(self, latent: Tensor, style: Tensor) -> Tensor:

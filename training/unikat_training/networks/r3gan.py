@@ -76,7 +76,7 @@ class R3Generator(Generator):
             before, channels = shape.channels(START << (step - 1)), shape.channels(START << step)
             self.changes.append(change_of_width(before, channels))
             self.stages.append(stages(channels, shape))
-        last = nn.Conv2d(shape.channels(shape.resolution), 3, 1)
+        last = nn.Conv2d(shape.channels(shape.resolution), shape.planes, 1)
         scaled(last, 1.0)
         self.to_rgb = last
 

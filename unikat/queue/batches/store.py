@@ -149,28 +149,28 @@ class BatchStore:
         with self.redis.pipeline(transaction=False) as pipe:
             for batch in batches:
                 pipe.hgetall(batch_key(batch))
-                pipe.bitcount(done_key(batch))
+                pipe.get(done_key(batch))
                 pipe.hgetall(failed_key(batch))
                 pipe.lrange(pace_key(batch), 0, -1)
             replies = iter(pipe.execute())
-            found = []
-            for batch, fields, done, failed, pace in zip(batches, replies, replies, replies, replies, strict=True):
-                if r.HEAD.encode() in fields:
-                    found.append((batch, text_of(fields), done, failed, pace))
-            for batch, fields, *_ in found:
-                pipe.getbit(done_key(batch), int(fields[r.SHARDS]) - 1)
-            last = pipe.execute()
-        return [
-            BatchRecord(
-                id=batch,
-                fields=fields,
-                done=done,
-                last_done=bool(last_done),
-                failed=_failed(failed, int(fields[r.SHARDS])),
-                pace=[_pace(entry) for entry in pace],
+        records = []
+        for batch, raw, done, failed, pace in zip(batches, replies, replies, replies, replies, strict=True):
+            if r.HEAD.encode() not in raw:
+                continue
+            fields = text_of(raw)
+            shards = int(fields[r.SHARDS])
+            written = _written(done, shards)
+            records.append(
+                BatchRecord(
+                    id=batch,
+                    fields=fields,
+                    done=len(written),
+                    last_done=shards - 1 in written,
+                    failed=_failed(failed, shards),
+                    pace=[_pace(entry) for entry in pace],
+                )
             )
-            for (batch, fields, done, failed, pace), last_done in zip(found, last, strict=True)
-        ]
+        return records
 
     def revisions(self, batches: Sequence[str]) -> list[int | None]:
         """For each batch its revision, None where there is none: cheap, to see what changed."""
@@ -187,9 +187,7 @@ class BatchStore:
 
     def written(self, record: BatchRecord) -> list[int]:
         """The shards of a batch that are in their files, in their order."""
-        bitmap = cast(bytes | None, self.redis.get(done_key(record.id))) or b""
-        bits = f"{int.from_bytes(bitmap):0{8 * len(bitmap)}b}"
-        return [shard for shard, bit in enumerate(bits[: record.shards]) if bit == "1"]
+        return sorted(_written(cast(bytes | None, self.redis.get(done_key(record.id))), record.shards))
 
     def newest(self, limit: int, before: tuple[float, str] | None = None) -> list[tuple[float, str]]:
         """(Unix time of creation, batch), newest first: at most `limit`, all of them behind `before`."""
@@ -296,6 +294,12 @@ class BatchStore:
             if batch != name and not self.redis.exists(batch_key(batch), creating_key(batch)):
                 self._drop(batch)
                 self.redis.srem(QUEUES_KEY, key)
+
+
+def _written(bitmap: bytes | None, shards: int) -> set[int]:
+    """The shards whose bits are set."""
+    bits = f"{int.from_bytes(bitmap or b''):0{8 * len(bitmap or b'')}b}"
+    return {shard for shard, bit in enumerate(bits[:shards]) if bit == "1"}
 
 
 def _failed(fields: dict[bytes, bytes], shards: int) -> dict[int, str]:

@@ -22,7 +22,7 @@ end
 -- Adds an entry about a job to the inbox of each service with a lease on it. An inbox that has expired stays away.
 local function notify(job, length, ...)
   local told = {}
-  for _, lease in ipairs(call('SMEMBERS', 'unikat:leases:' .. job)) do
+  for _, lease in ipairs(call('SMEMBERS', 'unikat:calls:' .. job)) do
     local service = string.match(lease, '^[^/]+')
     if service and not told[service] then
       told[service] = true

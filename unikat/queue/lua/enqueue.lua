@@ -21,8 +21,8 @@ local function waiting_of(model)
 end
 
 local function lease(job, member)
-  call('SADD', 'unikat:leases:' .. job, member)
-  call('EXPIRE', 'unikat:leases:' .. job, lease_ttl)
+  call('SADD', 'unikat:calls:' .. job, member)
+  call('EXPIRE', 'unikat:calls:' .. job, lease_ttl)
 end
 
 local function existing(job, queue, found)

@@ -5,7 +5,7 @@
 local kept, out = ARGV[1], {}
 for at = 2, #ARGV, 2 do
   local job = ARGV[at]
-  local leases, stream = 'unikat:leases:' .. job, 'unikat:stream:' .. job
+  local leases, stream = 'unikat:calls:' .. job, 'unikat:stream:' .. job
   local status = call('HGET', 'rq:job:' .. job, 'status') or ''
   if status ~= '' then
     call('SADD', leases, ARGV[at + 1])

@@ -26,7 +26,7 @@ local function finish(job, queue, execution, result, begun, ended, seconds, kept
   call('SREM', 'rq:worker:' .. worker .. ':executions', member)
   call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', 1)
   call('HINCRBYFLOAT', 'rq:worker:' .. worker, 'total_working_time', seconds)
-  call('EXPIRE', 'unikat:leases:' .. job, kept)
+  call('EXPIRE', 'unikat:calls:' .. job, kept)
   return 'finished'
 end
 

@@ -8,7 +8,7 @@
 local short, now, kept, out = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], {}
 
 local function others(job, mine)
-  local leases, found = 'unikat:leases:' .. job, 0
+  local leases, found = 'unikat:calls:' .. job, 0
   call('SREM', leases, mine)
   for _, lease in ipairs(call('SMEMBERS', leases)) do
     if call('EXISTS', 'unikat:inbox:' .. string.match(lease, '^[^/]+')) == 1 then

@@ -90,7 +90,7 @@ AnyItem: TypeAlias = ActiveShard | ActiveClose
 
 @dataclass(frozen=True, eq=False)
 class ShardBatch:
-    """Images of one shard that are drawn together. The lane fills in `images`, in the order of `positions`."""
+    """Images of one shard that are drawn together. The inference thread fills in `images`, in the order of `positions`."""
 
     shard: ActiveShard
     positions: list[int]

@@ -162,7 +162,7 @@ class ShardScheduler:
         """Keep the scheduler's prefetch queue full."""
         put = 0
         while self._scheduler.prefetch_room() > 0 and (shard := self._turns.choose(self._shards)) is not None:
-            share = -(-self._undealt // self._executor.device.lanes)
+            share = -(-self._undealt // self._executor.device.inference_threads)
             self._scheduler.prefetch(shard.cut(min(self._executor.limit(shard.job.digest), share)))
             put += 1
             if not shard.todo:
@@ -224,9 +224,9 @@ class ShardScheduler:
 
     @property
     def _is_hungry(self) -> bool:
-        """Whether lanes will soon be idle."""
+        """Whether inference threads will soon be idle."""
         limits = [self._executor.limit(shard.job.digest) for shard in self._shards] or [1]
-        return self._undealt < self._executor.device.lanes * max(limits)
+        return self._undealt < self._executor.device.inference_threads * max(limits)
 
     @property
     def _has_room(self) -> bool:
@@ -266,7 +266,7 @@ class ShardScheduler:
             self._refused.pop(0)
 
     def _take(self) -> None:
-        """A shard where lanes would soon be idle; else one of an owner who has none here, so that all have turns."""
+        """A shard where threads would soon be idle; else one of an owner who has none here, so that all have turns."""
         self._read()
         while self._has_room:
             moment, hungry = time.monotonic(), self._is_hungry

@@ -1,4 +1,4 @@
-"""Threads that write what lanes drew: a slow disk or network keeps no lane waiting."""
+"""Threads that write what inference threads drew: a slow disk or network keeps none of those waiting."""
 
 from __future__ import annotations
 

@@ -1,0 +1,31 @@
+"""A Redis that cannot run our scripts is refused when a program starts, with the reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.processes import Program
+from tests.support.valkey import running_valkey
+from unikat.queue.server import server_problem
+
+
+@pytest.mark.parametrize("module", ["unikat_service", "unikat_worker"])
+def test_a_program_does_not_start_on_a_cluster(module: str) -> None:
+    with running_valkey(cluster_enabled="yes") as valkey:
+        env = {"UNIKAT_REDIS_URL": valkey.url, "UNIKAT_LISTEN": "127.0.0.1:0"}
+        with Program(module, env=env) as program:
+            assert program.process.wait(30) == 1
+            program.wait_for_line("it is a cluster, which wants every key of a script declared")
+
+
+@pytest.mark.parametrize(
+    ("info", "told"),
+    [
+        ({"dragonfly_version": "df-v1.25.0", "redis_version": "7.4.0"}, "it is Dragonfly"),
+        ({"redis_version": "6.2.14", "redis_mode": "standalone"}, "it is version 6.2.14; the oldest that works is 7.0"),
+        ({"redis_version": "7.2.4", "redis_mode": "standalone"}, None),
+    ],
+)
+def test_other_servers_are_known_by_what_they_say(info: dict[str, object], told: str | None) -> None:
+    found = server_problem(info)
+    assert found is None if told is None else told in str(found)

@@ -1,0 +1,171 @@
+"""A rolling upgrade with calls in flight: `python -m tests.tools.upgrade --release COMMIT`, in a checkout with git.
+
+The service and the worker of an earlier commit serve; those of this one join, the old ones leave one by one, an old
+worker comes back, the new one goes. Meanwhile callers of both services draw without a pause: no call may fail, no index
+may be missing, and an image has the same pixels whoever draws it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from tests.support.valkey import running_valkey
+from unikat import Studio
+
+ROOT: Final = Path(__file__).parents[2]
+CALLERS: Final = 3  # of each service
+SEEDS: Final = 50
+
+
+@dataclass
+class Release:
+    """A checkout, and how its programs are started."""
+
+    root: Path
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is from before programs were packages of names of their own."""
+        return not (self.root / "service" / "unikat_service").exists()
+
+    @contextmanager
+    def program(self, name: str, env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+        """A running service or worker, and the line in which it says that it is ready."""
+        module = name if self.is_first else f"unikat_{name}"
+        paths = [self.root] if self.is_first else [self.root, *(self.root / each for each in ("service", "worker"))]
+        settings = {**os.environ, **env, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+        process = subprocess.Popen(
+            [sys.executable, "-m", module], cwd=self.root.parent, env=settings, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdout is not None
+            ready = process.stdout.readline()
+            assert "ready" in ready, f"{module} of {self.root} did not start"
+            yield process, ready
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@dataclass
+class Callers:
+    """Threads that draw without a pause, and what they saw."""
+
+    model: str
+    phase: str = ""
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    _pixels: dict[int, bytes] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, name: str, target: str) -> Iterator[None]:
+        """With callers of a service until the end of the block."""
+        stopped = threading.Event()
+        threads = [threading.Thread(target=self._draw, args=(name, target, stopped, n)) for n in range(CALLERS)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            for thread in threads:
+                thread.join()
+
+    def _draw(self, name: str, target: str, stopped: threading.Event, seed: int) -> None:
+        with Studio(target) as studio:
+            while not stopped.is_set():
+                seed = (seed + 1) % SEEDS
+                count = 1 + seed % 3 * 20
+                try:
+                    artworks = list(studio.generate(self.model, count=count, seed=seed))
+                except Exception as error:
+                    self.problems.append(f"{self.phase}, {name} service: {type(error).__name__}: {error}")
+                    continue
+                if [artwork.index for artwork in artworks] != list(range(count)):
+                    self.problems.append(f"{self.phase}, {name} service: seed {seed} has holes")
+                pixels = np.asarray(Image.open(io.BytesIO(artworks[0].data))).tobytes()
+                if self._pixels.setdefault(seed, pixels) != pixels:
+                    self.problems.append(f"{self.phase}, {name} service: seed {seed} has other pixels")
+                self.calls[self.phase, name] += 1
+
+
+def upgrade(old: Release, new: Release, model: str, seconds: float) -> Callers:
+    """The whole course, `seconds` a phase."""
+    callers = Callers(model)
+
+    def phase(name: str, factor: float = 1.0) -> None:
+        callers.phase = name
+        time.sleep(seconds * factor)
+
+    with running_valkey() as valkey, ExitStack() as olds, ExitStack() as news:
+        env = {
+            "UNIKAT_REDIS_URL": valkey.url, "UNIKAT_MODELS": str(ROOT / "models"), "UNIKAT_LISTEN": "127.0.0.1:0",
+        }  # fmt: skip
+        old_worker = ExitStack()
+        old_worker.enter_context(old.program("worker", env))
+        _, ready = olds.enter_context(old.program("service", env))
+        olds.enter_context(callers.of("old", _target(ready)))
+        phase("1 old service, old worker")
+        new_worker = ExitStack()
+        new_worker.enter_context(new.program("worker", env))
+        phase("2 a new worker joins")
+        _, ready = news.enter_context(new.program("service", env))
+        news.enter_context(callers.of("new", _target(ready)))
+        phase("3 a new service joins")
+        old_worker.close()
+        phase("4 the old worker leaves", 2.5)  # it counts as alive for 10 s
+        olds.close()
+        phase("5 the old service leaves")
+        with old.program("worker", env):
+            phase("6 an old worker comes back")
+            new_worker.close()
+            phase("7 the new worker leaves")
+            news.close()
+    return callers
+
+
+def _target(ready: str) -> str:
+    found = re.search(r"listening on (\S+)", ready)
+    assert found is not None, ready
+    return found[1]
+
+
+def main() -> int:
+    """Run it; 1 if anything went wrong."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--release", required=True, help="commit of the release before")
+    parser.add_argument("--model", default="emoji@2")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of a phase")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Path(folder) / "release"
+        subprocess.run(["git", "worktree", "add", "--detach", str(checkout), asked.release], cwd=ROOT, check=True)
+        try:
+            callers = upgrade(Release(checkout), Release(ROOT), asked.model, asked.seconds)
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", str(checkout)], cwd=ROOT, check=True)
+    for (phase, name), calls in sorted(callers.calls.items()):
+        print(f"{phase}: {calls} calls of the {name} service")
+    print(f"{len(callers.problems)} problems", *callers.problems[:20], sep="\n")
+    return bool(callers.problems)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

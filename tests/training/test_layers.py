@@ -1,0 +1,31 @@
+"""What is shown of a generator's output: clamped, and over a background."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unikat_training.layers import clamp, over
+
+
+def test_a_value_out_of_range_is_pulled_back_and_never_pushed_further() -> None:
+    x = torch.tensor([-2.0, -2.0, -0.5, 0.5, 2.0, 2.0], requires_grad=True)
+    towards = torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])  # the loss falls that way
+    clamped = clamp(x)
+    torch.autograd.backward((-towards * clamped).sum())
+    assert clamped.tolist() == [-1, -1, -0.5, 0.5, 1, 1]
+    assert x.grad is not None
+    assert (-x.grad).tolist() == [1, 0, 1, -1, 0, -1]
+
+
+def test_a_drawing_lies_over_its_background() -> None:
+    drawing = torch.tensor([0.5, -0.5, 1.0]).reshape(1, 3, 1, 1).expand(3, 3, 2, 2)
+    alpha = torch.tensor([-1.0, 1.0, 0.0]).reshape(3, 1, 1, 1).expand(3, 1, 2, 2)
+    ground = torch.rand(3, 3, 1, 1) * 2 - 1
+    seen = over(torch.cat([drawing, alpha], dim=1), ground)
+    assert torch.equal(seen[0], ground[0].expand(3, 2, 2))
+    assert torch.equal(seen[1], drawing[1])
+    torch.testing.assert_close(seen[2], (drawing[2] + ground[2]) / 2)
+    assert torch.equal(over(drawing, None), drawing)
+    with pytest.raises(TypeError, match="background"):
+        over(torch.zeros(1, 4, 2, 2), None)

@@ -1,0 +1,1 @@
+"""Portraits without end: fourteen illustrators' styles of DiceBear, aligned, labelled, drawn on nothing."""
