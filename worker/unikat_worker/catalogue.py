@@ -104,6 +104,7 @@ class Catalogue:
     def _loaded(self, digest: str, entry: _Entry) -> Session:
         with entry.loading:
             if entry.session is None:
+                entry.bundle.verify()  # what was admitted may have been replaced since
                 entry.session = Session(entry.bundle, self._device, self._limits)
                 self._drop_others(keep=digest)
             return entry.session

@@ -20,7 +20,7 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from unikat.queue.draws import RECORD_TTL
-from unikat.queue.keys import LEGACY_QUEUE, model_key, queues_key
+from unikat.queue.keys import LEGACY_QUEUE, QUEUES_KEY, model_key, queues_key
 from unikat.queue.workers import (
     MODELS_KEY,
     PROTOCOL,
@@ -146,6 +146,7 @@ class Heartbeat:
         if time.monotonic() - self._announced_at > _ANNOUNCE_EVERY:
             pipeline.hset(self._worker.key, mapping=self._worker.serialize())
             worker_registration.register(self._worker, pipeline)
+            pipeline.sadd(QUEUES_KEY, *self._worker.queue_keys())  # `rq info` shows the workers of known queues only
             pipeline.hset(PROTOCOLS_KEY, self._worker.name, PROTOCOL)
             for model in self._models():
                 pipeline.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model, indent=None))

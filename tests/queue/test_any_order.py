@@ -1,0 +1,288 @@
+"""Any script may run twice, any reply may be lost, any worker may die, and Redis may go back in time: in any order.
+
+Hypothesis composes the orders; scripts, settlement, sweep and heartbeat are the real ones on a real Valkey.
+"""
+
+# RQ and redis-py annotate only a part of what they offer.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from tests.queue.driver import MODEL, Driver, draw_job, enqueue, publish_all, run, take_jobs
+from tests.support.valkey import running_valkey
+from unikat.queue.draws import ring
+from unikat.queue.job import Limits
+from unikat.queue.keys import LEGACY_QUEUE
+from unikat.queue.stream import END_ID, STATUS, stream_key
+from unikat.queue.workers import WorkerStatus, lease_key
+from unikat_worker import heartbeat
+from unikat_worker.active import ActiveJob, Ending
+from unikat_worker.admission import admit
+from unikat_worker.heartbeat import Heartbeat
+from unikat_worker.publication import publication, take_in
+from unikat_worker.state import State
+from unikat_worker.statuses import stopped_status
+from unikat_worker.sweeper import LOCK, Sweeper
+
+COUNT = 3  # images of each job
+END = stopped_status("gone").SerializeToString()
+
+Saved = tuple[dict[bytes, tuple[bytes, int]], set[str]]
+
+
+class Worker(Driver):
+    """A live worker: what it has in hand, and its heartbeat."""
+
+    def __init__(self, redis: Redis, name: str, sweeper: Sweeper) -> None:
+        super().__init__(redis, name)
+        self.state = State()
+        self.heartbeat = Heartbeat(
+            self.worker, sweeper, self.state, lambda suspended: None, 60, lambda: _status(name), list
+        )
+        self.heartbeat.beat()
+
+    def take_some(self, most: int, lost: bool) -> None:
+        """Take jobs; of a lost reply it knows nothing."""
+        jobs = take_jobs(self.redis, self.worker.name, most)
+        if not lost:
+            self.state.executions.update({job.execution: job.member for job in jobs})
+            self.scheduler.add([admit(job) for job in jobs])
+        self.settle_all()
+
+    def publish_some(self, images: int, lost: bool) -> None:
+        """Draw and publish some images of each job."""
+        jobs = self.scheduler.jobs
+        for job in jobs:
+            for index in range(job.published, min(COUNT, job.published + images)):
+                job.ready[index] = image(job.id, index)
+        replies = publish_all(self.redis, self.worker.name, [publication(job) for job in jobs])
+        for job, reply in zip(jobs, replies, strict=True):
+            if not lost and take_in(self.scheduler, job, reply):
+                self.state.executions.pop(job.taken.execution, None)
+        self.settle_all()
+
+    def fail_one(self) -> None:
+        """Its first job cannot be drawn."""
+        for job in self.scheduler.jobs[:1]:
+            job.error = ValueError("no ink")
+            self.scheduler.end(job, Ending.FAILED)
+        self.settle_all()
+
+    def settle_all(self) -> None:
+        """RQ is told of what has ended."""
+        ended: list[ActiveJob] = []
+        while (job := self.scheduler.next_ended()) is not None:
+            ended.append(job)
+        for job in ended:
+            self.settler.settle(job)
+            self.state.executions.pop(job.taken.execution, None)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Services, workers and Redis, one step after the other."""
+
+    redis: Redis
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.redis.flushall()
+        legacy = Queue(LEGACY_QUEUE, connection=self.redis, serializer=JSONSerializer)
+        self.sweeper = Sweeper(self.redis, legacy, lease_s=1, max_crashes=1000, result_ttl_s=600)
+        self.acknowledged: set[str] = set()
+        self.workers: list[Worker] = []
+        self.dead: list[str] = []
+        self.names = 0
+        self.dump: Saved | None = None
+        self.start_worker()
+
+    @rule(jobs=st.integers(1, 3), twice=st.booleans(), retries=st.integers(0, 1))
+    def enqueue_some(self, jobs: int, twice: bool, retries: int) -> None:
+        names = [self.name("picture") for _ in range(jobs)]
+        for _ in range(1 + twice):
+            enqueue(self.redis, [(name, draw_job(COUNT)) for name in names], Limits(retries, 600, 900))
+        self.acknowledged.update(names)
+
+    @rule(data=st.data(), most=st.integers(1, 4), lost=st.booleans())
+    @precondition(lambda self: self.workers)
+    def take(self, data: st.DataObject, most: int, lost: bool) -> None:
+        data.draw(st.sampled_from(self.workers)).take_some(most, lost)
+
+    @rule(data=st.data(), images=st.integers(0, COUNT), lost=st.booleans())
+    @precondition(lambda self: self.workers)
+    def publish(self, data: st.DataObject, images: int, lost: bool) -> None:
+        data.draw(st.sampled_from(self.workers)).publish_some(images, lost)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.workers)
+    def fail(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.workers)).fail_one()
+
+    @rule(data=st.data(), lost=st.booleans())
+    @precondition(lambda self: self.acknowledged)
+    def cancel(self, data: st.DataObject, lost: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.acknowledged)))
+        (ended,) = run(self.redis, "release", 30, int(time.time()), 600, name, "front/1", "gone", COUNT, END)
+        if ended == 2 and not lost:
+            self.job(name).cancel()
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.failed())
+    def requeue(self, data: st.DataObject) -> None:
+        self.job(data.draw(st.sampled_from(self.failed()))).requeue()
+        ring(self.redis, MODEL)
+
+    @rule()
+    @precondition(lambda self: len(self.workers) < 3)
+    def start_worker(self) -> None:
+        self.workers.append(Worker(self.redis, self.name("worker"), self.sweeper))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.workers)
+    def kill_worker(self, data: st.DataObject) -> None:
+        worker = data.draw(st.sampled_from(self.workers))
+        self.workers.remove(worker)
+        self.dead.append(worker.worker.name)
+        self.redis.delete(lease_key(worker.worker.name))
+
+    @rule()
+    def sweep(self) -> None:
+        for worker in self.workers:
+            worker.heartbeat.beat()
+        time.sleep(0.002)  # the period of a sweep before
+        self.sweeper.sweep(0.001)
+
+    @rule()
+    def save(self) -> None:
+        self.redis.delete(LOCK)  # of a sweep, for a moment
+        keys = cast("list[bytes]", self.redis.keys("*"))
+        dumped = {key: (cast(bytes, self.redis.dump(key)), max(0, self.redis.pttl(key))) for key in keys}
+        self.dump = dumped, set(self.acknowledged)
+
+    @rule()
+    @precondition(lambda self: self.dump)
+    def go_back(self) -> None:
+        assert self.dump is not None
+        keys, self.acknowledged = self.dump[0], set(self.dump[1])
+        self.redis.flushall()
+        for key, (value, ttl) in keys.items():
+            self.redis.restore(key, ttl, value)
+        for name in self.dead:  # their leases run out again
+            self.redis.delete(lease_key(name))
+
+    @rule(data=st.data(), images=st.integers(1, COUNT))
+    @precondition(lambda self: self.workers)
+    def lose_what_was_just_published(self, data: st.DataObject, images: int) -> None:
+        self.save()
+        data.draw(st.sampled_from(self.workers)).publish_some(images, False)
+        self.streams_have_no_hole_and_one_payload_an_id()
+        self.go_back()
+
+    @invariant()
+    def streams_have_no_hole_and_one_payload_an_id(self) -> None:
+        for key in cast("list[bytes]", self.redis.keys(stream_key("*"))):
+            name = key.decode().rpartition(":")[2]
+            for place, (entry, fields) in enumerate(self.entries(name)):
+                if STATUS not in fields:
+                    assert entry == f"{place + 1}-0"
+                    assert place == COUNT or fields[b"r"] == image(name, place)
+
+    @invariant()
+    def what_is_started_or_queued_is_to_be_found(self) -> None:
+        for name in self.acknowledged:
+            status = self.status(name)
+            assert status, f"{name} is gone"
+            if status == "started":
+                assert self.redis.exists(f"rq:executions:{name}")
+
+    def teardown(self) -> None:
+        for worker in self.workers[1:]:
+            self.redis.delete(lease_key(worker.worker.name))
+        self.workers = self.workers[:1]
+        if not self.workers:
+            self.start_worker()
+        for _ in range(20):
+            self.sweep()
+            self.workers[0].take_some(100, False)
+            self.workers[0].publish_some(COUNT, False)
+        self.streams_have_no_hole_and_one_payload_an_id()
+        for name in self.acknowledged:
+            entries = self.entries(name)
+            whole = [entry for entry, _ in entries] == [f"{number}-0" for number in range(1, COUNT + 2)]
+            ended = bool(entries) and entries[-1][0] == END_ID
+            assert (self.status(name), whole, ended) in (
+                ("finished", True, False), ("canceled", False, True), ("failed", False, True),
+            )  # fmt: skip
+        assert not self.redis.keys("rq:wip:*")
+        assert not self.redis.keys("rq:execution:*")
+        assert not self.redis.keys("rq:queue:*")
+
+    def name(self, what: str) -> str:
+        """Never given before."""
+        self.names += 1
+        return f"{what}-{self.names}"
+
+    def job(self, name: str) -> Job:
+        """As RQ has it."""
+        return Job.fetch(name, connection=self.redis, serializer=JSONSerializer)
+
+    def status(self, name: str) -> str:
+        """RQ's."""
+        return cast(bytes, self.redis.hget(f"rq:job:{name}", "status") or b"").decode()
+
+    def failed(self) -> list[str]:
+        """Jobs that RQ says have failed."""
+        return sorted(name for name in self.acknowledged if self.status(name) == "failed")
+
+    def entries(self, name: str) -> list[tuple[str, dict[bytes, bytes]]]:
+        """Of a job's stream."""
+        return [(entry.decode(), fields) for entry, fields in cast(Any, self.redis.xrange(stream_key(name)))]
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Redis]:
+    """Of all runs: each begins by flushing it."""
+    with running_valkey() as server, server.client() as client:
+        yield client
+
+
+def test_nothing_is_lost_or_done_twice_in_any_order(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "_SETTLES_WITHIN", -1.0)  # no other thread is between two of its steps here
+    monkeypatch.setattr(AnyOrder, "redis", redis, raising=False)
+    logging.disable(logging.CRITICAL)
+    try:
+        run_state_machine_as_test(
+            AnyOrder,
+            settings=settings(
+                max_examples=60,
+                stateful_step_count=50,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                phases=[Phase.generate],
+                database=None,  # to make a failure shorter takes minutes
+            ),
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def image(name: str, index: int) -> bytes:
+    """A pure function of job and index."""
+    return f"{name}/{index}".encode()
+
+
+def _status(name: str) -> WorkerStatus:
+    return WorkerStatus(name, {}, "cpu", "none", "none", 0.0, 0.0, time.time())

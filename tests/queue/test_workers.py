@@ -1,0 +1,237 @@
+"""Workers as processes on one Valkey: what each takes, what it leaves to others, and RQ's tools beside them."""
+
+# RQ annotates only a part of what it offers.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from redis import Redis
+from rq import Queue, Retry
+from rq.command import send_stop_job_command
+from rq.job import Job
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from tests.end_to_end.stack import free_port
+from tests.queue.driver import enqueue_arguments, run
+from tests.support.processes import eventually, spawn
+from tests.support.tiny_model import write_tiny_bundle
+from tests.support.valkey import Valkey
+from tests.worker.bench import Bench, assert_complete
+from unikat.bundle import Bundle, key_of
+from unikat.queue.job import DrawJob
+from unikat.queue.keys import DRAW, LEGACY_QUEUE, model_key, queue_name
+from unikat.v1.studio_pb2 import ImageFormat
+
+pytestmark = pytest.mark.xdist_group("queue-workers")
+
+
+class Jobs:
+    """Enqueues jobs as services do, of this release and of the one before."""
+
+    def __init__(self, valkey: Valkey, redis: Redis, folder: Path) -> None:
+        self.redis = redis
+        self.valkey = valkey
+        self._folder = folder
+
+    def bench(self, name: str) -> Bench:
+        """A models folder, and workers on it."""
+        return Bench(self.valkey, self.redis, self._folder / name)
+
+    def enqueue(self, name: str, bundle: Bundle, seed: int = 1, count: int = 2, caller: str = "ada") -> Job:
+        """By enqueue.lua."""
+        job = draw_job(bundle, seed, count)
+        model = model_key(job.model, job.digest)
+        arguments = enqueue_arguments(name, job, model=model, queue=queue_name(model, caller))
+        assert run(self.redis, "enqueue", 10_000, 600, *arguments)[0][0] == b"queued"
+        return self.job(name)
+
+    def enqueue_as_before(self, bundle: Bundle, seed: int = 1) -> Job:
+        """As the release before did it: RQ's own method, one queue for all models."""
+        queue = Queue(LEGACY_QUEUE, connection=self.redis, serializer=JSONSerializer)
+        return queue.enqueue(
+            DRAW, kwargs=draw_job(bundle, seed, 2).to_kwargs(), job_timeout=-1, result_ttl=600, failure_ttl=600,
+            retry=Retry(max=3),
+        )  # fmt: skip
+
+    def job(self, name: str) -> Job:
+        """As Redis has it."""
+        return Job.fetch(name, connection=self.redis, serializer=JSONSerializer)
+
+
+@pytest.fixture
+def jobs(valkey: Valkey, redis: Redis, tmp_path: Path) -> Jobs:
+    return Jobs(valkey, redis, tmp_path)
+
+
+def test_each_worker_draws_what_it_has(jobs: Jobs, tmp_path: Path) -> None:
+    bundles = {
+        "left": write_tiny_bundle(tmp_path / "left", "brush"),
+        "right": write_tiny_bundle(tmp_path / "right", "chalk", work=3),
+    }
+    with jobs.bench("left").worker(worker_name="left"), jobs.bench("right").worker(worker_name="right"):
+        sides = [("left", "right")[number % 2] for number in range(200)]
+        enqueued = [
+            jobs.enqueue(f"{side}-{number}", bundles[side], seed=number, caller=f"caller-{number % 7}")
+            for number, side in enumerate(sides)
+        ]
+        for side, job in zip(sides, enqueued, strict=True):
+            outcome = jobs.bench(side).outcome(job)
+            assert_complete(outcome, 2)
+            assert {artwork.model_digest for artwork in outcome.artworks} == {bundles[side].model.digest}
+            jobs.bench(side).wait_for_state(job, "finished")
+            assert hash_of(jobs, job, "worker_name", "unikat_attempts", "retries_left") == [side, "1", "3"]
+
+
+def test_one_version_of_two_digests_gives_each_job_its_own_pictures(jobs: Jobs, tmp_path: Path) -> None:
+    old = write_tiny_bundle(tmp_path / "old", "tiny")
+    new = write_tiny_bundle(tmp_path / "new", "tiny", work=3)
+    assert key_of(old.model) == key_of(new.model)
+    with jobs.bench("old").worker(), jobs.bench("new").worker():
+        pairs = [
+            (jobs.enqueue(f"old-{seed}", old, seed), jobs.enqueue(f"new-{seed}", new, seed)) for seed in range(100)
+        ]
+        for pair in pairs:
+            images = []
+            for job, bundle in zip(pair, (old, new), strict=True):
+                outcome = jobs.bench("old").outcome(job)
+                assert_complete(outcome, 2)
+                assert {artwork.model_digest for artwork in outcome.artworks} == {bundle.model.digest}
+                images.append(outcome.images)
+            assert images[0] != images[1]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_version_goes_while_its_jobs_wait(jobs: Jobs, tmp_path: Path, replaced: bool) -> None:
+    bundle = write_tiny_bundle(tmp_path / "first", "tiny", 1)
+    write_tiny_bundle(tmp_path / "first", "tiny", 2)
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    news = write_tiny_bundle(tmp_path / "other", "tiny", 1, work=3)
+    with jobs.bench("first").worker(worker_name="first") as first:
+        first.signal_group(signal.SIGSTOP)
+        enqueued = [jobs.enqueue(f"picture-{number}", bundle, number) for number in range(20)]
+        shutil.rmtree(tmp_path / "first" / "tiny" / "1")  # never drawn here, so it is not in memory
+        if replaced:
+            shutil.copytree(news.path, tmp_path / "first" / "tiny" / "1")
+        first.signal_group(signal.SIGCONT)
+        first.wait_for_line(f"serving tiny@1 .*{news.model.digest}" if replaced else "no longer serving tiny@1")
+        eventually(lambda: all(jobs.bench("first").state(job) == "queued" for job in enqueued))
+        with jobs.bench("second").worker(worker_name="second"):
+            for job in enqueued:
+                outcome = jobs.bench("second").outcome(job)
+                assert_complete(outcome, 2)
+                assert {artwork.model_digest for artwork in outcome.artworks} == {bundle.model.digest}
+                jobs.bench("second").wait_for_state(job, "finished")
+                assert hash_of(jobs, job, "worker_name", "unikat_attempts", "retries_left") == ["second", "1", "3"]
+        assert first.process.poll() is None
+
+
+def test_jobs_of_the_release_before_are_drawn_by_whoever_has_the_model(jobs: Jobs, tmp_path: Path) -> None:
+    here = write_tiny_bundle(tmp_path / "here", "brush")
+    there = write_tiny_bundle(tmp_path / "there", "chalk", work=3)
+    with jobs.bench("here").worker(worker_name="here") as first:
+        foreign = jobs.enqueue_as_before(there)
+        first.wait_for_line(f"job {foreign.id} goes back to the queue")
+        assert_complete(jobs.bench("here").outcome(jobs.enqueue_as_before(here)), 2)
+        time.sleep(2)  # in which it looks at the job four times, not a thousand
+        assert first.output.count(f"job {foreign.id} goes back") < 10
+        assert hash_of(jobs, foreign, "retries_left") == ["3"]
+        with jobs.bench("there").worker(worker_name="there"):
+            assert_complete(jobs.bench("there").outcome(foreign), 2)
+            jobs.bench("there").wait_for_state(foreign, "finished")
+        assert hash_of(jobs, foreign, "retries_left", "worker_name") == ["3", "there"]
+        assert foreign.return_value() == {"images": 2, "attempts": 1}
+
+
+def test_a_failed_job_and_a_stopped_one_are_drawn_again_after_rq_requeue(jobs: Jobs, tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "models", "tiny", work=60)
+    bench = jobs.bench("models")
+    broken = jobs.enqueue("broken", bundle)
+    whole = jobs.redis.hget(broken.key, "data")
+    assert isinstance(whole, bytes)
+    jobs.redis.hset(broken.key, "data", b"not a payload")
+    with bench.worker():
+        stopped = jobs.enqueue("stopped", bundle, count=3000)
+        bench.wait_for_state(broken, "failed")
+        bench.wait_for_state(stopped, "started")
+        eventually(lambda: bench.published(stopped) > 5)
+        send_stop_job_command(jobs.redis, stopped.id, serializer=JSONSerializer)
+        bench.wait_for_state(stopped, "stopped")
+        assert all(bench.outcome(job).status is not None for job in (broken, stopped))
+        jobs.redis.hset(broken.key, "data", whole)  # mended by hand
+        rq(jobs, "requeue", "--queue", broken.origin, "-S", "rq.serializers.JSONSerializer", broken.id, stopped.id)
+        for job, count in ((broken, 2), (stopped, 3000)):
+            bench.wait_for_state(job, "finished", deadline=60)
+            assert_complete(bench.outcome(job), count)
+        assert len(FailedJobRegistry(queue=Queue(broken.origin, connection=jobs.redis))) == 0
+
+
+def test_rq_info_and_the_dashboard_show_the_queues_of_callers(jobs: Jobs, tmp_path: Path) -> None:
+    here = write_tiny_bundle(tmp_path / "here", "tiny")
+    elsewhere = write_tiny_bundle(tmp_path / "elsewhere", "tiny", work=3)
+    with jobs.bench("here").worker(worker_name="easel"):
+        done = jobs.enqueue("done", here, caller="bob")
+        jobs.bench("here").wait_for_state(done, "finished")
+        waiting = [jobs.enqueue(f"waiting-{number}", elsewhere) for number in range(3)]
+        info = rq(jobs, "info", "--raw")
+        assert f"queue {waiting[0].origin} 3" in info
+        assert f"queue {done.origin} 0, 0 executing, 1 finished" in info
+        assert re.search(r"worker easel .* idle unikat\. jobs: 1 finished, 0 failed", info)
+        with dashboard(jobs.valkey.tcp_url) as page:
+            assert done.id in page(f"jobs/{quote(done.origin, safe='')}/finished/10/asc/1.json")
+            assert all(job.id in page(f"jobs/{quote(job.origin, safe='')}/queued/10/asc/1.json") for job in waiting)
+            assert done.origin in page("queues.json")
+            assert "easel" in page("workers.json")
+
+
+@contextmanager
+def dashboard(url: str) -> Iterator[Callable[[str], str]]:
+    """A stock rq-dashboard: what it answers for a page of its data."""
+    port = str(free_port())
+
+    def page(path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/0/data/{path}", timeout=10) as response:
+            return str(response.read().decode())
+
+    def answers() -> bool:
+        try:
+            return bool(page("queues.json"))
+        except OSError:
+            return False
+
+    with spawn("rq_dashboard", "--json", "--bind", "127.0.0.1", "--port", port, "--redis-url", url):
+        eventually(answers)
+        yield page
+
+
+def draw_job(bundle: Bundle, seed: int, count: int) -> DrawJob:
+    """Of a bundle's model."""
+    model, weights = key_of(bundle.model), {"style": {"ink": 1.0}}
+    image_format = ImageFormat.IMAGE_FORMAT_PNG
+    return DrawJob(model, bundle.model.digest, weights, count, seed, 0.8, image_format, time.time())
+
+
+def hash_of(jobs: Jobs, job: Job, *names: str) -> list[str]:
+    """Fields of a job's hash."""
+    return [value.decode() if isinstance(value, bytes) else "" for value in jobs.redis.hmget(job.key, names)]
+
+
+def rq(jobs: Jobs, command: str, *arguments: str) -> str:
+    """RQ's command line."""
+    line = [sys.executable, "-m", "rq.cli", command, "--url", jobs.valkey.url, *arguments]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
