@@ -32,7 +32,6 @@ from unikat.queue.workers import (
     worker_key,
 )
 from unikat.v1.model_pb2 import Model
-from unikat_worker.exchange import Exchange
 from unikat_worker.state import State
 from unikat_worker.sweeper import Sweeper
 
@@ -101,29 +100,24 @@ class Heartbeat:
 
     def beat(self) -> None:
         """One beat. Raises RedisError."""
-        exchange = Exchange(self._redis)
-        pipeline = exchange.pipeline
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name))
+        pipeline.set(lease_key(self._worker.name), "1", px=self._lease_ms, get=True)
+        pipeline.exists(WORKERS_SUSPENDED)
+        status = self._status()
+        for key, digest in status.models.items():
+            pipeline.smembers(queues_key(model_key(key, digest)))
         self._worker.heartbeat(math.ceil(max(WORKER_TTL, self._lease_ms / 500)), pipeline=pipeline)
         # A dead worker's jobs are found by this set, however long all workers are away.
         pipeline.expire(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name), RECORD_TTL)
         busy = self._worker.executions or self._state.executions
         pipeline.hset(self._worker.key, "state", "busy" if busy else "idle")
-        before: list[bytes | None] = []
-        pipeline.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name))
-        exchange.on_reply(self._disown)
-        pipeline.set(lease_key(self._worker.name), "1", px=self._lease_ms, get=True)
-        exchange.on_reply(before.append)
-        pipeline.exists(WORKERS_SUSPENDED)
-        exchange.on_reply(self._suspend)
-        status = self._status()
         self._add_status(pipeline, status)
-        found: set[str] = set()
-        for key, digest in status.models.items():
-            pipeline.smembers(queues_key(model_key(key, digest)))
-            exchange.on_reply(lambda queues: found.update(queue.decode() for queue in queues))
-        exchange.execute()
-        self._serve(found)
-        if before == [None]:
+        members, lease, suspended, *rest = pipeline.execute()
+        self._disown(members)
+        self._suspend(suspended)
+        self._serve({queue.decode() for queues in rest[: len(status.models)] for queue in queues})
+        if lease is None:
             self._examine(list(self._worker.executions.values()))
 
     def _serve(self, queues: set[str]) -> None:
@@ -165,14 +159,12 @@ class Heartbeat:
                 log.warning("job %s: the lease ran out and somebody else has it", execution.job_id)
         self._state.events.put(None)
 
-    def _disown(self, members: set[bytes] | Exception) -> None:
+    def _disown(self, members: set[bytes]) -> None:
         """What Redis says this worker draws, and it does not: others shall.
 
         A Redis that was killed may come back as it was a moment ago: with a job begun that has long been settled. The
         lease of a worker that lives would keep it so for ever.
         """
-        if isinstance(members, Exception):
-            raise members
         moment = time.monotonic()
         mine = {execution.composite_key for execution in list(self._worker.executions.values())}
         mine |= set(self._state.executions.values())

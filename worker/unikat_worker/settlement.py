@@ -35,7 +35,6 @@ from unikat.queue.draws import RECORD_TTL, announce, close, model_of, ring
 from unikat_worker.active import ActiveJob, Ending
 from unikat_worker.admission import Refused
 from unikat_worker.away import AWAY
-from unikat_worker.exchange import Exchange
 from unikat_worker.statuses import deadline_status, failed_status, stopped_status
 
 # Fields of a job's hash beside RQ's own.
@@ -92,30 +91,25 @@ class Settlement:
         execution._job = job
         return execution
 
-    def begin(self, exchange: Exchange, job: Held) -> None:
+    def begin(self, job: Held) -> None:
         """The job is STARTED, this worker's and off the intermediate list: all of that, or, if Redis is full, none."""
-        pipeline, execution = exchange.pipeline, job.execution
-        pipeline.execute_command("MULTI")
-        execution.save(ttl=RECORD_TTL, pipeline=pipeline)
-        ExecutionRegistry(job.rq.id, connection=pipeline).add(execution, ttl=RECORD_TTL, pipeline=pipeline)
-        self._queue.started_job_registry.add_execution(execution, pipeline=pipeline, ttl=RECORD_TTL)
-        pipeline.sadd(execution.worker_executions_key, execution.composite_key)
-        job.rq.prepare_for_execution(self._worker.name, pipeline=pipeline)
-        pipeline.hset(job.rq.key, ATTEMPTS, str(job.attempts))
-        pipeline.persist(job.rq.key)
-        self.forget(exchange, job.rq.id)
-        pipeline.execute_command("EXEC")
+        execution = job.execution
+        with self._redis.pipeline() as pipeline:
+            execution.save(ttl=RECORD_TTL, pipeline=pipeline)
+            ExecutionRegistry(job.rq.id, connection=pipeline).add(execution, ttl=RECORD_TTL, pipeline=pipeline)
+            self._queue.started_job_registry.add_execution(execution, pipeline=pipeline, ttl=RECORD_TTL)
+            pipeline.sadd(execution.worker_executions_key, execution.composite_key)
+            job.rq.prepare_for_execution(self._worker.name, pipeline=pipeline)
+            pipeline.hset(job.rq.key, ATTEMPTS, str(job.attempts))
+            pipeline.persist(job.rq.key)
+            pipeline.lrem(self._queue.intermediate_queue_key, 1, job.rq.id)
+            pipeline.execute()
+        job.prepared = True
+        self._worker.executions[execution.id] = execution
 
-        def begun(reply: object) -> None:
-            if not isinstance(reply, Exception):  # what was refused raises an error of its own
-                job.prepared = True
-                self._worker.executions[execution.id] = execution
-
-        exchange.on_reply(begun)
-
-    def forget(self, exchange: Exchange, job_id: str) -> None:
-        """A job leaves the intermediate list: it is begun, or there is nothing to do for it."""
-        exchange.pipeline.lrem(self._queue.intermediate_queue_key, 1, job_id)
+    def forget(self, job_id: str) -> None:
+        """A job leaves the intermediate list: there is nothing to do for it."""
+        self._redis.lrem(self._queue.intermediate_queue_key, 1, job_id)
 
     def finish(self, job: Held) -> None:
         """The job is FINISHED: RQ's own way, with repeats, rate limits and dependents."""

@@ -22,7 +22,6 @@ from unikat_worker.away import AWAY
 from unikat_worker.batches.active import ActiveClose, ActiveShard, AnyItem
 from unikat_worker.batches.files import is_given_up
 from unikat_worker.batches.shard_state import ShardState
-from unikat_worker.exchange import Exchange
 from unikat_worker.settlement import (
     ATTEMPTS,
     RefusedJob,
@@ -65,9 +64,7 @@ def admit(state: ShardState, batch: str, job_id: str, prefixes: Sequence[str]) -
     job = restored(batch_queue(state.redis, batch), job_id, fields) if is_hash else None
     settlement = state.settlement(batch)
     if job is None or not is_waiting(job):
-        exchange = Exchange(state.redis)
-        settlement.forget(exchange, job_id)
-        exchange.execute()
+        settlement.forget(job_id)
         return None
     common = _Common(
         rq=job,

@@ -6,9 +6,8 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from functools import partial
 from queue import Empty
-from typing import Any, Final
+from typing import Final
 
 from redis import Redis
 from rq import Queue
@@ -25,7 +24,6 @@ from unikat_worker.batches.files import Files
 from unikat_worker.batches.shard_state import ShardState
 from unikat_worker.batches.write_queue import WriteQueue
 from unikat_worker.batches.writers import Written
-from unikat_worker.exchange import Exchange
 from unikat_worker.executor import Executor
 from unikat_worker.scheduler import Scheduler
 from unikat_worker.settings import Settings
@@ -152,11 +150,12 @@ class ShardScheduler:
 
     def _look(self) -> None:
         """Ask which batches are still wanted."""
-        exchange = Exchange(self._redis)
-        for batch in {item.batch for item in (*self._shards, *self._write_queue)}:
-            exchange.pipeline.hmget(batch_key(batch), r.CANCELLED, r.ENDED, r.PAUSED, r.STARTED)
-            exchange.on_reply(partial(self._take_in_facts, batch))
-        exchange.execute()
+        batches = sorted({item.batch for item in (*self._shards, *self._write_queue)})
+        with self._redis.pipeline(transaction=False) as pipe:
+            for batch in batches:
+                pipe.hmget(batch_key(batch), r.CANCELLED, r.ENDED, r.PAUSED, r.STARTED)
+            for batch, facts in zip(batches, pipe.execute(), strict=True):
+                self._take_in_facts(batch, *facts)
 
     def _prefetch(self) -> None:
         """Keep the scheduler's prefetch queue full."""
@@ -235,10 +234,9 @@ class ShardScheduler:
         held = sum(shard.job.count * self._executor.image_bytes(shard.job.digest) for shard in self._shards)
         return not busy and room and held < _OPEN_BYTES
 
-    def _take_in_facts(self, batch: str, facts: Any) -> None:  # noqa: ANN401  (a reply: a list, or an error)
-        if isinstance(facts, Exception):
-            raise facts
-        cancelled, ended, paused, started = facts
+    def _take_in_facts(
+        self, batch: str, cancelled: bytes | None, ended: bytes | None, paused: bytes | None, started: bytes | None
+    ) -> None:
         if started is None:
             self._shard_state.forget_beginning(batch)
         if cancelled is not None or ended is not None:

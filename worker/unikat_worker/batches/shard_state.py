@@ -20,7 +20,6 @@ from unikat.queue.batches.keys import JOB_PREFIX, batch_key, done_key
 from unikat.queue.batches.progress import BatchProgress
 from unikat_worker.active import Ending
 from unikat_worker.batches.active import ActiveClose, ActiveShard, AnyItem
-from unikat_worker.exchange import Exchange
 from unikat_worker.settlement import RefusedJob, Settlement
 
 _SHARD: Final = re.compile(r"[0-9]{5}")  # as `shard_job_id` writes it
@@ -55,10 +54,8 @@ class ShardState:
 
     def begin(self, items: list[AnyItem]) -> None:
         """Jobs are STARTED, and their batches RUNNING."""
-        exchange = Exchange(self.redis)
         for item in items:
-            item.settlement.begin(exchange, item)
-        exchange.execute()
+            item.settlement.begin(item)
         for batch in {item.batch for item in items}:
             self._begin(batch)
 
@@ -91,9 +88,7 @@ class ShardState:
         log.error("job %s is refused: %s", job.id, refused)
         settlement = self.settlement(batch)
         settlement.refuse(job, refused)
-        exchange = Exchange(self.redis)
-        settlement.forget(exchange, job.id)
-        exchange.execute()
+        settlement.forget(job.id)
         self._mark_failed(batch, shard_of(batch, job.id), refused)
 
     def _give_back(self, item: AnyItem) -> None:
@@ -182,6 +177,4 @@ class ShardState:
 
     def _forget(self, item: AnyItem) -> None:
         if not item.prepared:
-            exchange = Exchange(self.redis)
-            item.settlement.forget(exchange, item.rq.id)
-            exchange.execute()
+            item.settlement.forget(item.rq.id)
