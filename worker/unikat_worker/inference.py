@@ -16,7 +16,7 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import RedisError
 
-from unikat.queue.draws import publish, published, take, taken, wait
+from unikat.queue.draws import publish, published, take, taken, wait, wake
 from unikat.queue.keys import LEGACY_MODEL
 from unikat.queue.link import Link
 from unikat.queue.scripts import Command
@@ -102,6 +102,8 @@ class InferenceThread:
         self._linger()
         batch = self._scheduler.compose()
         if batch is not None:
+            if self._scheduler.needs_the_waiting():
+                wake(self._shared.redis, self._shared.name)
             self._draw(batch)
         elif not (turn.waits or turn.jobs):
             self._scheduler.idle(_WAIT)

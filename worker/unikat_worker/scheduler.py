@@ -45,6 +45,7 @@ class Scheduler:
         self._prefetched: deque[ShardBatch] = deque()
         self._drawing = 0
         self._waiting = False  # a thread waits for Redis
+        self._sleeping = 0  # threads that wait for others
         self._cut = limit("")  # images of the largest batch, as it was last composed
         self.together = 1.0  # moving average of jobs in a batch
         self.suspended = False
@@ -71,8 +72,9 @@ class Scheduler:
             jobs += self._unseen()
             for job in jobs:
                 job.publishing = True
-            busy = self._drawing > 0 or self._prefetched or any(job.remaining for job in self._jobs)
-            waits = not busy and not self._waiting and not self.stopping and not self._ended
+            has_work = self._prefetched or self._ended or any(job.remaining for job in self._jobs)
+            # With images to publish it waits only where no other thread draws: one of those may finish the same job.
+            waits = not (has_work or self._waiting or self.stopping or (jobs and self._drawing))
             self._waiting = self._waiting or waits
             return Turn(jobs, self._room(), waits)
 
@@ -174,7 +176,15 @@ class Scheduler:
         """Return when there may be something to do, at the latest after `seconds`."""
         with self._news:
             if not (self._prefetched or self._ended or self.stopping or any(job.remaining for job in self._jobs)):
+                self._sleeping += 1
                 self._news.wait(seconds)
+                self._sleeping -= 1
+
+    def needs_the_waiting(self) -> bool:
+        """Whether there is work for one more thread, and only the one that waits for Redis is free."""
+        with self._news:
+            left = self._prefetched or any(job.remaining for job in self._jobs)
+            return bool(left) and self._waiting and not self._sleeping
 
     def wants_more(self) -> bool:
         """Whether what is active will be drawn soon."""
