@@ -38,7 +38,8 @@ from unikat_worker.state import State
 from unikat_worker.statuses import stopped_status
 from unikat_worker.sweeper import LOCK, Sweeper
 
-COUNT = 3  # images of each job
+COUNT = 6  # images of each job, published in parts of at most PART
+PART = 2
 END = stopped_status("gone").SerializeToString()
 
 Saved = tuple[dict[bytes, tuple[bytes, int]], set[str]]
@@ -121,7 +122,7 @@ class AnyOrder(RuleBasedStateMachine):
     def take(self, data: st.DataObject, most: int, lost: bool) -> None:
         data.draw(st.sampled_from(self.workers)).take_some(most, lost)
 
-    @rule(data=st.data(), images=st.integers(0, COUNT), lost=st.booleans())
+    @rule(data=st.data(), images=st.integers(0, PART), lost=st.booleans())
     @precondition(lambda self: self.workers)
     def publish(self, data: st.DataObject, images: int, lost: bool) -> None:
         data.draw(st.sampled_from(self.workers)).publish_some(images, lost)
@@ -183,7 +184,7 @@ class AnyOrder(RuleBasedStateMachine):
         for name in self.dead:  # their leases run out again
             self.redis.delete(lease_key(name))
 
-    @rule(data=st.data(), images=st.integers(1, COUNT))
+    @rule(data=st.data(), images=st.integers(1, PART))
     @precondition(lambda self: self.workers)
     def lose_what_was_just_published(self, data: st.DataObject, images: int) -> None:
         self.save()
