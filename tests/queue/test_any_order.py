@@ -280,6 +280,20 @@ def test_nothing_is_lost_or_done_twice_in_any_order(redis: Redis, monkeypatch: p
         logging.disable(logging.NOTSET)
 
 
+def test_a_worker_goes_on_at_the_end_that_redis_went_back_to(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AnyOrder, "redis", redis, raising=False)
+    order = AnyOrder()
+    order.enqueue_some(jobs=2, twice=True, retries=0)
+    (worker,) = order.workers
+    worker.take_some(2, False)
+    order.save()
+    worker.publish_some(2, False)
+    order.go_back()
+    worker.publish_some(2, False)
+    order.streams_have_no_hole_and_one_payload_an_id()
+    order.teardown()
+
+
 def image(name: str, index: int) -> bytes:
     """A pure function of job and index."""
     return f"{name}/{index}".encode()
