@@ -38,7 +38,8 @@ from unikat_worker.state import State
 from unikat_worker.statuses import stopped_status
 from unikat_worker.sweeper import LOCK, Sweeper
 
-COUNT = 3  # images of each job
+COUNT = 6  # images of each job, published in parts of at most PART
+PART = 2
 END = stopped_status("gone").SerializeToString()
 
 Saved = tuple[dict[bytes, tuple[bytes, int]], set[str]]
@@ -121,7 +122,7 @@ class AnyOrder(RuleBasedStateMachine):
     def take(self, data: st.DataObject, most: int, lost: bool) -> None:
         data.draw(st.sampled_from(self.workers)).take_some(most, lost)
 
-    @rule(data=st.data(), images=st.integers(0, COUNT), lost=st.booleans())
+    @rule(data=st.data(), images=st.integers(0, PART), lost=st.booleans())
     @precondition(lambda self: self.workers)
     def publish(self, data: st.DataObject, images: int, lost: bool) -> None:
         data.draw(st.sampled_from(self.workers)).publish_some(images, lost)
@@ -183,7 +184,7 @@ class AnyOrder(RuleBasedStateMachine):
         for name in self.dead:  # their leases run out again
             self.redis.delete(lease_key(name))
 
-    @rule(data=st.data(), images=st.integers(1, COUNT))
+    @rule(data=st.data(), images=st.integers(1, PART))
     @precondition(lambda self: self.workers)
     def lose_what_was_just_published(self, data: st.DataObject, images: int) -> None:
         self.save()
@@ -277,6 +278,20 @@ def test_nothing_is_lost_or_done_twice_in_any_order(redis: Redis, monkeypatch: p
         )
     finally:
         logging.disable(logging.NOTSET)
+
+
+def test_a_worker_goes_on_at_the_end_that_redis_went_back_to(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AnyOrder, "redis", redis, raising=False)
+    order = AnyOrder()
+    order.enqueue_some(jobs=2, twice=True, retries=0)
+    (worker,) = order.workers
+    worker.take_some(2, False)
+    order.save()
+    worker.publish_some(2, False)
+    order.go_back()
+    worker.publish_some(2, False)
+    order.streams_have_no_hole_and_one_payload_an_id()
+    order.teardown()
 
 
 def image(name: str, index: int) -> bytes:

@@ -52,7 +52,7 @@ class Intended:
 
 INTENDED = (
     Intended(
-        "unikat:(stream|leases|queues|turns|bell):.*", "type",
+        "unikat:(stream|calls|queues|turns|bell):.*", "type",
         "images, the calls that wait for them, and what queues of a model have jobs: RQ has none of it",
     ),
     Intended("rq:job:picture-1", "unikat", "what a worker of this release is told beside the payload"),

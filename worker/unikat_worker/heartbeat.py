@@ -140,7 +140,7 @@ class Heartbeat:
         if time.monotonic() - self._announced_at > _ANNOUNCE_EVERY:
             pipeline.hset(self._worker.key, mapping=self._worker.serialize())
             worker_registration.register(self._worker, pipeline)
-            pipeline.sadd(QUEUES_KEY, *self._worker.queue_keys())  # `rq info` shows the workers of known queues only
+            pipeline.sadd(QUEUES_KEY, f"rq:queue:{LEGACY_QUEUE}")  # `rq info` shows the workers of known queues only
             pipeline.hset(PROTOCOLS_KEY, self._worker.name, PROTOCOL)
             for model in self._models():
                 pipeline.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model, indent=None))
