@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.end_to_end.stack import free_port
 from tests.support.processes import Program, eventually
 from tests.support.valkey import running_valkey
 from unikat.queue.server import server_problem
@@ -11,7 +12,7 @@ from unikat.queue.server import server_problem
 
 @pytest.mark.parametrize("module", ["unikat_service", "unikat_worker"])
 def test_a_program_does_not_start_on_a_cluster(module: str) -> None:
-    with running_valkey(cluster_enabled="yes") as valkey:
+    with running_valkey(cluster_enabled="yes", cluster_port=str(free_port())) as valkey:
         env = {"UNIKAT_REDIS_URL": valkey.url, "UNIKAT_LISTEN": "127.0.0.1:0"}
         with Program(module, env=env) as program:
             assert program.process.wait(30) == 1

@@ -138,7 +138,7 @@ def test_a_bundle_from_before_there_were_directions_has_interpolations(before: B
         refused = explore(before, tmp_path / "none", *options)
         assert refused.exit_code == 2
         assert told in re.sub(r"\s+", " ", refused.output)
-    assert "There are no attributes" in explore(before, tmp_path / "none", "--where=a=b").output
+    assert "this model has none" in explore(before, tmp_path / "none", "--where=a=b").output
 
 
 def test_directions_are_read_as_they_were_written(bundle: Bundle, tmp_path: Path) -> None:
