@@ -37,7 +37,7 @@ _LEGACY: Final = 30.0  # seconds for which they are expected to
 _LEAVES: Final = 0.5  # seconds for which their queue is left to others, after a job whose model is not here
 _BACKOFF: Final = (0.05, 1.0)  # seconds: first and longest pause after a lost connection
 _HELPS: Final = 1.2  # times faster an image must be in a large batch for a small one to wait
-_QUICK: Final = 0.3  # seconds that a batch may take for jobs to be taken before it is drawn
+_QUICK: Final = 0.3  # seconds that a batch may take for answers of Redis to be read after it is drawn
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,14 @@ class Shared:
     models: Callable[[], list[str]]
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What was sent to Redis and not answered: `turn`'s publications, its wait, and a take."""
+
+    turn: Turn
+    takes: bool
+
+
 class InferenceThread:
     """One thread; `run` is its loop."""
 
@@ -64,7 +72,7 @@ class InferenceThread:
         self._scheduler = shared.scheduler
         self._link = Link(shared.redis)
         self._pause = _BACKOFF[0]
-        self._ahead = False  # a take was sent whose reply was not read
+        self._sent: Sent | None = None
         self.begun: float | None = None  # when the batch that it draws was begun
 
     def run(self) -> None:
@@ -74,75 +82,97 @@ class InferenceThread:
                 self._turn()
                 self._pause = _BACKOFF[0]
             except RedisError as error:
-                self._ahead = False
-                self._link.close()
+                self._drop()
                 log.warning("Redis does not answer, next try in %.2f s: %s", self._pause, error)
                 time.sleep(self._pause)
                 self._pause = min(2 * self._pause, _BACKOFF[1])
         try:
-            if self._ahead:
-                self._take_in_jobs()
+            self._receive()
         except RedisError as error:
             log.warning("jobs that were just taken are left to others: %s", error)
-        self._link.close()
+        self._drop()
 
     def flush(self) -> None:
         """Publish what is ready and settle what has ended, when no thread draws any more. Raises RedisError."""
         while True:
-            self._exchange(self._scheduler.turn(self._shared.state.redis_time()))
+            self._exchange()
             self._settle()
             if not any(job.published in job.ready for job in self._scheduler.jobs):
                 return
 
     def _turn(self) -> None:
-        state = self._shared.state
-        turn = self._scheduler.turn(state.redis_time())
-        self._exchange(turn)
+        self._receive()
+        turn = self._scheduler.turn(self._shared.state.redis_time())
+        self._send(turn)
+        if not self._scheduler.may_draw(turn):
+            self._receive()
         self._settle()
         self._linger()
         batch = self._scheduler.compose()
-        if batch is not None:
-            if self._scheduler.needs_the_waiting():
-                wake(self._shared.redis, self._shared.name)
-            self._draw(batch)
-        elif not (turn.waits or turn.jobs):
-            self._scheduler.idle(_WAIT)
+        if batch is None:
+            if self._sent is None and not (turn.waits or turn.jobs):
+                self._scheduler.idle(_WAIT)
+            return
+        if self._scheduler.needs_the_waiting():
+            wake(self._shared.redis, self._shared.name)
+        if isinstance(batch, Batch) and self._shared.executor.seconds(batch.digest, batch.size) > _QUICK:
+            self._receive()
+        self._draw(batch)
 
-    def _exchange(self, turn: Turn) -> None:
-        """One round trip: images and ends of streams, and the next jobs."""
+    def _exchange(self) -> None:
+        """One round trip."""
+        self._receive()
+        self._send(self._scheduler.turn(self._shared.state.redis_time()))
+        self._receive()
+
+    def _send(self, turn: Turn) -> None:
+        """In one write: images and ends of streams, a wait for jobs, and the next jobs."""
         try:
             commands: list[Command] = []
-            publications = [publication(job) for job in turn.jobs]
-            if publications:
-                name, ttl = self._shared.name, self._shared.settings.result_ttl_s
-                commands.append(publish(name, publications, ttl))
-            takes = turn.room > 0 and not self._ahead
-            waits = turn.waits and not self._ahead
-            models = self._shared.models() if takes or waits else []
-            if waits:
+            if turn.jobs:
+                publications = [publication(job) for job in turn.jobs]
+                commands.append(publish(self._shared.name, publications, self._shared.settings.result_ttl_s))
+            models = self._shared.models() if turn.room > 0 or turn.waits else []
+            if turn.waits:
                 legacy = time.monotonic() - self._shared.state.legacy_at < _LEGACY
                 commands.append(wait(models, self._shared.name, _LEGACY_WAIT if legacy else _WAIT))
-            if takes:
+            if turn.room > 0:
                 commands.append(self._take(models, turn.room))
-            if not commands and not self._ahead:
-                return
             if commands:
                 self._link.send(commands)
-            if self._ahead:
-                self._take_in_jobs()
-                self._ahead = False
-            if publications:
-                self._take_in_published(turn.jobs)
-            if waits:
+        except BaseException:
+            self._scheduler.back(turn)
+            raise
+        if commands:
+            self._sent = Sent(turn, turn.room > 0)
+        else:
+            self._scheduler.back(turn)
+
+    def _receive(self) -> None:
+        """Take in what Redis answered to what was sent."""
+        sent, self._sent = self._sent, None
+        if sent is None:
+            return
+        try:
+            if sent.turn.jobs:
+                self._take_in_published(sent.turn.jobs)
+            if sent.turn.waits:
                 self._link.receive()
-            if takes:
+            if sent.takes:
                 self._take_in_jobs()
         finally:
-            self._scheduler.back(turn)
+            self._scheduler.back(sent.turn)
+
+    def _drop(self) -> None:
+        """Give the connection up: what was sent and not answered is done again, if it was not done."""
+        self._link.close()
+        if self._sent is not None:
+            self._scheduler.back(self._sent.turn)
+            self._sent = None
 
     def _take_in_jobs(self) -> None:
         state = self._shared.state
-        clock, state.left, jobs = taken(self._link.receive())
+        clock, _, jobs = taken(self._link.receive())
         state.set_redis_time(clock)
         if not jobs:
             return
@@ -182,13 +212,12 @@ class InferenceThread:
         if not jobs or scheduler.together < 1.5 or executor.gain(jobs[0].draw.digest) < _HELPS:
             return
         until = time.monotonic() + self._shared.settings.max_delay_ms / 1000
-        while (left := until - time.monotonic()) > 0 and scheduler.missing() > 0 and not self._ahead:
+        while (left := until - time.monotonic()) > 0 and scheduler.missing() > 0:
             time.sleep(min(left, 0.0005))
-            self._exchange(scheduler.turn(self._shared.state.redis_time()))
+            self._exchange()
 
     def _draw(self, batch: AnyBatch) -> None:
         state = self._shared.state
-        self._take_ahead(batch)
         self.begun = time.monotonic()
         try:
             entries = self._shared.executor.draw(batch)
@@ -206,18 +235,6 @@ class InferenceThread:
             self.begun = None
         if isinstance(batch, ShardBatch):
             state.events.put(Done(batch, failure))
-
-    def _take_ahead(self, batch: AnyBatch) -> None:
-        """Send for jobs before the last batch is drawn, so that they are there when it is."""
-        state, scheduler = self._shared.state, self._scheduler
-        if not (state.left and isinstance(batch, Batch)) or self._ahead or not scheduler.wants_more():
-            return
-        if self._shared.executor.seconds(batch.digest, batch.size) > _QUICK:
-            return
-        room = scheduler.room()
-        if room > 0:
-            self._link.send([self._take(self._shared.models(), room)])
-            self._ahead = True
 
     def _take(self, models: list[str], room: int) -> Command:
         left_to_others = time.monotonic() < self._shared.state.legacy_from

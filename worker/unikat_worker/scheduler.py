@@ -186,15 +186,15 @@ class Scheduler:
             left = self._prefetched or any(job.remaining for job in self._jobs)
             return bool(left) and self._waiting and not self._sleeping
 
-    def wants_more(self) -> bool:
-        """Whether what is active will be drawn soon."""
-        with self._news:
-            return sum(job.remaining for job in self._jobs) < self._cut and self._room() > 0
+    def may_draw(self, turn: Turn) -> bool:
+        """Whether there is something to draw before Redis has answered to `turn`.
 
-    def room(self) -> int:
-        """Jobs to take."""
+        Not while another thread may finish a job of the turn, whose images would wait for the answer.
+        """
         with self._news:
-            return self._room()
+            if turn.waits or any(job.in_flight or job.remaining for job in turn.jobs):
+                return False
+            return bool(self._prefetched) or any(job.remaining for job in self._jobs)
 
     def missing(self) -> int:
         """Images that a larger batch could have."""

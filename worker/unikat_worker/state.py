@@ -31,7 +31,7 @@ class State:
 
     `events` are for the shard scheduler. `executions` are those of draw jobs that are active here: id to the name that
     RQ's registries have for it. `lost` holds ids of a shard's executions that somebody else was given, `stops` ids of
-    jobs of batches that an operator stopped. `left`: whether the last take left jobs in the queues. `legacy_at`: when
+    jobs of batches that an operator stopped. `legacy_at`: when
     the last job came from a service of the release before, `legacy_from`: when their queue is looked into again.
     """
 
@@ -42,7 +42,6 @@ class State:
     suspended: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     rates: Rates = field(default_factory=Rates)
-    left: bool = False
     legacy_at: float = float("-inf")
     legacy_from: float = float("-inf")
     _ahead: float = field(default_factory=lambda: time.time() - time.monotonic())  # Redis' clock before this one
