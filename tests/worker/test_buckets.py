@@ -142,7 +142,7 @@ def test_all_threads_are_tried_after_the_first_lone_image_and_not_before(tmp_pat
     assert session._next_try == 0.0
     tried(session, cut(feeds, 0, 1))
     pause = session._next_try - time.monotonic()
-    assert 30 < pause <= 60  # where they did not pay, they are tried again then: it may have been a busy moment
+    assert 30 < pause <= 60  # where there is no session on all threads then, it is tried once more
     tried(session, cut(feeds, 0, 1))
     assert session._next_try - time.monotonic() <= pause
     assert np.array_equal(session.draw(cut(feeds, 0, 1), alone=True), before)
@@ -155,21 +155,26 @@ def test_more_threads_whose_bits_differ_are_never_used(tmp_path: Path) -> None:
     assert session._next_try == float("inf")
 
 
-def test_more_threads_that_are_faster_are_used(tmp_path: Path) -> None:
-    session = Session(
-        write_tiny_bundle(tmp_path, work=1000),
-        TWO_CORES,
-        Limits(4, 1.0, 2**30),
-    )
-    drawn: dict[bytes, Pixels] = {}
+def test_more_threads_are_used_as_long_as_they_pay(tmp_path: Path) -> None:
+    session = Session(write_tiny_bundle(tmp_path, work=1000), TWO_CORES, Limits(4, 1.0, 2**30))
+    one: Feeds = {name: np.ones((1, width), np.float32) for name, width in WIDTHS.items()}
+    expected = session.draw(one)
+    wide: list[float] = []
 
-    def recalling(feeds: Feeds) -> Pixels:
-        """The second time, faster than any session."""
-        key = feeds[LATENT].tobytes()
-        return drawn[key] if key in drawn else drawn.setdefault(key, session._run(feeds))
+    def on_all_threads(feeds: Feeds) -> Pixels:
+        busy(wide[-1] if wide else 0.0)
+        return session._run(feeds) if not wide else expected
 
-    session._compare_wide(recalling, _probes(session.model, session.schema))
-    assert session._wide is recalling
+    session._compare_wide(on_all_threads, _probes(session.model, session.schema))
+    assert session._wide is not None
+    wide.append(1000 * session.buckets.seconds_per_image / 4)  # ms
+    for _ in range(60):
+        assert np.array_equal(session.draw(one, alone=True), expected)
+    assert session._wide.pays
+    wide.append(1000 * session.buckets.seconds_per_image * 4)
+    for _ in range(60):
+        assert np.array_equal(session.draw(one, alone=True), expected)
+    assert not session._wide.pays
 
 
 def test_a_graph_that_was_changed_is_not_taken_for_more_threads(

@@ -23,7 +23,6 @@ from unikat_worker.buckets import (
     Trial,
     candidate_sizes,
     take,
-    timed,
     try_sizes,
 )
 from unikat_worker.device import Device
@@ -34,8 +33,10 @@ __all__ = ["CONDITION", "LATENT", "TRUNCATION", "Session"]
 
 _PROBES: Final = 8  # images that batch sizes are compared on
 _CPU_GAIN: Final = 0.03  # a larger batch must be faster by this share an image
-_WIDE_GAIN: Final = 0.85  # more threads for one image must pay: less than this share of the time with one
+_WIDE_GAIN: Final = 0.95  # more threads for one image must pay: less than this share of the time with one
+_WIDE_TRIED: Final = 20  # images after which it is known whether they do
 _WIDE_PAUSE: Final = 60.0  # seconds until more threads are tried again: it may have been a busy moment
+_WIDE_WEIGHT: Final = 0.1  # of the newest image in the moving average of their time
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Session:
         self._device = device
         graph = open_graph(bundle, device, threads=device.threads if device.is_cuda else 1)
         self._run: Run = BoundRun(graph, bundle.model) if device.is_cuda else plain_run(graph)
-        self._wide: Run | None = None
+        self._wide: Wide | None = None
         self._widening = threading.Lock()
         self._next_try = float("inf") if device.is_cuda or device.threads == 1 else 0.0  # on the monotonic clock
         probes = _probes(bundle.model, self.schema)
@@ -77,9 +78,10 @@ class Session:
         """
         count = len(feeds[LATENT])
         if alone and count == 1:
-            if self._wide is not None:
-                return self._wide(feeds)
-            self._widen()
+            if self._wide is None:
+                self._widen()
+            elif self._wide.pays:
+                return self._wide.draw(feeds)
         return self._draw_parts(feeds, count)
 
     def _draw_parts(self, feeds: Feeds, count: int) -> Pixels:
@@ -117,19 +119,48 @@ class Session:
 
     def _compare_wide(self, wide: Run, probes: Feeds) -> None:
         rows = [take(probes, np.array([row])) for row in range(_PROBES)]
-        same = all(np.array_equal(wide(row), self._run(row)) for row in rows)
-        _, narrow_seconds = timed(self._run, rows[0], repeats=4)
-        _, wide_seconds = timed(wide, rows[0], repeats=4)
-        if not same:
+        if not all(np.array_equal(wide(row), self._run(row)) for row in rows):
             self._next_try = float("inf")
-        elif wide_seconds < _WIDE_GAIN * narrow_seconds:
-            self.bytes *= 2
-            self._wide = wide
-        log.info(
-            "%s: one image takes %.2f ms on one thread, %.2f ms on all: %s",
-            key_of(self.model), narrow_seconds * 1e3, wide_seconds * 1e3,
-            "all are used while nothing else is drawn" if self._wide else "one is used" if same else "bits differ",
-        )  # fmt: skip
+            log.info("%s: with all threads the bits differ: one image takes one", key_of(self.model))
+            return
+        self.bytes *= 2
+        self._wide = Wide(wide, self.buckets.seconds_per_image)
+
+
+class Wide:
+    """All threads for one image, as long as they pay: what lone images really take is measured, not a trial of them.
+
+    A trial would have to have the machine for itself, while callers go on asking for images.
+    """
+
+    def __init__(self, run: Run, narrow: float) -> None:
+        """`narrow`: seconds that an image takes on one thread."""
+        self._run = run
+        self._narrow = narrow
+        self._begin()
+
+    def _begin(self) -> None:
+        self._seconds, self._drawn, self._retry_at = self._narrow, 0, 0.0
+
+    @property
+    def pays(self) -> bool:
+        """Whether the next lone image is to be drawn on all threads."""
+        if self._drawn < _WIDE_TRIED or self._seconds < _WIDE_GAIN * self._narrow:
+            return True
+        if not self._retry_at:
+            self._retry_at = time.monotonic() + _WIDE_PAUSE
+        elif time.monotonic() > self._retry_at:
+            self._begin()
+            return True
+        return False
+
+    def draw(self, feeds: Feeds) -> Pixels:
+        """One image."""
+        begun = time.perf_counter()
+        pixels = self._run(feeds)
+        self._seconds += _WIDE_WEIGHT * (time.perf_counter() - begun - self._seconds)
+        self._drawn += 1
+        return pixels
 
 
 def _growth(run: Run, probes: Feeds) -> int:
