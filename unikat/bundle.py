@@ -174,6 +174,8 @@ def _problems(model: Model) -> Iterator[str]:
     for field in ("version", "width", "height", "latent_size"):
         if getattr(model, field) < 1:
             yield f"{field}: must be at least 1"
+    if model.channels not in (0, 3, 4):
+        yield f"channels: must be 3, or 4 with alpha, not {model.channels}"
     yield from _attribute_problems(model)
     for combination in model.combinations:
         sizes = [len(attribute.categories) for attribute in model.attributes]

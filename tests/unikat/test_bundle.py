@@ -76,6 +76,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"attributes": [{"name": "style", "categories": [{"name": "a=b"}]}]}, "'a=b' cannot name a category"),
         ({"attributes": [{"name": "a", "categories": [{"name": "x"}]}] * 2}, "a name occurs twice"),
         ({"combinations": [{"categories": [9, 9], "count": "1"}]}, "does not name one category of each of 2"),
+        ({"channels": 2}, "channels: must be 3, or 4 with alpha, not 2"),
         ({"combinations": []}, "combinations: must hold at least one"),
         ({"files": []}, r"files: must list generator\.onnx"),
         ({"files": [{"path": GRAPH}, {"path": "../../etc/passwd"}]}, "leads out of the bundle"),
