@@ -24,7 +24,7 @@ def peers(
     ] = "reference",
     rounds: Annotated[int, typer.Option(help="Visits to each contender; the table shows medians.", min=1)] = 3,
     seconds: Annotated[float, typer.Option(help="Seconds a load.", min=0.5)] = 4.0,
-    png: Annotated[str, typer.Option(help="PNG encoder of the limit and the peers: pillow or isal.")] = "pillow",
+    png: Annotated[str, typer.Option(help="PNG encoder of the limit and the peers: pillow or isal.")] = "isal",
     append: Annotated[bool, typer.Option(help="Keep the rows of earlier runs: for measuring in slices.")] = False,
     results: Annotated[Path, typer.Option(help="Where rows are kept.")] = RESULTS / "peers.json",
 ) -> None:
