@@ -12,7 +12,7 @@ from typing import Final
 
 CACHE_VARIABLE: Final = "UNIKAT_BENCH_CACHE"
 # What the work itself needs, the same everywhere; NumPy is left to what the contender can live with.
-COMMON: Final = ("onnxruntime==1.32.0", "pillow==13.0.0")
+COMMON: Final = ("onnxruntime==1.32.0", "pillow==13.0.0", "isal==1.9.1")
 
 
 class NotInstalledError(Exception):

@@ -99,6 +99,10 @@ class Call:
         else:
             self._caller_is_gone()
 
+    async def ready(self, seconds: float) -> None:
+        """Return when there is a response, at the latest after `seconds`."""
+        await self._subscribed.ready(seconds)
+
     async def next(self) -> bytes | None:
         """The next response; None after the last. Raises UnikatError with the status to end the call with."""
         while self._sent <= self._open.job.count:

@@ -64,6 +64,18 @@ class Subscription:
         """Whether everything that came is sent."""
         return not self._entries
 
+    async def ready(self, seconds: float) -> None:
+        """Return when `next` has something, at the latest after `seconds`."""
+        if self._entries or self._failure is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+
     async def next(self) -> bytes | Status:
         """The next response, or the status with which the stream ends. Raises UnikatError after `fail`."""
         while not self._entries:

@@ -27,6 +27,9 @@ NAME: Final = DESCRIPTOR.services_by_name["Studio"].full_name
 _ARTWORK_TAG: Final = GenerateResponse.ARTWORK_FIELD_NUMBER << 3 | 2  # of a field with a length
 
 
+ACCEPTED_WITHIN_S: Final = 0.02
+
+
 class Studio:
     """`unikat.v1.Studio`."""
 
@@ -66,6 +69,9 @@ class Studio:
     async def generate(self, data: bytes, context: Context) -> None:
         """Images, as they are drawn."""
         async with Call(self._service, await self._check(parse(GenerateRequest, data)), context) as call:
+            # With the first image, if that comes soon: a message of its own would wake the caller, and take the core
+            # from what draws the image.
+            await call.ready(ACCEPTED_WITHIN_S)
             await context.write(GenerateResponse(accepted=call.accepted).SerializeToString())
             while (response := await call.next()) is not None:
                 await context.write(response)

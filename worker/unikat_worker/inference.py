@@ -172,7 +172,7 @@ class InferenceThread:
 
     def _take_in_jobs(self) -> None:
         state = self._shared.state
-        clock, _, jobs = taken(self._link.receive())
+        clock, self._scheduler.backlog, jobs = taken(self._link.receive())
         state.set_redis_time(clock)
         if not jobs:
             return

@@ -47,6 +47,7 @@ class Scheduler:
         self._waiting = False  # a thread waits for Redis
         self._sleeping = 0  # threads that wait for others
         self._cut = limit("")  # images of the largest batch, as it was last composed
+        self.backlog = False  # whether more jobs wait in Redis
         self.together = 1.0  # moving average of jobs in a batch
         self.suspended = False
         self.stopping = False
@@ -258,7 +259,10 @@ class Scheduler:
         available = sum(job.remaining for job in members)
         alone = self._drawing == 0 and available == 1 and len(open_jobs) == 1
         self._cut = self._limit(first.draw.digest)
-        spread = 1 if self._one_at_a_time else self._threads - self._drawing
+        # With nothing behind them, jobs make two batches a core: callers of one ask again while the other is drawn.
+        spread = self._threads - self._drawing if self.backlog else 2 * self._threads
+        if self._one_at_a_time:
+            spread = 1
         shares = [(job, job.take(count)) for job, count in _deal(members, min(self._cut, -(-available // spread)))]
         if len(self._jobs) > len(shares):
             served = {id(job) for job, _ in shares}

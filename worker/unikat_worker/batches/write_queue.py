@@ -1,4 +1,4 @@
-"""Items on their way to their files: with a writer, parked because the destination does not work, or about to close."""
+"""Items on their way to their files: with a writer, held because the destination does not work, or about to close."""
 
 from __future__ import annotations
 
