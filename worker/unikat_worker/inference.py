@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -108,16 +109,22 @@ class InferenceThread:
             self._receive()
         self._settle()
         self._linger()
-        batch = self._scheduler.compose()
+        if self._sent is not None and self._is_slow():
+            self._receive()
+        batch = self._scheduler.compose()  # from here on nothing may be raised that loses it
         if batch is None:
             if self._sent is None and not (turn.waits or turn.jobs):
                 self._scheduler.idle(_WAIT)
             return
         if self._scheduler.needs_the_waiting():
-            wake(self._shared.redis, self._shared.name)
-        if isinstance(batch, Batch) and self._shared.executor.seconds(batch.digest, batch.size) > _QUICK:
-            self._receive()
+            with suppress(RedisError):  # a full Redis refuses this; the other thread looks around within a second
+                wake(self._shared.redis, self._shared.name)
         self._draw(batch)
+
+    def _is_slow(self) -> bool:
+        """Whether an image may take so long that what was sent must be answered before it is drawn."""
+        digests = {job.draw.digest for job in self._scheduler.jobs}
+        return any(self._shared.executor.seconds(digest, 1) > _QUICK for digest in digests)
 
     def _exchange(self) -> None:
         """One round trip."""
