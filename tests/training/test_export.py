@@ -11,6 +11,7 @@ import onnx
 import pytest
 from PIL import Image
 
+import unikat_training
 from tests.training.making import write_dataset
 from unikat.bundle import CARD, Bundle, condition_size, read_bundle
 from unikat_training.errors import TrainingError
@@ -58,6 +59,10 @@ def test_the_publisher_decides_on_truncation_and_licence(bundle: Bundle, plain: 
     assert "| licence of the weights | CC0-1.0 |" in card
     with pytest.raises(TrainingError, match="--truncation: must be 0 to 2"):
         Release(truncation=2.5)
+
+
+def test_the_graph_says_nothing_of_the_machine_that_exported_it(bundle: Bundle) -> None:
+    assert bytes(Path(unikat_training.__file__).parent) not in bundle.graph.read_bytes()
 
 
 def test_the_graph_is_one_file_with_the_agreed_inputs_and_output(bundle: Bundle) -> None:

@@ -117,6 +117,8 @@ def write_graph(artist: Artist, path: Path) -> None:
         )
     if program is None:
         raise TrainingError(f"{path}: torch did not export the generator")
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces, with the paths of the machine that exports
     program.save(path, external_data=False)
     onnx.checker.check_model(path, full_check=True)
 
