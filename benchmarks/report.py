@@ -49,18 +49,19 @@ def _speed(line: Line | None) -> str:
     p99 = line.closed(p99_of, MANY) if line else None
     if line is None or share is None or p99 is None:
         return "– | –"
-    return f"{share:.2f} · {p99:,.0f} | {min(line.lone_ms()):.1f}"
+    return f"{share:.2f}{line.mark(MANY)} · {p99:,.0f} | {min(line.lone_ms()):.1f}"
 
 
 def conditions(machine: dict[str, str], every: Sequence[Row], rows: Sequence[Row]) -> str:
     """What the figures depend on, in two sentences: `rows` are those of `every` that count."""
     disturbed = sum(not is_calm(row) for row in rows)
     rounds = max(sum(row["kind"] == "open" for row in line.rows) for line in lines_of(rows, models_of(rows)[0]))
+    said = "one round" if rounds == 1 else f"medians of up to {rounds} rounds"
     return (
         f"{machine['machine']}, onnxruntime {machine['onnxruntime']}, Python {machine['python']}; "
-        f"medians of up to {rounds} rounds; PNG by {rows[0]['png']} in the limit and the peers. Of {len(every)} "
+        f"{said}; PNG by {rows[0]['png']} in the limit and the peers. Of {len(every)} "
         f"measurements {len(every) - len(rows)} were left out because other programs used the machine meanwhile; "
-        f"{disturbed} that are shown were disturbed, too."
+        f"{disturbed} that are shown were disturbed, too (throughput of these: \\*)."
     )
 
 

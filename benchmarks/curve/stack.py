@@ -10,7 +10,6 @@ from benchmarks.peers.contenders import UNIKAT, Commands, Contender
 from benchmarks.work import Job
 
 SLEEPING = "benchmarks.curve.sleeping_worker"
-HOLD_FILE = "hold"
 
 
 def sleeping(workers: int, batch_ms: float, image_ms: float, hold: Path | None = None) -> Contender:

@@ -38,6 +38,12 @@ class Line:
         """Of closed loops of one-image calls, in the set-up for throughput."""
         return self.median(read, kind="closed", clients=clients, count=1, setup=self.setups[0])
 
+    def mark(self, clients: int) -> str:
+        """An asterisk for figures of `closed` during which other programs used the machine."""
+        where = {"kind": "closed", "clients": clients, "count": 1, "setup": self.setups[0]}
+        rows = [row for row in self.rows if all(row[name] == value for name, value in where.items())]
+        return "" if all(map(is_calm, rows)) else r"\*"
+
     @property
     def setups(self) -> list[str]:
         """Its set-ups, the one for throughput first."""
@@ -137,7 +143,10 @@ def speed_table(lines: Sequence[Line]) -> Iterator[str]:
     )
     yield "| --- |" + " ---: |" * 8
     for line in lines:
-        rates = [_rated(line.closed(rate_of, clients), line.closed(share_of, clients)) for clients in (1, 8, MANY)]
+        rates = [
+            _rated(line.closed(rate_of, clients), line.closed(share_of, clients)) + line.mark(clients)
+            for clients in (1, 8, MANY)
+        ]
         closed = _pair(line.closed(p50_of, MANY), line.closed(p99_of, MANY))
         opened = _pair(line.median(p50_of, kind="open"), line.median(p99_of, kind="open"))
         lone = " / ".join(f"{value:.1f}" for value in line.lone_ms()) or "–"

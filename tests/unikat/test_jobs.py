@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from unikat.queue.job import DrawJob, fingerprint
 from unikat.queue.keys import job_id_of
-from unikat.queue.stream import END_ID, Progress, artwork_id, finished_id
+from unikat.queue.stream import END_ID, Progress
 from unikat.queue.workers import WorkerStatus
 from unikat.v1.studio_pb2 import Blend, Condition, GenerateRequest
 
@@ -42,17 +42,10 @@ def test_a_worker_status_survives_json() -> None:
     assert WorkerStatus.from_json(status.to_json()) == status
 
 
-def as_pair(entry_id: str) -> tuple[int, int]:
-    first, _, second = entry_id.partition("-")
-    return int(first), int(second)
-
-
 @given(st.integers(1, 10**6), st.data())
-def test_ids_grow_with_the_index_and_nothing_fits_behind_an_end(count: int, data: st.DataObject) -> None:
+def test_progress_is_read_from_the_last_id_of_a_stream(count: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, count - 1))
-    assert (0, 0) < as_pair(artwork_id(index)) < as_pair(finished_id(count)) < as_pair(END_ID)
-    assert as_pair(artwork_id(index)) < as_pair(artwork_id(index + 1))
-    assert Progress.of(artwork_id(index), count) == Progress(index + 1, False)
-    assert Progress.of(finished_id(count).encode(), count) == Progress(count, True)
-    assert Progress.of(END_ID, count).ended
+    assert Progress.of(f"{index + 1}-0", count) == Progress(index + 1, False)
+    assert Progress.of(f"{count + 1}-0".encode(), count) == Progress(count, True)
+    assert Progress.of(END_ID, count) == Progress(count, True)
     assert Progress.of(None, count) == Progress(0, False)

@@ -36,8 +36,8 @@ class DrawJob:
     `weights` are normalised (attributes left out are drawn per image by the worker), `image_format` is a value of
     the proto enum, `enqueued_at` is a Unix time in seconds, `deadline` one on Redis' clock. `first` is the index of the
     first image: in the job and its stream, images are counted from 0. `encoder` names the version that makes the files,
-    `caller` whose turn it is, `seconds` is the work that it is expected to take; `text` (canonical text of the recipe),
-    `mark` (id of the key of watermarks) and `trace` (W3C context) are empty today. `more` carries what later releases
+    `caller` whose turn it is. Not filled today: `seconds` (of work that it is expected to take), `text` (canonical text
+    of the recipe), `mark` (id of the key of watermarks) and `trace` (W3C context). `more` carries what later releases
     add.
     """
 

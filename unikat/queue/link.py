@@ -27,11 +27,6 @@ class Link:
         self._connection: Any = None
         self._pending = 0
 
-    @property
-    def pending(self) -> int:
-        """Replies that were not read yet."""
-        return self._pending
-
     def send(self, commands: Sequence[Command]) -> None:
         """Send commands in one write. Raises RedisError."""
         try:

@@ -19,23 +19,10 @@ STATUS: Final = b"s"
 
 END_ID: Final = "18446744073709551615-18446744073709551615"
 
-# What Redis and Valkey answer to an XADD whose id is not larger than the last; the second, where that is `END_ID`.
-REFUSED: Final = ("The ID specified in XADD", "The stream has exhausted the last possible ID")
-
 
 def stream_key(job_id: str) -> str:
     """Key of a job's result stream. It expires some time after the last entry."""
     return f"unikat:stream:{job_id}"
-
-
-def artwork_id(index: int) -> str:
-    """Entry id of image `index`."""
-    return f"{index + 1}-0"
-
-
-def finished_id(count: int) -> str:
-    """Entry id of the end of a complete job of `count` images."""
-    return f"{count + 1}-0"
 
 
 @dataclass(frozen=True)
@@ -52,8 +39,3 @@ class Progress:
             return cls(0, False)
         number = int((last_id.decode() if isinstance(last_id, bytes) else last_id).partition("-")[0])
         return cls(min(number, count), number > count)
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether Redis refused an entry because its id is not larger than the last: somebody else was first."""
-    return any(refused in str(error) for refused in REFUSED)

@@ -73,7 +73,7 @@ class Scheduler:
             jobs += self._unseen()
             for job in jobs:
                 job.publishing = True
-            has_work = self._prefetched or self._ended or any(job.remaining for job in self._jobs)
+            has_work = self._ended or self._can_compose()
             # With images to publish it waits only where no other thread draws: one of those may finish the same job.
             waits = not (has_work or self._waiting or self.stopping or (jobs and self._drawing))
             self._waiting = self._waiting or waits
@@ -136,7 +136,7 @@ class Scheduler:
             if batch is None and self._prefetched and not self.stopping:
                 batch = self._prefetched.popleft()
             self._drawing += batch is not None
-            if batch is not None and (self._prefetched or any(job.remaining for job in self._jobs)):
+            if batch is not None and self._can_compose():
                 self._news.notify()
             return batch
 
@@ -176,7 +176,7 @@ class Scheduler:
     def idle(self, seconds: float) -> None:
         """Return when there may be something to do, at the latest after `seconds`."""
         with self._news:
-            if not (self._prefetched or self._ended or self.stopping or any(job.remaining for job in self._jobs)):
+            if not (self._ended or self.stopping or self._can_compose()):
                 self._sleeping += 1
                 self._news.wait(seconds)
                 self._sleeping -= 1
@@ -184,8 +184,7 @@ class Scheduler:
     def needs_the_waiting(self) -> bool:
         """Whether there is work for one more thread, and only the one that waits for Redis is free."""
         with self._news:
-            left = self._prefetched or any(job.remaining for job in self._jobs)
-            return bool(left) and self._waiting and not self._sleeping
+            return self._can_compose() and self._waiting and not self._sleeping
 
     def may_draw(self, turn: Turn) -> bool:
         """Whether there is something to draw before Redis has answered to `turn`.
@@ -195,7 +194,7 @@ class Scheduler:
         with self._news:
             if turn.waits or any(job.in_flight or job.remaining for job in turn.jobs):
                 return False
-            return bool(self._prefetched) or any(job.remaining for job in self._jobs)
+            return self._can_compose()
 
     def missing(self) -> int:
         """Images that a larger batch could have."""
@@ -225,6 +224,9 @@ class Scheduler:
         with self._news:
             self.stopping = True
             self._news.notify_all()
+
+    def _can_compose(self) -> bool:
+        return bool(self._prefetched) or any(job.remaining for job in self._jobs)
 
     def _room(self) -> int:
         """Jobs to take. Only as many as soon have their turn: other workers want some too."""

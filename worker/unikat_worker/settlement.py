@@ -166,10 +166,7 @@ class Settlement:
 
     def refuse(self, job: Job, error: BaseException) -> None:
         """The job is FAILED without a try: no retry makes its payload better."""
-        job.retries_left = None
-        # A name in Redis must not choose what code a worker runs, nor an address whom it talks to.
-        job._success_callback_name = job._failure_callback_name = job._stopped_callback_name = None
-        job.webhooks = []
+        disarm(job)
         execution = self.new_execution(job)
         self._worker._finalize_failure(job, self._queue, execution, (type(error), error, error.__traceback__))
 
@@ -185,6 +182,16 @@ class Settlement:
         with self._worker.connection.pipeline(transaction=False) as pipeline:
             self._worker.cleanup_execution(job.rq, pipeline=pipeline, execution=job.execution)
             pipeline.execute()
+
+
+def disarm(job: Job) -> None:
+    """A refused job is not tried again, and its failure calls nothing.
+
+    A name in Redis must not choose what code a worker runs, nor an address whom it talks to.
+    """
+    job.retries_left = None
+    job._success_callback_name = job._failure_callback_name = job._stopped_callback_name = None
+    job.webhooks = []
 
 
 def requeue(queue: Queue, job: Job, pipeline: Pipeline, at_front: bool = True) -> None:
@@ -317,10 +324,7 @@ class Settler:
         error = job.error or RuntimeError("its stream says that it failed")
         if isinstance(error, Refused):
             log.error("job %s is refused: %s", job.id, error)
-            held.rq.retries_left = None
-            # A name in Redis must not choose what code a worker runs, nor an address whom it talks to.
-            held.rq._success_callback_name = held.rq._failure_callback_name = held.rq._stopped_callback_name = None
-            held.rq.webhooks = []
+            disarm(held.rq)
         elif job.error is None:
             held.rq.retries_left = None  # its stream is closed: another try could tell nobody
         retries = held.rq.should_retry
