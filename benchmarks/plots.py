@@ -25,12 +25,15 @@ PART_COLOURS: Final = {"Valkey": "#b23a48", "service": "#3d5a80", "worker": OURS
 
 
 def draw_peers(rows: Sequence[Row], path: Path) -> None:
-    """Bars: the share of the limit at many clients, a panel a model."""
+    """Bars: the share of the limit at many clients, a panel a model; an asterisk where other programs disturbed it."""
     models = models_of(rows)
     figure, panels = plt.subplots(1, len(models), figsize=(4.6 * len(models), 2.9), squeeze=False, layout="constrained")
     for axes, model in zip(panels[0], models, strict=True):
         _bars(axes, [line for line in lines_of(rows, model) if line.closed(share_of, MANY)], model)
-    figure.suptitle(f"Images a second, of plain ONNX Runtime's, {MANY} clients, one image a call", fontsize=10)
+    figure.suptitle(
+        f"Images a second, of plain ONNX Runtime's, {MANY} clients, one image a call (*: disturbed by other programs)",
+        fontsize=10,
+    )
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
@@ -41,8 +44,9 @@ def _bars(axes: Axes, lines: Sequence[Line], model: str) -> None:
     colours = [OURS if line.contender == "unikat" else OTHERS for line in lines]
     places = range(len(lines))
     axes.barh(places, shares, color=colours)
-    for place, share in zip(places, shares, strict=True):
-        axes.text(share - 0.015, place, f"{share:.2f}", va="center", ha="right", fontsize=8, color="white")
+    for place, share, line in zip(places, shares, lines, strict=True):
+        text = f"{share:.2f}{line.mark(MANY)}"
+        axes.text(share - 0.015, place, text, va="center", ha="right", fontsize=8, color="white")
     axes.set_yticks(places, names, fontsize=8)
     axes.invert_yaxis()
     axes.axvline(1, color="black", linewidth=0.8, linestyle=":")

@@ -19,6 +19,7 @@ from benchmarks.peers.table import (
     calm,
     is_calm,
     lines_of,
+    markdown,
     models_of,
     p99_of,
     pss_of,
@@ -49,7 +50,7 @@ def _speed(line: Line | None) -> str:
     p99 = line.closed(p99_of, MANY) if line else None
     if line is None or share is None or p99 is None:
         return "– | –"
-    return f"{share:.2f}{line.mark(MANY)} · {p99:,.0f} | {min(line.lone_ms()):.1f}"
+    return f"{share:.2f}{markdown(line.mark(MANY))} · {p99:,.0f} | {min(line.lone_ms()):.1f}"
 
 
 def conditions(machine: dict[str, str], every: Sequence[Row], rows: Sequence[Row]) -> str:

@@ -42,7 +42,7 @@ class Line:
         """An asterisk for figures of `closed` during which other programs used the machine."""
         where = {"kind": "closed", "clients": clients, "count": 1, "setup": self.setups[0]}
         rows = [row for row in self.rows if all(row[name] == value for name, value in where.items())]
-        return "" if all(map(is_calm, rows)) else r"\*"
+        return "" if all(map(is_calm, rows)) else "*"
 
     @property
     def setups(self) -> list[str]:
@@ -144,7 +144,7 @@ def speed_table(lines: Sequence[Line]) -> Iterator[str]:
     yield "| --- |" + " ---: |" * 8
     for line in lines:
         rates = [
-            _rated(line.closed(rate_of, clients), line.closed(share_of, clients)) + line.mark(clients)
+            _rated(line.closed(rate_of, clients), line.closed(share_of, clients)) + markdown(line.mark(clients))
             for clients in (1, 8, MANY)
         ]
         closed = _pair(line.closed(p50_of, MANY), line.closed(p99_of, MANY))
@@ -205,6 +205,11 @@ def unikat_table(rows: Sequence[Row]) -> Iterator[str]:
             share = _figure(statistics.median(map(share_of, large)), 2) if large else "–"
             cost = _figure(statistics.median(map(_beside_ms, large)), 2) if large else "–"
             yield f"| {model}, `{line.door}` | {share} | {_figure(lone, 1)} | {_figure(beside, 2)} | {cost} |"
+
+
+def markdown(mark: str) -> str:
+    """A mark that is no emphasis."""
+    return mark.replace("*", r"\*")
 
 
 def _figure(value: float | None, digits: int) -> str:
