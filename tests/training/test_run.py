@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.training.making import TINY, sitting, tiny, write_dataset
+from tests.training.making import TINY, operation, tiny, write_dataset
 from unikat_training.checkpoint import BEST, Progress, best_figure, checkpoints
 from unikat_training.data.dataset import Dataset
 from unikat_training.loop import train
@@ -33,7 +33,7 @@ Pixels = npt.NDArray[np.uint8]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("read")
     config = tiny("r3gan", ada_target=0.6, lazy=2)
-    train(write_dataset(folder / "shapes"), folder / "run", config, sitting(32, sheet_images=8, keep=2))
+    train(write_dataset(folder / "shapes"), folder / "run", config, operation(32, sheet_images=8, keep=2))
     return folder / "run"
 
 
@@ -122,11 +122,11 @@ def rows(**figures: list[float]) -> list[dict[str, float]]:
     return [{**usual, **{name: values[i] for name, values in figures.items()}} for i in range(count)]
 
 
-def test_a_critic_that_wins_and_losses_that_explode_are_told() -> None:
+def test_a_discriminator_that_overfits_and_losses_that_explode_are_told() -> None:
     assert warnings_of_figures(rows(overfitting=[0.5] * 20)) == {}
     assert warnings_of_figures(rows(overfitting=[1.0] * 4)) == {}
-    assert "critic wins" in warnings_of_figures(rows(overfitting=[0.5] * 9 + [1.0] * 5))
-    assert "critic wins" not in warnings_of_figures(rows(overfitting=[1.0] * 9 + [0.5]))
+    assert "discriminator overfits" in warnings_of_figures(rows(overfitting=[0.5] * 9 + [1.0] * 5))
+    assert "discriminator overfits" not in warnings_of_figures(rows(overfitting=[1.0] * 9 + [0.5]))
     assert warnings_of_figures(rows(generator=[1.0] * 12 + [15.0])) == {}
     assert "divergence" in warnings_of_figures(rows(generator=[1.0] * 12 + [-30.0]))
 

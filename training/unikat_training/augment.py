@@ -94,7 +94,7 @@ def between(limits: tuple[float, float], share: Tensor) -> Tensor:
 
 
 class Adaptive:
-    """ADA: the probability follows how much the critic overfits (Karras et al., NeurIPS 2020, section 3.1).
+    """ADA: the probability follows how much the discriminator overfits (Karras et al., NeurIPS 2020, section 3.1).
 
     Every `INTERVAL` steps it moves up if r_t was above its target, and down if below. Its memory is `state`.
     """

@@ -79,10 +79,10 @@ class Batches:
     def wrong(self, condition: Tensor) -> Tensor:
         """Those of other images (B, C); of a share only one attribute is another's, so that none can be overlooked."""
         others = condition.roll(1, 0)
-        if not self.config.mismatch_one:
+        if not self.config.wrong_label_one_attribute:
             return others
         count, attributes = len(condition), len(self.widths)
-        one = self.uniform(count, 1) < self.config.mismatch_one
+        one = self.uniform(count, 1) < self.config.wrong_label_one_attribute
         chosen = (self.uniform(count, 1) * attributes).long() == torch.arange(attributes, device=self.rng.device)
         return torch.where((chosen | ~one).repeat_interleave(self.widths, dim=1), others, condition)
 

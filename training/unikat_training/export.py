@@ -26,8 +26,8 @@ from unikat_training.graph import (
     BATCHES,
     CHECKS,
     Parity,
-    build_artist,
     check_graph,
+    exported_generator,
     open_graph,
     run_graph,
     write_graph,
@@ -86,24 +86,24 @@ def export(
 
     `dataset` is where the run's data set lies now, if it was moved; `progress` shows a bar; without an `examination`
     the card says that nothing was measured. Raises TrainingError for what is not a run, a run without a checkpoint,
-    another data set, a graph that does not draw what torch draws and a model that does not obey its conditions;
+    another data set, a graph that does not draw what torch draws and a model whose condition accuracy is too low;
     BundleError or FileExistsError where `out` cannot be written.
     """
     name, version = name_and_version(out)
     trained = load_trained(run, dataset, release.checkpoint)
     conditions = trained_conditions(trained.dataset)
-    artist = build_artist(trained.generator, conditions)
+    exported = exported_generator(trained.generator, conditions)
     with tempfile.TemporaryDirectory() as folder, progress_bar(CHECKS, 0, "batch", progress) as bar:
         graph = Path(folder) / GRAPH
         bar.set_description("writing the graph")
-        write_graph(artist, graph)
-        stored = round_weights(artist, graph) if release.weights == "fp16" else artist
+        write_graph(exported, graph)
+        stored = round_weights(exported, graph) if release.weights == "fp16" else exported
         bar.set_description("checking the graph")
         parity = check_graph(stored, graph, conditions, bar.update)
         model = describe(trained, release, parity)
         model.name, model.version = name, version
         if release.weights == "fp16":
-            model.metrics.extend(measure_rounding(artist, graph, conditions).metrics())
+            model.metrics.extend(measure_rounding(exported, graph, conditions).metrics())
         verdict = NOT_EXAMINED
         if examination:
             verdict = examine(Subject(graph, model), trained.whole, examination, out.parent, progress)
@@ -112,7 +112,7 @@ def export(
         files: dict[str, Path | bytes] = {
             GRAPH: graph,
             SAMPLES: samples(trained.dataset, graph, model),
-            CARD: model_card(model, artist, graph.stat().st_size, verdict, tools.section).encode(),
+            CARD: model_card(model, exported, graph.stat().st_size, verdict, tools.section).encode(),
             **verdict.files,
             **tools.files,
         }

@@ -17,8 +17,8 @@ from unikat_training.operation import Operation
 from unikat_training.presets import load_preset
 
 DATA = "data"  # the prepared pictures, within the run
-# Of a sitting of minutes on a CPU one wants to see more than of one of days.
-SITTING = Operation(minutes=30.0, sheet_images=2_000, log_images=200)
+# Of minutes on a CPU one wants to see more than of days.
+SESSION = Operation(minutes=30.0, sheet_images=2_000, log_images=200)
 JOBS = 2  # processes that decode pictures
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def fit(plan: Plan, operation: Operation) -> Bundle:
     config = load_config(run)[0] if begun else load_preset(plan.preset, dataset.resolution)
     progress = train(dataset, run, config, operation)
     log.info("trained on %d images in %.1f minutes; see %s", progress.images, progress.seconds / 60, run)
-    # Forced: whoever tries this out wants to see a model that does not obey yet; its card says that it does not.
+    # Forced: whoever tries this out wants to see a model whose condition accuracy is still low; its card tells it.
     examination = Examination(force=True) if plan.evaluate else None
     release = Release(licence=plan.licence)
     return export(run, plan.out, None, release, operation.progress, examination)

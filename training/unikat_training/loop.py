@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Session:
-    """One sitting of a run: from the checkpoint it began at to the end of the process."""
+    """One of a run: from the checkpoint it began at to the end of the process."""
 
     run: Path
     trainer: Trainer
     operation: Operation
     progress: Progress
     recorder: Recorder | None  # of the process that leads
-    images_before: int = 0  # shown in earlier sittings
+    images_before: int = 0  # shown in earlier sessions
 
 
 def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> Progress:
@@ -77,7 +77,7 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
 
 
 def finish(session: Session) -> None:
-    """The last checkpoint, sheet and report of a sitting."""
+    """The last checkpoint, sheet and report of a session."""
     if session.recorder is not None:
         save(session)
         session.recorder.pictures(session.progress)
@@ -165,13 +165,13 @@ def loop(session: Session, stopped: Callable[[], bool]) -> Progress:
 
 
 def expected(session: Session, began: float, until: float) -> int:
-    """Images at the end of the sitting, for the bar's time left: those asked for, or what the minutes allow."""
+    """Images at the end of the session, for the bar's time left: those asked for, or what the minutes allow."""
     progress, limit = session.progress, session.operation.images
     if until == float("inf"):
         return limit
-    sitting = session.images_before
-    speed = (progress.images - sitting) / max(time.monotonic() - began, 1e-9)
-    return min(limit, sitting + round(speed * (until - began)))
+    before = session.images_before
+    speed = (progress.images - before) / max(time.monotonic() - began, 1e-9)
+    return min(limit, before + round(speed * (until - began)))
 
 
 def crossed(images: int, batch: int, every: int) -> bool:

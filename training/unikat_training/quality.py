@@ -1,8 +1,8 @@
 """A cheap figure by which checkpoints of one run are compared: which is the best so far.
 
 The Fréchet distance between drawn and real pictures in features of a small random network. It costs seconds, needs no
-weights, and no critic was trained on it; but it sees colours, textures and variety, not what a picture shows. Models
-are compared by `unikat evaluate` instead.
+weights, and no discriminator was trained on it; but it sees colours, textures and variety, not what a picture shows.
+Models are compared by `unikat evaluate` instead.
 """
 
 import numpy as np

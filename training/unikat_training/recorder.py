@@ -25,7 +25,7 @@ PREVIEW_SEED = 0
 
 
 class Recorder:
-    """Of one sitting, in the process that leads."""
+    """Of one session, in the process that leads."""
 
     def __init__(self, run: Path, trainer: Trainer, validation: Dataset | None) -> None:
         self.run, self.trainer = run, trainer

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.training.evaluation.generating import QUICK, PooledPixels, make_dataset
-from tests.training.making import TINY, sitting
+from tests.training.making import TINY, operation
 from unikat.bundle import CARD, read_bundle
 from unikat.v1.model_pb2 import Model
 from unikat_training.cli import app
@@ -27,7 +27,7 @@ from unikat_training.loop import train
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that has not learned yet what its conditions mean."""
     folder = tmp_path_factory.mktemp("untrained")
-    train(make_dataset(folder / "shapes"), folder / "run", TINY, sitting(8))
+    train(make_dataset(folder / "shapes"), folder / "run", TINY, operation(8))
     return folder / "run"
 
 
@@ -38,7 +38,7 @@ def examination(tmp_path_factory: pytest.TempPathFactory) -> Examination:
 
 def test_a_model_that_does_not_obey_is_not_exported(untrained: Path, examination: Examination, tmp_path: Path) -> None:
     out = tmp_path / "models" / "shapes" / "1"
-    with pytest.raises(TrainingError, match=r"colour is not obeyed.*--force"):
+    with pytest.raises(TrainingError, match=r"colour: condition accuracy is too low.*--force"):
         export(untrained, out, examination=examination)
     assert not out.exists()
 
@@ -48,8 +48,8 @@ def test_it_is_with_force_and_its_card_says_so(untrained: Path, examination: Exa
     bundle = export(untrained, tmp_path / "models" / "shapes" / "1", examination=forced)
     bundle.verify()
     card = (bundle.path / CARD).read_text()
-    assert "Published with `--force`, although its conditions are not obeyed" in card
-    assert "colour is not obeyed" in card
+    assert "Published with `--force`, although its condition accuracy is too low" in card
+    assert "colour: condition accuracy is too low" in card
     assert "| Fréchet distance in pooled pixels |" in card
     assert "![neighbours](neighbours.png)" in card
     assert "was not measured" not in card
@@ -64,7 +64,7 @@ def test_figures_and_sheets_are_part_of_the_bundle(untrained: Path, examination:
     assert "real pictures: " in accuracy.description
     document = json.loads((bundle.path / "evaluation.json").read_text())
     assert document["model"] == "shapes@1"
-    assert document["samples"][0]["obedience"][1]["accuracy"] == accuracy.value
+    assert document["samples"][0]["condition_accuracy"][1]["accuracy"] == accuracy.value
     assert figures["parity_max_grey_levels"].value <= 1
 
 
@@ -118,7 +118,7 @@ def test_with_too_few_pictures_to_measure_on_the_card_says_that_nothing_was_meas
     card = (bundle.path / CARD).read_text()
     assert "Nothing was measured of this version" in card
     assert "at least 6 are needed" in card
-    assert "How faithfully images obey their condition was not measured." in card
+    assert "The accuracy of the conditions was not measured." in card
 
 
 def run(*arguments: str | Path) -> Result:
@@ -132,7 +132,7 @@ def test_the_command_measures_unless_it_is_told_not_to(
     out = tmp_path / "models" / "shapes" / "1"
     refused = run(untrained, "--out", out, "--samples=40", "--steps=40")
     assert refused.exit_code == 2, refused.output
-    assert "is not obeyed" in re.sub(r"[\s│]+", " ", refused.output)
+    assert "is too low" in re.sub(r"[\s│]+", " ", refused.output)
     assert not out.exists()
     assert run(untrained, "--out", out, "--no-evaluate").exit_code == 0
     card = (out / CARD).read_text()

@@ -84,7 +84,7 @@ def measure_blends(
         pictures = observer.look(drawn, np.zeros((len(indices), len(subject.sizes)), dtype=np.int64))
         found = classifier.probabilities(pictures)[pair.column].reshape(len(WEIGHTS), images, -1)
         probabilities = found[:, :, [pair.one, pair.other]].astype(np.float64)
-        out.append(judge(subject, pair, probabilities, mixed_share(pictures.main.reshape(len(WEIGHTS), images, -1))))
+        out.append(blend_of(subject, pair, probabilities, mixed_share(pictures.main.reshape(len(WEIGHTS), images, -1))))
     return tuple(out)
 
 
@@ -99,7 +99,7 @@ def mixed_share(features: Floats) -> float:
     return float(((nearest > NEITHER * apart) & (farthest < apart)).mean())
 
 
-def judge(subject: Subject, pair: Pair, found: npt.NDArray[np.float64], mixed: float) -> Blend:
+def blend_of(subject: Subject, pair: Pair, found: npt.NDArray[np.float64], mixed: float) -> Blend:
     """From the probabilities of the two categories, (len(WEIGHTS), images, 2)."""
     mass = found.sum(axis=2)  # (W, images)
     share = (found[:, :, 1] / np.maximum(mass, 1e-9)).mean(axis=1)  # (W,)

@@ -1,4 +1,4 @@
-"""An evaluation from beginning to end: the parts of the data, the judge, the model, its references."""
+"""An evaluation from beginning to end: the parts of the data, the classifier, the model, its references."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from unikat_training.errors import TrainingError
 from unikat_training.evaluation import classifier as classifiers
 from unikat_training.evaluation.blends import WEIGHTS, choose_pairs, measure_blends
 from unikat_training.evaluation.classifier import TRAINING_SEED, Classifier, train_classifier
+from unikat_training.evaluation.condition_accuracy import ConditionAccuracy, Predictions, measure_condition_accuracy
 from unikat_training.evaluation.diversity import measure_diversity
 from unikat_training.evaluation.extractors import FeatureExtractor, Lite1Features
 from unikat_training.evaluation.material import Observer, Pictures, default_cache, keep, recalled
 from unikat_training.evaluation.memorisation import Neighbours, Training, memorised
-from unikat_training.evaluation.obedience import Judged, Obedience, measure_obedience
 from unikat_training.evaluation.references import check_comparable, note_of
 from unikat_training.evaluation.results import MINIMUM, MINIMUM_SETTING, Data, Evaluation, Limit, Sampled
 from unikat_training.evaluation.sheets import Sheets, draw_sheets
@@ -83,7 +83,7 @@ class Bench:
     training: Training
     neighbours: Neighbours  # of the test pictures
     classifier: Classifier | None  # None for a plain model
-    real: Judged | None
+    real: Predictions | None
 
     def similarity(self, pictures: Pictures) -> tuple[Similarity, ...]:
         return tuple(
@@ -128,13 +128,13 @@ def split(subject: Subject, data: Dataset, test: Dataset | None) -> Parts:
 
 
 def prepare(subject: Subject, parts: Parts, observer: Observer, effort: Effort) -> Bench:
-    """Looks at the real pictures and trains the judge, or recalls both."""
+    """Looks at the real pictures and trains the classifier, or recalls both."""
     columns = {name: subject.columns(part) for name, part in (("trained", parts.trained), ("test", parts.test))}
     train, test = observer.real(parts.trained), observer.real(parts.test)
     train = replace(train, labels=train.labels[:, columns["trained"]])
     test = replace(test, labels=test.labels[:, columns["test"]])
     training = Training(train.main, train.bits)
-    judge = kept_classifier(train, parts.trained, subject, observer, effort) if subject.sizes else None
+    classifier = kept_classifier(train, parts.trained, subject, observer, effort) if subject.sizes else None
     return Bench(
         observer=observer,
         effort=effort,
@@ -143,13 +143,13 @@ def prepare(subject: Subject, parts: Parts, observer: Observer, effort: Effort) 
         test=test,
         training=training,
         neighbours=Neighbours.of(test.main, training),
-        classifier=judge,
-        real=Judged.of(judge, test) if judge else None,
+        classifier=classifier,
+        real=Predictions.of(classifier, test) if classifier else None,
     )
 
 
 def kept_classifier(train: Pictures, part: Dataset, subject: Subject, observer: Observer, effort: Effort) -> Classifier:
-    """The judge, from disk if it was trained on the same pictures and labels before."""
+    """The classifier, from disk if it was trained on the same pictures and labels before."""
     key = hashlib.sha256(observer.key(part.digest).encode())
     for array in (part.rows, train.labels, np.array([*subject.sizes, effort.steps, classifiers.VERSION])):
         key.update(np.ascontiguousarray(array).tobytes())
@@ -157,9 +157,9 @@ def kept_classifier(train: Pictures, part: Dataset, subject: Subject, observer: 
     try:
         return Classifier.restore(recalled(path), subject.sizes)
     except (KeyError, RuntimeError):
-        judge = train_classifier(train, subject.sizes, effort.steps)
-        keep(path, judge.state())
-        return judge
+        classifier = train_classifier(train, subject.sizes, effort.steps)
+        keep(path, classifier.state())
+        return classifier
 
 
 def measure(bench: Bench, subject: Subject, truncation: float) -> Drawn:
@@ -167,11 +167,11 @@ def measure(bench: Bench, subject: Subject, truncation: float) -> Drawn:
     pictures = subject.sample(bench.count, truncation, bench.observer)
     attributes = list(subject.model.attributes)
     neighbours = Neighbours.of(pictures.main, bench.training)
-    obedience: tuple[Obedience, ...] = ()
+    condition_accuracy: tuple[ConditionAccuracy, ...] = ()
     if bench.classifier and bench.real:
         learner = train_classifier(pictures, subject.sizes, bench.effort.steps)
-        obedience = measure_obedience(
-            attributes, Judged.of(bench.classifier, pictures), bench.real, Judged.of(learner, bench.test)
+        condition_accuracy = measure_condition_accuracy(
+            attributes, Predictions.of(bench.classifier, pictures), bench.real, Predictions.of(learner, bench.test)
         )
     return Drawn(
         Sampled(
@@ -179,7 +179,7 @@ def measure(bench: Bench, subject: Subject, truncation: float) -> Drawn:
             truncation=truncation,
             count=bench.count,
             similarity=bench.similarity(pictures),
-            obedience=obedience,
+            condition_accuracy=condition_accuracy,
             diversity=measure_diversity(attributes, pictures, bench.train),
             memorisation=memorised(neighbours, pictures.bits, bench.neighbours, bench.training),
         ),

@@ -12,7 +12,7 @@ from unikat_training.evaluation.evaluate import Effort, Request, TooFewPictures,
 from unikat_training.evaluation.extractors import FeatureExtractor
 from unikat_training.evaluation.references import previous_version
 from unikat_training.evaluation.report import JSON, body, metrics
-from unikat_training.evaluation.results import obeyed
+from unikat_training.evaluation.results import low_condition_accuracy
 from unikat_training.evaluation.subject import Subject
 
 SHEETS = ("neighbours.png", "blends.png")
@@ -27,7 +27,7 @@ class Examination:
     previous: bool = True  # measure the version before beside it, if there is one
     cache: Path | None = None
     effort: Effort = field(default_factory=Effort)
-    force: bool = False  # publish even what does not obey its conditions
+    force: bool = False  # publish even what has a low condition accuracy
     main: FeatureExtractor | None = None
 
 
@@ -43,7 +43,7 @@ class Verdict:
 
 NOT_EXAMINED = Verdict(
     "## Evaluation\n\n**Nothing was measured of this version**: it was exported with `--no-evaluate`. How near its "
-    "pictures are to real ones, whether they obey their conditions, and whether they copy training pictures is unknown."
+    "pictures are to real ones, whether they show their conditions, and whether they copy training pictures is unknown."
 )
 
 
@@ -61,7 +61,7 @@ def examine(
 ) -> Verdict:
     """`data` is the whole data set, `versions` the folder of the model's versions.
 
-    Raises TrainingError for a model that does not obey, unless it is forced, and for references of another kind.
+    Raises TrainingError for a low condition accuracy, unless it is forced, and for references of another kind.
     """
     request = Request(
         subject,
@@ -77,12 +77,14 @@ def examine(
         evaluation, sheets = evaluate(request)
     except TooFewPictures as error:
         return Verdict(f"## Evaluation\n\n**Nothing was measured of this version**: {error}.")
-    told = obeyed(evaluation)
+    told = low_condition_accuracy(evaluation)
     if told and not examination.force:
         raise TrainingError(
             f"{'; '.join(told)}. Train it longer, or export it all the same with --force: its card will say so"
         )
-    forced = [f"**Published with `--force`, although its conditions are not obeyed:** {'; '.join(told)}."] * bool(told)
+    forced = [f"**Published with `--force`, although its condition accuracy is too low:** {'; '.join(told)}."] * bool(
+        told
+    )
     files = {name: sheets.files[name] for name in SHEETS if name in sheets.files}
     pictures = [
         f"Generated pictures (left) that are nearest to a training picture (right), with their distances:\n\n"

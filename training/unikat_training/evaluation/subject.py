@@ -20,6 +20,7 @@ from unikat_training.evaluation.extractors import Pixels
 from unikat_training.evaluation.material import BATCH, Observer, Pictures, threads
 from unikat_training.evaluation.neighbours import Floats
 from unikat_training.graph import open_graph, run_graph
+from unikat_training.renamed import current_settings
 
 SEED = 1_000_003  # of all that is drawn here; not that of the sample sheets
 
@@ -44,12 +45,12 @@ class Subject:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The run's settings, as far as they were recorded."""
+        """The run's settings by today's names, as far as they were recorded."""
         try:
             config = json.loads(self.model.training.config or "{}")
         except ValueError:
             return {}
-        return config if isinstance(config, dict) else {}
+        return current_settings(config) if isinstance(config, dict) else {}
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unikat_training.graph import Artist
+from unikat_training.graph import ExportedGenerator
 from unikat_training.latent_tools.directions import Directions
 from unikat_training.latent_tools.drawing import Brush
 from unikat_training.latent_tools.paths import Point, between, moved
@@ -102,30 +102,32 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def mixing_sheet(points: Sequence[Point], truncation: float, artist: Artist, drawn: Callable[[int], object]) -> bytes:
+def mixing_sheet(
+    points: Sequence[Point], truncation: float, exported: ExportedGenerator, drawn: Callable[[int], object]
+) -> bytes:
     """Rows lend the latent that is drawn, columns the style and with it the condition; framed are the plain images."""
     rows = []
     for index, point in enumerate(points):
-        rows.append(Strip(label(point), mixed(point, points, truncation, artist), framed=index))
+        rows.append(Strip(label(point), mixed(point, points, truncation, exported), framed=index))
         drawn(len(points))
     title = "what is where: from the row; style and condition: from the column; framed: the image itself"
     return draw_blocks(title, [point.name for point in points], [Block("", rows)])
 
 
 @torch.no_grad()
-def mixed(structure: Point, styles: Sequence[Point], truncation: float, artist: Artist) -> Pixels:
+def mixed(structure: Point, styles: Sequence[Point], truncation: float, exported: ExportedGenerator) -> Pixels:
     """Images (n, H, H, 3) of one latent in the styles of others, by torch: the graph takes one latent only."""
-    generator, count = artist.generator, len(styles)
+    generator, count = exported.generator, len(styles)
     latent = torch.from_numpy(np.stack([style.latent for style in styles]))  # (n, Z)
-    condition, centre = None, artist.centres
+    condition, centre = None, exported.centres
     if generator.shape.conditions:
         condition = torch.from_numpy(np.stack([style.condition for style in styles]))  # (n, C)
-        centre = condition @ artist.centres  # (n, W)
-    # from here on as in `Artist.forward`, but for the latent that is drawn
+        centre = condition @ exported.centres  # (n, W)
+    # from here on as in `ExportedGenerator.forward`, but for the latent that is drawn
     psi = torch.full((count, 1), truncation)
     style = psi * generator.mapping(latent, condition) + (1 - psi) * centre  # (n, W)
     drawn = torch.from_numpy(structure.latent).expand(count, -1)  # (n, Z)
     images = generator.draw(psi * drawn, style)  # (n, P, H, H)
     white = torch.ones(count, 4) if generator.shape.planes == 4 else None
-    pixels: Pixels = artist.levels(images, white)[..., :3].contiguous().numpy()
+    pixels: Pixels = exported.levels(images, white)[..., :3].contiguous().numpy()
     return pixels
