@@ -28,7 +28,7 @@ from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.classifier import Classifier, train_classifier
 from unikat_training.evaluation.condition_accuracy import Predictions
 from unikat_training.evaluation.extractors import Lite1Features
-from unikat_training.evaluation.material import BATCH, Observer, Pictures, default_cache
+from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, default_cache
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
 from unikat_training.export import load_trained
@@ -121,7 +121,7 @@ def train_all(data: Path, work: Path, minutes: float, jobs: int) -> dict[str, in
 class Measure:
     """Real pictures and a classifier; the same for all pilots."""
 
-    observer: Observer
+    pipeline: FeaturePipeline
     validation: Pictures
     learnt: Pictures
     subject: Subject  # of the data set's attributes: it only says which there are
@@ -132,17 +132,17 @@ class Measure:
         parts = dataset.split(shares)
         if parts.validation is None:
             raise SystemExit(f"{dataset.path}: has too few pictures for a validation split")
-        observer = Observer([Lite1Features(dataset.resolution)], default_cache())
+        pipeline = FeaturePipeline([Lite1Features(dataset.resolution)], default_cache())
         rows = np.random.default_rng(SEED).permutation(len(parts.trained))[:LEARNT]
-        learnt = observer.look(batches(parts.trained, rows), parts.trained.labels[rows])
+        learnt = pipeline.extract(batches(parts.trained, rows), parts.trained.labels[rows])
         everywhere = np.arange(len(parts.validation))
-        validation = observer.look(batches(parts.validation, everywhere), parts.validation.labels)
+        validation = pipeline.extract(batches(parts.validation, everywhere), parts.validation.labels)
         attributes = [
             Attribute(name=each.name, categories=[Category(name=name) for name in each.categories])
             for each in dataset.attributes
         ]
         subject = Subject(dataset.path, Model(attributes=attributes))
-        return cls(observer, validation, learnt, subject, train_classifier(learnt, subject.sizes, steps))
+        return cls(pipeline, validation, learnt, subject, train_classifier(learnt, subject.sizes, steps))
 
     def result(self, blank: Result, pictures: Pictures, classified: Pictures) -> Result:
         found = compare("lite1", self.validation.main, pictures.main, subsets=20)
@@ -169,7 +169,7 @@ class Measure:
         exported = exported_generator(trained.generator, conditions[:1])
         latent = latents(SEED, range(samples), trained.config.latent).numpy()
         chunks = [slice(start, start + BATCH) for start in range(0, samples, BATCH)]
-        return self.observer.look((run_torch(exported, latent[c], conditions[c], 1.0) for c in chunks), labels)
+        return self.pipeline.extract((run_torch(exported, latent[c], conditions[c], 1.0) for c in chunks), labels)
 
 
 def batches(dataset: Dataset, rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:

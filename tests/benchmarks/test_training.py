@@ -27,7 +27,7 @@ from tests.training.evaluation.generating import PooledPixels, fresh, make_datas
 from tests.training.making import TINY, operation, tiny, write_dataset
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.evaluate import Effort
-from unikat_training.evaluation.material import Observer
+from unikat_training.evaluation.material import FeaturePipeline
 from unikat_training.evaluation.subject import Subject
 from unikat_training.trainer import Computing
 
@@ -127,9 +127,13 @@ def test_a_model_is_measured_as_evaluation_measures_it(data: Dataset, good: Subj
     parts = data.split(Shares(test=0.1, together=False))
     trained, held_out = parts.trained, parts.test
     assert held_out is not None
-    observer = Observer([PooledPixels()], tmp_path)
+    pipeline = FeaturePipeline([PooledPixels()], tmp_path)
     evaluator = Evaluator(
-        trained, observer, observer.real(trained), observer.real(held_out), Effort(samples=120, steps=40)
+        trained,
+        pipeline,
+        pipeline.extract_dataset(trained),
+        pipeline.extract_dataset(held_out),
+        Effort(samples=120, steps=40),
     )
     limit = evaluator.limit(evaluator.blank(REAL, 10.0))
     found = evaluator.measure(good, Raced(images=640, cpu_seconds=80.0), evaluator.blank("dcgan", 10.0))

@@ -17,7 +17,7 @@ from tests.training.latent_models import CONDITIONS, LATENT, ROWS, described, ge
 from unikat.sampling import latents
 from unikat_training.graph import ExportedGenerator, exported_generator, open_graph, run_graph, run_torch, write_graph
 from unikat_training.latent_tools.directions import factorise
-from unikat_training.latent_tools.drawing import Brush
+from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.latent_tools.paths import Point, between, moved, slerp
 from unikat_training.latent_tools.sheets import mixed, offsets
 from unikat_training.latent_tools.strips import Block, Strip, draw_blocks
@@ -108,15 +108,15 @@ def test_the_same_model_gets_the_same_bytes(exported: Exported) -> None:
 
 def test_the_ends_of_an_interpolation_and_the_middle_of_a_strip_are_the_images_themselves(exported: Exported) -> None:
     one, other, *_ = points_of(described(), ROWS)
-    brush = Brush(open_graph(exported.graph), 0.8)
-    plain = [run_graph(brush.session, p.latent[None], p.condition[None], 0.8)[0] for p in (one, other)]
+    sampler = GraphSampler(open_graph(exported.graph), 0.8)
+    plain = [run_graph(sampler.session, p.latent[None], p.condition[None], 0.8)[0] for p in (one, other)]
     way = between(one, other, 9)
-    drawn = brush.draw(way.latents, way.conditions)
+    drawn = sampler.draw(way.latents, way.conditions)
     assert np.array_equal(drawn[0], plain[0])
     assert np.array_equal(drawn[-1], plain[1])
     assert len({image.tobytes() for image in drawn}) > 5  # and a way lies between
     strip = moved(one, factorise(exported.module.generator).vectors[0], offsets(4, 9))
-    assert np.array_equal(brush.draw(strip.latents, strip.conditions)[4], plain[0])
+    assert np.array_equal(sampler.draw(strip.latents, strip.conditions)[4], plain[0])
 
 
 def test_points_are_images_of_the_sample_seed_under_different_conditions() -> None:

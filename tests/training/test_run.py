@@ -21,7 +21,7 @@ from unikat_training.data.dataset import Dataset
 from unikat_training.loop import train
 from unikat_training.metrics import WARNINGS, read_metrics, read_rows
 from unikat_training.pictures import Row, choose_rows
-from unikat_training.quality import Yardstick, frechet
+from unikat_training.quality import RandomFrechet, frechet
 from unikat_training.report import write_timelapse
 from unikat_training.trainer import Trainer
 from unikat_training.watch import Watch, of_condition, warnings_of_data, warnings_of_figures, warnings_of_sheet
@@ -92,13 +92,13 @@ def test_the_best_checkpoint_is_kept_beside_the_last(run: Path) -> None:
 
 def test_the_figure_of_the_best_tells_good_from_bad_and_is_the_same_each_time(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes", count=300)
-    yardstick = Yardstick(dataset, None, torch.device("cpu"))
+    metric = RandomFrechet(dataset, None, torch.device("cpu"))
     trainer = Trainer(TINY, dataset, torch.device("cpu"))
-    noise = yardstick.figure(trainer.average)
-    assert noise == yardstick.figure(trainer.average)
+    noise = metric.distance(trainer.average)
+    assert noise == metric.distance(trainer.average)
     images = torch.from_numpy(dataset.pixels(np.arange(300))).permute(0, 3, 1, 2).float() / 127.5 - 1
-    again = yardstick.moments([images[150:]])
-    assert frechet(*yardstick.real, *again) < noise / 10
+    again = metric.moments([images[150:]])
+    assert frechet(*metric.real, *again) < noise / 10
 
 
 def told(tmp_path: Path, plain: bool = False, **changes: float) -> str:

@@ -19,7 +19,7 @@ from unikat_training.data.dataset import Dataset, DatasetError
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.command import evaluate as run_evaluation
 from unikat_training.evaluation.evaluate import Effort
-from unikat_training.evaluation.release import Examination
+from unikat_training.evaluation.release import EvaluationSettings
 from unikat_training.export import Release
 from unikat_training.export import export as export_bundle
 from unikat_training.fit import SESSION, Plan
@@ -27,7 +27,7 @@ from unikat_training.fit import fit as fit_folder
 from unikat_training.latent_tools.command import explore as run_explore
 from unikat_training.loop import train as run_training
 from unikat_training.operation import Operation
-from unikat_training.parallel import leads
+from unikat_training.parallel import is_main_process
 from unikat_training.presets import DEFAULT, load_preset, preset_description, preset_names, preset_text
 from unikat_training.renamed import SETTINGS, current_settings
 
@@ -88,7 +88,7 @@ def train(
         else:
             begun = load_preset(str(given.get("preset") or DEFAULT), data.resolution)
         progress = run_training(data, run, changed(begun, given), changed(Operation(), given))
-    if leads():
+    if is_main_process():
         typer.echo(f"{run}: {progress.images:,} images in {progress.seconds / 3600:.2f} hours")
 
 
@@ -201,7 +201,7 @@ def export(
     reference: Annotated[list[Path] | None, typer.Option(help="A bundle to be measured beside it; repeatable.")] = None,
     previous: Annotated[
         bool, typer.Option(help="Measure the version before beside it, if MODELS/NAME has one.")
-    ] = Examination.previous,
+    ] = EvaluationSettings.previous,
 ) -> None:
     """Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card.
 
@@ -209,8 +209,8 @@ def export(
     """
     with told():
         release = Release(truncation, checkpoint, licence, weights)
-        examination = Examination(
+        evaluation = EvaluationSettings(
             test, tuple(reference or ()), previous, effort=Effort(samples=samples, steps=steps), force=force
         )
-        bundle = export_bundle(run, out, dataset, release, True, examination if evaluate else None)
+        bundle = export_bundle(run, out, dataset, release, True, evaluation if evaluate else None)
     typer.echo(bundle.path)

@@ -20,7 +20,7 @@ from unikat_training.config import Config, load_config
 from unikat_training.data.dataset import Dataset
 from unikat_training.environment import ENVIRONMENT
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.release import NOT_EXAMINED, Examination, examine
+from unikat_training.evaluation.release import NOT_EVALUATED, EvaluationSettings, evaluate_release
 from unikat_training.evaluation.subject import Subject
 from unikat_training.graph import (
     BATCHES,
@@ -80,11 +80,11 @@ def export(
     dataset: Path | None = None,
     release: Release = Release(),
     progress: bool = False,
-    examination: Examination | None = None,
+    evaluation: EvaluationSettings | None = None,
 ) -> Bundle:
     """Write a checkpoint of `run` as the bundle `out`, a folder `<models>/<name>/<version>`.
 
-    `dataset` is where the run's data set lies now, if it was moved; `progress` shows a bar; without an `examination`
+    `dataset` is where the run's data set lies now, if it was moved; `progress` shows a bar; without an `evaluation`
     the card says that nothing was measured. Raises TrainingError for what is not a run, a run without a checkpoint,
     another data set, a graph that does not draw what torch draws and a model whose condition accuracy is too low;
     BundleError or FileExistsError where `out` cannot be written.
@@ -104,16 +104,16 @@ def export(
         model.name, model.version = name, version
         if release.weights == "fp16":
             model.metrics.extend(measure_rounding(exported, graph, conditions).metrics())
-        verdict = NOT_EXAMINED
-        if examination:
-            verdict = examine(Subject(graph, model), trained.whole, examination, out.parent, progress)
-        model.metrics.extend(verdict.metrics)
+        evaluated = NOT_EVALUATED
+        if evaluation:
+            evaluated = evaluate_release(Subject(graph, model), trained.whole, evaluation, out.parent, progress)
+        model.metrics.extend(evaluated.metrics)
         tools = latent_tools(stored, graph, model, choose_rows(trained.dataset), progress)
         files: dict[str, Path | bytes] = {
             GRAPH: graph,
             SAMPLES: samples(trained.dataset, graph, model),
-            CARD: model_card(model, exported, graph.stat().st_size, verdict, tools.section).encode(),
-            **verdict.files,
+            CARD: model_card(model, exported, graph.stat().st_size, evaluated, tools.section).encode(),
+            **evaluated.files,
             **tools.files,
         }
         return write_bundle(out, model, files)

@@ -10,7 +10,7 @@ from unikat_training.data.build import Output, build
 from unikat_training.data.dataset import Dataset
 from unikat_training.data.folder.layout import list_pictures
 from unikat_training.data.folder.prepare import folder_pictures, folder_recipe
-from unikat_training.evaluation.release import Examination
+from unikat_training.evaluation.release import EvaluationSettings
 from unikat_training.export import Release, export, name_and_version
 from unikat_training.loop import train
 from unikat_training.operation import Operation
@@ -55,9 +55,9 @@ def fit(plan: Plan, operation: Operation) -> Bundle:
     progress = train(dataset, run, config, operation)
     log.info("trained on %d images in %.1f minutes; see %s", progress.images, progress.seconds / 60, run)
     # Forced: whoever tries this out wants to see a model whose condition accuracy is still low; its card tells it.
-    examination = Examination(force=True) if plan.evaluate else None
+    evaluation = EvaluationSettings(force=True) if plan.evaluate else None
     release = Release(licence=plan.licence)
-    return export(run, plan.out, None, release, operation.progress, examination)
+    return export(run, plan.out, None, release, operation.progress, evaluation)
 
 
 def prepared(plan: Plan, path: Path) -> Dataset:

@@ -48,7 +48,7 @@ class RandomFeatures(nn.Module):
         return torch.cat(pooled, dim=1)
 
 
-class Yardstick:
+class RandomFrechet:
     """Measures generators against fixed real pictures, with fixed latents and those pictures' conditions.
 
     Not against the test pictures: the best checkpoint would be the one that suits them. Without a validation split
@@ -65,7 +65,7 @@ class Yardstick:
         self.real = self.moments([images[start : start + CHUNK] for start in range(0, len(images), CHUNK)])
 
     @torch.no_grad()
-    def figure(self, generator: Generator) -> float:
+    def distance(self, generator: Generator) -> float:
         """Lower is better; comparable within one run only."""
         drawn = []
         for start in range(0, PICTURES, CHUNK):

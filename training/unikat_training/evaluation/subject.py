@@ -17,7 +17,7 @@ from unikat.v1.model_pb2 import Model
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.extractors import Pixels
-from unikat_training.evaluation.material import BATCH, Observer, Pictures, threads
+from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, threads
 from unikat_training.evaluation.neighbours import Floats
 from unikat_training.graph import open_graph, run_graph
 from unikat_training.renamed import current_settings
@@ -102,7 +102,7 @@ class Subject:
             latent = latents(SEED, indices[rows].tolist(), self.model.latent_size)
             yield run_graph(session, latent, conditions[rows], truncation)
 
-    def sample(self, count: int, truncation: float, observer: Observer) -> Pictures:
+    def sample(self, count: int, truncation: float, pipeline: FeaturePipeline) -> Pictures:
         """So many pictures, image i under the i-th of `labels`."""
         labels = self.labels(count)
-        return observer.look(self.draw(np.arange(count), self.conditions(labels), truncation), labels)
+        return pipeline.extract(self.draw(np.arange(count), self.conditions(labels), truncation), labels)

@@ -11,7 +11,7 @@ import torch
 
 from unikat_training.graph import ExportedGenerator
 from unikat_training.latent_tools.directions import Directions
-from unikat_training.latent_tools.drawing import Brush
+from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.latent_tools.paths import Point, between, moved
 from unikat_training.latent_tools.strips import Block, Strip, draw_blocks
 
@@ -27,13 +27,17 @@ def offsets(deviations: float, steps: int) -> npt.NDArray[np.float32]:
 
 
 def direction_sheet(
-    directions: Directions, chosen: Sequence[int], points: Sequence[Point], along: npt.NDArray[np.float32], brush: Brush
+    directions: Directions,
+    chosen: Sequence[int],
+    points: Sequence[Point],
+    along: npt.NDArray[np.float32],
+    sampler: GraphSampler,
 ) -> bytes:
     """A block a direction (`chosen` counts from 0), a row a point, moved by `along` standard deviations."""
 
     def strip(point: Point, index: int) -> Strip:
         path = moved(point, directions.vectors[index], along)
-        return Strip(label(point), brush.draw(path.latents, path.conditions), framed=len(along) // 2)
+        return Strip(label(point), sampler.draw(path.latents, path.conditions), framed=len(along) // 2)
 
     blocks = [Block(told(directions, index), [strip(point, index) for point in points]) for index in chosen]
     title = "standard deviations that the latent is moved by; framed: the image itself"
@@ -76,12 +80,12 @@ def differ(pair: Pair, field: str) -> bool:
     return not np.array_equal(getattr(pair[0], field), getattr(pair[1], field))
 
 
-def interpolation_sheet(pairs: Sequence[Pair], steps: int, brush: Brush) -> bytes:
+def interpolation_sheet(pairs: Sequence[Pair], steps: int, sampler: GraphSampler) -> bytes:
     """A block for each of `ways`, a row a pair. There must be a way."""
 
     def strip(start: Point, end: Point) -> Strip:
         path = between(start, end, steps)
-        return Strip(span(start, end), brush.draw(path.latents, path.conditions))
+        return Strip(span(start, end), sampler.draw(path.latents, path.conditions))
 
     blocks = [Block(heading, [strip(*pair) for pair in chosen]) for heading, chosen in ways(pairs).items()]
     title = "left and right end: images as they are; between them: the way from one to the other"

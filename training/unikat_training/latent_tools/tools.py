@@ -11,7 +11,7 @@ from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
 from unikat_training.graph import ExportedGenerator
 from unikat_training.latent_tools.directions import FILE, Directions, factorise, to_json
-from unikat_training.latent_tools.drawing import Brush, measure, strength_images
+from unikat_training.latent_tools.drawing import GraphSampler, measure, strength_images
 from unikat_training.latent_tools.paths import Point
 from unikat_training.latent_tools.sheets import (
     DEVIATIONS,
@@ -56,14 +56,14 @@ def latent_tools(
     total = strength_images(len(directions)) + drawn_images(points, len(directions)) + mixes * MIXED**2
     with progress_bar(total, 0, "image", progress) as bar:
         bar.set_description("drawing what latents do")
-        brush = Brush.of(graph, model.default_truncation, bar.update)
-        directions = replace(directions, strength=measure(directions, model, brush))
+        sampler = GraphSampler.of(graph, model.default_truncation, bar.update)
+        directions = replace(directions, strength=measure(directions, model, sampler))
         shown = range(min(SHOWN, len(directions)))
         along = offsets(DEVIATIONS, STEPS)
         files = {
             FILE: to_json(directions),
-            DIRECTIONS: direction_sheet(directions, shown, points[:MOVED], along, brush),
-            INTERPOLATION: interpolation_sheet(list(pairwise(points[:ENDS])), STEPS, brush),
+            DIRECTIONS: direction_sheet(directions, shown, points[:MOVED], along, sampler),
+            INTERPOLATION: interpolation_sheet(list(pairwise(points[:ENDS])), STEPS, sampler),
         }
         if mixes:
             files[MIXING] = mixing_sheet(points[:MIXED], model.default_truncation, exported, bar.update)
