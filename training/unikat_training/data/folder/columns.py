@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +11,14 @@ from typing import Final
 from unikat.tables import plain
 from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder.levels import is_split, recurs
-from unikat_training.data.folder.matching import EXACT, Matcher
+from unikat_training.data.folder.matching import EXACT, IDS, Matcher
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.tables import Table, category
 from unikat_training.data.naming import same_name
 from unikat_training.data.report import Problem
 
 FILE_COLUMNS: Final = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
+_MEANT: Final = re.compile(r"file|im(age|g)|pic|photo|path|name|id", re.IGNORECASE)  # in a heading: ids of pictures
 _TRIED = 200  # rows, evenly spread, by which a column is judged
 
 
@@ -62,6 +64,8 @@ def read_labels(table: Table, matcher: Matcher, options: FolderOptions) -> Label
             found[match.how] += 1
             if splits:
                 labels.splits[match.picture] = str(row.get(splits[0]))
+    if table.rows and not labels.of:
+        raise DatasetError(f"{table.name}: it names no picture that is here, such as {table.rows[0][1].get(file)!r}")
     guessed = [f"{count} {how}" for how, count in found.items() if how != EXACT]
     if guessed:
         labels.notes.append(f"{table.name}: pictures found by the column {file}: {', '.join(guessed)}")
@@ -82,6 +86,8 @@ def _file_column(table: Table, matcher: Matcher, folder: str, asked: str) -> str
         return table.file_column
     rows = table.rows[:: max(1, len(table.rows) // _TRIED)]
     worth = {column: matcher.worth([str(row.get(column) or "") for _, row in rows], folder) for column in table.columns}
+    if len(table.rows) < len(matcher) / 2:  # numbers that happen to be pictures' names, too
+        worth = {column: value for column, value in worth.items() if value > IDS or _MEANT.search(column)}
     best = max(worth.values(), default=0.0)
     if not best:
         columns = ", ".join(table.columns) or "none"

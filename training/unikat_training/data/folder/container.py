@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from unikat.batches.layout import CLAIM, SHEET
 from unikat_training.data.fields import DatasetError
 from unikat_training.data.formats import ARCHIVE_SUFFIXES, SUFFIXES, suffix
 from unikat_training.data.report import Problem
@@ -102,6 +103,8 @@ def open_container(path: Path) -> Container:
     container = Container(path)
     if path.is_dir():
         _walk(container, path, "", frozenset())
+        if CLAIM in container.files:  # a batch of ours, whose sheet is none of its pictures
+            container.files.pop(SHEET, None)
         if not any(suffix(name) in SUFFIXES for name in container.files):
             for name in [name for name in container.files if suffix(name) in ARCHIVE_SUFFIXES]:
                 place = container.files.pop(name)

@@ -38,9 +38,6 @@ from unikat_training.data.formats import (
 from unikat_training.data.naming import clean, typable
 from unikat_training.data.report import Problem
 
-# Written by `unikat batch` beside its pictures.
-_OF_BATCHES = {"contact-sheet.png", "batch.json"}
-
 
 @dataclass
 class Listing:
@@ -92,7 +89,6 @@ def list_pictures(path: Path, options: FolderOptions) -> Listing:
 def _pictures(container: Container, listing: Listing) -> list[str]:
     """The files that can be decoded; what else there is becomes a problem, unless it may be of use."""
     pictures = []
-    batch = {"manifest.parquet", "batch.json"} & container.files.keys()
     for name, place in container.files.items():
         ending = suffix(name)
         what = OTHER_PICTURES.get(ending, "")
@@ -103,7 +99,7 @@ def _pictures(container: Container, listing: Listing) -> list[str]:
             listing.problems.append(Problem("unreadable format", display(name), way_out(what)))
         elif ending not in SUFFIXES:
             listing.problems.append(Problem("not an image", display(name)))
-        elif not (batch and name in _OF_BATCHES):
+        else:
             pictures.append(name)
     return pictures
 
@@ -179,12 +175,13 @@ def _by_tables(container: Container, pictures: list[str], options: FolderOptions
             failures.append(DatasetError(f"{why}; choose a column by --attribute, or do without by --labels none"))
         else:
             listing.warnings.append(f"{table.name} has no labels, so it is not used")
-    if not tables and not failures:
-        return _by_sidecars(container, pictures, options, listing)
-    if not tables and (options.attribute or options.file_column or not _folders_tell(pictures, options)):
+    beside = None if tables else _by_sidecars(container, pictures, options, listing)
+    if not tables and not beside and not failures:
+        return None
+    if not tables and not beside and (options.attribute or options.file_column or not _folders_tell(pictures, options)):
         raise failures[0]
     listing.warnings += [f"not used: {failure}" for failure in failures]
-    return _merged(labels, tables, listing) if tables else None
+    return _merged(labels, tables, listing) if tables else beside
 
 
 def _folders_tell(pictures: list[str], options: FolderOptions) -> bool:
@@ -211,9 +208,7 @@ def _tables(container: Container, listing: Listing) -> list[Table]:
     """The files that can be tables: StyleGAN's where there is one, else all that are no file beside a picture."""
     stems = {name.rpartition(".")[0] for name in listing.places}
     names = [
-        name
-        for name in container.files
-        if suffix(name) in TABLE_SUFFIXES and name.rpartition(".")[0] not in stems and name not in _OF_BATCHES
+        name for name in container.files if suffix(name) in TABLE_SUFFIXES and name.rpartition(".")[0] not in stems
     ]
     stylegan = [name for name in names if name.rpartition("/")[2] == STYLEGAN]
     tables = []
@@ -265,12 +260,10 @@ def _merged(labels: list[Labels], tables: list[Table], listing: Listing) -> _Fou
         listing.notes += read.notes
     listing.notes.append(f"labels: {', '.join(table.name for table in tables)}")
     used = {table.name for table in tables}
-    listing.problems = [p for p in listing.problems if not (p.kind == "not an image" and _is_used(p.item, used, of))]
+    listing.problems = [
+        p for p in listing.problems if p.kind != "not an image" or not (p.item in used or suffix(p.item) in SIDECARS)
+    ]
     return replace(found, of=of, splits=splits)
-
-
-def _is_used(name: str, tables: set[str], of: Mapping[str, object]) -> bool:
-    return name in tables or suffix(name) in SIDECARS
 
 
 def _pair(listing: Listing, pictures: list[str], found: _Found, options: FolderOptions) -> None:

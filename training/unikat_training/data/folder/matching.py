@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +14,8 @@ EXACT: Final = "as it is"
 OTHER_CASE: Final = "ignoring case"
 PART: Final = "by a part of its path"
 NO_ENDING: Final = "without its ending"
-_WORTH: Final = {EXACT: 1.0, OTHER_CASE: 0.99, PART: 0.98, NO_ENDING: 0.9}
+IDS: Final = 0.9  # what a column is worth that names all pictures without their endings
+_WORTH: Final = {EXACT: 1.0, OTHER_CASE: 0.99, PART: 0.98, NO_ENDING: IDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Matcher:
     by a part of its path (a bare name, or an absolute path of another machine), without its ending.
     """
 
-    pictures: Iterable[str]
+    pictures: Sequence[str]
     _paths: dict[str, str] = field(default_factory=dict)
     _names: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # both without case
     _stems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -46,6 +47,9 @@ class Matcher:
             self._paths[path] = picture
             self._names[name].append(picture)
             self._stems[_stem(name)].append(picture)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
     def find(self, text: str, folder: str = "") -> Match:
         """The picture that `text` means in a table in `folder` ("" or "sub/folder/")."""

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from unikat.batches.layout import parse_conditions
 from unikat.tables import TableError, plain, read_csv, read_text
 from unikat_training.data.fields import DatasetError, Object
 from unikat_training.data.formats import suffix
@@ -84,7 +85,7 @@ def category(value: object) -> str | None:
             return str(list(value).index(1))
         raise ValueError("is a list; expected one value")
     if isinstance(value, dict):
-        raise ValueError("is an object; expected one value")
+        raise ValueError("is a blend or another object; expected one value")
     return plain(str(value)) or None
 
 
@@ -227,9 +228,7 @@ def _read_parquet(name: str, content: bytes) -> Table:
         raise DatasetError(f"{name}: not a Parquet file: {error}") from error
     if _CONDITIONS in read.column_names and "file" in read.column_names:  # the manifest of a batch
         rows = zip(read["file"].to_pylist(), read[_CONDITIONS].to_pylist(), strict=True)
-        records: Rows = [
-            (f"{name}: row {i}", {"file": file, **conditions}) for i, (file, conditions) in enumerate(rows)
-        ]
+        records: Rows = [(f"{name}: row {i}", {"file": file, **_drawn(texts)}) for i, (file, texts) in enumerate(rows)]
         return _with_columns(Table(name, (), records, file_column="file"))
     simple = [field.name for field in read.schema if not _holds_bytes(field.type)]
     if len(simple) < len(read.column_names):
@@ -240,6 +239,12 @@ def _read_parquet(name: str, content: bytes) -> Table:
         )
     records = [(f"{name}: row {i}", row) for i, row in enumerate(read.select(simple).to_pylist())]
     return Table(name, tuple(simple), records)
+
+
+def _drawn(conditions: Mapping[str, str]) -> Object:
+    """Conditions as a batch records them: a category, or the weights of a blend, which is no category."""
+    weights = parse_conditions(conditions)
+    return {name: next(iter(of)) if len(of) == 1 else dict(of) for name, of in weights.items()}
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
