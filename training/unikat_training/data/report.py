@@ -34,8 +34,8 @@ LOSSES: Final[Mapping[str, str]] = {
     "broken": "mend these files, or remove them",
     "unreadable format": "save these as PNG or JPEG",
     "invisible": "--background COLOUR shows them, --background keep keeps alpha",
-    "unlabelled": "--labels none takes all pictures without labels; --labels FILE, --file-column and --label-level say "
-    "where labels are",
+    "unlabelled": "--labels none takes all pictures without labels, --split NAME those of one split; --labels FILE, "
+    "--file-column and --label-level say where labels are",
     "conflict": "keep one of those that are the same, or --labels none",
     "unsafe": "make these smaller, or remove them",
 }

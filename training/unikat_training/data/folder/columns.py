@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from unikat.tables import plain
 from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder.levels import is_split, recurs
-from unikat_training.data.folder.matching import EXACT, IDS, Matcher
+from unikat_training.data.folder.matching import EXACT, IDS, NO_ENDING, Matcher
 from unikat_training.data.folder.options import FolderOptions
-from unikat_training.data.folder.tables import Table, category
+from unikat_training.data.folder.tables import LABEL, Rows, Table, category
 from unikat_training.data.naming import same_name
 from unikat_training.data.report import Problem
 
@@ -38,9 +38,10 @@ def read_labels(table: Table, matcher: Matcher, options: FolderOptions) -> Label
 
     Raises DatasetError when no column names pictures, or a column that was asked for is not there.
     """
-    folder = table.name.rpartition("/")[0]
-    folder = f"{folder}/" if folder and not table.file_column else ""
+    folder = f"{table.name.rpartition('/')[0]}/".removeprefix("/")
+    table = _headed(table, matcher, folder)
     file = _file_column(table, matcher, folder, options.file_column)
+    table = _one_hot_joined(table, file) if not options.attribute else table
     splits = [column for column in table.columns if column != file and _is_split_column(table, column)]
     attributes = _attributes(table, file, splits, matcher, options.attribute)
     labels = Labels(tuple(attributes.chosen), problems=list(table.problems), notes=[*table.notes, *attributes.notes])
@@ -70,6 +71,45 @@ def read_labels(table: Table, matcher: Matcher, options: FolderOptions) -> Label
     if guessed:
         labels.notes.append(f"{table.name}: pictures found by the column {file}: {', '.join(guessed)}")
     return labels
+
+
+def _headed(table: Table, matcher: Matcher, folder: str) -> Table:
+    """The table with names for its columns where its first line is no heading but names a picture, too."""
+    if table.file_column or not any(
+        matcher.find(column, folder).how not in ("", NO_ENDING) for column in table.columns if column
+    ):
+        return table
+    others = len(table.columns) - 1
+    names, left = dict[str, str](), 0
+    for column in table.columns:
+        if matcher.find(column, folder).how and "file" not in names.values():
+            names[column] = "file"
+        else:
+            left += 1
+            names[column] = LABEL if others == 1 else f"column_{left}"
+    first = (f"{table.name}:1", {name: column for column, name in names.items()})
+    rows: Rows = [(where, {names[column]: value for column, value in row.items()}) for where, row in table.rows]
+    notes = [*table.notes, f"{table.name} has no heading; its columns are taken to be {', '.join(names.values())}"]
+    return replace(table, columns=tuple(names.values()), rows=[first, *rows], notes=notes)
+
+
+def _one_hot_joined(table: Table, file: str) -> Table:
+    """The table with one column where a column for each category says 0 or 1, and one of them is 1."""
+    hot = [c for c in table.columns if c != file and all(_bit(row.get(c)) is not None for _, row in table.rows)]
+    if len(hot) < 2 or any(sum(_bit(row.get(c)) or 0 for c in hot) != 1 for _, row in table.rows):
+        return table
+    others = [column for column in table.columns if column not in hot]
+    rows: Rows = [
+        (where, {c: row.get(c) for c in others} | {LABEL: next(c for c in hot if _bit(row.get(c)))})
+        for where, row in table.rows
+    ]
+    notes = [*table.notes, f"{table.name}: {len(hot)} columns of 0 and 1 are the categories of one attribute"]
+    return replace(table, columns=(*others, LABEL), rows=rows, notes=notes)
+
+
+def _bit(value: object) -> int | None:
+    text = str(value).strip()
+    return int(float(text)) if text in ("0", "1", "0.0", "1.0") else None
 
 
 def _value(row: Mapping[str, object], column: str) -> str | None:

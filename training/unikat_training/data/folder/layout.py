@@ -23,7 +23,7 @@ from unikat_training.data.folder.levels import (
 )
 from unikat_training.data.folder.matching import Matcher
 from unikat_training.data.folder.options import FolderOptions
-from unikat_training.data.folder.tables import SIDECARS, STYLEGAN, Table, read_table, sidecar_table
+from unikat_training.data.folder.tables import SIDECARS, SPREADSHEETS, STYLEGAN, Table, read_table, sidecar_table
 from unikat_training.data.formats import (
     HEAD,
     OTHER_PICTURES,
@@ -160,12 +160,12 @@ def _by_tables(container: Container, pictures: list[str], options: FolderOptions
         name, content = _asked_table(container, options.labels)
         table = read_table(name, content)
         return _Found() if table is None else _merged([read_labels(table, matcher, options)], [table], listing)
-    tables, labels, failures = [], [], []
-    for table in _tables(container, listing):
+    tables, labels, failures = list[Table](), list[Labels](), list[DatasetError]()
+    for table in _tables(container, listing, failures):
         try:
             read = read_labels(table, matcher, options)
         except DatasetError as error:
-            failures.append(error)
+            failures += [error] if suffix(table.name) != ".txt" else []  # any text
             continue
         if read.attributes:
             tables.append(table)
@@ -189,9 +189,10 @@ def _folders_tell(pictures: list[str], options: FolderOptions) -> bool:
 
 
 def _asked_table(container: Container, labels: str) -> tuple[str, bytes]:
-    if suffix(labels) not in TABLE_SUFFIXES:
+    endings = (*TABLE_SUFFIXES, ".txt")
+    if suffix(labels) not in endings:
         raise DatasetError(
-            f"--labels {labels}: must be folders, names, none, or a file that ends in {' '.join(TABLE_SUFFIXES)}"
+            f"--labels {labels}: must be folders, names, none, or a file that ends in {' '.join(endings)}"
         )
     path = Path(labels)
     try:
@@ -204,21 +205,19 @@ def _asked_table(container: Container, labels: str) -> tuple[str, bytes]:
         raise DatasetError(f"--labels {labels}: cannot be read: {error}") from error
 
 
-def _tables(container: Container, listing: Listing) -> list[Table]:
+def _tables(container: Container, listing: Listing, failures: list[DatasetError]) -> list[Table]:
     """The files that can be tables: StyleGAN's where there is one, else all that are no file beside a picture."""
     stems = {name.rpartition(".")[0] for name in listing.places}
-    names = [
-        name for name in container.files if suffix(name) in TABLE_SUFFIXES and name.rpartition(".")[0] not in stems
-    ]
+    endings = (*TABLE_SUFFIXES, *SPREADSHEETS, ".txt")
+    names = [name for name in container.files if suffix(name) in endings and name.rpartition(".")[0] not in stems]
     stylegan = [name for name in names if name.rpartition("/")[2] == STYLEGAN]
     tables = []
-    for name in stylegan or names:
+    for name in stylegan or [name for name in names if "submission" not in name.lower()]:  # Kaggle's has no labels
         try:
             table = read_table(name, container.files[name].read())
         except (OSError, ValueError) as error:
-            raise (
-                error if isinstance(error, DatasetError) else DatasetError(f"{name}: cannot be read: {error}")
-            ) from error
+            failures.append(DatasetError(str(error) if isinstance(error, DatasetError) else f"{name}: {error}"))
+            continue
         if table is not None:
             tables.append(table)
         elif name in stylegan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -21,6 +22,8 @@ STYLEGAN: Final = "dataset.json"
 LABEL: Final = "category"  # the attribute where a file of labels has no name for it
 _CONDITIONS: Final = "conditions"  # what `unikat batch` calls the labels of its pictures
 _SIDECAR_LABELS: Final = ("label", "class", "category", "cls")
+_LIST: Final = re.compile(r"(.*\.\w{2,4})[\s,;:|]+(\S.*)")
+SPREADSHEETS: Final = (".xlsx", ".xls", ".ods", ".numbers")
 SIDECARS: Final = (".json", ".cls")
 
 
@@ -47,12 +50,18 @@ def read_table(name: str, content: bytes) -> Table | None:
     ending = suffix(name)
     if ending == ".parquet":
         return _read_parquet(name, content)
+    if ending in SPREADSHEETS:
+        raise DatasetError(f"{name}: not read here; save it as CSV")
     try:
         text, encoding = read_text(content)
         if ending in (".csv", ".tsv"):
             table = _read_csv(name, text)
         elif ending in (".jsonl", ".ndjson"):
             table = _read_json_lines(name, text)
+        elif ending == ".txt":
+            table = _read_list(name, text)
+            if not table.rows:
+                return None  # any other text
         else:
             found = _read_json(name, text)
             if found is None:
@@ -133,6 +142,15 @@ def _read_csv(name: str, text: str) -> Table:
     return table
 
 
+def _read_list(name: str, text: str) -> Table:
+    """Lines of a picture and its label, without a heading: "cat/1.png 0"."""
+    table = Table(name, ("file", LABEL), file_column="file")
+    for number, line in enumerate(text.split("\n"), 1):
+        if found := _LIST.fullmatch(line.strip()):
+            table.rows.append((f"{name}:{number}", {"file": found[1], LABEL: found[2]}))
+    return table
+
+
 def _drop_fractions(rows: list[Mapping[str, object]], column: str) -> None:
     """ "1.0" to "1" in a column of nothing else: pandas writes whole numbers so where one is missing."""
     cells = [str(row[column]).strip() for row in rows]
@@ -182,6 +200,8 @@ def _read_json(name: str, text: str) -> Table | None:
         return _read_stylegan(name, document)
     if isinstance(document, dict) and document and all(not isinstance(v, list | dict) for v in document.values()):
         return _pairs(name, document.items())
+    if isinstance(document, dict) and {"images", "annotations"} <= document.keys():
+        raise DatasetError(f"{name}: says what is where in pictures (COCO), not what a picture is as a whole")
     if isinstance(document, list) and document and all(isinstance(row, dict) for row in document):
         table = Table(name)
         for index, row in enumerate(document):

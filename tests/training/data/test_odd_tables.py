@@ -1,0 +1,89 @@
+"""Tables without a heading, of one-hot columns, in other formats, and those that are no labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.training.data.preparing import TAKE_ALL, Prepared, fill, labels_by_item, png, prepare
+
+STYLES = {f"{i}.png": ("cat" if i % 3 else "dog",) for i in range(12)}
+PICTURES = {name: png(seed) for seed, name in enumerate(STYLES)}
+
+
+def prepared(tmp_path: Path, tables: Mapping[str, str], *arguments: str) -> Prepared:
+    folder = fill(tmp_path / "in", PICTURES | {name: text.encode() for name, text in tables.items()})
+    return prepare(tmp_path / "out", "folder", folder, "--size", "8", "--jobs", "1", *arguments)
+
+
+def test_a_table_without_a_heading_loses_no_picture(tmp_path: Path) -> None:
+    result = prepared(tmp_path, {"labels.csv": "".join(f"{f},{s[0]}\n" for f, s in STYLES.items())})
+
+    assert labels_by_item(result.dataset) == STYLES
+    assert [attribute.name for attribute in result.dataset.attributes] == ["category"]
+    assert "labels.csv has no heading; its columns are taken to be file, category" in result.said
+
+
+@pytest.mark.parametrize("line", ["{}  {}\n", "./{}\t{}\n", "data/{}, {}\n"])
+def test_a_list_of_pictures_and_labels_is_a_table(tmp_path: Path, line: str) -> None:
+    text = "".join(line.format(f, s[0]) for f, s in STYLES.items())
+    found = prepared(tmp_path, {"train.txt": text, "README.txt": "Pictures, see example.com for more.\n"})
+    assert labels_by_item(found.dataset) == STYLES
+
+
+def test_captions_beside_the_pictures_are_no_table(tmp_path: Path) -> None:
+    result = prepared(tmp_path, {f"{i}.txt": f"{i}.png cat" for i in range(12)})
+    assert result.dataset.attributes == ()
+
+
+@pytest.mark.parametrize("one", ["1", "1.0"])
+def test_a_column_for_each_category_is_one_attribute(tmp_path: Path, one: str) -> None:
+    zero = one.replace("1", "0")
+    rows = "".join(
+        f"{f}, {one if s == ('cat',) else zero}, {one if s == ('dog',) else zero}\n" for f, s in STYLES.items()
+    )
+    result = prepared(tmp_path, {"_classes.csv": "filename, cat, dog\n" + rows})
+
+    assert labels_by_item(result.dataset) == STYLES
+    assert "2 columns of 0 and 1 are the categories of one attribute" in result.said
+
+
+def test_columns_of_yes_and_no_stay_attributes(tmp_path: Path) -> None:
+    rows = "".join(f"{i}.png,{i % 2},{i % 3 // 2}\n" for i in range(12))
+    attributes = prepared(tmp_path, {"labels.csv": "file,glasses,hat\n" + rows}).dataset.attributes
+    assert [(attribute.name, attribute.categories) for attribute in attributes] == [
+        ("glasses", ("0", "1")),
+        ("hat", ("0", "1")),
+    ]
+
+
+def test_a_sample_submission_labels_nothing(tmp_path: Path) -> None:
+    rows = "".join(f"{f},{s[0]}\n" for f, s in list(STYLES.items())[:10])
+    tables = {"train.csv": "id,label\n" + rows, "sample_submission.csv": "id,label\n10.png,owl\n11.png,owl\n"}
+    result = prepared(tmp_path, tables)
+
+    assert result.dataset.attributes[0].categories == ("cat", "dog")
+    assert ("unlabelled", "10.png") in result.problems
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("labels.xlsx", "PK", "labels.xlsx: not read here; save it as CSV"),
+        ("_annotations.coco.json", '{"images": [], "annotations": []}', "_annotations.coco.json: says what is where"),
+        ("labels.csv", 'file,style\n1.png,\x01"\n', "labels.csv"),
+    ],
+)
+def test_labels_that_cannot_be_read_are_not_passed_over(tmp_path: Path, name: str, text: str, said: str) -> None:
+    result = prepared(tmp_path, {name: text})
+    assert said in result.message
+    assert len(prepare(tmp_path / "plain", "folder", tmp_path / "in", "--labels", "none").dataset) == 12
+
+
+def test_one_row_that_is_wrong_does_not_lose_the_others(tmp_path: Path) -> None:
+    rows = "".join(f"{f},{s[0]}\n" for f, s in STYLES.items())
+    result = prepared(tmp_path, {"labels.csv": f"file,style\n{rows}x.png,a,b,c\n"}, *TAKE_ALL)
+    assert labels_by_item(result.dataset) == STYLES
+    assert ("bad label", "labels.csv:14") in result.problems
