@@ -144,6 +144,15 @@ def test_pictures_are_known_by_their_content_where_their_name_says_nothing(tmp_p
     }
 
 
+def test_films_and_raw_files_beside_their_pictures_are_no_loss(tmp_path: Path) -> None:
+    files = {f"IMG_{i}.jpg": saved(picture(i), "JPEG") for i in range(3)}
+    files |= {"IMG_0.HEIC": b"x", "IMG_1.CR2": b"x", "IMG_2.MOV": b"x", "clip.mp4": b"x", "order.pdf": b"x"}
+    result = prepare(tmp_path / "out", "folder", fill(tmp_path / "in", files))
+
+    assert len(result.dataset) == 3
+    assert {kind for kind, _ in result.problems} == {"not an image"}
+
+
 def test_white_drawings_on_nothing_are_told_apart_and_shown_on_a_colour(tmp_path: Path) -> None:
     icons = {f"{'ui' if sides % 2 else 'arrow'}/{sides}.png": icon(sides, "white") for sides in range(3, 9)}
     result = prepare(tmp_path / "out", "folder", fill(tmp_path / "in", icons))

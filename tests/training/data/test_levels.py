@@ -33,6 +33,11 @@ def numbered(*folders: str, each: int = 2) -> list[str]:
         (["train2017/cat", "val2017/dog"], ("cat", "dog")),
         (["archive/data/train/cat", "archive/data/train/dog"], ("cat", "dog")),
         (["cat/images", "dog/images"], ("cat", "dog")),
+        (["training_set/training_set/cat", "test_set/test_set/dog"], ("cat", "dog")),
+        (["seg_train/seg_train/cat", "seg_test/seg_test/dog"], ("cat", "dog")),
+        (["fold1/cat", "fold2/dog"], ("cat", "dog")),
+        (["cat_train", "dog_train"], ("cat_train", "dog_train")),  # other things, not one thing's splits
+        (["0", "1", "2"], ("0", "1", "2")),
         (["train", "car", "plane"], ("car", "plane", "train")),  # a vehicle here, since the others are no splits
     ],
 )
@@ -171,10 +176,10 @@ def test_what_systems_left_behind_is_passed_over_and_counted(tmp_path: Path) -> 
 
 def test_a_third_left_out_stops_with_what_why_and_the_way_out(tmp_path: Path) -> None:
     pictures = fill(tmp_path / "in", {f"{c}/{i}.png": png(10 * k + i) for k, c in enumerate("ab") for i in range(3)})
-    fill(pictures, {f"a/{i}.heic": b"\0\0\0\x18ftypheic" + bytes(50) for i in range(2)} | {"b/cut.png": png(99)[:200]})
+    fill(pictures, {f"a/x{i}.heic": b"\0\0\0\x18ftypheic" + bytes(50) for i in range(2)} | {"b/cut.png": png(99)[:200]})
     result = prepare(tmp_path / "out", "folder", pictures)
 
-    assert "3 of 9 pictures would be left out (33%): 2 unreadable format (a/0.heic, a/1.heic)" in result.message
+    assert "3 of 9 pictures would be left out (33%): 2 unreadable format (a/x0.heic, a/x1.heic)" in result.message
     assert "save these as PNG or JPEG; 1 broken (b/cut.png)" in result.message
     assert "--max-left-out 1" in result.message
     assert "unreadable format" in result.printed.partition("error:")[0]  # the report comes first

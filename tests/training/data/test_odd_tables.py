@@ -68,6 +68,37 @@ def test_a_sample_submission_labels_nothing(tmp_path: Path) -> None:
     assert ("unlabelled", "10.png") in result.problems
 
 
+def test_a_list_of_the_categories_names_is_no_table_of_pictures(tmp_path: Path) -> None:
+    rows = "".join(f"{f},{int(s == ('dog',))}\n" for f, s in STYLES.items())
+    result = prepared(tmp_path, {"labels.csv": "file,label\n" + rows, "classes.csv": "id,name\n0,cat\n"})
+
+    assert [attribute.name for attribute in result.dataset.attributes] == ["label"]
+    assert "classes.csv names few pictures, so it is not used" in result.said
+
+
+def test_json_about_something_else_is_said_and_stops_nothing(tmp_path: Path) -> None:
+    result = prepared(tmp_path, {"settings.json": '{"seed": 1, "size": 64}', "package.json": '{"a": [1, {"b": 2}]}'})
+    assert len(result.dataset) == 12
+    assert "not used: settings.json: it names no picture that is here" in result.said
+
+
+def test_the_attribute_that_is_missing_is_named_when_that_stops(tmp_path: Path) -> None:
+    rows = "".join(f"{f},{s[0]},{'' if i % 2 else 'warm'}\n" for i, (f, s) in enumerate(STYLES.items()))
+    table = {"labels.csv": "file,style,tone\n" + rows}
+
+    assert "6 unlabelled (1.png, 11.png, 3.png, …; no tone)" in prepared(tmp_path, table).message
+    assert len(prepare(tmp_path / "style", "folder", tmp_path / "in", "--attribute", "style").dataset) == 12
+
+
+def test_labels_of_one_split_only_name_the_option_that_takes_it(tmp_path: Path) -> None:
+    files = {f"{split}/{i}.png": png(100 * k + i) for k, split in enumerate(("train", "test")) for i in range(6)}
+    rows = "".join(f"train/{i}.png,{'ab'[i % 2]}\n" for i in range(6))
+    folder = fill(tmp_path / "in", files | {"train.csv": ("file,style\n" + rows).encode()})
+
+    assert "--split NAME those of one split" in prepare(tmp_path / "out", "folder", folder).message
+    assert len(prepare(tmp_path / "out", "folder", folder, "--split", "train").dataset) == 6
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

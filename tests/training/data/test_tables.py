@@ -79,6 +79,8 @@ def test_a_table_is_read_however_it_is_written(tmp_path: Path, table: str | byte
         ("labels.json", json.dumps([{"image": f, "style": s} for f, s in LABELLED])),
         ("metadata.ndjson", "".join(json.dumps({"file_name": f, "style": s}) + "\n" for f, s in LABELLED)),
         ("labels.json", json.dumps(dict(LABELLED))),
+        ("labels.json", json.dumps({f: {"style": s} for f, s in LABELLED})),
+        ("labels.json", json.dumps({style: [f for f, s in LABELLED if s == style] for style in ("cat", "dog")})),
     ],
 )
 def test_labels_in_json_are_read_in_every_common_shape(tmp_path: Path, name: str, table: str) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Final
 
+FILM: Final = "a film"
+PAGE: Final = "a printed page"
+FILMS_AND_PAGES: Final = (FILM, PAGE)  # beside pictures, and none that somebody wanted as one
 # Suffixes of what is decoded.
 SUFFIXES: Final = frozenset(
     (
@@ -19,13 +22,13 @@ OTHER_PICTURES: Final = {
     ".jxl": "JPEG XL",
     **dict.fromkeys((".svg", ".svgz"), "SVG"),
     **dict.fromkeys((".psd", ".psb", ".xcf", ".kra", ".clip", ".afphoto"), "a file of a painting program"),
-    **dict.fromkeys((".ai", ".eps", ".pdf"), "a printed page"),
+    **dict.fromkeys((".ai", ".eps", ".pdf"), PAGE),
     **dict.fromkeys(
         (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"), "a camera's raw file"
     ),
     **dict.fromkeys((".exr", ".hdr"), "a picture of high dynamic range"),
     **dict.fromkeys((".dcm", ".nii"), "a medical image"),
-    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "a film"),
+    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), FILM),
 }
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 ARCHIVE_SUFFIXES: Final = (".zip", ".tar")
@@ -68,12 +71,12 @@ _BEGINNINGS: Final = (
     (4, b"ftyphev", "HEIC"),
     (4, b"ftypmif1", "HEIC"),
     (4, b"ftypmsf1", "HEIC"),
-    (4, b"ftyp", "a film"),
+    (4, b"ftyp", FILM),
     (0, b"\xff\x0a", "JPEG XL"),
     (4, b"JXL ", "JPEG XL"),
     (0, b"8BPS", "a file of a painting program"),
-    (0, b"%PDF", "a printed page"),
-    (0, b"%!PS", "a printed page"),
+    (0, b"%PDF", PAGE),
+    (0, b"%!PS", PAGE),
 )
 _NOT_PICTURES: Final = (
     (b"<!doctype html", "a web page and no picture: a download that failed"),

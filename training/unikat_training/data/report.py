@@ -35,7 +35,7 @@ LOSSES: Final[Mapping[str, str]] = {
     "unreadable format": "save these as PNG or JPEG",
     "invisible": "--background COLOUR shows them, --background keep keeps alpha",
     "unlabelled": "--labels none takes all pictures without labels, --split NAME those of one split; --labels FILE, "
-    "--file-column and --label-level say where labels are",
+    "--file-column, --attribute and --label-level say where labels are",
     "conflict": "keep one of those that are the same, or --labels none",
     "unsafe": "make these smaller, or remove them",
 }
@@ -83,9 +83,11 @@ class Report:
         kinds = Counter(problem.kind for problem in self.lost)
         parts = []
         for kind, count in kinds.most_common():
-            examples = [p.item for p in self.lost if p.kind == kind][:NAMES_PRINTED]
-            more = ", …" if count > len(examples) else ""
-            parts.append(f"{count} {kind} ({', '.join(examples)}{more}): {LOSSES[kind]}")
+            lost = [p for p in self.lost if p.kind == kind]
+            more = ", …" if count > NAMES_PRINTED else ""
+            why = Counter(p.detail for p in lost).most_common(1)[0][0] if kind == "unlabelled" else ""
+            named = ", ".join(p.item for p in lost[:NAMES_PRINTED])
+            parts.append(f"{count} {kind} ({named}{more}{f'; {why}' if why else ''}): {LOSSES[kind]}")
         return "; ".join(parts)
 
     def warn_about_shapes(self, shapes: list[tuple[int, int]]) -> None:

@@ -14,14 +14,16 @@ from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.naming import clean
 
 _SPLIT: Final = re.compile(
-    r"(train|training|val|valid|validation|test|testing|dev|eval|evaluation|holdout)"
-    r"([-_ ]?(set|data|images|imgs|split|[0-9]+))?",
+    r"(train|training|val|valid|validation|test|testing|dev|eval|evaluation|holdout|pred|unlabell?ed)(\d*)",
     re.IGNORECASE,
 )
+_FOLD: Final = re.compile(r"(fold|part|shard|chunk)[-_ ]?\d+", re.IGNORECASE)
+_WORDS: Final = {"set", "data", "dataset", "images", "imgs", "split", ""}  # beside train or test they say nothing
 # One folder of that name around all pictures says nothing of them.
 _GENERIC: Final = re.compile(
     r"(the[-_ ]?)?(images?|imgs?|pictures?|pics|photos?|data|dataset|all|files|jpe?gs?|pngs?|\d+)", re.I
 )
+_NONE: Final = "/"  # no word of a folder's name
 _FEW = 10  # rows; of fewer nobody can tell whether their values recur
 _FEW_IN_FOLDERS = 50  # likewise; folders are rarely something else than categories
 _SHOWN = 5
@@ -38,8 +40,21 @@ class PathLabels:
 
 
 def is_split(name: str) -> bool:
-    """True for train, valid, test and the like: how others divided the pictures, not what these show."""
-    return _SPLIT.fullmatch(name.strip()) is not None
+    """True for train, valid, test_set and the like: how others divided the pictures, not what these show."""
+    return _rest(name) <= _WORDS
+
+
+def are_splits(names: Sequence[str]) -> bool:
+    """True where all names are those of splits, or of the same thing with them (seg_train, seg_test), or of folds."""
+    rests = {frozenset(_rest(name) - _WORDS) for name in names}
+    return (len(rests) == 1 and _NONE not in rests.pop()) or all(_FOLD.fullmatch(name) for name in names)
+
+
+def _rest(name: str) -> set[str]:
+    """The words of a name without that of a split; a name that has none has a word that no other has."""
+    words = re.split(r"[-_ .]+", name.strip().lower())
+    rest = {word for word in words if not _SPLIT.fullmatch(word) and not word.isdecimal()}
+    return rest if any(_SPLIT.fullmatch(word) for word in words) else {_NONE}
 
 
 def recurs(names: Sequence[str], few: int = _FEW) -> bool:
@@ -53,12 +68,13 @@ def recurs(names: Sequence[str], few: int = _FEW) -> bool:
 def in_split(picture: str, splits: Sequence[str]) -> bool:
     """True for a picture with a folder that is called like one of `splits`."""
     wanted = {split.casefold() for split in splits}
-    return any(part.casefold() in wanted for part in _folders(picture) if is_split(part))
+    return any(part.casefold() in wanted for part in _folders(picture))
 
 
 def split_folders(pictures: Sequence[str]) -> list[str]:
     """The names of all folders that divide pictures into train, test, …"""
-    return sorted({part for picture in pictures for part in _folders(picture) if is_split(part)})
+    names = {part for picture in pictures for part in _folders(picture)}
+    return sorted(name for name in names if _NONE not in _rest(name) or _FOLD.fullmatch(name))
 
 
 def level_labels(pictures: Sequence[str], options: FolderOptions) -> PathLabels:
@@ -84,7 +100,7 @@ def folder_labels(pictures: Sequence[str], options: FolderOptions) -> PathLabels
     found, telling = PathLabels(), []
     for level, names in levels.items():
         present = [name for name in names if name]
-        if all(is_split(name) for name in present):
+        if are_splits(present):
             found.notes.append(
                 f"{_shown(present)} divide the pictures and are no categories; --split takes one of them"
             )

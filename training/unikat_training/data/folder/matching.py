@@ -46,7 +46,7 @@ class Matcher:
             name = path.rpartition("/")[2].casefold()
             self._paths[path] = picture
             self._names[name].append(picture)
-            self._stems[_stem(name)].append(picture)
+            self._stems[stem(name)].append(picture)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -58,7 +58,7 @@ class Matcher:
             if path in self._paths:
                 return Match(self._paths[path], EXACT)
         name = wanted.rpartition("/")[2].casefold()
-        bare = _stem(name) if suffix(name) in SUFFIXES else name
+        bare = stem(name) if suffix(name) in SUFFIXES else name
         for same, ending in ((self._names.get(name, []), True), (self._stems.get(bare, []), False)):
             found = [picture for picture in same if _fits(picture, wanted, ending)]
             if folder and len(found) > 1:
@@ -81,7 +81,7 @@ def _fits(picture: str, wanted: str, ending: bool) -> bool:
     """True where one path is the other's end: never a picture of the same name in another folder."""
     path, wanted = _key(picture).casefold(), wanted.casefold()
     if not ending:
-        path, wanted = _stem(path), _stem(wanted) if suffix(wanted) in SUFFIXES else wanted
+        path, wanted = stem(path), stem(wanted) if suffix(wanted) in SUFFIXES else wanted
     return f"/{path}".endswith(f"/{wanted}") or f"/{wanted}".endswith(f"/{path}")
 
 
@@ -89,10 +89,11 @@ def _how(picture: str, wanted: str) -> str:
     return OTHER_CASE if _key(picture).casefold() == wanted.casefold() else PART
 
 
-def _stem(path: str) -> str:
+def stem(path: str) -> str:
+    """A path without its ending."""
     folder, slash, name = path.rpartition("/")
-    stem, dot, _ = name.rpartition(".")
-    return f"{folder}{slash}{stem if dot and stem else name}"
+    before, dot, _ = name.rpartition(".")
+    return f"{folder}{slash}{before if dot and before else name}"
 
 
 def _key(path: str) -> str:

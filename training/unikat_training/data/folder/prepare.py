@@ -16,7 +16,8 @@ from unikat_training.data.build import AttributePlan, Picture, Recipe
 from unikat_training.data.dataset import Source
 from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder.container import Place, display
-from unikat_training.data.folder.layout import Listing, list_pictures
+from unikat_training.data.folder.layout import list_pictures
+from unikat_training.data.folder.listing import Listing
 from unikat_training.data.folder.options import AUTO, KEEP, FolderOptions
 from unikat_training.data.formats import suffix
 from unikat_training.data.parallel import map_in_order

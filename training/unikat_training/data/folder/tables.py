@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -198,10 +198,10 @@ def _read_json(name: str, text: str) -> Table | None:
                 f"{name}: this is a prepared data set already; train on it, or give the original pictures"
             )
         return _read_stylegan(name, document)
-    if isinstance(document, dict) and document and all(not isinstance(v, list | dict) for v in document.values()):
-        return _pairs(name, document.items())
     if isinstance(document, dict) and {"images", "annotations"} <= document.keys():
         raise DatasetError(f"{name}: says what is where in pictures (COCO), not what a picture is as a whole")
+    if isinstance(document, dict) and document:
+        return _by_key(name, document)
     if isinstance(document, list) and document and all(isinstance(row, dict) for row in document):
         table = Table(name)
         for index, row in enumerate(document):
@@ -235,9 +235,19 @@ def _read_stylegan(name: str, document: Object) -> Table | None:
     return table
 
 
-def _pairs(name: str, pairs: Iterable[tuple[str, object]]) -> Table:
-    rows: Iterator[tuple[str, Object]] = ((f"{name}: {key}", {"file": key, LABEL: value}) for key, value in pairs)
-    return Table(name, ("file", LABEL), list(rows), file_column="file")
+def _by_key(name: str, document: Object) -> Table | None:
+    """{"picture": label, …}, {"picture": {"attribute": label, …}, …} or {"label": ["picture", …], …}."""
+    values, rows = list(document.values()), Rows()
+    if all(isinstance(value, dict) for value in values):
+        rows = [
+            (f"{name}: {key}", {"file": key, **value}) for key, value in document.items() if isinstance(value, dict)
+        ]
+    elif all(isinstance(value, list) for value in values):
+        pairs = [(file, key) for key, value in document.items() if isinstance(value, list) for file in value]
+        rows = [(f"{name}: {file}", {"file": file, LABEL: key}) for file, key in pairs if isinstance(file, str)]
+    elif not any(isinstance(value, list | dict) for value in values):
+        rows = [(f"{name}: {key}", {"file": key, LABEL: value}) for key, value in document.items()]
+    return _with_columns(Table(name, (), rows, file_column="file")) if rows else None
 
 
 def _read_parquet(name: str, content: bytes) -> Table:
