@@ -84,13 +84,14 @@ class AsyncStudio:
         seed: SupportsIndex | None = None,
         truncation: float | None = None,
         format: str = "png",
+        background: str = "",
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Artwork:
         """Draw one image: the one at `index` of the seed. All else is as in `generate`; `accepted` is with it."""
         request = generate_request(
             model, where, first_index=whole("index", index), seed=seed, truncation=truncation, format=format,
-            request_id=request_id,
+            background=background, request_id=request_id,
         )  # fmt: skip
         artwork = await self._ask(self._link.studio.Draw, request, timeout, self._reconnect_timeout)
         return only_artwork(request, artwork)
@@ -105,6 +106,7 @@ class AsyncStudio:
         seed: SupportsIndex | None = None,
         truncation: float | None = None,
         format: str = "png",
+        background: str = "",
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> AsyncGeneration:
@@ -121,6 +123,7 @@ class AsyncStudio:
         """
         request = generate_request(
             model, where, count=count, first_index=first_index, seed=seed, truncation=truncation, format=format,
+            background=background,
             request_id=request_id,
         )  # fmt: skip
         return AsyncGeneration(self._link, Delivery(request, timeout, self._reconnect_timeout))

@@ -53,7 +53,7 @@ class Accepted:
     """The request as the service resolved it: with it, the same images can be asked for again.
 
     `model` is "name@version"; `conditions` are the ones asked for, blends normalised to a sum of 1; images have the
-    indexes from `first_index` on.
+    indexes from `first_index` on; `background` is "#rrggbbaa" for a model with alpha.
     """
 
     job_id: str
@@ -66,6 +66,7 @@ class Accepted:
     conditions: Where
     queue_position: int
     first_index: int = 0
+    background: str = ""
 
     @classmethod
     def of(cls, message: studio_pb2.Accepted) -> Accepted:
@@ -74,7 +75,7 @@ class Accepted:
         return cls(
             message.job_id, message.model, message.model_digest, message.seed, message.count, message.truncation,
             names.get(message.format, "png"), where_of(message.conditions), message.queue_position,
-            message.first_index,
+            message.first_index, message.background,
         )  # fmt: skip
 
 
@@ -98,8 +99,9 @@ class Artwork:
 
     `index` is its place among the images of its seed; `id` is the same for the same image wherever it is drawn;
     `conditions` name every attribute, the ones that the request left out included, and can be passed to `generate`;
-    `data` are the bytes of a file of type `media_type`; `width` and `height` are in pixels; `accepted` is only set by
-    `draw`: `Generation` has it for all of its images.
+    `data` are the bytes of a file of type `media_type`; `width` and `height` are in pixels; `background` is
+    "#rrggbbaa" for a model with alpha, else ""; `accepted` is only set by `draw`: `Generation` has it for all of its
+    images.
     """
 
     index: int
@@ -115,6 +117,7 @@ class Artwork:
     renderer: Renderer
     timings: Timings
     accepted: Accepted | None = None
+    background: str = ""
 
     @classmethod
     def of(cls, message: studio_pb2.Artwork) -> Artwork:
@@ -128,17 +131,21 @@ class Artwork:
             renderer=Renderer(drawn_by.provider, drawn_by.runtime, drawn_by.processor, drawn_by.encoder),
             timings=Timings(*(duration.ToTimedelta().total_seconds() for duration in seconds)),
             accepted=Accepted.of(message.accepted) if message.HasField("accepted") else None,
+            background=message.background,
         )  # fmt: skip
 
     def image(self) -> Image:
-        """The picture, decoded into a new PIL image in RGB. Raises PIL.UnidentifiedImageError for broken bytes."""
+        """The picture, decoded into a new PIL image in RGB, or in RGBA where it is transparent somewhere.
+
+        Raises PIL.UnidentifiedImageError for broken bytes.
+        """
         from PIL import Image  # a caller that only stores the bytes needs no decoder
 
         with Image.open(BytesIO(self.data)) as image:
-            return image.convert("RGB")
+            return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
     def array(self) -> npt.NDArray[np.uint8]:
-        """The picture, decoded into uint8 of shape (height, width, 3)."""
+        """The picture, decoded into uint8 of shape (height, width, 3), or 4 for RGBA."""
         return np.array(self.image(), dtype=np.uint8)
 
     @property

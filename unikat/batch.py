@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from unikat.artwork import where_of
 from unikat.errors import InvalidRequest, bad_field
-from unikat.request import FORMATS, Where, conditions_of, format_of, given_or_picked, number, whole
+from unikat.request import FORMATS, Where, conditions_of, format_of, given_or_picked, number, text, whole
 from unikat.v1 import batches_pb2 as pb
 
 LAYOUTS: Final[dict[str, pb.Layout]] = {"files": pb.LAYOUT_FILES, "webdataset": pb.LAYOUT_WEBDATASET}
@@ -97,6 +97,7 @@ class Batch:
     ended: datetime | None
     manifest: str | None
     revision: int
+    background: str = ""
 
     @classmethod
     def of(cls, message: pb.Batch) -> Batch:
@@ -116,6 +117,7 @@ class Batch:
                                         for f in message.failures),
             created=_moment(message.create_time), started=_moment_if(message, "start_time"),
             ended=_moment_if(message, "end_time"), manifest=message.manifest or None, revision=message.revision,
+            background=message.background,
         )  # fmt: skip
 
 
@@ -137,6 +139,7 @@ class BatchOptions(TypedDict, total=False):
     seed: SupportsIndex | None
     truncation: float | None
     format: str
+    background: str
     layout: str
     owner: str
     labels: Mapping[str, str] | None
@@ -193,6 +196,7 @@ def create_request(
     seed: SupportsIndex | None = None,
     truncation: float | None = None,
     format: str = "png",
+    background: str = "",
     layout: str = "files",
     owner: str = "",
     labels: Mapping[str, str] | None = None,
@@ -207,7 +211,7 @@ def create_request(
         raise InvalidRequest(bad_field("layout", f"must be one of {', '.join(LAYOUTS)}, not {layout!r}"))
     request = pb.CreateBatchRequest(
         model=model, seed=given_or_picked(seed), format=format_of(format), layout=LAYOUTS[layout],
-        destination=fspath(to), owner=owner, labels=_labels(labels or {}),
+        background=text("background", background), destination=fspath(to), owner=owner, labels=_labels(labels or {}),
         shard_size=whole("shard_size", shard_size),
         request_id=request_id if request_id is not None else str(uuid.uuid4()),
     )  # fmt: skip

@@ -62,6 +62,7 @@ def generate_request(
     seed: SupportsIndex | None = None,
     truncation: float | None = None,
     format: str = "png",
+    background: str = "",
     request_id: str | None = None,
 ) -> GenerateRequest:
     """A request that can be sent twice and mean the same: it always has a seed and a request_id.
@@ -71,6 +72,7 @@ def generate_request(
     request = GenerateRequest(
         model=model, conditions=conditions_of(where or {}), count=whole("count", count),
         first_index=whole("first_index", first_index), seed=given_or_picked(seed), format=format_of(format),
+        background=text("background", background),
         request_id=request_id if request_id is not None else str(uuid.uuid4()),
     )  # fmt: skip
     if truncation is not None:
@@ -104,6 +106,13 @@ def whole(field: str, value: SupportsIndex, largest: int = MAX_UINT32) -> int:
     if not 0 <= found <= largest:
         raise InvalidRequest(bad_field(field, f"must be a whole number from 0 to {largest}, not {value!r}"))
     return found
+
+
+def text(field: str, value: str) -> str:
+    """Text. Raises InvalidRequest for all else."""
+    if not isinstance(value, str):
+        raise InvalidRequest(bad_field(field, f"must be text, not {value!r}"))
+    return value
 
 
 def number(field: str, value: float) -> float:

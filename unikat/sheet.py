@@ -55,7 +55,8 @@ class Sheet:
             for x, image in enumerate(row):
                 left, top = layout.corner(x, y)
                 if image is not None:
-                    picture.paste(enlarge(image), (left, top))
+                    tile = enlarge(image)
+                    picture.paste(tile, (left, top), tile if tile.has_transparency_data else None)
                 for line, words in enumerate(self.captions[y][x].splitlines() if self.captions else ()):
                     text = fitted(words, layout.tile[0])
                     pen.text((left, top + layout.tile[1] + 3 + line * LINE), text, FAINT, font(text, LABEL_SIZE))

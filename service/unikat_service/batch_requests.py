@@ -21,7 +21,7 @@ from unikat.v1.studio_pb2 import ImageFormat
 from unikat_service.batch_cells import MAX_PROBLEMS, check_cells, shape_problems
 from unikat_service.callers import OWNER, OWNER_RULE
 from unikat_service.errors import invalid
-from unikat_service.requests import common_problems, pick_seed
+from unikat_service.requests import common_problems, pick_seed, resolved_background
 from unikat_service.settings import MAX_SHARDS, Settings
 
 DEFAULT_OWNER: Final = "default"
@@ -63,6 +63,10 @@ def resolve(
     if 0 < request.shard_size < smallest:
         text = f"must be at least {smallest} for {total} images: a batch has at most {MAX_SHARDS} shards"
         more.append(FieldError("shard_size", text))
+    try:
+        background = resolved_background(request, model)
+    except FieldError as problem:
+        more.append(problem)
     if problems or more:
         raise invalid([*problems, *more])
     return BatchSpec(
@@ -79,6 +83,7 @@ def resolve(
         labels=dict(sorted(request.labels.items())),
         request_id=request.request_id,
         encoder="" if legacy else newest_encoder(request.format),
+        background=background,
     )
 
 

@@ -143,5 +143,5 @@ def _image(storage: Storage, row: Row) -> Image.Image | None:
     with suppress(OSError, SyntaxError):  # what Pillow and the file system raise
         data = storage.read_range(row["file"], row["offset"], row["size"])
         with Image.open(BytesIO(data)) as image:
-            return image.convert("RGB")
+            return image.convert("RGBA" if image.has_transparency_data else "RGB")
     return None

@@ -47,6 +47,7 @@ class Common:
     image_format: int
     layout: int
     encoder: str = ""
+    background: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def _about(common: Common, index: int, id: str, conditions: Mapping[str, str]) -
         "conditions": {name: next(iter(of)) if _is_category(of) else of for name, of in weights.items()},
         "model": common.model,
         "model_digest": common.digest,
+        **({"background": common.background} if common.background else {}),
     }
     return (json.dumps(content, ensure_ascii=False) + "\n").encode()
 

@@ -82,6 +82,7 @@ def _table(common: Common, images: Sequence[DrawnImage], places: Sequence[Place]
         "runtime": pa.scalar(renderer.runtime),
         "processor": pa.scalar(renderer.processor),
         **({"encoder": pa.scalar(common.encoder)} if common.encoder else {}),
+        **({"background": pa.scalar(common.background)} if common.background else {}),
     }
     columns |= {name: pa.repeat(value, len(images)) for name, value in same.items()}
     if images[0].weights:  # Parquet has no struct without fields

@@ -161,6 +161,7 @@ class BatchRecord:
             create_time=_timestamp(fields[CREATED]),
             manifest=fields.get(MANIFEST, ""),
             revision=self.revision,
+            background=head.get("background", ""),
         )
         for name, moment in (("start_time", STARTED), ("end_time", ENDED)):
             if moment in fields:

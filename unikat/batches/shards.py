@@ -76,7 +76,7 @@ def close_batch(storage: Storage, spec: BatchSpec, shards: Iterable[int], keep_p
 
 
 def _common(of: BatchSpec | ShardJob) -> Common:
-    return Common(of.model, of.digest, of.seed, of.truncation, of.image_format, of.layout, of.encoder)
+    return Common(of.model, of.digest, of.seed, of.truncation, of.image_format, of.layout, of.encoder, of.background)
 
 
 def _facts(common: Common, fingerprint: str) -> dict[str, Any]:
@@ -91,6 +91,7 @@ def _facts(common: Common, fingerprint: str) -> dict[str, Any]:
         "image_format": _FORMAT_NAMES[common.image_format],
         "layout": _LAYOUT_NAMES[common.layout],
         **({"encoder": common.encoder} if common.encoder else {}),
+        **({"background": common.background} if common.background else {}),
     }
 
 

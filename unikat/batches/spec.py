@@ -31,7 +31,8 @@ class Cell:
 class BatchSpec:
     """A batch, fully resolved. `image_format` and `layout` are values of the proto enums, `destination` is a URL.
 
-    `encoder` is the name of what encodes it; "" in batches of the first release, which had no names.
+    `encoder` is the name of what encodes it; "" in batches of the first release, which had no names. `background` is
+    "#rrggbbaa" for a model with alpha, else "".
 
     Image i of the batch is image i of its seed: cells follow one another, and shards are cut without regard to them.
     """
@@ -49,6 +50,7 @@ class BatchSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
     encoder: str = ""
+    background: str = ""
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -99,14 +101,16 @@ class BatchSpec:
             destination=self.destination,
             fingerprint=self.fingerprint,
             encoder=self.encoder,
+            background=self.background,
         )
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all that the files' bytes and names follow from: the same for batches that write the same."""
         written = {name: value for name, value in self._head().items() if name not in _NOT_WRITTEN}
-        if not self.encoder:  # as it was before encoders had names
-            del written["encoder"]
+        for name in _LATER:  # as it was before there were such fields
+            if not written[name]:
+                del written[name]
         content = json.dumps([written, _to_lists(self.cells)], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -125,6 +129,7 @@ class BatchSpec:
         return cls(cells=_from_lists(json.loads(cells)), **known)
 
 
+_LATER: Final = ("encoder", "background")  # came after the first release
 _NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id"})
 
 
@@ -145,6 +150,7 @@ class ShardJob:
     destination: str
     fingerprint: str
     encoder: str = ""
+    background: str = ""
 
     @property
     def count(self) -> int:
@@ -159,8 +165,9 @@ class ShardJob:
     def to_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the RQ job: JSON values only."""
         kwargs = {name: getattr(self, name) for name in self.__dataclass_fields__} | {"cells": _to_lists(self.cells)}
-        if not self.encoder:  # workers of the first release refuse what they do not know
-            del kwargs["encoder"]
+        for name in _LATER:  # workers of the first release refuse what they do not know
+            if not kwargs[name]:
+                del kwargs[name]
         return kwargs
 
     @classmethod
@@ -172,7 +179,7 @@ class ShardJob:
         except (TypeError, ValueError, KeyError) as error:
             raise ValueError(f"not a shard of a batch: {error}") from error
         numbers = (job.shard, job.first, job.seed, job.image_format, job.layout, *(cell.count for cell in job.cells))
-        texts = (job.batch, job.model, job.digest, job.destination, job.fingerprint, job.encoder)
+        texts = (job.batch, job.model, job.digest, job.destination, job.fingerprint, job.encoder, job.background)
         if not (all(type(n) is int and n >= 0 for n in numbers) and all(isinstance(t, str) for t in texts)):
             raise ValueError(f"not a shard of a batch: {kwargs}")
         return job

@@ -102,6 +102,7 @@ class Picked:
     sha256: str
     renderer: Renderer
     data: bytes = field(repr=False)
+    background: str = ""
 
 
 def verify(where: str, progress: Callable[[int, int], None] = lambda checked, rows: None) -> Report:
@@ -248,8 +249,9 @@ def common_of(row: Row) -> Common:
     """What a row says of its batch."""
     layout = LAYOUTS["webdataset" if row["file"].startswith("shards/") else "files"]
     return Common(
-        row["model"], row["model_digest"], row["seed"], row["truncation"], _FORMATS[row["media_type"]], layout
-    )
+        row["model"], row["model_digest"], row["seed"], row["truncation"], _FORMATS[row["media_type"]], layout,
+        background=row.get("background") or "",
+    )  # fmt: skip
 
 
 def _picked(storage: Storage, row: Row) -> Picked:
@@ -269,4 +271,5 @@ def _picked(storage: Storage, row: Row) -> Picked:
         sha256=row["sha256"],
         renderer=Renderer(row["provider"], row["runtime"], row["processor"], row.get("encoder") or ""),
         data=storage.read_range(row["file"], row["offset"], row["size"]),
+        background=row.get("background") or "",
     )

@@ -26,7 +26,7 @@ FINGERPRINT: Final = "fingerprint"  # in a job's meta: what its request_id stand
 _PAYLOAD: Final = (
     "model", "digest", "weights", "count", "seed", "truncation", "image_format", "enqueued_at", "deadline", "first",
 )  # fmt: skip
-_EXTRA: Final = ("encoder", "caller", "seconds", "text", "mark", "trace")
+_EXTRA: Final = ("encoder", "background", "caller", "seconds", "text", "mark", "trace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class DrawJob:
     `weights` are normalised (attributes left out are drawn per image by the worker), `image_format` is a value of
     the proto enum, `enqueued_at` is a Unix time in seconds, `deadline` one on Redis' clock. `first` is the index of the
     first image: in the job and its stream, images are counted from 0. `encoder` names the version that makes the files,
-    `caller` whose turn it is. Not filled today: `seconds` (of work that it is expected to take), `text` (canonical text
-    of the recipe), `mark` (id of the key of watermarks) and `trace` (W3C context). `more` carries what later releases
-    add.
+    `background` is "#rrggbbaa" for a model with alpha (`unikat.background`), `caller` whose turn it is. Not filled
+    today: `seconds` (of work that it is expected to take), `text` (canonical text of the recipe), `mark` (id of the key
+    of watermarks) and `trace` (W3C context). `more` carries what later releases add.
     """
 
     model: str
@@ -52,6 +52,7 @@ class DrawJob:
     deadline: float | None = None
     first: int = 0
     encoder: str = ""
+    background: str = ""
     caller: str = ""
     seconds: float = 0.0
     text: str = ""
