@@ -28,6 +28,7 @@ FORMATS: Final[dict[str, ImageFormat]] = {
     "webp": IMAGE_FORMAT_WEBP,
     "jpeg": IMAGE_FORMAT_JPEG,
 }
+FORMAT_NAMES: Final[dict[int, str]] = {number: name for name, number in FORMATS.items()}
 MAX_SEED: Final = 2**64 - 1
 # Fits a double, so that a seed survives JSON and spreadsheets.
 _PICKED_SEED_BITS: Final = 53

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from unikat.batches.layout import END_OF_TAR, Common, tar_around
+from unikat.batches.layout import END_OF_TAR, tar_around
+from unikat.batches.spec import Common
 from unikat.batches.storage import Storage
 
 _SPAN: Final = 8 * 2**20  # bytes of images that are read at once

@@ -52,7 +52,6 @@ class FolderStorage(Storage):
         return cls(url, root, target.relative_to(root).parts)
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
-        """See Storage."""
         for folder, names in _by_folder(files).items():
             data = {name: files[f"{folder}/{name}" if folder else name] for name in names}
             with self._reasons():
@@ -67,7 +66,6 @@ class FolderStorage(Storage):
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """See Storage."""
         folder, base = _split(name)
         with self._reasons(), self._entered(folder, create=True) as fd:
             temporary = _temporary(base)
@@ -83,7 +81,6 @@ class FolderStorage(Storage):
                 raise
 
     def read_many(self, names: Sequence[str]) -> list[bytes | None]:
-        """See Storage."""
         found: dict[str, bytes] = {}
         for folder, bases in _by_folder(names).items():
             with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd:
@@ -93,14 +90,12 @@ class FolderStorage(Storage):
         return [found.get(name) for name in names]
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
-        """See Storage."""
         with self.reading(name) as file, self._reasons():
             file.seek(offset)
             return file.read(size)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[BinaryIO]:
-        """See Storage."""
         folder, base = _split(name)
         with self._missing_or_reasons(name), self._entered(folder) as fd:
             file = self._opened(fd, base)
@@ -108,14 +103,12 @@ class FolderStorage(Storage):
             yield file
 
     def size(self, name: str) -> int | None:
-        """See Storage."""
         folder, base = _split(name)
         with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd:
             return os.stat(base, dir_fd=fd, follow_symlinks=False).st_size
         return None
 
     def remove(self, names: Iterable[str]) -> None:
-        """See Storage."""
         for folder, bases in _by_folder(names).items():
             with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd:
                 for base in bases:
@@ -123,20 +116,17 @@ class FolderStorage(Storage):
                         os.unlink(base, dir_fd=fd)
 
     def names(self, folder: str) -> list[str]:
-        """See Storage."""
         with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd, os.scandir(fd) as entries:
             found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
             return sorted(f"{name}/" if is_dir else name for name, is_dir in found if not _UNFINISHED.fullmatch(name))
         return []
 
     def tidy(self, folder: str) -> None:
-        """See Storage."""
         with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd:
             if _nobody_writes(fd):
                 _drop(fd, [name for name in os.listdir(fd) if _UNFINISHED.fullmatch(name)])
 
     def remove_folder(self, folder: str) -> None:
-        """See Storage."""
         parent, base = _split(folder)
         with self._reasons(), suppress(FileNotFoundError), self._entered(parent) as fd, suppress(OSError):
             os.rmdir(base, dir_fd=fd)

@@ -28,27 +28,35 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class BatchSpec:
-    """A batch, fully resolved. `image_format` and `layout` are values of the proto enums, `destination` is a URL.
+class Common:
+    """What all images of a batch have in common. `model` is "name@version".
 
-    `encoder` is the name of what encodes it; "" in batches of the first release, which had no names.
-
-    Image i of the batch is image i of its seed: cells follow one another, and shards are cut without regard to them.
+    `image_format` and `layout` are values of the proto enums; `encoder` is the name of what encodes the images, "" in
+    batches of the first release, which had no names.
     """
 
     model: str
     digest: str
-    cells: tuple[Cell, ...]
     seed: int
     truncation: float
     image_format: int
     layout: int
+    encoder: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class BatchSpec(Common):
+    """A batch, fully resolved. `destination` is a URL.
+
+    Image i of the batch is image i of its seed: cells follow one another, and shards are cut without regard to them.
+    """
+
+    cells: tuple[Cell, ...]
     destination: str
     shard_size: int
     owner: str = "default"
     labels: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
-    encoder: str = ""
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -90,15 +98,9 @@ class BatchSpec:
             shard=shard,
             first=self.shard_range(shard).start,
             cells=self.shard_cells(shard),
-            model=self.model,
-            digest=self.digest,
-            seed=self.seed,
-            truncation=self.truncation,
-            image_format=self.image_format,
-            layout=self.layout,
             destination=self.destination,
             fingerprint=self.fingerprint,
-            encoder=self.encoder,
+            **{name: getattr(self, name) for name in Common.__dataclass_fields__},
         )
 
     @cached_property
@@ -129,22 +131,15 @@ _NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id"}
 
 
 @dataclass(frozen=True)
-class ShardJob:
+class ShardJob(Common):
     """Payload of the job that draws a shard. `first` is the index of its first image."""
 
     batch: str
     shard: int
     first: int
     cells: tuple[Cell, ...]
-    model: str
-    digest: str
-    seed: int
-    truncation: float
-    image_format: int
-    layout: int
     destination: str
     fingerprint: str
-    encoder: str = ""
 
     @property
     def count(self) -> int:

@@ -193,19 +193,11 @@ def draw_sheet(order: Order, model: str, seed: int, kept: Kept) -> Image:
     """The contact sheet: what was asked for above, under each image what was left open and came out."""
     from unikat.sheet import Sheet, grid
 
-    rows = grid([tile for _, tile in kept.tiles])
     asked = ", ".join(f"{name}: {describe(value)}" for name, value in order.where.items())
-    captions = [_caption(artwork, order.where) for artwork, _ in kept.tiles]
-    captions += [""] * (len(rows) * len(rows[0]) - len(captions))
     left_out = order.count - len(kept.tiles)
     note = f"{model}, seed {seed}" + (f", the first {len(kept.tiles)} of {order.count}" if left_out > 0 else "")
-    width = len(rows[0])
-    return Sheet(
-        rows,
-        title=asked or model,
-        note=note,
-        captions=[captions[i : i + width] for i in range(0, len(captions), width)],
-    ).draw()
+    captions = grid([_caption(artwork, order.where) for artwork, _ in kept.tiles])
+    return Sheet(grid([tile for _, tile in kept.tiles]), asked or model, note, captions=captions).draw()
 
 
 def _caption(artwork: Artwork, asked: Where) -> str:

@@ -16,7 +16,7 @@ from rich.text import Text
 from unikat.batches.verify import Picked, pick
 from unikat.cli.batch.words import counted
 from unikat.cli.problems import Problem, stdout
-from unikat.request import FORMATS
+from unikat.request import FORMAT_NAMES
 
 if TYPE_CHECKING:
     from unikat.artwork import Artwork, Renderer
@@ -92,14 +92,13 @@ def _same_pixels(artwork: Artwork, picked: Picked) -> bool:
 
 
 def _draw(studio: Studio, picked: Picked) -> Artwork:
-    names: dict[int, str] = {number: name for name, number in FORMATS.items()}
     [artwork] = studio.generate(
         picked.model,
         {name: as_sent(of) for name, of in picked.weights.items()},
         first_index=picked.index,
         seed=picked.seed,
         truncation=picked.truncation,
-        format=names[picked.image_format],
+        format=FORMAT_NAMES[picked.image_format],
     )
     return artwork
 
