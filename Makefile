@@ -29,7 +29,7 @@ protos: .venv/.dev ## Generates the stubs from protos/.
 	$(BIN)/python -m tests.tools.protos
 
 settings: .venv/.dev ## Writes docs/settings.md from the declarations in the code.
-	$(BIN)/python -m unikat.cli.settings_doc > docs/settings.md
+	$(BIN)/python -m tests.tools.settings > docs/settings.md
 
 released: .venv/.dev ## Freezes the contract: from here on, what breaks it fails `make lint`.
 	$(BIN)/buf build protos -o protos/released.binpb

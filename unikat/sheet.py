@@ -122,7 +122,7 @@ def enlarge(image: Image.Image) -> Image.Image:
 
 
 def grid(items: Sequence[T], columns: int | None = None) -> list[list[T | None]]:
-    """Images or captions in rows of `columns`, by default about as wide as high; the last row is filled up with None."""
+    """Images or captions in rows of `columns`, by default about as wide as high; None fills up the last row."""
     columns = columns or max(1, math.ceil(math.sqrt(len(items))))
     padded = [*items, *[None] * (-len(items) % columns)]
     return [padded[start : start + columns] for start in range(0, len(padded), columns)]
