@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from unikat.cli import options
-from unikat.cli.connect import connect
-from unikat.cli.problems import Problem, stderr, stdout
+from unikat.cli.output import print_facts, stderr, stdout
+from unikat.cli.problems import Problem, connect
 
 if TYPE_CHECKING:
     from unikat.v1.model_pb2 import Model
@@ -88,12 +88,7 @@ def _sample_sheet(models: Path, model: Model) -> Path | None:
 def _show(model: Model, samples: Path | None) -> None:
     console = stdout()
     console.print(f"{model.name}@{model.version}", style="bold", markup=False)
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="dim")
-    facts.add_column(overflow="fold")
-    for label, value in _facts(model, samples):
-        facts.add_row(label, Text(value))  # not markup, whatever brackets it has
-    console.print(facts, soft_wrap=False)
+    print_facts(_facts(model, samples))
     for attribute in model.attributes:
         console.print(f"\n{attribute.name}", style="bold", markup=False, end="")
         console.print(f"  {attribute.description}", style="dim", markup=False)
@@ -117,4 +112,4 @@ def _facts(model: Model, samples: Path | None) -> list[tuple[str, str]]:
     facts += [("measured", f"{m.name} = {m.value:.4g}  {m.description}") for m in model.metrics]
     if samples is not None:
         facts.append(("sample sheet", str(samples)))
-    return [(label, value) for label, value in facts if value]
+    return facts

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
 from rich.markup import escape
 
+from unikat.cli.output import stderr
+
 if TYPE_CHECKING:
+    from unikat.client import Studio
     from unikat.errors import UnikatError
 
 BAD_INPUT: Final = 2  # exit code: what was typed is wrong
@@ -46,16 +49,6 @@ class Problem(Exception):
             console.print(escape(hint), style="dim" if hint.startswith(" ") else None)
 
 
-def stderr() -> Console:
-    """Console for all that is not the result; lines are broken by the terminal only, so that they can be copied."""
-    return Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-
-
-def stdout() -> Console:
-    """Console for results; tables in files and pipes are wide rather than broken."""
-    return Console(soft_wrap=True, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
-
-
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """ "Did you mean …?" for what is spelled alike, or nothing."""
     by_lower = {k.lower(): k for k in known}
@@ -88,3 +81,27 @@ def flag_of(field: str) -> str:
     names = _POSITION.sub("", field).split(".")
     beginnings = (".".join(names[:length]) for length in range(len(names), 0, -1))
     return next((_FLAGS[each] for each in beginnings if each in _FLAGS), field)
+
+
+@contextmanager
+def connect(
+    target: str,
+    tls: bool,
+    ca: Path | None,
+    reconnect_timeout: float = 60.0,
+    flag: Callable[[str], str] = flag_of,
+) -> Iterator[Studio]:
+    """A studio whose errors become problems that a person can read, with what `flag` says for a request's fields."""
+    from unikat.client import Studio
+    from unikat.errors import UnikatError
+
+    try:
+        with Studio(target, tls=tls, ca=ca, reconnect_timeout=reconnect_timeout) as studio:
+            yield studio
+    except UnikatError as error:
+        raise explain(error, flag) from error
+    except OSError as error:
+        if error.filename is None:  # standard output: the program's end says it
+            raise
+        # --ca, or a folder that cannot be written any more
+        raise Problem(f"{error.filename}: {error.strerror or error}") from error

@@ -10,7 +10,8 @@ import typer
 
 from unikat.cli import options
 from unikat.cli.batch.words import place
-from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, stderr, stdout
+from unikat.cli.output import stderr, stdout
+from unikat.cli.problems import BAD_INPUT, FAILURE, Problem
 from unikat.up.signals import Signals
 from unikat.up.stack import (
     SERVICE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -18,8 +17,8 @@ from unikat.cli import options
 from unikat.cli.batch.plan import Line, at, parse_grid, read_plan
 from unikat.cli.batch.watch import follow
 from unikat.cli.batch.words import AsJson, as_dict, asked, cells, command, place
-from unikat.cli.connect import connect
-from unikat.cli.problems import BAD_INPUT, Problem, stdout
+from unikat.cli.output import print_json, stdout
+from unikat.cli.problems import BAD_INPUT, Problem, connect
 from unikat.cli.where import parse_where, typed_flag
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ def parse_labels(labels: Iterable[str]) -> dict[str, str]:
 
 def _report(batch: Batch, target: str, watching: bool, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(as_dict(batch)), flush=True)
+        print_json(as_dict(batch))
         return
     console = stdout()
     console.print(Text.assemble("Batch ", (batch.id, "bold"), f": {cells(batch.plans)} of {batch.model}"))

@@ -14,8 +14,8 @@ from PIL import Image
 from rich.text import Text
 
 from unikat.batches.verify import Picked, pick
-from unikat.cli.batch.words import counted
-from unikat.cli.problems import Problem, stdout
+from unikat.cli.output import counted, stdout
+from unikat.cli.problems import Problem
 from unikat.request import FORMAT_NAMES
 
 if TYPE_CHECKING:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from unikat.cli import options
 from unikat.cli.batch.create import absolute
-from unikat.cli.batch.words import counted, known_batch, place, span
-from unikat.cli.connect import connect
-from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, stderr, stdout
+from unikat.cli.batch.words import known_batch, place, span
+from unikat.cli.output import counted, print_json, progress, stderr, stdout
+from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, connect
 from unikat.queue.batches.keys import BATCH_ID
 
 if TYPE_CHECKING:
@@ -47,20 +44,20 @@ def verify(
     """
     destination = _destination(where, target, tls, ca)
     began = time.monotonic()
-    with _readable(), _Bar("Reading", as_json) as bar:
+    with _readable(), progress("Reading", as_json) as show:
         from unikat.batches.verify import verify as check
 
-        report = check(destination, bar)
+        report = check(destination, show)
     seconds = time.monotonic() - began
     redrawn = None
     if redraw and report.rows:
         from unikat.cli.batch.redraw import draw_again
 
-        with _readable(), connect(target, tls, ca) as studio, _Bar("Drawing again", as_json) as bar:
-            redrawn = draw_again(studio, destination, redraw, bar)
+        with _readable(), connect(target, tls, ca) as studio, progress("Drawing again", as_json) as show:
+            redrawn = draw_again(studio, destination, redraw, show)
     good = report.is_complete and (redrawn is None or not redrawn.different)
     if as_json:
-        print(json.dumps(_as_dict(report, redrawn) | {"ok": good}), flush=True)
+        print_json(_as_dict(report, redrawn) | {"ok": good})
     else:
         _print(report, redrawn, seconds)
     if not good:
@@ -100,26 +97,6 @@ def _readable() -> Iterator[None]:
 def _not_installed(error: ImportError) -> Problem:
     extra = "s3" if error.name == "s3fs" or "s3fs" in str(error) else "batches"
     return Problem(f"a package is missing: {error.name or error}", f"Install it: pip install 'unikat[{extra}]'")
-
-
-class _Bar:
-    """A bar on a terminal; called with how many of how many are done."""
-
-    def __init__(self, what: str, quiet: bool) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        quiet = quiet or not sys.stderr.isatty()
-        self._progress = Progress(*columns, console=stderr(), transient=True, disable=quiet)
-        self._task = self._progress.add_task(what, total=None)
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
-
-    def __call__(self, done: int, total: int) -> None:
-        self._progress.update(self._task, completed=done, total=total)
 
 
 def _print(report: Report, redrawn: Redrawn | None, seconds: float) -> None:

@@ -1,8 +1,8 @@
-"""`unikat batch list` and `unikat batch show`."""
+"""`unikat batch list`, `show`, `cancel`, `retry` and `delete`."""
 
 from __future__ import annotations
 
-import json
+import sys
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
@@ -16,35 +16,27 @@ from unikat.cli import options
 from unikat.cli.batch.words import (
     AsJson,
     Id,
+    OneBatch,
     age,
     as_dict,
     asked,
     cells,
     command,
-    counted,
+    images_of,
     known_batch,
     near,
+    outlook,
     place,
     rate,
-    span,
     why_paused,
 )
-from unikat.cli.connect import connect
-from unikat.cli.problems import stderr, stdout
+from unikat.cli.output import counted, print_facts, print_json, stderr, stdout
+from unikat.cli.problems import BAD_INPUT, Problem, connect
 
 if TYPE_CHECKING:
     from unikat.batch import Batch
 
-
-class State(StrEnum):
-    """`--state`."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
+State = StrEnum("State", ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"])  # typed in lower case
 
 _STYLES: Final = {"RUNNING": "cyan", "SUCCEEDED": "green", "FAILED": "bold red", "CANCELLED": "dim"}
 
@@ -64,7 +56,7 @@ def list_batches(
     batches, more = found[:limit], len(found) > limit
     if as_json:
         for batch in batches:
-            print(json.dumps(as_dict(batch)), flush=True)
+            print_json(as_dict(batch))
     elif not batches:
         which = " that match" if state or owner else ""
         stderr().print(f"There are no batches{which}. `unikat batch create --help` says how to make one.")
@@ -97,38 +89,25 @@ def _short(text: str) -> str:
     return " ".join(text.split()[:2])
 
 
-def show(
-    id: Id,
-    as_json: AsJson = False,
-    target: options.Target = options.DEFAULT_TARGET,
-    tls: options.Tls = False,
-    ca: options.Ca = None,
-) -> None:
+def show(one: OneBatch) -> None:
     """Show all that is known of a batch: what it draws, how far it is, what failed and why."""
-    with connect(target, tls, ca) as studio, known_batch(studio, id):
-        batch = studio.batch(id)
-    if as_json:
-        print(json.dumps(as_dict(batch)), flush=True)
+    with one.known() as studio:
+        batch = studio.batch(one.id)
+    if one.as_json:
+        print_json(as_dict(batch))
         return
-    console = stdout()
-    heading = Text.assemble((f"Batch {batch.id}", "bold"), "  ", (batch.state, _STYLES.get(batch.state, "")))
-    console.print(heading)
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for name, value in _facts(batch, target):
-        facts.add_row(name, Text(value))
-    console.print(facts, soft_wrap=False)
+    state = (batch.state, _STYLES.get(batch.state, ""))
+    stdout().print(Text.assemble((f"Batch {batch.id}", "bold"), "  ", state))
+    print_facts(_facts(batch, one.target))
 
 
 def _facts(batch: Batch, target: str) -> list[tuple[str, str]]:
     shards = f"{counted(batch.shard_count, 'shard')} of up to {counted(batch.shard_size, 'image')}"
     done = f"{batch.drawn:,} of {counted(batch.total, 'image')}"
     failed = f", {batch.failed:,} failed" if batch.failed else ""
-    left = f"{span(batch.remaining)} left" if batch.remaining else ""
     facts = [
         ("written", f"{done}{failed} in {shards}"),
-        ("speed", ", ".join(filter(None, [rate(batch.images_per_second), left]))),
+        ("speed", outlook(batch)),
         ("waiting", why_paused(batch.pause) if batch.pause is not None else ""),
         ("destination", place(batch.destination)),
         ("layout", f"{batch.layout}, {batch.format}"),
@@ -144,14 +123,60 @@ def _facts(batch: Batch, target: str) -> list[tuple[str, str]]:
         ("started", _when(batch.started)),
         ("ended", _when(batch.ended)),
     ]
-    facts += [
-        (f"shard {f.shard}", f"images {f.first_index} to {f.first_index + f.count - 1} failed: {f.message}")
-        for f in batch.failures
-    ]
+    facts += [(f"shard {f.shard}", f"{images_of(f)} failed: {f.message}") for f in batch.failures]
     if batch.state == "FAILED":
         facts.append(("next", f"draw what failed again: {command(target, 'retry', batch.id)}"))
-    return [(name, value) for name, value in facts if value]
+    return facts
 
 
 def _when(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S} ({age(moment)} ago)"
+
+
+def cancel(one: OneBatch) -> None:
+    """Call a batch off. What was written stays, with a manifest of what is there."""
+    with one.known() as studio:
+        batch = studio.cancel_batch(one.id)
+    if one.as_json:
+        print_json(as_dict(batch))
+        return
+    there = f"{batch.drawn:,} of {counted(batch.total, 'image')}"
+    stdout().print(Text(f"Batch {one.id} is cancelled; {there} are in {place(batch.destination)}."))
+
+
+def retry(one: OneBatch) -> None:
+    """Draw again what failed, and only that."""
+    with one.known() as studio:
+        before = studio.batch(one.id)
+        batch = studio.retry_batch(one.id)
+    if one.as_json:
+        print_json(as_dict(batch))
+        return
+    console = stdout()
+    again = counted(before.failed, "image")
+    console.print(Text(f"Drawn again: {again} of {before.total:,}, in {place(batch.destination)}."))
+    for failure in before.failures:
+        console.print(Text(f"  {images_of(failure)}, which failed: {failure.message}"))
+    console.print(Text(f"Watch it: {command(one.target, 'watch', one.id)}"))
+
+
+def delete(
+    id: Id,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    target: options.Target = options.DEFAULT_TARGET,
+    tls: options.Tls = False,
+    ca: options.Ca = None,
+) -> None:
+    """Forget a batch that has ended. Its files stay where they are."""
+    with connect(target, tls, ca) as studio, known_batch(studio, id):
+        if not yes:
+            _ask(id, place(studio.batch(id).destination))
+        studio.delete_batch(id)
+    stdout().print(Text(f"Batch {id} is forgotten; its files stay."))
+
+
+def _ask(id: str, where: str) -> None:
+    if not sys.stdin.isatty():
+        raise Problem("--yes is missing: nobody is there to be asked", code=BAD_INPUT)
+    if not typer.confirm(f"Forget batch {id}? Its files in {where} stay, but it cannot be retried any more."):
+        raise typer.Exit
