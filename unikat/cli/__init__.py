@@ -16,7 +16,7 @@ from unikat.cli.doctor import doctor
 from unikat.cli.generate import Order, generate
 from unikat.cli.models import list_models, show_model
 from unikat.cli.problems import FAILURE, Problem
-from unikat.cli.up import up
+from unikat.cli.up.command import up
 from unikat.settings import command_of
 
 app = typer.Typer(

@@ -19,8 +19,8 @@ from unikat.bundle import list_bundles
 from unikat.cli import options
 from unikat.cli.output import progress, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect
+from unikat.cli.up.process import tie_to_parent
 from unikat.cli.where import describe
-from unikat.up.process import tie_to_parent
 
 if TYPE_CHECKING:
     from PIL.Image import Image

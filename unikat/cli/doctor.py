@@ -6,14 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 from rich.text import Text
@@ -21,8 +21,10 @@ from rich.text import Text
 from unikat.cli import options
 from unikat.cli.output import counted, stdout
 from unikat.cli.problems import FAILURE
-from unikat.up.stack import without_password
-from unikat.up.valkey import socket_of
+from unikat.cli.up.stack import alive_workers, socket_of, without_password
+
+if TYPE_CHECKING:
+    from unikat.queue.workers import WorkerStatus
 
 # Distribution -> what it is for.
 PACKAGES: Final = {
@@ -162,7 +164,7 @@ def redis(url: str | None, data: Path) -> Iterator[Finding]:
         with Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, decode_responses=True) as connection:
             facts = connection.info()
             yield from _server(name, facts)
-            yield from _workers(connection)
+            yield from _workers(alive_workers(connection))
     except (RedisError, OSError, ValueError) as error:
         level = Level.PROBLEM if asked_for else Level.NOTE
         remedy = "start `unikat up`, or say where it is with --redis-url or UNIKAT_REDIS_URL"
@@ -185,15 +187,7 @@ def _server(name: str, facts: dict[str, object]) -> Iterator[Finding]:
         yield Finding(Level.PROBLEM, "Redis", f"evicts keys ({facts['maxmemory_policy']})", remedy)
 
 
-def _workers(connection: object) -> Iterator[Finding]:
-    from redis import Redis
-
-    from unikat.queue.workers import WORKERS_KEY, WorkerStatus, worker_key
-
-    assert isinstance(connection, Redis)
-    names = connection.zrange(WORKERS_KEY, 0, -1)
-    beats = [connection.get(worker_key(str(name))) for name in names]
-    alive = [WorkerStatus.from_json(beat) for beat in beats if beat is not None]
+def _workers(alive: Sequence[WorkerStatus]) -> Iterator[Finding]:
     for worker in alive:
         models = ", ".join(sorted(worker.models)) or "no model"
         yield Finding(Level.OK, f"worker {worker.name}", f"{models} on {worker.device} ({worker.provider})")

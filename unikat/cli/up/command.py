@@ -11,11 +11,10 @@ import typer
 from unikat.cli import options
 from unikat.cli.batch.words import place
 from unikat.cli.output import stderr, stdout
-from unikat.cli.problems import BAD_INPUT, FAILURE, Problem
-from unikat.up.signals import Signals
-from unikat.up.stack import (
+from unikat.cli.problems import BAD_INPUT, Problem
+from unikat.cli.up.stack import (
     SERVICE,
-    CannotStart,
+    VALKEY,
     Settings,
     check_installed,
     check_redis,
@@ -24,10 +23,9 @@ from unikat.up.stack import (
     open_destinations,
     programs,
     served,
+    valkey,
 )
-from unikat.up.supervisor import ProgramFailed, Supervisor
-from unikat.up.valkey import NAME as VALKEY
-from unikat.up.valkey import valkey
+from unikat.cli.up.supervisor import ProgramFailed, Signals, Supervisor
 
 DESTINATIONS: Final = "UNIKAT_DESTINATIONS"
 DEFAULT_OPEN: Final = "out"
@@ -72,16 +70,13 @@ def up(
         with locked(data):
             settings = Settings(free_address(listen), workers, models, data, redis_url, device, destinations)
             _run(settings, _echo if verbose else None)
-    except CannotStart as error:
-        raise Problem(str(error), error.hint, code=BAD_INPUT if error.mistyped else FAILURE) from error
     except ProgramFailed as error:
-        raise Problem(
-            error.message, f"The end of {error.log}:", *(f"    {line}" for line in error.last_lines)
-        ) from error
+        lines = (f"    {line}" for line in error.last_lines)
+        raise Problem(error.message, f"The end of {error.log}:", *lines) from error
 
 
 def _destinations(context: typer.Context, opened: list[str] | None) -> tuple[str, ...]:
-    """The prefixes as URLs. Raises CannotStart."""
+    """The prefixes as URLs. Raises Problem."""
     if opened is None:
         return open_destinations([DEFAULT_OPEN], create=True)
     source = context.get_parameter_source("opened")
@@ -104,10 +99,7 @@ def _run(settings: Settings, echo: Callable[[str, str], None] | None) -> None:
 
 def _start(supervisor: Supervisor, settings: Settings) -> bool:
     if settings.redis_url is None:
-        try:
-            server = valkey(settings.data, settings.logs / "valkey.log")
-        except RuntimeError as error:
-            raise CannotStart(str(error), "Use a server of your own: --redis-url redis://localhost:6379") from error
+        server = valkey(settings.data, settings.logs / "valkey.log")
         if not supervisor.start([server], READY_WITHIN):
             return False
     return supervisor.start(programs(settings), READY_WITHIN)
