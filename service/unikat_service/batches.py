@@ -30,11 +30,11 @@ from unikat.v1.batches_pb2 import (
     RetryBatchRequest,
     WatchBatchRequest,
 )
-from unikat_service.batch_pages import batch_page, check_list
 from unikat_service.batch_requests import field_problems, fingerprint, resolve
 from unikat_service.callers import certified
 from unikat_service.catalogue import Catalogue
 from unikat_service.errors import Context, translated
+from unikat_service.paging import batch_page, check_list
 from unikat_service.requests import find_model, parse, reused
 from unikat_service.settings import Settings
 from unikat_service.watcher import Watcher, look_at, no_such_batch

@@ -13,23 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from unikat.cli import options
-from unikat.cli.batch.words import (
-    AsJson,
-    Id,
-    OneBatch,
-    age,
-    as_dict,
-    asked,
-    cells,
-    command,
-    images_of,
-    known_batch,
-    near,
-    outlook,
-    place,
-    rate,
-    why_paused,
-)
+from unikat.cli.batch import words
+from unikat.cli.batch.words import AsJson, Id, OneBatch, known_batch
 from unikat.cli.output import counted, print_facts, print_json, stderr, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect
 
@@ -56,7 +41,7 @@ def list_batches(
     batches, more = found[:limit], len(found) > limit
     if as_json:
         for batch in batches:
-            print_json(as_dict(batch))
+            print_json(words.as_dict(batch))
     elif not batches:
         which = " that match" if state or owner else ""
         stderr().print(f"There are no batches{which}. `unikat batch create --help` says how to make one.")
@@ -79,8 +64,8 @@ def _table(batches: list[Batch]) -> Table:
         state = Text("PAUSED", "yellow") if batch.pause is not None else Text(batch.state, _STYLES.get(batch.state, ""))
         images = f"{batch.drawn:,}/{batch.total:,}" if batch.drawn < batch.total else f"{batch.total:,}"
         table.add_row(
-            batch.id, state, Text(batch.model), images, rate(batch.images_per_second).removesuffix(" images/s"),
-            _short(age(batch.created)), Text(batch.owner), Text(near(batch.destination)),
+            batch.id, state, Text(batch.model), images, words.rate(batch.images_per_second).removesuffix(" images/s"),
+            _short(words.age(batch.created)), Text(batch.owner), Text(words.near(batch.destination)),
         )  # fmt: skip
     return table
 
@@ -94,7 +79,7 @@ def show(one: OneBatch) -> None:
     with one.known() as studio:
         batch = studio.batch(one.id)
     if one.as_json:
-        print_json(as_dict(batch))
+        print_json(words.as_dict(batch))
         return
     state = (batch.state, _STYLES.get(batch.state, ""))
     stdout().print(Text.assemble((f"Batch {batch.id}", "bold"), "  ", state))
@@ -107,14 +92,14 @@ def _facts(batch: Batch, target: str) -> list[tuple[str, str]]:
     failed = f", {batch.failed:,} failed" if batch.failed else ""
     facts = [
         ("written", f"{done}{failed} in {shards}"),
-        ("speed", outlook(batch)),
-        ("waiting", why_paused(batch.pause) if batch.pause is not None else ""),
-        ("destination", place(batch.destination)),
+        ("speed", words.outlook(batch)),
+        ("waiting", words.why_paused(batch.pause) if batch.pause is not None else ""),
+        ("destination", words.place(batch.destination)),
         ("layout", f"{batch.layout}, {batch.format}"),
-        ("manifest", place(batch.manifest or "")),
+        ("manifest", words.place(batch.manifest or "")),
         ("model", f"{batch.model} ({batch.model_digest})"),
-        ("draws", cells(batch.plans)),
-        *((f"  {name}", value) for name, value in asked(batch.plans)),
+        ("draws", words.cells(batch.plans)),
+        *((f"  {name}", value) for name, value in words.asked(batch.plans)),
         ("seed", str(batch.seed)),
         ("truncation", f"{batch.truncation:g}"),
         ("owner", batch.owner),
@@ -123,14 +108,14 @@ def _facts(batch: Batch, target: str) -> list[tuple[str, str]]:
         ("started", _when(batch.started)),
         ("ended", _when(batch.ended)),
     ]
-    facts += [(f"shard {f.shard}", f"{images_of(f)} failed: {f.message}") for f in batch.failures]
+    facts += [(f"shard {f.shard}", f"{words.images_of(f)} failed: {f.message}") for f in batch.failures]
     if batch.state == "FAILED":
-        facts.append(("next", f"draw what failed again: {command(target, 'retry', batch.id)}"))
+        facts.append(("next", f"draw what failed again: {words.command(target, 'retry', batch.id)}"))
     return facts
 
 
 def _when(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S} ({age(moment)} ago)"
+    return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S} ({words.age(moment)} ago)"
 
 
 def cancel(one: OneBatch) -> None:
@@ -138,10 +123,10 @@ def cancel(one: OneBatch) -> None:
     with one.known() as studio:
         batch = studio.cancel_batch(one.id)
     if one.as_json:
-        print_json(as_dict(batch))
+        print_json(words.as_dict(batch))
         return
     there = f"{batch.drawn:,} of {counted(batch.total, 'image')}"
-    stdout().print(Text(f"Batch {one.id} is cancelled; {there} are in {place(batch.destination)}."))
+    stdout().print(Text(f"Batch {one.id} is cancelled; {there} are in {words.place(batch.destination)}."))
 
 
 def retry(one: OneBatch) -> None:
@@ -150,14 +135,14 @@ def retry(one: OneBatch) -> None:
         before = studio.batch(one.id)
         batch = studio.retry_batch(one.id)
     if one.as_json:
-        print_json(as_dict(batch))
+        print_json(words.as_dict(batch))
         return
     console = stdout()
     again = counted(before.failed, "image")
-    console.print(Text(f"Drawn again: {again} of {before.total:,}, in {place(batch.destination)}."))
+    console.print(Text(f"Drawn again: {again} of {before.total:,}, in {words.place(batch.destination)}."))
     for failure in before.failures:
-        console.print(Text(f"  {images_of(failure)}, which failed: {failure.message}"))
-    console.print(Text(f"Watch it: {command(one.target, 'watch', one.id)}"))
+        console.print(Text(f"  {words.images_of(failure)}, which failed: {failure.message}"))
+    console.print(Text(f"Watch it: {words.command(one.target, 'watch', one.id)}"))
 
 
 def delete(
@@ -170,7 +155,7 @@ def delete(
     """Forget a batch that has ended. Its files stay where they are."""
     with connect(target, tls, ca) as studio, known_batch(studio, id):
         if not yes:
-            _ask(id, place(studio.batch(id).destination))
+            _ask(id, words.place(studio.batch(id).destination))
         studio.delete_batch(id)
     stdout().print(Text(f"Batch {id} is forgotten; its files stay."))
 
