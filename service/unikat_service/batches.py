@@ -37,7 +37,7 @@ from unikat_service.errors import Context, translated
 from unikat_service.paging import batch_page, check_list
 from unikat_service.requests import find_model, parse, reused
 from unikat_service.settings import Settings
-from unikat_service.watcher import Watcher, look_at, no_such_batch
+from unikat_service.watcher import Watcher, look_at
 
 NAME: Final = DESCRIPTOR.services_by_name["Batches"].full_name
 # Not those of interactive calls: no call waits for a thread because a batch is large.
@@ -182,26 +182,20 @@ class Batches:
         return await self._in_thread(work)
 
     def _visible(self, batch: str, caller: str | None) -> BatchRecord:
-        """The batch, if the caller may see it. Raises UnikatError (NOT_FOUND)."""
+        """The batch, if the caller may see it. Raises NoSuchBatch."""
         record = self._read(batch)
         if caller not in (None, record.head["owner"]):
-            raise error_of(no_such_batch(batch))
+            raise NoSuchBatch(batch)
         return record
 
     def _read(self, batch: str) -> BatchRecord:
         if not BATCH_ID.fullmatch(batch):  # which would name another key
-            raise error_of(no_such_batch(batch))
-        try:
-            return self._store.read(batch)
-        except NoSuchBatch as error:
-            raise error_of(no_such_batch(batch)) from error
+            raise NoSuchBatch(batch)
+        return self._store.read(batch)
 
     def _message(self, record: BatchRecord) -> bytes:
         """The batch with its plans."""
-        try:
-            return record.to_message(self._store.spec(record.id).cells).SerializeToString()
-        except NoSuchBatch as error:  # deleted at this moment
-            raise error_of(no_such_batch(record.id)) from error
+        return record.to_message(self._store.spec(record.id).cells).SerializeToString()
 
     def _taken(self, holder: str, caller: str | None) -> UnikatError:
         """ALREADY_EXISTS; the batch is named to those who may see it."""
@@ -231,11 +225,9 @@ def _id_for(request: CreateBatchRequest, caller: str | None) -> str:
 
 
 def _tell(batch: str, change: Callable[[str], None]) -> None:
-    """Change a batch. Raises UnikatError: NOT_FOUND or FAILED_PRECONDITION."""
+    """Change a batch. Raises NoSuchBatch, and UnikatError (FAILED_PRECONDITION)."""
     try:
         change(batch)
-    except NoSuchBatch as error:
-        raise error_of(no_such_batch(batch)) from error
     except WrongState as error:
         violation = PreconditionFailure.Violation(type="STATE", subject=batch, description=str(error))
         details = PreconditionFailure(violations=[violation])

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from redis.exceptions import RedisError
 
 from unikat.batches.record import BatchRecord
-from unikat.errors import Reason, bad_field, error_of
+from unikat.errors import error_of
 from unikat.queue.batches.store import BatchStore
+from unikat_service.errors import no_such_batch
 
 log = logging.getLogger(__name__)
 
@@ -132,21 +132,12 @@ class Watcher:
                 changed.add(watch.batch)
         if not changed:
             return
-        for batch, look in await self._in_thread(lambda: self._look_at(sorted(changed))):
-            for watch in self._watches.get(batch, ()):
-                watch.push(look)
-
-    def _look_at(self, batches: Sequence[str]) -> list[tuple[str, Look]]:
-        return [(record.id, look_at(record)) for record in self._store.read_many(batches)]
+        for record in await self._in_thread(lambda: self._store.read_many(sorted(changed))):
+            for watch in self._watches.get(record.id, ()):
+                watch.push(look_at(record))
 
     def _all(self) -> list[Watch]:
         return [watch for watches in self._watches.values() for watch in watches]
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def no_such_batch(batch: str) -> Status:
-    """NOT_FOUND: it was deleted, or never there."""
-    text = f'there is no batch "{batch}"; ListBatches names those there are'
-    return bad_field("id", text, Code.NOT_FOUND, Reason.BATCH_NOT_FOUND)

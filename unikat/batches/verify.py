@@ -90,18 +90,12 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Picked:
-    """An image of the manifest and all that is needed to draw it again. `model` is "name@version"."""
+class Picked(Common):
+    """An image of the manifest and all that is needed to draw it again."""
 
     index: int
     id: str
-    file: str
-    model: str
-    model_digest: str
-    seed: int
-    truncation: float
     weights: Weights
-    image_format: int
     sha256: str
     renderer: Renderer
     data: bytes = field(repr=False)
@@ -248,15 +242,10 @@ def _picked(storage: Storage, row: Row) -> Picked:
     if problem:
         raise NotABatch(f"{storage.url_of(MANIFEST)}, image {row['index']}: {problem}")
     return Picked(
+        **vars(common_of(row)),
         index=row["index"],
         id=row["id"],
-        file=row["file"],
-        model=row["model"],
-        model_digest=row["model_digest"],
-        seed=row["seed"],
-        truncation=row["truncation"],
         weights=parse_conditions(row.get("conditions") or {}),
-        image_format=_FORMATS[row["media_type"]],
         sha256=row["sha256"],
         renderer=Renderer(row["provider"], row["runtime"], row["processor"], row.get("encoder") or ""),
         data=storage.read_range(row["file"], row["offset"], row["size"]),

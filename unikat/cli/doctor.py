@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 from rich.text import Text
 
+from unikat.bundle import BundleError, key_of, list_bundles, read_bundle
 from unikat.cli import options
 from unikat.cli.output import counted, stdout
 from unikat.cli.problems import FAILURE
@@ -220,8 +221,6 @@ def service(target: str, tls: bool, ca: Path | None) -> Iterator[Finding]:
 
 def bundles(models: Path) -> Iterator[Finding]:
     """The bundles of a folder, every file compared with its digest."""
-    from unikat.bundle import BundleError, key_of, list_bundles, read_bundle
-
     for path in list_bundles(models):
         try:
             bundle = read_bundle(path)

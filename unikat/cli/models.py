@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from unikat.bundle import SAMPLES, BundleError, list_bundles, parse_reference, read_bundle
 from unikat.cli import options
 from unikat.cli.output import print_facts, stderr, stdout
 from unikat.cli.problems import Problem, connect
@@ -60,29 +61,18 @@ def show_model(
             raise
         stderr().print(f"No service says anything of it ({problem.message}); this is {models}.", style="dim")
         model = found
-    _show(model, _sample_sheet(models, model))
+    samples = models / model.name / str(model.version) / SAMPLES
+    _show(model, samples if samples.is_file() else None)
 
 
 def _read_local(models: Path, reference: str) -> Model | None:
-    from unikat.bundle import BundleError, list_bundles, parse_reference, read_bundle
-
     try:
         name, version = parse_reference(reference)
-        wanted = [
-            path
-            for path in list_bundles(models)
-            if path.parent.name == name and path.name in {str(version or path.name)}
-        ]
+        named = [path for path in list_bundles(models) if path.parent.name == name]
+        wanted = [path for path in named if version is None or path.name == str(version)]
         return read_bundle(wanted[-1]).model if wanted else None
     except (ValueError, BundleError):
         return None
-
-
-def _sample_sheet(models: Path, model: Model) -> Path | None:
-    from unikat.bundle import SAMPLES
-
-    path = models / model.name / str(model.version) / SAMPLES
-    return path if path.is_file() else None
 
 
 def _show(model: Model, samples: Path | None) -> None:

@@ -65,13 +65,9 @@ def _table(batches: list[Batch]) -> Table:
         images = f"{batch.drawn:,}/{batch.total:,}" if batch.drawn < batch.total else f"{batch.total:,}"
         table.add_row(
             batch.id, state, Text(batch.model), images, words.rate(batch.images_per_second).removesuffix(" images/s"),
-            _short(words.age(batch.created)), Text(batch.owner), Text(words.near(batch.destination)),
+            " ".join(words.age(batch.created).split()[:2]), Text(batch.owner), Text(words.near(batch.destination)),
         )  # fmt: skip
     return table
-
-
-def _short(text: str) -> str:
-    return " ".join(text.split()[:2])
 
 
 def show(one: OneBatch) -> None:

@@ -66,7 +66,7 @@ def _names(renderers: list[Renderer]) -> str:
 def draw_again(studio: Studio, destination: str, count: int, progress: Callable[[int, int], None]) -> Redrawn:
     """`count` images at random. Raises Problem if the service does not serve the model that drew them."""
     picked = pick(destination, count, secrets.randbits(32))
-    for model, digest in {(each.model, each.model_digest) for each in picked}:
+    for model, digest in {(each.model, each.digest) for each in picked}:
         served = studio.model(model).digest
         if served != digest:
             raise Problem(f"the batch was drawn by {model} ({digest}), the service has another one ({served})")
