@@ -63,7 +63,11 @@ class ContactSheet:
         if len(cells) < 2 or max(len(there) for _, there in cells) < _FEWEST:
             everything = self._written.within(range(spec.total))
             return [("", [self._written.index(n) for n in evenly(everything, _IMAGES)])]
-        label = _Labels(spec.cells)
+        names = _differing(spec.cells)
+
+        def label(cell: Cell) -> str:
+            return ", ".join(_shares(cell.weights[name]) for name in names if name in cell.weights) or "any"
+
         chosen = [cells[n] for n in evenly(range(len(cells)), _ROWS)]
         return [(label(cell), [self._written.index(n) for n in evenly(there, _COLUMNS)]) for cell, there in chosen]
 
@@ -109,16 +113,10 @@ class _Written:
         return min(at * self._size + (place if is_written else 0), self._count)
 
 
-class _Labels:
-    """Names of cells: the categories of the attributes in which they differ."""
-
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        names = dict.fromkeys(name for cell in cells for name in cell.weights)
-        first = cells[0].weights
-        self._names = [name for name in names if any(cell.weights.get(name) != first.get(name) for cell in cells)]
-
-    def __call__(self, cell: Cell) -> str:
-        return ", ".join(_shares(cell.weights[name]) for name in self._names if name in cell.weights) or "any"
+def _differing(cells: Sequence[Cell]) -> list[str]:
+    """The attributes in which cells differ."""
+    names = dict.fromkeys(name for cell in cells for name in cell.weights)
+    return [name for name in names if any(cell.weights.get(name) != cells[0].weights.get(name) for cell in cells)]
 
 
 def _shares(of: Mapping[str, float]) -> str:

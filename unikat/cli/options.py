@@ -8,24 +8,17 @@ from typing import Annotated
 import typer
 
 Target = Annotated[
-    str,
-    typer.Option(envvar="UNIKAT_TARGET", help="Where the service is: host:port, or another gRPC name."),
+    str, typer.Option(envvar="UNIKAT_TARGET", help="Where the service is: host:port, or another gRPC name.")
 ]
 Tls = Annotated[
-    bool,
-    typer.Option("--tls", envvar="UNIKAT_TLS", help="Encrypt, trusting the system's certificate authorities."),
+    bool, typer.Option("--tls", envvar="UNIKAT_TLS", help="Encrypt, trusting the system's certificate authorities.")
 ]
 Ca = Annotated[
-    Path | None,
-    typer.Option(envvar="UNIKAT_CA", help="PEM file of the authorities to trust instead; implies --tls."),
+    Path | None, typer.Option(envvar="UNIKAT_CA", help="PEM file of the authorities to trust instead; implies --tls.")
 ]
-Models = Annotated[
-    Path,
-    typer.Option(envvar="UNIKAT_MODELS", help="Folder of model bundles: <name>/<version>/."),
-]
+Models = Annotated[Path, typer.Option(envvar="UNIKAT_MODELS", help="Folder of model bundles: <name>/<version>/.")]
 Data = Annotated[
-    Path,
-    typer.Option(envvar="UNIKAT_DATA", help="Folder of the embedded Valkey's data, its socket, and all logs."),
+    Path, typer.Option(envvar="UNIKAT_DATA", help="Folder of the embedded Valkey's data, its socket, and all logs.")
 ]
 RedisUrl = Annotated[
     str | None,
