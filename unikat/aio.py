@@ -54,7 +54,6 @@ class AsyncStudio:
 
     @property
     def target(self) -> str:
-        """Where it connects to."""
         return self._link.address.target
 
     async def models(self, *, timeout: float = 10.0) -> list[Model]:

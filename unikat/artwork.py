@@ -69,7 +69,6 @@ class Accepted:
 
     @classmethod
     def of(cls, message: studio_pb2.Accepted) -> Accepted:
-        """From the message."""
         return cls(
             message.job_id, message.model, message.model_digest, message.seed, message.count, message.truncation,
             FORMAT_NAMES.get(message.format, "png"), where_of(message.conditions), message.queue_position,
@@ -87,7 +86,6 @@ class Finished:
 
     @classmethod
     def of(cls, message: studio_pb2.Finished) -> Finished:
-        """From the message."""
         return cls(message.count, message.elapsed.ToTimedelta().total_seconds(), message.attempts)
 
 
@@ -117,7 +115,6 @@ class Artwork:
 
     @classmethod
     def of(cls, message: studio_pb2.Artwork) -> Artwork:
-        """From the message."""
         drawn_by, took = message.renderer, message.timings
         seconds = (took.queued, took.batched, took.drawn, took.encoded)
         return cls(

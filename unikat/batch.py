@@ -102,7 +102,6 @@ class Batch:
 
     @classmethod
     def of(cls, message: pb.Batch) -> Batch:
-        """From the message."""
         pause = Pause(message.pause.reason, _moment(message.pause.since)) if message.HasField("pause") else None
         return cls(
             id=message.id, state=BatchState(pb.Batch.State.Name(message.state).removeprefix("STATE_")),

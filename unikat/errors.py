@@ -80,7 +80,6 @@ class UnikatError(Exception):
 
     @property
     def code(self) -> grpc.StatusCode:
-        """The gRPC status code."""
         import grpc  # here: workers make statuses and never load gRPC (12 MB, 30 ms)
 
         return next((code for code in grpc.StatusCode if code.value[0] == self.status.code), grpc.StatusCode.UNKNOWN)
@@ -105,7 +104,6 @@ class InvalidRequest(UnikatError):
 
     @property
     def fields(self) -> dict[str, str]:
-        """Field path to message."""
         bad = BadRequest()
         found = next((d for d in self.status.details if d.Unpack(bad)), None)
         return {v.field: v.description for v in bad.field_violations} if found is not None else {}

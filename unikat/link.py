@@ -124,13 +124,11 @@ class Link:
 
     @property
     def studio(self) -> StudioStub:
-        """Stub of the Studio service."""
         self._be_connected()
         return self._studio
 
     @property
     def batches(self) -> BatchesStub:
-        """Stub of the Batches service."""
         self._be_connected()
         return self._batches
 
@@ -185,7 +183,6 @@ class Link:
             await asyncio.wait_for(cast(asyncio.Event, signal).wait(), seconds)
 
     async def close(self) -> None:
-        """End every call and the connection."""
         self.closed = True
         if self._loop is asyncio.get_running_loop():
             await self._channel.close(None)

@@ -72,7 +72,6 @@ class Batches:
             self._threads.shutdown()
 
     def handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
-        """To add to a server."""
         unary = {
             "CreateBatch": self.create_batch,
             "GetBatch": self.get_batch,
@@ -110,25 +109,20 @@ class Batches:
             )
 
     async def get_batch(self, data: bytes, context: Context) -> bytes:
-        """One batch."""
         request, caller = parse(GetBatchRequest, data), certified(context)
         return await self._in_thread(lambda: self._message(self._visible(request.id, caller)))
 
     async def list_batches(self, data: bytes, context: Context) -> bytes:
-        """A page of batches."""
         page = check_list(parse(ListBatchesRequest, data), certified(context))
         return await self._in_thread(lambda: batch_page(self._store, page).SerializeToString())
 
     async def cancel_batch(self, data: bytes, context: Context) -> bytes:
-        """End a batch early."""
         return await self._change(parse(CancelBatchRequest, data).id, context, self._store.cancel)
 
     async def retry_batch(self, data: bytes, context: Context) -> bytes:
-        """Draw again what failed."""
         return await self._change(parse(RetryBatchRequest, data).id, context, self._store.retry)
 
     async def delete_batch(self, data: bytes, context: Context) -> bytes:
-        """Forget a batch that has ended."""
         request, caller = parse(DeleteBatchRequest, data), certified(context)
 
         def delete() -> bytes:

@@ -103,7 +103,6 @@ class Page:
         return encode("batches", *position, sorted(self.states), self.owner)
 
     def shows(self, record: BatchRecord) -> bool:
-        """Whether a batch is listed."""
         owner = record.head["owner"]
         is_visible = self.visible_to in (None, owner)
         return is_visible and self.owner in ("", owner) and (not self.states or record.state in self.states)

@@ -35,7 +35,6 @@ class Look:
 
 
 def look_at(record: BatchRecord) -> Look:
-    """A batch as it was read."""
     return Look(record.revision, record.to_message().SerializeToString(), record.has_ended)
 
 
@@ -61,7 +60,6 @@ class Watch:
         return look
 
     def push(self, look: Look) -> None:
-        """Take a look from the watcher."""
         if look.revision != self.revision:
             self.revision, self._look = look.revision, look
             self._news.set()
@@ -92,7 +90,6 @@ class Watcher:
         return watch
 
     def close(self, watch: Watch) -> None:
-        """Forget a watch."""
         watches = self._watches[watch.batch]
         watches.remove(watch)
         if not watches:

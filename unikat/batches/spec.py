@@ -69,7 +69,6 @@ class BatchSpec(Common):
 
     @property
     def shard_count(self) -> int:
-        """Number of shards."""
         return -(-self.total // self.shard_size)
 
     def shard_range(self, shard: int) -> range:
@@ -92,7 +91,6 @@ class BatchSpec(Common):
         return tuple(cells)
 
     def shard_job(self, batch: str, shard: int) -> ShardJob:
-        """The payload of a shard's job."""
         return ShardJob(
             batch=batch,
             shard=shard,
@@ -121,7 +119,6 @@ class BatchSpec(Common):
 
     @classmethod
     def from_json(cls, head: str | bytes, cells: str | bytes) -> BatchSpec:
-        """The inverse of `to_json`."""
         found = json.loads(head)
         known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
         return cls(cells=_from_lists(json.loads(cells)), **known)

@@ -64,7 +64,6 @@ class Storage(ABC):
         return _object_storage(url)
 
     def url_of(self, name: str) -> str:
-        """URL of a file."""
         return f"{self.url.rstrip('/')}/{name}"
 
     def write(self, name: str, data: bytes) -> None:
@@ -80,7 +79,6 @@ class Storage(ABC):
         """A file to be written bit by bit: it gets its name when the block ends, and nothing is left if it fails."""
 
     def read(self, name: str) -> bytes:
-        """A whole file."""
         data = self.read_many([name])[0]
         if data is None:
             raise FileNotFoundError(self.url_of(name))
@@ -103,7 +101,6 @@ class Storage(ABC):
         """Size of a file in bytes, None if there is none."""
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
         return self.size(name) is not None
 
     @abstractmethod

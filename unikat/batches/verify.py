@@ -77,13 +77,11 @@ class Report:
         return self.is_intact and not self.missing and self.total is not None
 
     def add(self, problem: Problem) -> None:
-        """Note a problem."""
         self.problem_count += 1
         if len(self.problems) < PROBLEMS_SHOWN:
             self.problems.append(problem)
 
     def add_extra(self, name: str) -> None:
-        """Note a file that nobody knows."""
         self.extra_count += 1
         if len(self.extra) < PROBLEMS_SHOWN:
             self.extra.append(name)

@@ -42,7 +42,6 @@ class Problem(Exception):
         self.code = code
 
     def show(self) -> None:
-        """Print to stderr."""
         console = stderr()
         console.print(f"[bold red]Error:[/] {escape(self.message)}")
         for hint in self.hints:

@@ -77,7 +77,6 @@ def read_plan(path: Path, count: int | None) -> list[Line]:
 
 
 def at(path: Path, number: int) -> str:
-    """A place in a plan."""
     return f"--plan {path}, line {number}"
 
 

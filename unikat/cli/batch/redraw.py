@@ -36,7 +36,6 @@ class Redrawn:
     drawn_again_by: list[Renderer]
 
     def print(self) -> None:
-        """Say it."""
         now, then = _names(self.drawn_again_by), _names(self.drawn_by)
         if not self.different:
             elsewhere = "" if now == then else f"; the batch was drawn by {then}"

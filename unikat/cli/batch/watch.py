@@ -77,7 +77,6 @@ def _take_leave(id: str, target: str) -> None:
 
 
 def report(batch: Batch, target: str) -> None:
-    """How a batch ended."""
     seconds = (batch.ended - batch.started).total_seconds() if batch.ended and batch.started else 0.0
     took = span(seconds) if seconds >= 60 else f"{seconds:.1f} s"
     speed = f" ({rate(batch.images_per_second)})" if batch.images_per_second > 0 else ""
@@ -150,7 +149,6 @@ class _Bar(Progress):
         super().__init__(*columns, console=console, transient=True)
 
     def show(self, batch: Batch) -> None:
-        """The batch as it is now."""
         self._batch = batch
         if self._row is None:
             self._row = self.add_task("", total=batch.total, counts="", outlook="")
@@ -172,7 +170,6 @@ class _Lines:
         self._tenth = 0
 
     def show(self, batch: Batch) -> None:
-        """Print a line if it is time for one."""
         if batch.ended is not None:  # what comes next says it
             return
         news = (doing(batch), batch.pause.reason if batch.pause is not None else None)

@@ -82,7 +82,6 @@ def command(target: str, *words: str) -> str:
 
 
 def why_paused(pause: Pause) -> str:
-    """A pause in a sentence."""
     return f"paused for {age(pause.since)}: {pause.reason}; it goes on by itself when that works again"
 
 

@@ -80,7 +80,6 @@ class Process:
             return log.read().decode(errors="replace").splitlines()[-count:]
 
     def terminate(self) -> None:
-        """Ask it to stop."""
         self._popen.terminate()
 
     def kill(self) -> None:

@@ -55,7 +55,6 @@ class Settings:
 
     @property
     def logs(self) -> Path:
-        """Folder of the log files."""
         return self.data / "logs"
 
     @property
@@ -65,7 +64,6 @@ class Settings:
 
     @property
     def worker_names(self) -> list[str]:
-        """Names of the worker programs."""
         return [f"{WORKER}-{number}" for number in range(1, self.workers + 1)]
 
 
