@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
@@ -29,6 +29,7 @@ _UNFINISHED: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 # From so many files on, one sync of the whole file system is cheaper than one for each file
 # (256 files of 2 KB on ext4: 14 ms instead of 65 ms).
 _MANY: Final = 16
+_syncfs: Final[Any] = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # Linux's; Python does not offer it
 
 
 class FolderStorage(Storage):
@@ -67,18 +68,15 @@ class FolderStorage(Storage):
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
         folder, base = _split(name)
-        with self._reasons(), self._entered(folder, create=True) as fd:
-            temporary = _temporary(base)
-            try:
-                with os.fdopen(os.open(temporary, _NEW, 0o666, dir_fd=fd), "wb") as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.rename(temporary, base, src_dir_fd=fd, dst_dir_fd=fd)
-                os.fsync(fd)
-            except BaseException:
-                _drop(fd, [temporary])
-                raise
+        with (
+            self._reasons(),
+            self._entered(folder, create=True) as fd,
+            _replacing(fd, [base]) as temporary,
+            _created(fd, temporary[base]) as file,
+        ):
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
 
     def read_many(self, names: Sequence[str]) -> list[bytes | None]:
         found: dict[str, bytes] = {}
@@ -190,19 +188,35 @@ class FolderStorage(Storage):
 
 def _put(fd: int, files: Mapping[str, bytes]) -> None:
     """Write files into the folder `fd`: all to temporary names, synced, then renamed."""
-    sync_all = _sync_file_system if len(files) >= _MANY and _sync_file_system is not None else None
-    temporary = {name: _temporary(name) for name in files}
-    try:
+    sync_once = len(files) >= _MANY and _syncfs is not None
+    with _replacing(fd, files) as temporary:
         for name, data in files.items():
-            _write(fd, temporary[name], data, sync=sync_all is None)
-        if sync_all is not None:
-            sync_all(fd)
-        for name in files:
+            with _created(fd, temporary[name]) as file:
+                file.write(data)
+                if not sync_once:
+                    file.flush()
+                    os.fsync(file.fileno())
+        if sync_once and _syncfs(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+@contextmanager
+def _replacing(fd: int, names: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Temporary names for files of the folder `fd`, which get their own when the block ends, and go if it fails."""
+    temporary = {name: f".{name}.{secrets.token_hex(4)}.tmp" for name in names}
+    try:
+        yield temporary
+        for name in temporary:
             os.rename(temporary[name], name, src_dir_fd=fd, dst_dir_fd=fd)
         os.fsync(fd)
     except BaseException:
         _drop(fd, temporary.values())
         raise
+
+
+def _created(fd: int, name: str) -> BinaryIO:
+    return os.fdopen(os.open(name, _NEW, 0o666, dir_fd=fd), "wb")
 
 
 def _nobody_writes(fd: int) -> bool:
@@ -216,44 +230,10 @@ def _nobody_writes(fd: int) -> bool:
     return True
 
 
-def _write(fd: int, name: str, data: bytes, sync: bool) -> None:
-    handle = os.open(name, _NEW, 0o666, dir_fd=fd)
-    try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(handle, left) :]
-        if sync:
-            os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _find_sync_file_system() -> Callable[[int], None] | None:
-    """Linux's `syncfs`, which Python does not offer; None where there is none."""
-    library = ctypes.CDLL(None, use_errno=True)
-    function: Any = getattr(library, "syncfs", None)
-    if function is None:
-        return None
-
-    def sync(fd: int) -> None:
-        if function(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-
-    return sync
-
-
-_sync_file_system: Final = _find_sync_file_system()
-
-
 def _drop(fd: int, names: Iterable[str]) -> None:
     for name in names:
         with suppress(OSError):
             os.unlink(name, dir_fd=fd)
-
-
-def _temporary(name: str) -> str:
-    return f".{name}.{secrets.token_hex(4)}.tmp"
 
 
 def _by_folder(names: Iterable[str]) -> dict[str, list[str]]:
