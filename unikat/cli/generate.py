@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -32,7 +32,7 @@ CAPTION_LINES: Final = 3
 class Order:
     """What was asked for, and where it goes."""
 
-    model: Annotated[str, typer.Argument(help='Model: "emoji" for its newest version, or "emoji@1".')]
+    model: options.Reference
     where: Annotated[
         list[str] | None,
         typer.Option(help="Condition: attribute=category, or a blend attribute=one:0.7,other:0.3. Repeat it."),
@@ -41,11 +41,9 @@ class Order:
     first_index: Annotated[
         int, typer.Option(help="Index of the first image: draws any images of a seed without those before.")
     ] = 0
-    seed: Annotated[int | None, typer.Option(help="Seed; the same one draws the same images. Random.")] = None
-    truncation: Annotated[
-        float | None, typer.Option(help="0 (the typical image) to 1 (full variety) to 2. The model's default.")
-    ] = None
-    format: Annotated[Literal["png", "webp", "jpeg"], typer.Option(help="Image format.")] = "png"
+    seed: options.Seed = None
+    truncation: options.Truncation = None
+    format: options.Format = "png"
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images.")] = Path("out")
     sheet: Annotated[bool, typer.Option(help=f"Also write a contact sheet, {SHEET}.")] = True
     request_id: Annotated[str | None, typer.Option(help="Makes the call idempotent: the same id joins its job.")] = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
@@ -42,7 +42,7 @@ def list_models(
 
 
 def show_model(
-    name: Annotated[str, typer.Argument(help='Model: "emoji" for its newest version, or "emoji@1".')],
+    name: options.Reference,
     models: options.Models = options.DEFAULT_MODELS,
     target: options.Target = options.DEFAULT_TARGET,
     tls: options.Tls = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +27,14 @@ RedisUrl = Annotated[
         help="Redis or Valkey to use: redis://host:6379, rediss://..., unix:///path. Left out: the embedded Valkey.",
     ),
 ]
+
+# Of what is to be drawn.
+Reference = Annotated[str, typer.Argument(help='Model: "emoji" for its newest version, or "emoji@1".')]
+Seed = Annotated[int | None, typer.Option(help="Seed; the same one draws the same images. Random.")]
+Truncation = Annotated[
+    float | None, typer.Option(help="0 (the typical image) to 1 (full variety) to 2. The model's default.")
+]
+Format = Annotated[Literal["png", "webp", "jpeg"], typer.Option(help="Image format.")]
 
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_MODELS = Path("models")

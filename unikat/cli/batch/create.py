@@ -81,7 +81,7 @@ def default_owner() -> str:
 
 
 def create(
-    model: Annotated[str, typer.Argument(help='Model: "emoji" for its newest version, or "emoji@1".')],
+    model: options.Reference,
     to: Annotated[
         str, typer.Option(help="Folder for the files: a path on the workers' machine, or a URL like s3://bucket/dir.")
     ],
@@ -105,11 +105,9 @@ def create(
     layout: Annotated[
         Literal["files", "webdataset"], typer.Option(help="One file an image, or tar files as webdataset reads them.")
     ] = "files",
-    seed: Annotated[int | None, typer.Option(help="Seed; the same one draws the same images. Random.")] = None,
-    truncation: Annotated[
-        float | None, typer.Option(help="0 (the typical image) to 1 (full variety) to 2. The model's default.")
-    ] = None,
-    format: Annotated[Literal["png", "webp", "jpeg"], typer.Option(help="Image format.")] = "png",
+    seed: options.Seed = None,
+    truncation: options.Truncation = None,
+    format: options.Format = "png",
     owner: Annotated[
         str | None, typer.Option(envvar="UNIKAT_OWNER", help="On whose account; owners take turns. The user's name.")
     ] = None,
