@@ -100,12 +100,6 @@ class FolderStorage(Storage):
         with file:
             yield file
 
-    def size(self, name: str) -> int | None:
-        folder, base = _split(name)
-        with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd:
-            return os.stat(base, dir_fd=fd, follow_symlinks=False).st_size
-        return None
-
     def remove(self, names: Iterable[str]) -> None:
         for folder, bases in _by_folder(names).items():
             with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd:

@@ -84,11 +84,6 @@ class ObjectStorage(Storage):
                 self._store().get_file(self._path(name), file.name)
             yield stack.enter_context(open(file.name, "rb"))
 
-    def size(self, name: str) -> int | None:
-        with self._reasons(), suppress(FileNotFoundError):
-            return int(self._store().info(self._path(name))["size"])
-        return None
-
     def remove(self, names: Iterable[str]) -> None:
         paths = [self._path(name) for name in names]
         if paths:

@@ -97,13 +97,6 @@ class Storage(ABC):
         """A file opened for reading and seeking."""
 
     @abstractmethod
-    def size(self, name: str) -> int | None:
-        """Size of a file in bytes, None if there is none."""
-
-    def exists(self, name: str) -> bool:
-        return self.size(name) is not None
-
-    @abstractmethod
     def remove(self, names: Iterable[str]) -> None:
         """Remove files, those that are there."""
 

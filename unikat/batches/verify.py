@@ -111,7 +111,7 @@ def verify(where: str, progress: Callable[[int, int], None] = lambda checked, ro
         report = Report(storage.url, total if isinstance(total, int) else None, manifest.metadata.num_rows)
         if not claim:
             report.add(Problem("missing", CLAIM, None, "is missing, or not readable"))
-        if not storage.exists(SHEET):
+        if SHEET not in storage.names(""):
             report.add(Problem("missing", SHEET, None, "is missing"))
         _check_rows(storage, manifest, claim, report, progress)
     return report
