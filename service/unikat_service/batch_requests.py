@@ -43,11 +43,6 @@ def fingerprint(request: CreateBatchRequest) -> str:
     return hashlib.sha256(content.SerializeToString(deterministic=True)).hexdigest()
 
 
-def field_problems(request: CreateBatchRequest, settings: Settings, caller: str | None) -> list[FieldError]:
-    """What is wrong whatever the model is. `caller` is who the client's certificate names, if it has one."""
-    return list(_field_problems(request, settings, caller))
-
-
 def resolve(
     request: CreateBatchRequest,
     model: Model,
@@ -88,7 +83,8 @@ def resolve(
     )
 
 
-def _field_problems(request: CreateBatchRequest, settings: Settings, caller: str | None) -> Iterator[FieldError]:
+def field_problems(request: CreateBatchRequest, settings: Settings, caller: str | None) -> Iterator[FieldError]:
+    """What is wrong whatever the model is. `caller` is who the client's certificate names, if it has one."""
     yield from common_problems(request)
     yield from shape_problems(request, settings.max_batch_images)
     yield from _destination_problems(request.destination, settings.prefixes)

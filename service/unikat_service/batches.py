@@ -89,24 +89,23 @@ class Batches:
     async def create_batch(self, data: bytes, context: Context) -> bytes:
         """Check a batch and queue it; or return the one that its request_id stands for."""
         request, caller = parse(CreateBatchRequest, data), certified(context)
-        batch = _id_for(request, caller)
+        # Where callers have certificates, a request_id is one's own.
+        mine = f"{caller}/{request.request_id}" if caller is not None and request.request_id else request.request_id
+        batch = batch_id_of(mine)
         # First of all: the same call again gets its batch, whatever has become of workers, models and settings.
         there = await self._in_thread(lambda: self._same_again(batch, request))
         if there is not None:
             return there
-        problems = await self._in_thread(lambda: field_problems(request, self._settings, caller))
+        problems = await self._in_thread(lambda: list(field_problems(request, self._settings, caller)))
         model = await find_model(self._catalogue, request.model, problems)
+        legacy = self._catalogue.snapshot.is_legacy
+
+        def create() -> bytes:
+            spec = resolve(request, model, self._settings, caller, problems, legacy=legacy)
+            return self._create(batch, request, spec, caller)
+
         async with self._creating:
-            return await self._to_the_end(
-                lambda: self._create(
-                    batch,
-                    request,
-                    resolve(
-                        request, model, self._settings, caller, problems, legacy=self._catalogue.snapshot.is_legacy
-                    ),
-                    caller,
-                )
-            )
+            return await self._to_the_end(create)
 
     async def get_batch(self, data: bytes, context: Context) -> bytes:
         request, caller = parse(GetBatchRequest, data), certified(context)
@@ -117,20 +116,16 @@ class Batches:
         return await self._in_thread(lambda: batch_page(self._store, page).SerializeToString())
 
     async def cancel_batch(self, data: bytes, context: Context) -> bytes:
-        return await self._change(parse(CancelBatchRequest, data).id, context, self._store.cancel)
+        id = parse(CancelBatchRequest, data).id
+        return await self._change(id, context, self._store.cancel, lambda: self._message(self._read(id)))
 
     async def retry_batch(self, data: bytes, context: Context) -> bytes:
-        return await self._change(parse(RetryBatchRequest, data).id, context, self._store.retry)
+        id = parse(RetryBatchRequest, data).id
+        return await self._change(id, context, self._store.retry, lambda: self._message(self._read(id)))
 
     async def delete_batch(self, data: bytes, context: Context) -> bytes:
-        request, caller = parse(DeleteBatchRequest, data), certified(context)
-
-        def delete() -> bytes:
-            self._visible(request.id, caller)
-            _tell(request.id, self._store.delete)
-            return Empty().SerializeToString()
-
-        return await self._in_thread(delete)
+        request = parse(DeleteBatchRequest, data)
+        return await self._change(request.id, context, self._store.delete, Empty().SerializeToString)
 
     async def watch_batch(self, data: bytes, context: Context) -> None:
         """A batch at every change, until it has ended."""
@@ -165,13 +160,22 @@ class Batches:
             raise self._taken(taken.batch, caller) from taken
         return self._message(self._read(batch))
 
-    async def _change(self, batch: str, context: Context, change: Callable[[str], None]) -> bytes:
+    async def _change(
+        self, batch: str, context: Context, change: Callable[[str], None], reply: Callable[[], bytes]
+    ) -> bytes:
+        """Change a batch. Raises NoSuchBatch, and UnikatError (FAILED_PRECONDITION)."""
         caller = certified(context)
 
         def work() -> bytes:
             self._visible(batch, caller)
-            _tell(batch, change)
-            return self._message(self._read(batch))
+            try:
+                change(batch)
+            except WrongState as error:
+                violation = PreconditionFailure.Violation(type="STATE", subject=batch, description=str(error))
+                details = PreconditionFailure(violations=[violation])
+                status = make_status(Code.FAILED_PRECONDITION, str(error), Reason.BATCH_STATE, details)
+                raise error_of(status) from error
+            return reply()
 
         return await self._in_thread(work)
 
@@ -210,20 +214,3 @@ class Batches:
         except asyncio.CancelledError:
             await asyncio.wait([running])
             raise
-
-
-def _id_for(request: CreateBatchRequest, caller: str | None) -> str:
-    """The batch's id; where callers have certificates, a request_id is one's own."""
-    mine = f"{caller}/{request.request_id}" if caller is not None and request.request_id else request.request_id
-    return batch_id_of(mine)
-
-
-def _tell(batch: str, change: Callable[[str], None]) -> None:
-    """Change a batch. Raises NoSuchBatch, and UnikatError (FAILED_PRECONDITION)."""
-    try:
-        change(batch)
-    except WrongState as error:
-        violation = PreconditionFailure.Violation(type="STATE", subject=batch, description=str(error))
-        details = PreconditionFailure(violations=[violation])
-        status = make_status(Code.FAILED_PRECONDITION, str(error), Reason.BATCH_STATE, details)
-        raise error_of(status) from error

@@ -54,7 +54,9 @@ def close_batch(storage: Storage, spec: BatchSpec, shards: Iterable[int], keep_p
     picture = sheet.draw(storage)
     if picture is not None:
         storage.write(SHEET, picture)
-    storage.write(CLAIM, _to_bytes(_facts(spec) | _extent(spec)))
+    cells = [{"conditions": conditions_text(cell.weights), "count": cell.count} for cell in spec.cells]
+    extent = {"total": spec.total, "shard_size": spec.shard_size, "cells": cells}  # what only who ends it knows
+    storage.write(CLAIM, _to_bytes(_facts(spec) | extent))
     if not keep_parts:
         storage.remove(f"{PARTS}/{name}" for name in storage.names(PARTS))
     _tidy(storage)
@@ -74,12 +76,6 @@ def _facts(of: BatchSpec | ShardJob) -> dict[str, Any]:
         "layout": LAYOUT_NAMES[of.layout],
         **({"encoder": of.encoder} if of.encoder else {}),
     }
-
-
-def _extent(spec: BatchSpec) -> dict[str, Any]:
-    """What only who ends the batch knows."""
-    cells = [{"conditions": conditions_text(cell.weights), "count": cell.count} for cell in spec.cells]
-    return {"total": spec.total, "shard_size": spec.shard_size, "cells": cells}
 
 
 def _claim(storage: Storage, facts: dict[str, Any], begun: bool) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from unikat.cli import options
 from unikat.cli.output import counted, print_json, progress, stdout
-from unikat.cli.problems import Problem, connect, explain, flag_of
+from unikat.cli.problems import BAD_INPUT, Problem, connect, explain, flag_of
 from unikat.cli.where import describe, format_where, parse_where, typed_flag
 
 if TYPE_CHECKING:
@@ -80,20 +80,16 @@ def generate(order: Order) -> None:
             _report(generation, order, kept)
 
 
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Problem(f"--out {out}: {error.strerror}", code=2) from error
-
-
 def _receive(generation: Generation, order: Order) -> Kept:
     """Write every image as it arrives. What has arrived stays, whatever happens to the rest."""
     from unikat.errors import UnikatError
 
     kept = Kept()
     accepted = generation.accepted
-    _make_folder(order.out)
+    try:
+        order.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem(f"--out {order.out}: {error.strerror}", code=BAD_INPUT) from error
     try:
         stem = f"{accepted.model.partition('@')[0]}-s{accepted.seed}"
         with progress(f"Drawing {accepted.model}", quiet=order.as_json) as show:

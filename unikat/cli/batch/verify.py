@@ -82,11 +82,9 @@ def _readable() -> Iterator[None]:
         raise _not_installed(error) from error
     try:
         yield
-    except NotABatch as error:
-        raise Problem(str(error)) from error
     except ValueError as error:
         raise Problem(f"DESTINATION: {error}", code=BAD_INPUT) from error
-    except (DestinationError, DestinationRefused) as error:
+    except (NotABatch, DestinationError, DestinationRefused) as error:
         raise Problem(str(error)) from error
     except FileNotFoundError as error:
         raise Problem(f"{error}: the file is missing; without --redraw, all that is missing is listed") from error
