@@ -11,7 +11,7 @@ import hashlib
 import json
 import zlib
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -86,15 +86,16 @@ class DrawJob:
     @classmethod
     def from_hash(cls, data: bytes, extra: bytes, deadline: bytes) -> DrawJob:
         """From the hash fields `data`, `unikat` and `unikat_deadline`. Raises ValueError, also for another call."""
-        function, _, args, kwargs = payload_of(data)
-        if function != DRAW or args or not isinstance(kwargs, dict):
-            raise ValueError(f"it calls {function!r}; this queue is for {DRAW} with keyword arguments")
+        _, kwargs = call_of(data, [DRAW])
         job = cls.from_kwargs(kwargs, extra)
         return replace(job, deadline=float(deadline)) if deadline else job
 
 
-def payload_of(data: bytes) -> list[Any]:
-    """RQ's [function, instance, args, kwargs]. Raises ValueError for what is not JSON; pickle is never read."""
+def call_of(data: bytes, functions: Collection[str]) -> tuple[str, dict[str, Any]]:
+    """The function that a job calls, and its keyword arguments, from RQ's [function, instance, args, kwargs].
+
+    Raises ValueError unless it is one of `functions`, and for what is not JSON; pickle is never read.
+    """
     try:
         raw = zlib.decompress(data)
     except zlib.error:
@@ -103,9 +104,19 @@ def payload_of(data: bytes) -> list[Any]:
         found = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ValueError("its payload is not JSON; pickle is never read") from error
-    if not isinstance(found, list) or len(found) != 4:
-        raise ValueError("its payload is not a call")
-    return found
+    try:
+        function, _, args, kwargs = found
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"its payload is not a call: {error}") from error
+    if b"\\u" in raw:
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:  # half a character cannot even be reported
+            raise ValueError("its payload holds text that is not Unicode") from error
+    if function not in functions or args or not isinstance(kwargs, dict):
+        allowed = " and ".join(functions)
+        raise ValueError(f"it calls {function!r}; this queue is for {allowed} with keyword arguments")
+    return function, kwargs
 
 
 def rq_time(moment: datetime | None = None) -> str:
