@@ -23,11 +23,7 @@ from unikat.v1.studio_pb2 import (
 # What to draw: attribute -> category, or attribute -> category -> weight for a blend.
 Where = Mapping[str, str | Mapping[str, float]]
 
-FORMATS: Final[dict[str, ImageFormat]] = {
-    "png": IMAGE_FORMAT_PNG,
-    "webp": IMAGE_FORMAT_WEBP,
-    "jpeg": IMAGE_FORMAT_JPEG,
-}
+FORMATS: Final[dict[str, ImageFormat]] = {"png": IMAGE_FORMAT_PNG, "webp": IMAGE_FORMAT_WEBP, "jpeg": IMAGE_FORMAT_JPEG}
 FORMAT_NAMES: Final[dict[int, str]] = {number: name for name, number in FORMATS.items()}
 MAX_SEED: Final = 2**64 - 1
 # Fits a double, so that a seed survives JSON and spreadsheets.

@@ -138,11 +138,7 @@ def _draw(
 
 
 def _write(
-    out: Path,
-    model: Model,
-    cells: list[list[tuple[str, Where]]],
-    drawn: dict[tuple[int, int], Artwork],
-    seed: int,
+    out: Path, model: Model, cells: list[list[tuple[str, Where]]], drawn: dict[tuple[int, int], Artwork], seed: int
 ) -> Path:
     from unikat.sheet import Sheet
 

@@ -84,11 +84,7 @@ def flag_of(field: str) -> str:
 
 @contextmanager
 def connect(
-    target: str,
-    tls: bool,
-    ca: Path | None,
-    reconnect_timeout: float = 60.0,
-    flag: Callable[[str], str] = flag_of,
+    target: str, tls: bool, ca: Path | None, reconnect_timeout: float = 60.0, flag: Callable[[str], str] = flag_of
 ) -> Iterator[Studio]:
     """A studio whose errors become problems that a person can read, with what `flag` says for a request's fields."""
     from unikat.client import Studio
