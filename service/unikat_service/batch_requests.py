@@ -6,7 +6,6 @@ while, so all of it is done in threads.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from math import prod
@@ -17,6 +16,7 @@ from unikat.batches.spec import MAX_SHARD_SIZE, BatchSpec, Cell, grid_cells
 from unikat.bundle import key_of
 from unikat.conditions import FieldError, Weights, check_conditions, choices, choose_from
 from unikat.encoders import newest_encoder
+from unikat.queue.job import fingerprint
 from unikat.v1.batches_pb2 import CreateBatchRequest, Grid, Layout, Plan
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import ImageFormat
@@ -32,15 +32,6 @@ MAX_PLANS_BYTES: Final = 3 * 2**20  # a batch is one message, and clients receiv
 MAX_PROBLEMS: Final = 100  # more than anybody reads
 
 Categories = Mapping[str, Sequence[str]]
-
-
-def fingerprint(request: CreateBatchRequest) -> str:
-    """SHA-256 of a request's content: the same for two calls that ask for the same."""
-    content = CreateBatchRequest()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    # Maps have no order on the wire; "deterministic" sorts them.
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).hexdigest()
 
 
 def resolve(

@@ -20,6 +20,7 @@ from unikat.errors import Reason, UnikatError, bad_field, error_of, make_status
 from unikat.queue.batches.jobs import NoSuchBatch
 from unikat.queue.batches.keys import BATCH_ID, batch_id_of
 from unikat.queue.batches.store import BatchStore, DestinationTaken, WrongState
+from unikat.queue.job import fingerprint
 from unikat.v1.batches_pb2 import (
     DESCRIPTOR,
     CancelBatchRequest,
@@ -30,7 +31,7 @@ from unikat.v1.batches_pb2 import (
     RetryBatchRequest,
     WatchBatchRequest,
 )
-from unikat_service.batch_requests import field_problems, fingerprint, resolve
+from unikat_service.batch_requests import field_problems, resolve
 from unikat_service.callers import certified
 from unikat_service.catalogue import Catalogue
 from unikat_service.errors import Context, translated
