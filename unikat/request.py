@@ -10,6 +10,7 @@ from numbers import Real
 from typing import Final, SupportsIndex
 
 from unikat.errors import InvalidRequest, bad_field
+from unikat.sampling import MAX_SEED
 from unikat.v1.studio_pb2 import (
     IMAGE_FORMAT_JPEG,
     IMAGE_FORMAT_PNG,
@@ -25,7 +26,6 @@ Where = Mapping[str, str | Mapping[str, float]]
 
 FORMATS: Final[dict[str, ImageFormat]] = {"png": IMAGE_FORMAT_PNG, "webp": IMAGE_FORMAT_WEBP, "jpeg": IMAGE_FORMAT_JPEG}
 FORMAT_NAMES: Final[dict[int, str]] = {number: name for name, number in FORMATS.items()}
-MAX_SEED: Final = 2**64 - 1
 # Fits a double, so that a seed survives JSON and spreadsheets.
 _PICKED_SEED_BITS: Final = 53
 MAX_UINT32: Final = 2**32 - 1

@@ -6,15 +6,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
-from unikat.batches.layout import END_OF_TAR, tar_around
+from unikat.batches.layout import END_OF_TAR, Row, tar_around
 from unikat.batches.spec import Common
 from unikat.batches.storage import Storage
 
 _SPAN: Final = 8 * 2**20  # bytes of images that are read at once
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

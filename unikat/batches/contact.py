@@ -6,11 +6,12 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 from PIL import Image
 
+from unikat.batches.layout import Row
 from unikat.batches.spec import BatchSpec, Cell
 from unikat.batches.storage import Storage
 from unikat.sheet import Sheet, fitted, grid
@@ -20,8 +21,6 @@ _COLUMNS: Final = 8
 _IMAGES: Final = 64
 _FEWEST: Final = 3  # images a cell: below it, a row for each cell shows too little
 _LABEL_WIDTH: Final = 240  # pixels
-
-Row = dict[str, Any]
 
 
 class ContactSheet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from unikat.artwork import SUFFIXES
 from unikat.batches.spec import Common
@@ -22,6 +22,7 @@ PARTS: Final = ".unikat"  # folder: the rows of each shard, until the manifest i
 MEDIA_TYPES: Final[dict[int, str]] = {number: f"image/{name}" for name, number in FORMATS.items()}
 _SUFFIXES: Final = {number: SUFFIXES[media_type][0] for number, media_type in MEDIA_TYPES.items()}
 
+Row = dict[str, Any]  # of the manifest
 BLOCK: Final = 512  # bytes; a tar file is made of such blocks
 END_OF_TAR: Final = bytes(2 * BLOCK)
 

@@ -19,7 +19,7 @@ from unikat.artwork import Renderer
 from unikat.batch import LAYOUTS
 from unikat.batches.checks import FileChecks, FolderChecks, Problem
 from unikat.batches.destination import normalise
-from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, SHEET, parse_conditions
+from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Row, parse_conditions
 from unikat.batches.manifest import open_parquet
 from unikat.batches.spec import Common
 from unikat.batches.storage import Storage
@@ -33,8 +33,6 @@ _COLUMNS: Final = (
 )  # fmt: skip
 _FILE: Final = re.compile(r"images/[0-9]{5,}/[0-9]{7,}\.(png|webp|jpg)|shards/[0-9]{5,}\.tar")
 _FORMATS: Final = {name: number for number, name in MEDIA_TYPES.items()}
-
-Row = dict[str, Any]
 
 
 class NotABatch(Exception):
