@@ -35,7 +35,7 @@ from unikat_service.batch_requests import field_problems, resolve
 from unikat_service.callers import certified
 from unikat_service.catalogue import Catalogue
 from unikat_service.errors import Context, translated
-from unikat_service.paging import batch_page, check_list
+from unikat_service.paging import batch_page
 from unikat_service.requests import find_model, parse, reused
 from unikat_service.settings import Settings
 from unikat_service.watcher import Watcher, look_at
@@ -113,8 +113,8 @@ class Batches:
         return await self._in_thread(lambda: self._message(self._visible(request.id, caller)))
 
     async def list_batches(self, data: bytes, context: Context) -> bytes:
-        page = check_list(parse(ListBatchesRequest, data), certified(context))
-        return await self._in_thread(lambda: batch_page(self._store, page).SerializeToString())
+        request, caller = parse(ListBatchesRequest, data), certified(context)
+        return await self._in_thread(lambda: batch_page(self._store, request, caller).SerializeToString())
 
     async def cancel_batch(self, data: bytes, context: Context) -> bytes:
         id = parse(CancelBatchRequest, data).id

@@ -9,7 +9,6 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from unikat.batches.record import BatchRecord
@@ -88,28 +87,28 @@ def page_of(models: Sequence[Model], size: int, after: Position | None) -> tuple
     return page, encode("models", key_of(page[-1])) if len(rest) > size else ""
 
 
-@dataclass(frozen=True)
-class Page:
-    """What to list. `owner` is empty for all, `visible_to` None for a caller that sees all."""
+def batch_page(store: BatchStore, request: ListBatchesRequest, caller: str | None) -> ListBatchesResponse:
+    """The page that `caller` asks for; None is one that sees all. Raises UnikatError (INVALID_ARGUMENT)."""
+    _check_filters(request)
+    filters = (sorted(set(request.states)), request.owner)  # in the token, so that it says of which list it is
+    size, after = check_page(request.page_size, request.page_token, lambda token: _batch_position(token, *filters))
+    places = store.newest(MAX_SCANNED, after)
+    response, last = ListBatchesResponse(), after
+    for start in range(0, len(places), CHUNK):
+        chunk = {batch: (created, batch) for created, batch in places[start : start + CHUNK]}
+        for record in (each for each in store.read_many(list(chunk)) if _is_listed(each, request, caller)):
+            if len(response.batches) == size:
+                assert last is not None  # a full page has a last batch
+                response.next_page_token = encode("batches", *last, *filters)
+                return response
+            response.batches.append(record.to_message())
+            last = chunk[record.id]
+    if len(places) == MAX_SCANNED:
+        response.next_page_token = encode("batches", *places[-1], *filters)
+    return response
 
-    size: int
-    after: BatchPosition | None
-    states: frozenset[int]
-    owner: str
-    visible_to: str | None
 
-    def token(self, position: BatchPosition) -> str:
-        """The token of the next page, which begins behind `position`: of this list, so that it says of which."""
-        return encode("batches", *position, sorted(self.states), self.owner)
-
-    def shows(self, record: BatchRecord) -> bool:
-        owner = record.head["owner"]
-        is_visible = self.visible_to in (None, owner)
-        return is_visible and self.owner in ("", owner) and (not self.states or record.state in self.states)
-
-
-def check_list(request: ListBatchesRequest, caller: str | None) -> Page:
-    """What a request asks for. Raises UnikatError (INVALID_ARGUMENT)."""
+def _check_filters(request: ListBatchesRequest) -> None:
     known = [state for state in Batch.State.values() if state != Batch.STATE_UNSPECIFIED]
     names = ", ".join(Batch.State.Name(state) for state in known)
     problems = [
@@ -121,38 +120,19 @@ def check_list(request: ListBatchesRequest, caller: str | None) -> Page:
         problems.append(FieldError("owner", f"must be {OWNER_RULE}, or empty for all"))
     if problems:
         raise invalid(problems)
-    states = frozenset(request.states)
-    size, after = check_page(
-        request.page_size, request.page_token, lambda token: _batch_position(token, states, request.owner)
-    )
-    return Page(size, after, states, request.owner, caller)
 
 
-def batch_page(store: BatchStore, page: Page) -> ListBatchesResponse:
-    """The page. A token says behind which batch the next one begins, so deletions in between change nothing."""
-    places = store.newest(MAX_SCANNED, page.after)
-    response = ListBatchesResponse()
-    last = page.after
-    for start in range(0, len(places), CHUNK):
-        chunk = places[start : start + CHUNK]
-        position = {batch: (created, batch) for created, batch in chunk}
-        for record in filter(page.shows, store.read_many(list(position))):
-            if len(response.batches) == page.size:
-                assert last is not None  # a full page has a last batch
-                response.next_page_token = page.token(last)
-                return response
-            response.batches.append(record.to_message())
-            last = position[record.id]
-    if len(places) == MAX_SCANNED:
-        response.next_page_token = page.token(places[-1])
-    return response
+def _is_listed(record: BatchRecord, request: ListBatchesRequest, caller: str | None) -> bool:
+    owner = record.head["owner"]
+    is_asked_for = request.owner in ("", owner) and (not request.states or record.state in request.states)
+    return is_asked_for and caller in (None, owner)
 
 
-def _batch_position(token: str, states: frozenset[int], owner: str) -> BatchPosition:
+def _batch_position(token: str, states: Sequence[int], owner: str) -> BatchPosition:
     created, batch, of_states, of_owner = decode("batches", token)
     if not (isinstance(created, float) and isinstance(batch, str)):
         raise ValueError(token)
-    if [of_states, of_owner] != [sorted(states), owner]:
+    if [of_states, of_owner] != [states, owner]:
         text = "is of a list with other states or another owner; send those of its request again, or no token"
         raise FieldError("page_token", text)
     return created, batch
