@@ -129,9 +129,11 @@ class Watcher:
                 changed.add(watch.batch)
         if not changed:
             return
-        for record in await self._in_thread(lambda: self._store.read_many(sorted(changed))):
-            for watch in self._watches.get(record.id, ()):
-                watch.push(look_at(record))
+        read = self._store.read_many
+        looks = await self._in_thread(lambda: {record.id: look_at(record) for record in read(sorted(changed))})
+        for batch, look in looks.items():
+            for watch in self._watches.get(batch, ()):
+                watch.push(look)
 
     def _all(self) -> list[Watch]:
         return [watch for watches in self._watches.values() for watch in watches]
