@@ -130,7 +130,7 @@ def _draw(
         for x, (_, where) in enumerate(row)
     }
     drawn: dict[tuple[int, int], Artwork] = {}
-    with progress("Drawing") as show:
+    with progress("Drawing", len(calls)) as show:
         for place, call in calls.items():
             drawn[place] = next(call)
             show(len(drawn), len(calls))

@@ -92,7 +92,7 @@ def _receive(generation: Generation, order: Order) -> Kept:
         raise Problem(f"--out {order.out}: {error.strerror}", code=BAD_INPUT) from error
     try:
         stem = f"{accepted.model.partition('@')[0]}-s{accepted.seed}"
-        with progress(f"Drawing {accepted.model}", quiet=order.as_json) as show:
+        with progress(f"Drawing {accepted.model}", order.count, order.as_json) as show:
             for artwork in generation:
                 kept.files.append(_save(artwork, order.out / f"{stem}-{artwork.index:05}{artwork.suffix}"))
                 if order.sheet and len(kept.tiles) < SHEET_LIMIT:

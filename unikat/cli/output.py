@@ -45,10 +45,10 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
 
 
 @contextmanager
-def progress(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def progress(what: str, total: int | None = None, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A bar on a terminal; yields what is called with how many of how many are done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     quiet = quiet or not sys.stderr.isatty()
     with Progress(*columns, console=stderr(), transient=True, disable=quiet) as bars:
-        bar = bars.add_task(what, total=None)
+        bar = bars.add_task(what, total=total)
         yield lambda done, total: bars.update(bar, completed=done, total=total)

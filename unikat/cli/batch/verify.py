@@ -44,7 +44,7 @@ def verify(
     """
     destination = _destination(where, target, tls, ca)
     began = time.monotonic()
-    with _readable(), progress("Reading", as_json) as show:
+    with _readable(), progress("Reading", quiet=as_json) as show:
         from unikat.batches.verify import verify as check
 
         report = check(destination, show)
@@ -53,7 +53,7 @@ def verify(
     if redraw and report.rows:
         from unikat.cli.batch.redraw import draw_again
 
-        with _readable(), connect(target, tls, ca) as studio, progress("Drawing again", as_json) as show:
+        with _readable(), connect(target, tls, ca) as studio, progress("Drawing again", redraw, as_json) as show:
             redrawn = draw_again(studio, destination, redraw, show)
     good = report.is_complete and (redrawn is None or not redrawn.different)
     if as_json:
