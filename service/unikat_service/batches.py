@@ -21,16 +21,7 @@ from unikat.queue.batches.jobs import NoSuchBatch
 from unikat.queue.batches.keys import BATCH_ID, batch_id_of
 from unikat.queue.batches.store import BatchStore, DestinationTaken, WrongState
 from unikat.queue.job import fingerprint
-from unikat.v1.batches_pb2 import (
-    DESCRIPTOR,
-    CancelBatchRequest,
-    CreateBatchRequest,
-    DeleteBatchRequest,
-    GetBatchRequest,
-    ListBatchesRequest,
-    RetryBatchRequest,
-    WatchBatchRequest,
-)
+from unikat.v1 import batches_pb2 as pb
 from unikat_service.batch_requests import field_problems, resolve
 from unikat_service.callers import certified
 from unikat_service.catalogue import Catalogue
@@ -40,7 +31,7 @@ from unikat_service.requests import find_model, parse, reused
 from unikat_service.settings import Settings
 from unikat_service.watcher import Watcher, look_at
 
-NAME: Final = DESCRIPTOR.services_by_name["Batches"].full_name
+NAME: Final = pb.DESCRIPTOR.services_by_name["Batches"].full_name
 # Not those of interactive calls: no call waits for a thread because a batch is large.
 THREADS: Final = 4
 
@@ -89,7 +80,7 @@ class Batches:
 
     async def create_batch(self, data: bytes, context: Context) -> bytes:
         """Check a batch and queue it; or return the one that its request_id stands for."""
-        request, caller = parse(CreateBatchRequest, data), certified(context)
+        request, caller = parse(pb.CreateBatchRequest, data), certified(context)
         # Where callers have certificates, a request_id is one's own.
         mine = f"{caller}/{request.request_id}" if caller is not None and request.request_id else request.request_id
         batch = batch_id_of(mine)
@@ -109,28 +100,28 @@ class Batches:
             return await self._to_the_end(create)
 
     async def get_batch(self, data: bytes, context: Context) -> bytes:
-        request, caller = parse(GetBatchRequest, data), certified(context)
+        request, caller = parse(pb.GetBatchRequest, data), certified(context)
         return await self._in_thread(lambda: self._message(self._visible(request.id, caller)))
 
     async def list_batches(self, data: bytes, context: Context) -> bytes:
-        request, caller = parse(ListBatchesRequest, data), certified(context)
+        request, caller = parse(pb.ListBatchesRequest, data), certified(context)
         return await self._in_thread(lambda: batch_page(self._store, request, caller).SerializeToString())
 
     async def cancel_batch(self, data: bytes, context: Context) -> bytes:
-        id = parse(CancelBatchRequest, data).id
+        id = parse(pb.CancelBatchRequest, data).id
         return await self._change(id, context, self._store.cancel, lambda: self._message(self._read(id)))
 
     async def retry_batch(self, data: bytes, context: Context) -> bytes:
-        id = parse(RetryBatchRequest, data).id
+        id = parse(pb.RetryBatchRequest, data).id
         return await self._change(id, context, self._store.retry, lambda: self._message(self._read(id)))
 
     async def delete_batch(self, data: bytes, context: Context) -> bytes:
-        request = parse(DeleteBatchRequest, data)
+        request = parse(pb.DeleteBatchRequest, data)
         return await self._change(request.id, context, self._store.delete, Empty().SerializeToString)
 
     async def watch_batch(self, data: bytes, context: Context) -> None:
         """A batch at every change, until it has ended."""
-        request, caller = parse(WatchBatchRequest, data), certified(context)
+        request, caller = parse(pb.WatchBatchRequest, data), certified(context)
         look = await self._in_thread(lambda: look_at(self._visible(request.id, caller)))
         watch = self.watcher.open(request.id, look.revision)
         try:
@@ -143,7 +134,7 @@ class Batches:
         finally:
             self.watcher.close(watch)
 
-    def _same_again(self, batch: str, request: CreateBatchRequest) -> bytes | None:
+    def _same_again(self, batch: str, request: pb.CreateBatchRequest) -> bytes | None:
         """The batch that a request_id stands for already. Raises UnikatError (ALREADY_EXISTS) for other content."""
         content = self._store.content(batch) if request.request_id else None
         if content is None:
@@ -152,7 +143,7 @@ class Batches:
             raise reused()
         return self._message(self._read(batch))
 
-    def _create(self, batch: str, request: CreateBatchRequest, spec: BatchSpec, caller: str | None) -> bytes:
+    def _create(self, batch: str, request: pb.CreateBatchRequest, spec: BatchSpec, caller: str | None) -> bytes:
         content = fingerprint(request)
         try:
             if self._store.create(batch, spec, content) != content:  # somebody else was faster, with something else

@@ -13,18 +13,8 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from unikat.cli.batch.words import (
-    OneBatch,
-    as_dict,
-    command,
-    images_of,
-    known_batch,
-    outlook,
-    place,
-    rate,
-    span,
-    why_paused,
-)
+from unikat.cli.batch import words
+from unikat.cli.batch.words import OneBatch, known_batch
 from unikat.cli.output import counted, print_json, stderr, stdout
 from unikat.cli.problems import FAILURE, Problem, connect
 
@@ -58,7 +48,7 @@ def follow(studio: Studio, id: str, target: str, as_json: bool) -> None:
             for batch in changes:
                 show(batch)
                 if as_json:
-                    print_json(as_dict(batch))
+                    print_json(words.as_dict(batch))
     except KeyboardInterrupt:
         _take_leave(id, target)
         raise typer.Exit(INTERRUPTED) from None
@@ -72,20 +62,20 @@ def follow(studio: Studio, id: str, target: str, as_json: bool) -> None:
 def _take_leave(id: str, target: str) -> None:
     console = stderr()
     console.print(f"Batch {id} goes on without you.", markup=False)
-    console.print(f"  Watch it again: {command(target, 'watch', id)}", markup=False)
-    console.print(f"  Call it off:    {command(target, 'cancel', id)}", markup=False)
+    console.print(f"  Watch it again: {words.command(target, 'watch', id)}", markup=False)
+    console.print(f"  Call it off:    {words.command(target, 'cancel', id)}", markup=False)
 
 
 def report(batch: Batch, target: str) -> None:
     seconds = (batch.ended - batch.started).total_seconds() if batch.ended and batch.started else 0.0
-    took = span(seconds) if seconds >= 60 else f"{seconds:.1f} s"
-    speed = f" ({rate(batch.images_per_second)})" if batch.images_per_second > 0 else ""
-    where = place(batch.destination)
+    took = words.span(seconds) if seconds >= 60 else f"{seconds:.1f} s"
+    speed = f" ({words.rate(batch.images_per_second)})" if batch.images_per_second > 0 else ""
+    where = words.place(batch.destination)
     console = stdout()
     match batch.state:
         case "SUCCEEDED":
             console.print(Text(f"{counted(batch.drawn, 'image')} of {batch.model} in {took}{speed}: {where}"))
-            console.print(Text(f"Check them: {command(target, 'verify', where)}"))
+            console.print(Text(f"Check them: {words.command(target, 'verify', where)}"))
         case "FAILED":
             failed_problem(batch, target).show()
         case "CANCELLED":
@@ -95,14 +85,14 @@ def report(batch: Batch, target: str) -> None:
 
 def failed_problem(batch: Batch, target: str) -> Problem:
     """What failed, why, and what to do."""
-    shown = [f"  {images_of(failure)}: {failure.message}" for failure in batch.failures[:FAILURES_SHOWN]]
+    shown = [f"  {words.images_of(failure)}: {failure.message}" for failure in batch.failures[:FAILURES_SHOWN]]
     if len(batch.failures) > FAILURES_SHOWN:
-        shown.append(f"  and more: {command(target, 'show', batch.id)}")
+        shown.append(f"  and more: {words.command(target, 'show', batch.id)}")
     others = "The others are complete. " if batch.drawn else ""
     return Problem(
         f"batch {batch.id} failed: {batch.failed:,} of {counted(batch.total, 'image')} could not be drawn",
         *shown,
-        f"{others}Draw what failed again: {command(target, 'retry', batch.id)}",
+        f"{others}Draw what failed again: {words.command(target, 'retry', batch.id)}",
     )
 
 
@@ -153,12 +143,14 @@ class _Bar(Progress):
         if self._row is None:
             self._row = self.add_task("", total=batch.total, counts="", outlook="")
         counts = f"{batch.drawn:,}/{batch.total:,}" + (f", {batch.failed:,} failed" if batch.failed else "")
-        self.update(self._row, completed=batch.drawn, description=doing(batch), counts=counts, outlook=outlook(batch))
+        self.update(
+            self._row, completed=batch.drawn, description=doing(batch), counts=counts, outlook=words.outlook(batch)
+        )
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield self.make_tasks_table(self.tasks)
         if self._batch is not None and self._batch.pause is not None:
-            yield Text(f"  {why_paused(self._batch.pause)}", style="yellow")
+            yield Text(f"  {words.why_paused(self._batch.pause)}", style="yellow")
 
 
 class _Lines:
@@ -177,7 +169,7 @@ class _Lines:
         if news == self._said and tenth == self._tenth and now - self._at < LINE_EVERY:
             return
         self._said, self._tenth, self._at = news, tenth, now
-        what = why_paused(batch.pause) if batch.pause is not None else outlook(batch)
+        what = words.why_paused(batch.pause) if batch.pause is not None else words.outlook(batch)
         counts = f"{batch.drawn:,} of {counted(batch.total, 'image')}"
         failed = f"{batch.failed:,} failed" if batch.failed else ""
         stderr().print(": ".join([doing(batch), ", ".join(filter(None, [counts, failed, what]))]), markup=False)
