@@ -11,7 +11,7 @@ from unikat.artwork import SUFFIXES
 from unikat.batches.spec import Common
 from unikat.conditions import Weights
 from unikat.request import FORMATS
-from unikat.v1.batches_pb2 import LAYOUT_FILES
+from unikat.v1.batches_pb2 import LAYOUT_FILES, LAYOUT_WEBDATASET
 
 MANIFEST: Final = "manifest.parquet"
 SHEET: Final = "contact-sheet.png"
@@ -43,6 +43,13 @@ class Place:
 
     file: str
     offset: int
+
+
+def common_of(row: Row) -> Common:
+    """What a row says of its batch."""
+    layout = LAYOUT_WEBDATASET if row["file"].startswith("shards/") else LAYOUT_FILES
+    image_format = next(number for number, media_type in MEDIA_TYPES.items() if media_type == row["media_type"])
+    return Common(row["model"], row["model_digest"], row["seed"], row["truncation"], image_format, layout)
 
 
 def part_name(shard: int) -> str:

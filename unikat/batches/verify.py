@@ -16,10 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unikat.artwork import Renderer
-from unikat.batch import LAYOUTS
 from unikat.batches.checks import FileChecks, FolderChecks, Problem
 from unikat.batches.destination import normalise
-from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Row, parse_conditions
+from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Row, common_of, parse_conditions
 from unikat.batches.manifest import open_parquet
 from unikat.batches.spec import Common
 from unikat.batches.storage import Storage
@@ -32,7 +31,6 @@ _COLUMNS: Final = (
     "id", "index", "file", "offset", "size", "sha256", "seed", "truncation", "model", "model_digest", "media_type",
 )  # fmt: skip
 _FILE: Final = re.compile(r"images/[0-9]{5,}/[0-9]{7,}\.(png|webp|jpg)|shards/[0-9]{5,}\.tar")
-_FORMATS: Final = {name: number for number, name in MEDIA_TYPES.items()}
 
 
 class NotABatch(Exception):
@@ -185,7 +183,7 @@ def _check_rows(
             if problem:
                 report.add(Problem("row", row["file"], row["index"], problem))
             else:
-                sound.append((row, common_of(row)))
+                sound.append(row)
                 folders.see(row["file"])
         files.check(sound)
         report.checked += len(rows)
@@ -217,20 +215,12 @@ def _row_problem(row: Row, claim: dict[str, Any]) -> str:
         return f"the manifest says {row['size']} bytes from byte {row['offset']} on"
     if not _FILE.fullmatch(row["file"]):
         return "the manifest names a file that no batch writes"
-    if row["media_type"] not in _FORMATS:
+    if row["media_type"] not in MEDIA_TYPES.values():
         return f'the manifest names an unknown type, "{row["media_type"]}"'
     for name in ("model", "model_digest", "seed", "truncation"):
         if name in claim and claim[name] != row[name]:
             return f"the manifest says {name} {row[name]}, {CLAIM} says {claim[name]}"
     return ""
-
-
-def common_of(row: Row) -> Common:
-    """What a row says of its batch."""
-    layout = LAYOUTS["webdataset" if row["file"].startswith("shards/") else "files"]
-    return Common(
-        row["model"], row["model_digest"], row["seed"], row["truncation"], _FORMATS[row["media_type"]], layout
-    )
 
 
 def _picked(storage: Storage, row: Row) -> Picked:
