@@ -205,7 +205,8 @@ CRASH_LOOP = """
 import sys
 from pathlib import Path
 from unikat.cli.up.process import Program
-from unikat.cli.up.supervisor import ProgramFailed, Signals, Supervisor
+from unikat.cli.problems import Problem
+from unikat.cli.up.supervisor import Signals, Supervisor
 
 log, watched = Path(sys.argv[1], "it.log"), Path(sys.argv[1], "watched")
 words = '''
@@ -223,8 +224,8 @@ with Signals() as signals:
         supervisor.start([program], 10)
         watched.touch()
         supervisor.watch()
-    except ProgramFailed as error:
-        print(error.message, "|", error.last_lines[-1])
+    except Problem as error:
+        print(error.message, "|", error.hints[-1].strip())
     finally:
         supervisor.stop([["it"]])
 """

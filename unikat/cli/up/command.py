@@ -13,7 +13,7 @@ from unikat.cli.batch.words import place
 from unikat.cli.output import stderr, stdout
 from unikat.cli.problems import BAD_INPUT, Problem
 from unikat.cli.up import stack
-from unikat.cli.up.supervisor import ProgramFailed, Signals, Supervisor
+from unikat.cli.up.supervisor import Signals, Supervisor
 
 DESTINATIONS: Final = "UNIKAT_DESTINATIONS"
 DEFAULT_OPEN: Final = "out"
@@ -50,19 +50,13 @@ def up(
     """
     if not models.is_dir():
         raise Problem(f"--models {models}: there is no such folder", "It holds <name>/<version>/.", code=BAD_INPUT)
-    try:
-        stack.check_installed(embedded=redis_url is None)
-        if redis_url is not None:
-            stack.check_redis(redis_url)
-        destinations = _destinations(context, opened)
-        with stack.locked(data):
-            settings = stack.Settings(
-                stack.free_address(listen), workers, models, data, redis_url, device, destinations
-            )
-            _run(settings, _echo if verbose else None)
-    except ProgramFailed as error:
-        lines = (f"    {line}" for line in error.last_lines)
-        raise Problem(error.message, f"The end of {error.log}:", *lines) from error
+    stack.check_installed(embedded=redis_url is None)
+    if redis_url is not None:
+        stack.check_redis(redis_url)
+    destinations = _destinations(context, opened)
+    with stack.locked(data):
+        settings = stack.Settings(stack.free_address(listen), workers, models, data, redis_url, device, destinations)
+        _run(settings, _echo if verbose else None)
 
 
 def _destinations(context: typer.Context, opened: list[str] | None) -> tuple[str, ...]:

@@ -171,9 +171,15 @@ def programs(settings: Settings) -> list[Program]:
         environment["UNIKAT_DEVICE"] = settings.device
     if settings.workers > 1:  # share the cores; two sessions on the same core slow each other
         environment.setdefault("UNIKAT_THREADS", str(max(1, usable_cores() // settings.workers)))
+    named = [(SERVICE, SERVICE), *((WORKER, name) for name in settings.worker_names)]
+    return [_python(program, name, environment, settings.logs) for program, name in named]
+
+
+def _python(program: str, name: str, environment: dict[str, str], logs: Path) -> Program:
+    # -P: what lies in the folder where the user happens to be must not be taken for ours
+    command = (sys.executable, "-P", "-m", f"unikat_{program}")
     # The service gives running calls some seconds to end, the worker finishes its batch.
-    service = _python(SERVICE, SERVICE, environment, settings.logs, grace=20.0)
-    return [service, *(_python(WORKER, name, environment, settings.logs, grace=20.0) for name in settings.worker_names)]
+    return Program(name, command, environment, logs / f"{name}.log", f"{program} ready", grace=20.0)
 
 
 def socket_of(data: Path) -> Path:
@@ -197,13 +203,13 @@ def valkey(data: Path, log: Path) -> Program:
         binary = get_binary_path()
     except ValkeyServerError as error:
         raise Problem(str(error), "Use a server of your own: --redis-url redis://localhost:6379") from error
-    folder, socket = data.resolve() / "valkey", socket_of(data)
+    folder, address = data.resolve() / "valkey", socket_of(data)
     folder.mkdir(parents=True, exist_ok=True)
-    socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    socket.unlink(missing_ok=True)  # of a server that was killed; the folder's lock says that none is running
+    address.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    address.unlink(missing_ok=True)  # of a server that was killed; the folder's lock says that none is running
     settings = {
         "port": "0",  # the socket only: faster, and no other machine or user can reach it
-        "unixsocket": str(socket),
+        "unixsocket": str(address),
         "unixsocketperm": "700",
         "dir": str(folder),
         "appendonly": "yes",
@@ -223,12 +229,6 @@ def valkey(data: Path, log: Path) -> Program:
 def usable_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
-
-
-def _python(program: str, name: str, environment: dict[str, str], logs: Path, grace: float) -> Program:
-    # -P: what lies in the folder where the user happens to be must not be taken for ours
-    command = (sys.executable, "-P", "-m", f"unikat_{program}")
-    return Program(name, command, environment, logs / f"{name}.log", f"{program} ready", grace)
 
 
 def alive_workers(redis: Redis) -> list[WorkerStatus]:

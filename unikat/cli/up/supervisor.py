@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final, Self
 
+from unikat.cli.problems import Problem
 from unikat.cli.up.process import Process, Program
 
 POLL: Final = 0.05  # seconds between looks at a log, while something is not ready
@@ -57,16 +58,6 @@ class Signals:
             self._reader.recv(4096)
 
 
-class ProgramFailed(Exception):
-    """A program does not run. `message` says how it ended, `last_lines` are the end of its log."""
-
-    def __init__(self, process: Process, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.log = process.program.log
-        self.last_lines = process.last_lines()
-
-
 @dataclass
 class _Kept:
     """A program, its present run, and how often it failed in a row."""
@@ -91,7 +82,7 @@ class Supervisor:
     def start(self, programs: Sequence[Program], deadline: float) -> bool:
         """Start programs side by side and wait until all are ready; False if told to stop meanwhile.
 
-        Raises ProgramFailed for one that ends, or is not ready within `deadline` seconds.
+        Raises Problem for one that ends, or is not ready within `deadline` seconds.
         """
         begun = [_Kept(program, Process(program)) for program in programs]
         self._kept += begun
@@ -101,16 +92,16 @@ class Supervisor:
             for kept in begun:
                 process = kept.process
                 if process.exit_code is not None:
-                    raise ProgramFailed(process, f"{kept.program.name} {_ending(process.exit_code)} while it started")
+                    raise _failed(process, f"{kept.program.name} {_ending(process.exit_code)} while it started")
                 if not process.is_ready and time.monotonic() > until:
-                    raise ProgramFailed(process, f"{kept.program.name} is not ready after {deadline:.0f} s")
+                    raise _failed(process, f"{kept.program.name} is not ready after {deadline:.0f} s")
             if all(kept.process.is_ready for kept in begun):
                 return True
             self._signals.wait(POLL)
         return False
 
     def watch(self) -> None:
-        """Keep everything running until told to stop. Raises ProgramFailed if something fails again and again."""
+        """Keep everything running until told to stop. Raises Problem if something fails again and again."""
         while not self._signals.stops:
             for kept in self._kept:
                 self._look_after(kept)
@@ -133,7 +124,7 @@ class Supervisor:
         kept.failures = 0 if accident else kept.failures + 1
         if kept.failures >= MOST_FAILURES:
             times = f"{kept.failures} times in a row"
-            raise ProgramFailed(kept.process, f"{kept.program.name} {_ending(code)}, {times}; giving up")
+            raise _failed(kept.process, f"{kept.program.name} {_ending(code)}, {times}; giving up")
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**kept.failures)
         kept.restart_at = now + pause
         self._say(f"{kept.program.name} {_ending(code)}; it is started again. Log: {kept.program.log}")
@@ -175,3 +166,8 @@ def _ending(code: int) -> str:
     if code < 0:
         return f"was ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
+
+
+def _failed(process: Process, how: str) -> Problem:
+    lines = (f"    {line}" for line in process.last_lines())
+    return Problem(how, f"The end of {process.program.log}:", *lines)
