@@ -62,17 +62,14 @@ def explain(error: UnikatError, flag: Callable[[str], str]) -> Problem:
     if isinstance(error, InvalidRequest):
         lines = [f"{flag(field)}: {message}" for field, message in error.fields.items()] or [str(error)]
         return Problem("\n".join(lines), code=BAD_INPUT)
+    if isinstance(error, WrongState):
+        return Problem(str(error))
     if isinstance(error, Overloaded):
         wait = f"Try again in {error.retry_after:.0f} s." if error.retry_after else "Try again later."
         return Problem(str(error), wait)
-    if isinstance(error, Unavailable) and not error.reason:  # nobody answered who could have named one
-        return Problem(
-            str(error), "Start one with `unikat up`, or say where it is with --target or UNIKAT_TARGET.",
-            "`unikat doctor` looks for what is wrong.",
-        )  # fmt: skip
-    if isinstance(error, WrongState):
-        return Problem(str(error))
-    return Problem(str(error), "`unikat doctor` looks for what is wrong.")
+    nobody = isinstance(error, Unavailable) and not error.reason  # or it would have named one
+    start = "Start one with `unikat up`, or say where it is with --target or UNIKAT_TARGET." if nobody else ""
+    return Problem(str(error), start, "`unikat doctor` looks for what is wrong.")
 
 
 def flag_of(field: str) -> str:

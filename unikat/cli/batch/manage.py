@@ -104,7 +104,8 @@ def _facts(batch: Batch, target: str) -> list[tuple[str, str]]:
         ("started", _when(batch.started)),
         ("ended", _when(batch.ended)),
     ]
-    facts += [(f"shard {f.shard}", f"{words.images_of(f)} failed: {f.message}") for f in batch.failures]
+    for f in batch.failures:
+        facts.append((f"shard {f.shard}", f"{words.indexes(f.first_index, f.count)} failed: {f.message}"))
     if batch.state == "FAILED":
         facts.append(("next", f"draw what failed again: {words.command(target, 'retry', batch.id)}"))
     return facts
@@ -137,7 +138,7 @@ def retry(one: OneBatch) -> None:
     again = counted(before.failed, "image")
     console.print(Text(f"Drawn again: {again} of {before.total:,}, in {words.place(batch.destination)}."))
     for failure in before.failures:
-        console.print(Text(f"  {words.images_of(failure)}, which failed: {failure.message}"))
+        console.print(Text(f"  {words.indexes(failure.first_index, failure.count)}, which failed: {failure.message}"))
     console.print(Text(f"Watch it: {words.command(one.target, 'watch', one.id)}"))
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from unikat.cli import options
 from unikat.cli.batch.create import absolute
-from unikat.cli.batch.words import known_batch, place, span
+from unikat.cli.batch.words import indexes, known_batch, place, span
 from unikat.cli.output import counted, print_json, progress, stderr, stdout
 from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, connect
 from unikat.queue.batches.keys import BATCH_ID
@@ -109,7 +109,7 @@ def _print(report: Report, redrawn: Redrawn | None, seconds: float) -> None:
         found = counted(report.problem_count, "problem")
         Problem(f"{where}: {found} in {images}", *_first(damage, report.problem_count)).show()
     if report.missing:
-        gaps = [f"  {_indexes(gap)}" for gap in report.missing]
+        gaps = [f"  {indexes(gap.start, len(gap))}" for gap in report.missing]
         missing = counted(report.missing_count, "image")
         verb = "is" if report.missing_count == 1 else "are"
         what = f"{missing} {verb} not in the manifest; the batch failed or was called off"
@@ -124,10 +124,6 @@ def _print(report: Report, redrawn: Redrawn | None, seconds: float) -> None:
 
 def _first(lines: Sequence[str], number: int) -> list[str]:
     return [*lines[:SHOWN], *([f"  and {number - SHOWN:,} more"] if number > SHOWN else [])]
-
-
-def _indexes(gap: range) -> str:
-    return f"image {gap.start}" if len(gap) == 1 else f"images {gap.start} to {gap.stop - 1}"
 
 
 def _as_dict(report: Report, redrawn: Redrawn | None) -> dict[str, object]:

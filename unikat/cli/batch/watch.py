@@ -85,7 +85,7 @@ def report(batch: Batch, target: str) -> None:
 
 def failed_problem(batch: Batch, target: str) -> Problem:
     """What failed, why, and what to do."""
-    shown = [f"  {words.images_of(failure)}: {failure.message}" for failure in batch.failures[:FAILURES_SHOWN]]
+    shown = [f"  {words.indexes(f.first_index, f.count)}: {f.message}" for f in batch.failures[:FAILURES_SHOWN]]
     if len(batch.failures) > FAILURES_SHOWN:
         shown.append(f"  and more: {words.command(target, 'show', batch.id)}")
     others = "The others are complete. " if batch.drawn else ""

@@ -20,7 +20,7 @@ from unikat.cli.problems import BAD_INPUT, Problem, connect, did_you_mean
 from unikat.cli.where import describe
 
 if TYPE_CHECKING:
-    from unikat.batch import Batch, Pause, Plan, ShardFailure
+    from unikat.batch import Batch, Pause, Plan
     from unikat.client import Studio
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the batch; `unikat batch list` has them.")]
@@ -59,9 +59,9 @@ def outlook(batch: Batch) -> str:
     return ", ".join(filter(None, [rate(batch.images_per_second), left]))
 
 
-def images_of(failure: ShardFailure) -> str:
+def indexes(first: int, count: int) -> str:
     """ "images 512 to 767"."""
-    return f"images {failure.first_index} to {failure.first_index + failure.count - 1}"
+    return f"image {first}" if count == 1 else f"images {first} to {first + count - 1}"
 
 
 def place(url: str) -> str:
