@@ -12,16 +12,13 @@ import grpc
 
 from unikat.artwork import Artwork
 from unikat.batch import Batch, BatchOptions, BatchState, Grid, Plan, Wish, create_request, list_request
-from unikat.channel import Address
-from unikat.delivery import Delivery, only_artwork
-from unikat.link import Link
-from unikat.patience import Patience
+from unikat.delivery import Delivery, Patience, Watching, only_artwork
+from unikat.link import Address, Link
 from unikat.request import Where, generate_request, whole
 from unikat.resuming import AsyncBatchWatch, AsyncGeneration
 from unikat.v1 import batches_pb2 as pb
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import GetModelRequest, ListModelsRequest
-from unikat.watching import Watching
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -57,7 +54,6 @@ class AsyncStudio:
 
     @property
     def target(self) -> str:
-        """Where it connects to."""
         return self._link.address.target
 
     async def models(self, *, timeout: float = 10.0) -> list[Model]:

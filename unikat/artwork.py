@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from unikat.request import FORMATS, Where
+from unikat.request import FORMAT_NAMES, Where
 from unikat.v1 import studio_pb2
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SUFFIXES: Final = {"image/png": (".png",), "image/webp": (".webp",), "image/jpeg": (".jpg", ".jpeg")}
+SUFFIXES: Final = {"image/png": (".png",), "image/webp": (".webp",), "image/jpeg": (".jpg", ".jpeg")}
 
 
 def where_of(conditions: Iterable[studio_pb2.Condition]) -> Where:
@@ -70,11 +70,9 @@ class Accepted:
 
     @classmethod
     def of(cls, message: studio_pb2.Accepted) -> Accepted:
-        """From the message."""
-        names = {number: name for name, number in FORMATS.items()}
         return cls(
             message.job_id, message.model, message.model_digest, message.seed, message.count, message.truncation,
-            names.get(message.format, "png"), where_of(message.conditions), message.queue_position,
+            FORMAT_NAMES.get(message.format, "png"), where_of(message.conditions), message.queue_position,
             message.first_index, message.background,
         )  # fmt: skip
 
@@ -89,7 +87,6 @@ class Finished:
 
     @classmethod
     def of(cls, message: studio_pb2.Finished) -> Finished:
-        """From the message."""
         return cls(message.count, message.elapsed.ToTimedelta().total_seconds(), message.attempts)
 
 
@@ -121,7 +118,6 @@ class Artwork:
 
     @classmethod
     def of(cls, message: studio_pb2.Artwork) -> Artwork:
-        """From the message."""
         drawn_by, took = message.renderer, message.timings
         seconds = (took.queued, took.batched, took.drawn, took.encoded)
         return cls(
@@ -151,7 +147,7 @@ class Artwork:
     @property
     def suffix(self) -> str:
         """The usual ending of a file of this type, for example ".png"."""
-        return _SUFFIXES[self.media_type][0]
+        return SUFFIXES[self.media_type][0]
 
     def save(self, path: str | Path) -> Path:
         """Write the bytes as they came, and return where; an ending and folders that are missing are added.
@@ -161,7 +157,7 @@ class Artwork:
         path = Path(path)
         if not path.suffix:
             path = path.with_suffix(self.suffix)
-        if path.suffix.lower() not in _SUFFIXES[self.media_type]:
+        if path.suffix.lower() not in SUFFIXES[self.media_type]:
             asked = path.suffix.lstrip(".").lower()
             raise ValueError(f'{path}: the artwork is {self.media_type}; ask for it with format="{asked}"')
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from unikat.artwork import Renderer
-from unikat.batches.layout import MANIFEST, MEDIA_TYPES, Common, DrawnImage, Place, conditions_text, part_name
-from unikat.batches.spec import BatchSpec
+from unikat.batches.layout import MANIFEST, MEDIA_TYPES, DrawnImage, Place, conditions_text, part_name
+from unikat.batches.spec import BatchSpec, Common
 from unikat.batches.storage import Storage
 
 FORMAT_VERSION: Final = 1

@@ -28,29 +28,36 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class BatchSpec:
-    """A batch, fully resolved. `image_format` and `layout` are values of the proto enums, `destination` is a URL.
+class Common:
+    """What all images of a batch have in common. `model` is "name@version".
 
-    `encoder` is the name of what encodes it; "" in batches of the first release, which had no names. `background` is
-    "#rrggbbaa" for a model with alpha, else "".
-
-    Image i of the batch is image i of its seed: cells follow one another, and shards are cut without regard to them.
+    `image_format` and `layout` are values of the proto enums; `encoder` is the name of what encodes the images, "" in
+    batches of the first release, which had no names; `background` is "#rrggbbaa" for a model with alpha, else "".
     """
 
     model: str
     digest: str
-    cells: tuple[Cell, ...]
     seed: int
     truncation: float
     image_format: int
     layout: int
+    encoder: str = field(default="", kw_only=True)
+    background: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class BatchSpec(Common):
+    """A batch, fully resolved. `destination` is a URL.
+
+    Image i of the batch is image i of its seed: cells follow one another, and shards are cut without regard to them.
+    """
+
+    cells: tuple[Cell, ...]
     destination: str
     shard_size: int
     owner: str = "default"
     labels: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
-    encoder: str = ""
-    background: str = ""
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -63,7 +70,6 @@ class BatchSpec:
 
     @property
     def shard_count(self) -> int:
-        """Number of shards."""
         return -(-self.total // self.shard_size)
 
     def shard_range(self, shard: int) -> range:
@@ -86,22 +92,14 @@ class BatchSpec:
         return tuple(cells)
 
     def shard_job(self, batch: str, shard: int) -> ShardJob:
-        """The payload of a shard's job."""
         return ShardJob(
             batch=batch,
             shard=shard,
             first=self.shard_range(shard).start,
             cells=self.shard_cells(shard),
-            model=self.model,
-            digest=self.digest,
-            seed=self.seed,
-            truncation=self.truncation,
-            image_format=self.image_format,
-            layout=self.layout,
             destination=self.destination,
             fingerprint=self.fingerprint,
-            encoder=self.encoder,
-            background=self.background,
+            **{name: getattr(self, name) for name in Common.__dataclass_fields__},
         )
 
     @cached_property
@@ -123,7 +121,6 @@ class BatchSpec:
 
     @classmethod
     def from_json(cls, head: str | bytes, cells: str | bytes) -> BatchSpec:
-        """The inverse of `to_json`."""
         found = json.loads(head)
         known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
         return cls(cells=_from_lists(json.loads(cells)), **known)
@@ -134,23 +131,15 @@ _NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id"}
 
 
 @dataclass(frozen=True)
-class ShardJob:
+class ShardJob(Common):
     """Payload of the job that draws a shard. `first` is the index of its first image."""
 
     batch: str
     shard: int
     first: int
     cells: tuple[Cell, ...]
-    model: str
-    digest: str
-    seed: int
-    truncation: float
-    image_format: int
-    layout: int
     destination: str
     fingerprint: str
-    encoder: str = ""
-    background: str = ""
 
     @property
     def count(self) -> int:

@@ -12,6 +12,7 @@ import json
 import zlib
 from base64 import b64encode
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,6 +20,7 @@ from typing import Any, Final
 from unikat.conditions import Weights
 from unikat.queue.keys import DRAW
 from unikat.queue.scripts import Argument
+from unikat.v1.batches_pb2 import CreateBatchRequest
 from unikat.v1.studio_pb2 import GenerateRequest
 
 FINGERPRINT: Final = "fingerprint"  # in a job's meta: what its request_id stands for
@@ -155,11 +157,11 @@ def job_fields(job: DrawJob, queue: str, fingerprint: str, limits: Limits) -> li
     return [part for pair in fields.items() for part in pair]
 
 
-def fingerprint(request: GenerateRequest) -> str:
+def fingerprint(request: GenerateRequest | CreateBatchRequest) -> str:
     """SHA-256 of a request's content: the same for two calls that ask for the same, whatever they resume after."""
-    content = GenerateRequest()
-    content.CopyFrom(request)
-    content.ClearField("after_index")
+    content = deepcopy(request)
     content.ClearField("request_id")
+    if isinstance(content, GenerateRequest):
+        content.ClearField("after_index")
     # Maps have no order on the wire; "deterministic" sorts them.
     return hashlib.sha256(content.SerializeToString(deterministic=True)).hexdigest()
