@@ -83,18 +83,21 @@ def read_plan(path: Path, count: int | None) -> list[Line]:
 
 
 def at(path: Path, number: int) -> str:
-    """A place in a plan."""
     return f"--plan {path}, line {number}"
+
+
+def _wrong(path: Path, number: int, why: str, *hints: str) -> Problem:
+    return Problem(f"{at(path, number)}: {why}", *hints, code=BAD_INPUT)
 
 
 def _read_csv(path: Path, text: str, count: int | None) -> Iterator[Line]:
     table = read_csv(text)
     names = {column: column.lower() for column in table.columns}  # attributes are in small letters
     if len(set(names.values())) != len(names):
-        raise Problem(f"{at(path, 1)}: two columns have the same name in small letters", code=BAD_INPUT)
+        raise _wrong(path, 1, "two columns have the same name in small letters")
     for row in table.rows:
         if row.cells != table.width:
-            raise Problem(f"{at(path, row.line)}: it has other columns than the first line", code=BAD_INPUT)
+            raise _wrong(path, row.line, "it has other columns than the first line")
         cells = {names[column]: cell.strip() for column, cell in row.values.items()}
         given = cells.pop(COUNT, "")
         # A column without a name is the index that pandas writes.
@@ -102,8 +105,7 @@ def _read_csv(path: Path, text: str, count: int | None) -> Iterator[Line]:
         try:
             where = parse_where(wishes)
         except Problem as problem:
-            message = problem.message.removeprefix("--where ")
-            raise Problem(f"{at(path, row.line)}: {message}", code=BAD_INPUT) from problem
+            raise _wrong(path, row.line, problem.message.removeprefix("--where ")) from problem
         yield _line(path, row.line, where, _count(given), count)
 
 
@@ -119,10 +121,10 @@ def _read_json(path: Path, content: str, count: int | None) -> Iterator[Line]:
         try:
             line = json.loads(text)
         except ValueError as error:
-            raise Problem(f"{at(path, number)}: no JSON: {error}", code=BAD_INPUT) from error
+            raise _wrong(path, number, f"no JSON: {error}") from error
         if not isinstance(line, dict) or set(line) - {"where", COUNT} or not isinstance(line.get("where", {}), dict):
             example = 'Write {"where": {"style": "noto", "category": {"face": 0.7, "heart": 0.3}}, "count": 100}'
-            raise Problem(f"{at(path, number)}: it is no line of a plan", example, code=BAD_INPUT)
+            raise _wrong(path, number, "it is no line of a plan", example)
         yield _line(path, number, line.get("where", {}), line.get(COUNT), count)
 
 
@@ -131,5 +133,5 @@ def _line(path: Path, number: int, where: Where, given: object, count: int | Non
 
     images = count if given is None else given
     if images is None:
-        raise Problem(f"{at(path, number)}: it has no count; --count would be for all that have none", code=BAD_INPUT)
+        raise _wrong(path, number, "it has no count; --count would be for all that have none")
     return Line(number, Plan(where, cast(int, images)))  # what it is instead, `create_batch` says
