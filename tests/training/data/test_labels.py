@@ -96,7 +96,7 @@ def test_a_bare_file_name_finds_its_picture_when_there_is_only_one(tmp_path: Pat
     table = "image,style\n1.png,oil\n2.png,ink\n"
     path = folder_with(tmp_path, ["images/1.png", "a/2.png", "b/2.png"], {"labels.csv": table})
 
-    result = prepare(tmp_path / "out", "folder", path, *TAKE_ALL)
+    result = prepare(tmp_path / "out", "folder", path, "--labels", "labels.csv", *TAKE_ALL)
 
     assert labels_by_item(result.dataset) == {"images/1.png": ("oil",)}
     assert ("label without image", "2.png") in result.problems

@@ -14,8 +14,9 @@ import pytest
 
 from tests.training.data.preparing import TAKE_ALL, Prepared, fill, labels_by_item, png, prepare
 from unikat.artwork import Renderer
-from unikat.batches.layout import CLAIM, MANIFEST, SHEET, Common, DrawnImage, shard_files
+from unikat.batches.layout import CLAIM, MANIFEST, SHEET, DrawnImage, shard_files
 from unikat.batches.manifest import part_bytes
+from unikat.batches.spec import Common
 from unikat.request import FORMATS
 from unikat.v1.batches_pb2 import LAYOUT_FILES, LAYOUT_WEBDATASET
 
@@ -121,6 +122,34 @@ def test_tables_in_split_folders_are_read_together(tmp_path: Path) -> None:
     labels = labels_by_item(result.dataset)
     assert (labels["train/0000.png"], labels["test/0000.png"]) == (("dog",), ("owl",))
     assert result.problems == set()
+
+
+def test_a_name_in_another_folder_counts_when_the_column_is_named(tmp_path: Path) -> None:
+    files = {f"images/{name}": content for name, content in PICTURES.items()}
+    table = "id,image,choice\n" + "".join(f"{i + 50},/data/upload/1/{f},{s}\n" for i, (f, s) in enumerate(LABELLED))
+    refused = prepared(tmp_path, {"project.csv": table}, pictures=files)
+    told = prepare(tmp_path / "told", "folder", tmp_path / "in", "--file-column", "image")
+
+    assert "say which by --file-column, then names in other folders count too" in refused.message
+    assert labels_by_item(told.dataset) == {f"images/{name}": labels for name, labels in STYLES.items()}
+
+
+def test_a_table_of_a_few_pictures_does_not_replace_the_labels_of_folders(tmp_path: Path) -> None:
+    files = {f"{c}/{i}.png": png(10 * k + i) for k, c in enumerate(("cat", "dog")) for i in range(6)}
+    table = {"sample.csv": "file,note\ncat/0.png,a\ndog/1.png,b\n"}
+    result = prepared(tmp_path, table, pictures=files)
+    asked = prepare(tmp_path / "asked", "folder", tmp_path / "in", "--labels", "sample.csv", *TAKE_ALL)
+
+    assert result.dataset.attributes[0].categories == ("cat", "dog")
+    assert "sample.csv: less than half of the pictures are in it; --labels FILE takes it" in result.said
+    assert asked.dataset.attributes[0].categories == ("a", "b")
+
+
+def test_a_column_of_one_value_is_no_attribute_beside_others(tmp_path: Path) -> None:
+    rows = "".join(f"{f},{s},640\n" for f, s in LABELLED)
+    result = prepared(tmp_path, {"labels.csv": "file,style,width\n" + rows})
+    assert labels_by_item(result.dataset) == STYLES
+    assert "the column width is no attribute: it has one value" in result.said
 
 
 def test_a_row_is_never_given_to_a_picture_of_that_name_in_another_folder(tmp_path: Path) -> None:
@@ -229,7 +258,9 @@ def test_stylegans_file_without_labels_is_said(tmp_path: Path, document: object)
 def test_a_batch_keeps_the_conditions_that_it_was_drawn_with(tmp_path: Path, layout: int) -> None:
     common = Common("mine@1", "sha256:0", 7, 1.0, FORMATS["png"], layout)
     images = [
-        DrawnImage(i, f"id{i}", {"style": {"ink" if i % 2 else "oil": 1.0}, "mood": {"calm": 1.0}}, png(i))
+        DrawnImage(
+            i, f"id{i}", {"style": {"ink" if i % 2 else "oil": 1.0}, "mood": {"wild" if i > 6 else "calm": 1.0}}, png(i)
+        )
         for i in range(12)
     ]
     images.append(DrawnImage(12, "id12", {"style": {"ink": 0.5, "oil": 0.5}, "mood": {"calm": 1.0}}, png(12)))
@@ -240,7 +271,7 @@ def test_a_batch_keeps_the_conditions_that_it_was_drawn_with(tmp_path: Path, lay
     result = prepare(tmp_path / "out", "folder", folder, "--size", "8")
 
     found = {item[-6:]: labels for item, labels in labels_by_item(result.dataset).items()}
-    assert found == {f"{i:02}.png": ("calm", "ink" if i % 2 else "oil") for i in range(12)}
+    assert found == {f"{i:02}.png": ("wild" if i > 6 else "calm", "ink" if i % 2 else "oil") for i in range(12)}
     assert {kind for kind, _ in result.problems} <= {"bad label", "unlabelled", "not an image"}  # of the blend
 
 

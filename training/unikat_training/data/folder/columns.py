@@ -11,7 +11,7 @@ from typing import Final
 from unikat.tables import plain
 from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder.levels import is_split, recurs
-from unikat_training.data.folder.matching import EXACT, IDS, NO_ENDING, Matcher
+from unikat_training.data.folder.matching import EXACT, IDS, NO_ENDING, PARTS, Matcher
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.tables import LABEL, Rows, Table, category
 from unikat_training.data.naming import same_name
@@ -133,8 +133,8 @@ def _file_column(table: Table, matcher: Matcher, folder: str, asked: str) -> str
         columns = ", ".join(table.columns) or "none"
         raise DatasetError(
             f"{table.name}: no column names the pictures (columns: {columns}; a picture is called "
-            f"{next(iter(matcher.pictures), 'nothing')}); say which by --file-column, or do without by --labels "
-            "folders or --labels none"
+            f"{next(iter(matcher.pictures), 'nothing')}); say which by --file-column, then names in other "
+            "folders count too; or do without by --labels folders or --labels none"
         )
     good = [column for column, value in worth.items() if value == best]
     return min(good, key=lambda column: column.lower() not in FILE_COLUMNS)
@@ -164,28 +164,35 @@ class _Attributes:
 def _attributes(table: Table, file: str, splits: Sequence[str], matcher: Matcher, asked: Sequence[str]) -> _Attributes:
     if asked:
         return _Attributes([_column(table, name, "--attribute") for name in asked])
-    attributes = _Attributes()
+    attributes, constant = _Attributes(), list[str]()
     for column in table.columns:
         values = [row.get(column) for _, row in table.rows]
         texts = [str(value) for value in values if value is not None and str(value).strip()]
         if column == file or not texts or _is_index(column, texts):
             continue
-        if column in splits:
-            attributes.notes.append(f"{table.name}: the column {column} tells splits apart and is no attribute")
+        why = "it tells splits apart" if column in splits else _why_none(column, values, texts, matcher)
+        if why:
+            attributes.notes.append(f"{table.name}: the column {column} is no attribute: {why}")
         elif not column:
             raise DatasetError(f"{table.name}: a column has no name; name it, or choose columns by --attribute")
-        elif sum(isinstance(value, list | dict) and not _is_single(value) for value in values) > len(values) / 2:
-            attributes.notes.append(f"{table.name}: the column {column} is no attribute: it holds lists or objects")
-        elif matcher.worth(texts[:: max(1, len(texts) // _TRIED)]) >= 0.98:
-            attributes.notes.append(f"{table.name}: the column {column} names the pictures, too, and is no attribute")
-        elif not recurs(texts):
-            attributes.notes.append(
-                f"{table.name}: the column {column} is no attribute: {len(set(texts))} different values in "
-                f"{len(texts)} rows; --attribute {column} takes it"
-            )
         else:
             attributes.chosen.append(column)
+            constant += [column] if len(set(texts)) == 1 and len(texts) == len(values) else []
+    if len(constant) < len(attributes.chosen):
+        attributes.chosen = [column for column in attributes.chosen if column not in constant]
+        attributes.notes += [f"{table.name}: the column {each} is no attribute: it has one value" for each in constant]
     return attributes
+
+
+def _why_none(column: str, values: list[object], texts: list[str], matcher: Matcher) -> str:
+    """Why a column holds no categories; "" where it may."""
+    if sum(isinstance(value, list | dict) and not _is_single(value) for value in values) > len(values) / 2:
+        return "it holds lists or objects"
+    if matcher.worth(texts[:: max(1, len(texts) // _TRIED)]) >= PARTS:
+        return "it names the pictures, too"
+    if not recurs(texts):
+        return f"{len(set(texts))} different values in {len(texts)} rows; --attribute {column} takes it"
+    return ""
 
 
 def _is_single(value: object) -> bool:

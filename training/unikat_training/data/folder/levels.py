@@ -23,6 +23,7 @@ _WORDS: Final = {"set", "data", "dataset", "images", "imgs", "split", ""}  # bes
 _GENERIC: Final = re.compile(
     r"(the[-_ ]?)?(images?|imgs?|pictures?|pics|photos?|data|dataset|all|files|jpe?gs?|pngs?|\d+)", re.I
 )
+_NO_CATEGORY: Final = re.compile(r"images?|imgs?|jpegimages", re.IGNORECASE)
 _NONE: Final = "/"  # no word of a folder's name
 _FEW = 10  # rows; of fewer nobody can tell whether their values recur
 _FEW_IN_FOLDERS = 50  # likewise; folders are rarely something else than categories
@@ -99,6 +100,8 @@ def folder_labels(pictures: Sequence[str], options: FolderOptions) -> PathLabels
     levels = {level: [_at(picture, level) for picture in pictures] for level in range(1, depth + 1)}
     found, telling = PathLabels(), []
     for level, names in levels.items():
+        if len(set(names)) > 2:  # some pictures lie in a folder of that name where others lie in categories
+            names[:] = [None if name and _NO_CATEGORY.fullmatch(name) else name for name in names]
         present = [name for name in names if name]
         if are_splits(present):
             found.notes.append(

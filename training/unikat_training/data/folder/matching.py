@@ -15,7 +15,8 @@ OTHER_CASE: Final = "ignoring case"
 PART: Final = "by a part of its path"
 NO_ENDING: Final = "without its ending"
 IDS: Final = 0.9  # what a column is worth that names all pictures without their endings
-_WORTH: Final = {EXACT: 1.0, OTHER_CASE: 0.99, PART: 0.98, NO_ENDING: IDS}
+PARTS: Final = 0.98  # or by parts of their paths
+_WORTH: Final = {EXACT: 1.0, OTHER_CASE: 0.99, PART: PARTS, NO_ENDING: IDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,12 @@ class Matcher:
     """Finds pictures by what tables write.
 
     A path is right as it is, from the table's folder or from the top; else, where one picture only fits: in other case,
-    by a part of its path (a bare name, or an absolute path of another machine), without its ending.
+    by a part of its path (a bare name, or an absolute path of another machine), without its ending; when told, by its
+    name in another folder.
     """
 
     pictures: Sequence[str]
+    any_folder: bool = False  # a name will do that only one picture has, whatever the folders
     _paths: dict[str, str] = field(default_factory=dict)
     _names: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # both without case
     _stems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -60,7 +63,7 @@ class Matcher:
         name = wanted.rpartition("/")[2].casefold()
         bare = stem(name) if suffix(name) in SUFFIXES else name
         for same, ending in ((self._names.get(name, []), True), (self._stems.get(bare, []), False)):
-            found = [picture for picture in same if _fits(picture, wanted, ending)]
+            found = [picture for picture in same if self.any_folder or _fits(picture, wanted, ending)]
             if folder and len(found) > 1:
                 found = [picture for picture in found if picture.startswith(folder)]
             if len(found) == 1:

@@ -54,6 +54,9 @@ class LabelSearch:
             self.listing.warnings += [hint] if hint else []
         return by_path
 
+    def _matcher(self) -> Matcher:
+        return Matcher(self.pictures, any_folder=bool(self.options.file_column))
+
     def _by_path(self, found: PathLabels, source: str) -> Found:
         self.listing.notes += found.notes
         self.listing.warnings += found.warnings
@@ -66,11 +69,11 @@ class LabelSearch:
         table = read_table(name, content)
         if table is None:
             raise DatasetError(f"--labels {self.options.labels}: no labels are in it")
-        return self._merged([(table, read_labels(table, Matcher(self.pictures), self.options))])
+        return self._merged([(table, read_labels(table, self._matcher(), self.options))])
 
     def _by_tables(self) -> Found | None:
         """Labels from files; None when there are none that could be meant."""
-        matcher, failures = Matcher(self.pictures), list[DatasetError]()
+        matcher, failures = self._matcher(), list[DatasetError]()
         used = list[tuple[Table, Labels]]()
         for table in self._tables(failures):
             try:
@@ -88,9 +91,14 @@ class LabelSearch:
                 failures.append(DatasetError(f"{why}; choose a column by --attribute, or do without by --labels none"))
             else:
                 self.listing.warnings.append(f"{table.name} has no labels, so it is not used")
-        found = self._merged(self._main(used)) if used else self._by_sidecars()
         asked = self.options.attribute or self.options.file_column
-        if failures and found is None and (asked or not folder_labels(self.pictures, self.options).attributes):
+        folders_tell = not asked and bool(folder_labels(self.pictures, self.options).attributes)
+        if used and folders_tell and sum(len(read.of) for _, read in used) < len(self.pictures) / 2:
+            names = ", ".join(table.name for table, _ in used)
+            self.listing.warnings.append(f"{names}: less than half of the pictures are in it; --labels FILE takes it")
+            return None
+        found = self._merged(self._main(used)) if used else self._by_sidecars()
+        if failures and found is None and not folders_tell:
             raise failures[0]
         self.listing.warnings += [f"not used: {failure}" for failure in failures]
         return found
@@ -136,7 +144,7 @@ class LabelSearch:
         table = sidecar_table((picture, name, self.container.files[name].read()) for picture, name in pairs)
         if not table.rows:
             return None
-        return self._merged([(table, read_labels(table, Matcher(self.pictures), self.options))])
+        return self._merged([(table, read_labels(table, self._matcher(), self.options))])
 
     def _merged(self, used: list[tuple[Table, Labels]]) -> Found:
         """The labels of tables of the same columns, such as one a split. Raises DatasetError for other ones."""

@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 from unikat.batches.layout import parse_conditions
 from unikat.tables import TableError, plain, read_csv, read_text
 from unikat_training.data.fields import DatasetError, Object
-from unikat_training.data.formats import suffix
+from unikat_training.data.formats import SUFFIXES, suffix
 from unikat_training.data.report import Problem
 
 STYLEGAN: Final = "dataset.json"
 LABEL: Final = "category"  # the attribute where a file of labels has no name for it
 _CONDITIONS: Final = "conditions"  # what `unikat batch` calls the labels of its pictures
 _SIDECAR_LABELS: Final = ("label", "class", "category", "cls")
-_LIST: Final = re.compile(r"(.*\.\w{2,4})[\s,;:|]+(\S.*)")
+_LIST: Final = re.compile(rf"(.*(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))[\s,;:|]+(\S.*)", re.IGNORECASE)
 SPREADSHEETS: Final = (".xlsx", ".xls", ".ods", ".numbers")
 SIDECARS: Final = (".json", ".cls")
 
