@@ -11,7 +11,7 @@ from unikat_training.data.folder.columns import Labels, read_labels
 from unikat_training.data.folder.container import Container, display
 from unikat_training.data.folder.levels import PathLabels, folder_labels, hint_of_names, level_labels, name_labels
 from unikat_training.data.folder.listing import Found, Listing
-from unikat_training.data.folder.matching import Matcher
+from unikat_training.data.folder.matching import Matcher, stem
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.tables import SIDECARS, SPREADSHEETS, STYLEGAN, Table, read_table, sidecar_table
 from unikat_training.data.formats import TABLE_SUFFIXES, suffix
@@ -118,11 +118,12 @@ class LabelSearch:
 
     def _tables(self, failures: list[DatasetError]) -> list[Table]:
         """The files that can be tables: StyleGAN's where there is one, else all that are no file beside a picture."""
-        places, listing = self.listing.places, self.listing
-        stems = {name.rpartition(".")[0] for name in places} | places.keys()  # beside 1.png: 1.json or 1.png.json
+        listing, files = self.listing, self.container.files
+        beside = {stem(name) for name in self.pictures} | {*self.pictures}  # of 1.png: 1.json or 1.png.json
+        bare = {name.rpartition("/")[2] for name in beside}  # one a picture in another folder, as YOLO has them
         endings = (*TABLE_SUFFIXES, *SPREADSHEETS, ".txt")
-        files = self.container.files
-        names = [name for name in files if suffix(name) in endings and name.rpartition(".")[0] not in stems]
+        names = [name for name in files if suffix(name) in endings and stem(name) not in beside]
+        names = [n for n in names if suffix(n) not in (".txt", ".json") or stem(n).rpartition("/")[2] not in bare]
         stylegan = [name for name in names if name.rpartition("/")[2] == STYLEGAN]
         tables = []
         for name in stylegan or [name for name in names if "submission" not in name.lower()]:  # Kaggle's has no labels
@@ -139,8 +140,8 @@ class LabelSearch:
         return tables
 
     def _by_sidecars(self) -> Found | None:
-        beside = {name.rpartition(".")[0]: name for name in self.container.files if suffix(name) in SIDECARS}
-        pairs = [(picture, beside[stem]) for picture in self.pictures if (stem := picture.rpartition(".")[0]) in beside]
+        beside = {stem(name): name for name in self.container.files if suffix(name) in SIDECARS}
+        pairs = [(picture, beside[stem(picture)]) for picture in self.pictures if stem(picture) in beside]
         table = sidecar_table((picture, name, self.container.files[name].read()) for picture, name in pairs)
         if not table.rows:
             return None
