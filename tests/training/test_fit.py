@@ -62,7 +62,7 @@ def test_the_report_and_the_sheet_of_the_pictures_are_shown(tmp_path: Path) -> N
 def test_pictures_that_are_mostly_left_out_stop_before_the_training(tmp_path: Path) -> None:
     pictures = folders_of_pictures(tmp_path / "pictures")
     for index in range(20):
-        (pictures / "cats" / f"{index}.heic").write_bytes(b"\0\0\0\x18ftypheic")
+        (pictures / "cats" / f"phone-{index}.heic").write_bytes(b"\0\0\0\x18ftypheic")
     common: list[str | Path] = [
         pictures,
         "--run",
@@ -75,7 +75,7 @@ def test_pictures_that_are_mostly_left_out_stop_before_the_training(tmp_path: Pa
     assert result.exit_code == 2
     told = " ".join(result.stderr.split())
     assert "30 images of 32 x 32 pixels" in told  # the report, all the same
-    assert "20 of 50 pictures would be left out (40%): 20 unreadable format (cats/0.heic" in told
+    assert "20 of 50 pictures would be left out (40%): 20 unreadable format (cats/phone-0.heic" in told
     assert not (tmp_path / "run" / "config.json").exists()
     assert not (tmp_path / "models").exists()
     assert run(*common, "--max-left-out=1").exit_code == 0

@@ -93,11 +93,22 @@ def test_labels_in_parquet_are_read(tmp_path: Path) -> None:
     assert labels_by_item(prepared(tmp_path, {"labels.parquet": (tmp_path / "t").read_bytes()}).dataset) == STYLES
 
 
-def test_parquet_that_holds_the_pictures_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    rows = pa.table({"image": [{"bytes": b"x", "path": "1.png"}], "label": [0]})
-    pq.write_table(rows, tmp_path / "t")
-    message = prepared(tmp_path, {"train.parquet": (tmp_path / "t").read_bytes()}).message
-    assert "train.parquet: the pictures are in its column image; write them as files" in message
+def test_pictures_inside_parquet_are_read_with_the_names_of_their_classes(tmp_path: Path) -> None:
+    features = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    (tmp_path / "in" / "data").mkdir(parents=True)
+    for split, first in (("train-00000-of-00002", 0), ("train-00001-of-00002", 10), ("test-00000-of-00001", 20)):
+        images = [{"bytes": png(first + i), "path": f"{i}.png"} for i in range(10)]
+        rows = pa.table({"image": images, "label": [i % 2 for i in range(10)]}).replace_schema_metadata(metadata)
+        pq.write_table(rows, tmp_path / "in" / "data" / f"{split}.parquet", row_group_size=4)
+
+    both = prepare(tmp_path / "out", "folder", tmp_path / "in", "--size", "8", "--jobs", "2")
+    train = prepare(tmp_path / "train", "folder", tmp_path / "in", "--size", "8", "--split", "train")
+
+    assert [(a.name, a.categories, a.counts) for a in both.dataset.attributes] == [("label", ("cat", "dog"), (15, 15))]
+    assert both.problems == set()
+    assert len(train.dataset) == 20
+    assert labels_by_item(train.dataset)["data/train-00001-of-00002/0000003.png"] == ("dog",)
 
 
 def test_how_pictures_were_found_is_counted(tmp_path: Path) -> None:

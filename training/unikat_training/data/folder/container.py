@@ -17,6 +17,7 @@ from typing import Final
 
 from unikat.batches.layout import CLAIM, SHEET
 from unikat_training.data.fields import DatasetError
+from unikat_training.data.folder.embedded import picture_bytes, picture_column, picture_names, row_count
 from unikat_training.data.formats import ARCHIVE_SUFFIXES, SUFFIXES, suffix
 from unikat_training.data.report import Problem
 
@@ -50,15 +51,18 @@ _OTHER_ARCHIVES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the bytes of a file are: in a file of their own, in a member of a zip, or in a part of a file."""
+    """Where the bytes of a file are: in a file of their own, a member of a zip, a part of a file, a row of Parquet."""
 
     path: Path
-    member: str = ""  # of a zip
+    member: str = ""  # of a zip; with a row, a column
     offset: int = 0  # bytes
     size: int = -1  # bytes; -1: to the end
+    row: int = -1  # of a Parquet file
 
     def read(self, limit: int = -1) -> bytes:
         """The content, or its first `limit` bytes. Raises OSError or ValueError when it cannot be read."""
+        if self.row >= 0:
+            return picture_bytes(self.path, self.member, self.row)
         size = self.size if limit < 0 else limit if self.size < 0 else min(limit, self.size)
         if not self.member:
             with self.path.open("rb") as file:
@@ -89,7 +93,7 @@ class Container:
         passed = next((part for part in name.split("/") if is_litter(part)), None)
         if passed is not None:
             self.litter[passed if passed.lower() in LITTER else ".…"] += 1
-        elif size > MAX_FILE and suffix(name) not in ARCHIVE_SUFFIXES:
+        elif size > MAX_FILE and suffix(name) not in (*ARCHIVE_SUFFIXES, ".parquet"):
             self.problems.append(Problem("unsafe", display(name), f"{size} bytes; at most {MAX_FILE} are read"))
         else:
             self.files.setdefault(name, place)
@@ -109,12 +113,22 @@ def open_container(path: Path) -> Container:
             for name in [name for name in container.files if suffix(name) in ARCHIVE_SUFFIXES]:
                 place = container.files.pop(name)
                 _add_archive(container, place.path, f"{name[: -len(suffix(name))]}/")
+            _add_embedded(container)
     elif path.exists():
         _add_archive(container, path, "")
     else:
         raise DatasetError(f"PATH {path}: no such file or folder")
     container.files = dict(sorted(container.files.items()))
     return container
+
+
+def _add_embedded(container: Container) -> None:
+    """Adds the pictures that Parquet files hold themselves."""
+    for name, place in list(container.files.items()):
+        column = picture_column(place.path) if suffix(name) == ".parquet" else ""
+        rows = row_count(place.path) if column else 0
+        for row, picture in enumerate(picture_names(name, rows)):
+            container.files[picture] = Place(place.path, column, row=row)
 
 
 def display(name: str) -> str:

@@ -43,9 +43,9 @@ def list_pictures(path: Path, options: FolderOptions) -> Listing:
     listing = Listing(path, problems=container.problems, litter=container.litter)
     pictures = _pictures(container, listing)
     listing.places = {name: container.files[name] for name in pictures}
-    found = LabelSearch(container, pictures, options, listing).found()
     if not pictures:
         raise DatasetError(_nothing(path, listing))
+    found = LabelSearch(container, pictures, options, listing).found()
     _pair(listing, pictures, found, options)
     named = typable(listing.attributes, [labels for _, labels in listing.items], options.fold)
     listing.attributes = named.attributes
@@ -116,7 +116,9 @@ def _in_split(pictures: list[str], found: Found, options: FolderOptions) -> set[
         return set(pictures)
     wanted = {split.casefold() for split in options.split}
     known = {*split_folders(pictures), *found.splits.values()}
-    missing = [split for split in options.split if split.casefold() not in {each.casefold() for each in known}]
+    folders = {part.casefold() for picture in pictures for part in picture.split("/")[:-1]}
+    possible = {each.casefold() for each in known} | folders
+    missing = [split for split in options.split if split.casefold() not in possible]
     if missing:
         raise DatasetError(f"--split {missing[0]}: no such split; choose from {', '.join(sorted(known)) or 'none'}")
     return {p for p in pictures if in_split(p, options.split) or found.splits.get(p, "").casefold() in wanted}

@@ -18,7 +18,7 @@ _SPLIT: Final = re.compile(
     re.IGNORECASE,
 )
 _FOLD: Final = re.compile(r"(fold|part|shard|chunk)[-_ ]?\d+", re.IGNORECASE)
-_WORDS: Final = {"set", "data", "dataset", "images", "imgs", "split", ""}  # beside train or test they say nothing
+_WORDS: Final = {"set", "data", "dataset", "images", "imgs", "split", "of", ""}  # beside train or test they say nothing
 # One folder of that name around all pictures says nothing of them.
 _GENERIC: Final = re.compile(
     r"(the[-_ ]?)?(images?|imgs?|pictures?|pics|photos?|data|dataset|all|files|jpe?gs?|pngs?|\d+)", re.I
@@ -69,13 +69,19 @@ def recurs(names: Sequence[str], few: int = _FEW) -> bool:
 def in_split(picture: str, splits: Sequence[str]) -> bool:
     """True for a picture with a folder that is called like one of `splits`."""
     wanted = {split.casefold() for split in splits}
-    return any(part.casefold() in wanted for part in _folders(picture))
+    return any(part.casefold() in wanted or _split_word(part) in wanted for part in _folders(picture))
+
+
+def _split_word(name: str) -> str:
+    """ "train" of "seg_train", "train2017" and "train-00000-of-00002"; "" where there is none."""
+    found = [match for word in re.split(r"[-_ .]+", name.lower()) if (match := _SPLIT.fullmatch(word))]
+    return str(found[0][1]) if found else ""
 
 
 def split_folders(pictures: Sequence[str]) -> list[str]:
-    """The names of all folders that divide pictures into train, test, …"""
+    """What divides pictures into train, test, …: the words, and the names of folders."""
     names = {part for picture in pictures for part in _folders(picture)}
-    return sorted(name for name in names if _NONE not in _rest(name) or _FOLD.fullmatch(name))
+    return sorted({_split_word(name) or name for name in names if _split_word(name) or _FOLD.fullmatch(name)})
 
 
 def level_labels(pictures: Sequence[str], options: FolderOptions) -> PathLabels:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from unikat.batches.layout import parse_conditions
 from unikat.tables import TableError, plain, read_csv, read_text
 from unikat_training.data.fields import DatasetError, Object
+from unikat_training.data.folder.embedded import class_names, picture_names, plain_columns
 from unikat_training.data.formats import SUFFIXES, suffix
 from unikat_training.data.report import Problem
 
@@ -23,6 +24,7 @@ LABEL: Final = "category"  # the attribute where a file of labels has no name fo
 _CONDITIONS: Final = "conditions"  # what `unikat batch` calls the labels of its pictures
 _SIDECAR_LABELS: Final = ("label", "class", "category", "cls")
 _LIST: Final = re.compile(rf"(.*(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))[\s,;:|]+(\S.*)", re.IGNORECASE)
+PICTURE: Final = "\0picture"  # the column that names pictures in the same file; no other is called so
 SPREADSHEETS: Final = (".xlsx", ".xls", ".ods", ".numbers")
 SIDECARS: Final = (".json", ".cls")
 
@@ -253,31 +255,35 @@ def _by_key(name: str, document: Object) -> Table | None:
 def _read_parquet(name: str, content: bytes) -> Table:
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
-        read = parquet.read(use_threads=False)
+        # Not the pictures, where it holds some.
+        read = parquet.read(columns=plain_columns(parquet.schema_arrow), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{name}: not a Parquet file: {error}") from error
     if _CONDITIONS in read.column_names and "file" in read.column_names:  # the manifest of a batch
-        rows = zip(read["file"].to_pylist(), read[_CONDITIONS].to_pylist(), strict=True)
-        records: Rows = [(f"{name}: row {i}", {"file": file, **_drawn(texts)}) for i, (file, texts) in enumerate(rows)]
-        return _with_columns(Table(name, (), records, file_column="file"))
-    simple = [field.name for field in read.schema if not _holds_bytes(field.type)]
-    if len(simple) < len(read.column_names):
-        held = ", ".join(sorted(set(read.column_names) - set(simple)))
-        raise DatasetError(
-            f"{name}: the pictures are in its column {held}; write them as files, "
-            "for example by the package datasets: row['image'].save(…) beside a metadata.csv"
-        )
-    records = [(f"{name}: row {i}", row) for i, row in enumerate(read.select(simple).to_pylist())]
-    return Table(name, tuple(simple), records)
+        drawn = zip(read["file"].to_pylist(), read[_CONDITIONS].to_pylist(), strict=True)
+        rows: list[Object] = [{"file": file, **_drawn(texts)} for file, texts in drawn]
+        return _with_columns(Table(name, (), _numbered(name, rows), file_column="file"))
+    rows = read.to_pylist()
+    for column, classes in class_names(read.schema).items():
+        for row in rows:
+            row[column] = _class(row.get(column), classes)
+    if len(read.column_names) == len(parquet.schema_arrow.names):
+        return Table(name, tuple(read.column_names), _numbered(name, rows))
+    for row, picture in zip(rows, picture_names(name, len(rows)), strict=True):  # it holds the pictures themselves
+        row[PICTURE] = picture
+    return Table(name, (PICTURE, *read.column_names), _numbered(name, rows), file_column=PICTURE)
+
+
+def _numbered(name: str, rows: Iterable[Object]) -> Rows:
+    return [(f"{name}: row {i}", row) for i, row in enumerate(rows)]
+
+
+def _class(value: object, names: list[str]) -> str | None:
+    # -1 is how unlabelled pictures of a test split are marked
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 
 def _drawn(conditions: Mapping[str, str]) -> Object:
     """Conditions as a batch records them: a category, or the weights of a blend, which is no category."""
     weights = parse_conditions(conditions)
     return {name: next(iter(of)) if len(of) == 1 else dict(of) for name, of in weights.items()}
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(_holds_bytes(kind.field(i).type) for i in range(kind.num_fields))
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
