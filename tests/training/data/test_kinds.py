@@ -150,7 +150,8 @@ def test_films_and_raw_files_beside_their_pictures_are_no_loss(tmp_path: Path) -
     result = prepare(tmp_path / "out", "folder", fill(tmp_path / "in", files))
 
     assert len(result.dataset) == 3
-    assert {kind for kind, _ in result.problems} == {"not an image"}
+    assert {item for kind, item in result.problems if kind == "other format"} == {"IMG_0.HEIC", "IMG_1.CR2"}
+    assert {item for kind, item in result.problems if kind == "not an image"} == {"IMG_2.MOV", "clip.mp4", "order.pdf"}
 
 
 def test_white_drawings_on_nothing_are_told_apart_and_shown_on_a_colour(tmp_path: Path) -> None:

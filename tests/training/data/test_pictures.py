@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,6 +109,31 @@ def test_what_is_no_picture_is_said_to_be_what_it_is(content: bytes, said: str) 
 def test_a_format_without_a_decoder_is_named_whatever_the_file_is_called(content: bytes, name: str) -> None:
     with pytest.raises(OtherFormatError, match=f"{name}: not read here; save it as PNG or JPEG"):
         decode(content)
+
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 20">{}</svg>'
+
+
+@pytest.mark.parametrize("before", ["", "\ufeff", '<?xml version="1.0"?>\n<!-- drawn -->\n'])
+def test_a_drawing_in_svg_is_rendered_with_its_alpha(before: str) -> None:
+    image = decode((before + SVG.format('<rect width="10" height="10" fill="red"/>')).encode())
+    assert (image.mode, image.size) == ("RGBA", (512, 1024))
+    assert [image.getpixel((256, y)) for y in (100, 900)] == [(255, 0, 0, 255), (0, 0, 0, 0)]
+
+
+def test_a_drawing_never_shows_other_files(tmp_path: Path) -> None:
+    picture(1).save(tmp_path / "secret.png")
+    inside = base64.b64encode(SVG.format(f'<image href="{tmp_path}/secret.png"/>').encode()).decode()
+    for href in (f"{tmp_path}/secret.png", f"file://{tmp_path}/secret.png", f"data:image/svg+xml;base64,{inside}"):
+        for name in ("href", "xlink:href"):
+            drawing = SVG.format(f'<image {name} = "{href}" width="10" height="10"/>')
+            with pytest.raises(BrokenPictureError, match="refers to other files"):
+                decode(drawing.encode())
+
+
+def test_a_broken_drawing_is_broken() -> None:
+    with pytest.raises(BrokenPictureError):
+        decode(SVG.format("<rect").encode())
 
 
 def test_with_alpha_what_is_around_a_padded_picture_is_nothing() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Final
 
+from unikat_training.data.svg import is_svg
+
 FILM: Final = "a film"
 PAGE: Final = "a printed page"
 FILMS_AND_PAGES: Final = (FILM, PAGE)  # beside pictures, and none that somebody wanted as one
@@ -12,15 +14,15 @@ FILMS_AND_PAGES: Final = (FILM, PAGE)  # beside pictures, and none that somebody
 SUFFIXES: Final = frozenset(
     (
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
-        *(".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".tga", ".ico", ".jp2", ".j2k"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".tga", ".ico", ".jp2", ".j2k", ".svg"),
     )
 )
 # Pictures that are not decoded here: HEIC for want of a decoder in Pillow, camera files since Pillow would take the
-# thumbnail in them for the picture, the others since what they show depends on who draws it.
+# thumbnail in them for the picture, the others since what they show depends on the program.
 OTHER_PICTURES: Final = {
     **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
     ".jxl": "JPEG XL",
-    **dict.fromkeys((".svg", ".svgz"), "SVG"),
+    ".svgz": "compressed SVG",
     **dict.fromkeys((".psd", ".psb", ".xcf", ".kra", ".clip", ".afphoto"), "a file of a painting program"),
     **dict.fromkeys((".ai", ".eps", ".pdf"), PAGE),
     **dict.fromkeys(
@@ -55,7 +57,7 @@ _NO_PICTURES: Final = frozenset(
         *(".db", ".sqlite", ".exe", ".lnk", ".url", ".mp3", ".wav", ".xmp", ".aae", ".license"),
     )
 )
-HEAD: Final = 64  # bytes that tell a format
+HEAD: Final = 512  # bytes that tell a format
 
 _READ: Final = "read"  # by `unikat_training.data.pictures.decode`
 _BEGINNINGS: Final = (
@@ -82,7 +84,7 @@ _NOT_PICTURES: Final = (
     (b"<!doctype html", "a web page and no picture: a download that failed"),
     (b"<html", "a web page and no picture: a download that failed"),
     (b"version https://git-lfs", "a pointer of Git LFS and no picture: run `git lfs pull`"),
-    (b"<?xml", "XML and no picture: a download that failed, or SVG"),
+    (b"<?xml", "XML and no picture: a download that failed"),
 )
 
 
@@ -98,14 +100,12 @@ def may_be_picture(name: str) -> bool:
 
 def is_readable(head: bytes) -> bool:
     """True for the beginning of a picture that can be decoded."""
-    return _format(head) == _READ
+    return _format(head) == _READ or is_svg(head)
 
 
 def other_picture(head: bytes) -> str:
     """What the picture is that begins so, when it is of a format that is not decoded here; else ""."""
     found = _format(head)
-    if not found and b"<svg" in head[:HEAD].lower():
-        return "SVG"
     return found if found != _READ else ""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from unikat_training.data import svg
 from unikat_training.data.formats import HEAD, other_picture, way_out, why_no_picture
 
 # What decoders are tried, whatever the file's name says. Not EPS: that would start Ghostscript on a stranger's file.
@@ -43,6 +44,8 @@ def decode(content: bytes) -> Image.Image:
     OtherFormatError, and nothing else.
     """
     try:
+        if svg.is_svg(content):
+            return _rgb_or_rgba(svg.render(content))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decoders warn about metadata that is not used here
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:

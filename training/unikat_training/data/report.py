@@ -19,6 +19,7 @@ from unikat_training.data.dataset import Attribute
 KINDS: Final[Mapping[str, str]] = {
     "broken": "left out: cannot be decoded",
     "unreadable format": "left out: a picture of a format that is not read here",
+    "other format": "ignored: not read here, but there is a picture of that name",
     "invisible": "left out: nothing of it shows on the background",
     "unlabelled": "left out: no label",
     "label without image": "ignored: the file is not there",

@@ -71,10 +71,11 @@ def _pictures(container: Container, listing: Listing) -> list[str]:
             pictures.append(name)
     stems = {stem(name).casefold() for name in pictures}
     for name, what in others.items():
-        if what in FILMS_AND_PAGES or stem(name).casefold() in stems:  # a camera's raw file and its JPEG
+        if what in FILMS_AND_PAGES:
             listing.problems.append(Problem("not an image", display(name), what))
-        else:
-            listing.problems.append(Problem("unreadable format", display(name), way_out(what)))
+        else:  # a camera's raw file may have a JPEG beside it
+            kind = "other format" if stem(name).casefold() in stems else "unreadable format"
+            listing.problems.append(Problem(kind, display(name), way_out(what)))
     return pictures
 
 
