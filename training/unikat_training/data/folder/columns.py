@@ -43,7 +43,7 @@ def read_labels(table: Table, matcher: Matcher, options: FolderOptions) -> Label
     file = _file_column(table, matcher, folder, options.file_column)
     table = _one_hot_joined(table, file) if not options.attribute else table
     splits = [column for column in table.columns if column != file and _is_split_column(table, column)]
-    attributes = _attributes(table, file, splits, matcher, options.attribute)
+    attributes = _attributes(table, file, matcher, options.attribute)
     labels = Labels(tuple(attributes.chosen), problems=list(table.problems), notes=[*table.notes, *attributes.notes])
     found = Counter[str]()
     for where, row in table.rows:
@@ -161,7 +161,7 @@ class _Attributes:
     notes: list[str] = field(default_factory=list)
 
 
-def _attributes(table: Table, file: str, splits: Sequence[str], matcher: Matcher, asked: Sequence[str]) -> _Attributes:
+def _attributes(table: Table, file: str, matcher: Matcher, asked: Sequence[str]) -> _Attributes:
     if asked:
         return _Attributes([_column(table, name, "--attribute") for name in asked])
     attributes, constant = _Attributes(), list[str]()
@@ -170,7 +170,7 @@ def _attributes(table: Table, file: str, splits: Sequence[str], matcher: Matcher
         texts = [str(value) for value in values if value is not None and str(value).strip()]
         if column == file or not texts or _is_index(column, texts):
             continue
-        why = "it tells splits apart" if column in splits else _why_none(column, values, texts, matcher)
+        why = "it tells splits apart" if _is_split_column(table, column) else _why_none(column, values, texts, matcher)
         if why:
             attributes.notes.append(f"{table.name}: the column {column} is no attribute: {why}")
         elif not column:
