@@ -13,6 +13,7 @@ from unikat_worker.drawing import Responses, draw_batch, draw_shard_batch
 from unikat_worker.scheduler import AnyBatch
 from unikat_worker.session import Session
 
+_ALMOST: Final = 0.7  # of the largest bucket: then it is used whole, though it takes somewhat longer than it may
 _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
 
 
@@ -39,7 +40,10 @@ class Executor:
             return _FIRST_LIMIT
         if session.buckets.pads:
             return session.buckets.largest_within(self._batch_s)
-        return max(1, min(self._max_batch, int(self._batch_s / session.buckets.seconds_per_image)))
+        fitting, whole = self._batch_s / session.buckets.seconds_per_image, session.buckets.sizes[-1]
+        if fitting > _ALMOST * whole:  # no rest, which would be drawn in smaller, slower parts
+            fitting = whole * round(fitting / whole)
+        return max(1, min(self._max_batch, int(fitting)))
 
     def gain(self, digest: str) -> float:
         """How many times faster an image is in a large batch than alone."""

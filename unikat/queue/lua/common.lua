@@ -6,10 +6,9 @@ local function kind(key) return call('TYPE', key).ok end
 
 -- The number of a stream's last entry (0: none) and the code of the status that ended it: -1 none, -2 it is no stream.
 local function stream_end(key)
-  local found = kind(key)
-  if found == 'none' then return 0, -1 end
-  if found ~= 'stream' then return 0, -2 end
-  local last = call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+  local found = redis.pcall('XREVRANGE', key, '+', '-', 'COUNT', 1) -- a read, of which only the key's type can be wrong
+  if found.err then return 0, -2 end
+  local last = found[1]
   if not last then return 0, -1 end
   if last[2][1] == 's' then
     -- A serialized google.rpc.Status begins with its code: field 1, a varint below 128.
@@ -38,7 +37,28 @@ local function ring(model, queue)
   if call('EXISTS', bell) == 0 then call('RPUSH', bell, '1') end
 end
 
+local clock -- stands still while a script runs
 local function redis_time()
-  local time = call('TIME')
-  return string.format('%d.%06d', time[1], time[2])
+  if not clock then
+    local time = call('TIME')
+    clock = string.format('%d.%06d', time[1], time[2])
+  end
+  return clock
+end
+
+-- One call for all jobs instead of one for each: `later` notes what to add to a command (`head`: what the calls have in
+-- common), `flush` calls.
+local noted, heads = {}, {}
+local function later(head, ...)
+  local id = table.concat(head, '\n')
+  if not noted[id] then
+    noted[id] = head
+    heads[#heads + 1] = head
+  end
+  for _, each in ipairs({...}) do table.insert(noted[id], each) end
+end
+
+local function flush()
+  for _, command in ipairs(heads) do call(unpack(command)) end
+  noted, heads = {}, {}
 end

@@ -6,15 +6,13 @@
 -- {'exists', status, queue, place in it, meta, last entry's number, code of its end, seconds until its deadline, data,
 -- extra}.
 local limit, lease_ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
-local waiting, out, at = {}, {}, 3
+local waiting, queues, out, at = {}, {}, {}, 3
 
 local function waiting_of(model)
-  if model == '' then return call('LLEN', 'rq:queue:unikat') end
   if not waiting[model] then
     local total = 0
-    for _, queue in ipairs(call('LRANGE', 'unikat:turns:' .. model, 0, -1)) do
-      total = total + call('LLEN', 'rq:queue:' .. queue)
-    end
+    local turns = model == '' and {'unikat'} or call('LRANGE', 'unikat:turns:' .. model, 0, -1)
+    for _, queue in ipairs(turns) do total = total + call('LLEN', 'rq:queue:' .. queue) end
     waiting[model] = total
   end
   return waiting[model]
@@ -35,34 +33,44 @@ local function existing(job, queue, found)
   return {'exists', f[1] or '', f[2] or queue, place, f[3] or '', number, code, left, f[4] or '', f[5] or ''}
 end
 
+local function add(job, model, queue, member, limit_s, first, last)
+  local key, before = 'rq:job:' .. job, waiting_of(model)
+  if before >= limit then return {'full', before} end
+  call('DEL', 'unikat:stream:' .. job) -- of a job of this id that has expired: it may have been for something else
+  if limit_s ~= '' then
+    local deadline = string.format('%.3f', tonumber(redis_time()) + tonumber(limit_s))
+    call('HSET', key, 'unikat_deadline', deadline, unpack(ARGV, first, last))
+  else
+    call('HSET', key, unpack(ARGV, first, last))
+  end
+  lease(job, member)
+  later({'RPUSH', 'rq:queue:' .. queue}, job)
+  waiting[model] = before + 1
+  if not queues[queue] then
+    queues[queue] = model
+    call('SADD', 'rq:queues', 'rq:queue:' .. queue)
+  end
+  return {'queued', before}
+end
+
 while at <= #ARGV do
   local job, model, queue, member, limit_s = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local fields = tonumber(ARGV[at + 5]) * 2
-  local first = at + 6
+  local first, fields = at + 6, tonumber(ARGV[at + 5]) * 2
   at = first + fields
-  local key = 'rq:job:' .. job
-  local found = kind(key)
-  if found ~= 'none' then
+  local found = kind('rq:job:' .. job)
+  if found == 'none' then
+    out[#out + 1] = add(job, model, queue, member, limit_s, first, at - 1)
+  else
+    flush() -- it may be one of these
     lease(job, member)
     out[#out + 1] = existing(job, queue, found)
-  elseif waiting_of(model) >= limit then
-    out[#out + 1] = {'full', waiting_of(model)}
-  else
-    local before = waiting_of(model)
-    call('DEL', 'unikat:stream:' .. job) -- of a job of this id that has expired: it may have been for something else
-    call('HSET', key, unpack(ARGV, first, at - 1))
-    if limit_s ~= '' then
-      call('HSET', key, 'unikat_deadline', string.format('%.3f', tonumber(redis_time()) + tonumber(limit_s)))
-    end
-    lease(job, member)
-    call('SADD', 'rq:queues', 'rq:queue:' .. queue)
-    call('RPUSH', 'rq:queue:' .. queue, job)
-    if model ~= '' then
-      call('SADD', 'unikat:queues:' .. model, queue)
-      ring(model, queue)
-      waiting[model] = before + 1
-    end
-    out[#out + 1] = {'queued', before}
+  end
+end
+flush()
+for queue, model in pairs(queues) do
+  if model ~= '' then
+    call('SADD', 'unikat:queues:' .. model, queue)
+    ring(model, queue)
   end
 end
 return out

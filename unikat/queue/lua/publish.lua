@@ -8,7 +8,7 @@
 -- worker's any more.
 local worker, text, now, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local inbox, inline = ARGV[5], tonumber(ARGV[6])
-local out, at = {}, 7
+local out, at, finished, working = {}, 7, 0, 0
 
 local function finish(job, queue, execution, result, begun, ended, seconds, kept)
   local key, member = 'rq:job:' .. job, job .. ':' .. execution
@@ -19,13 +19,12 @@ local function finish(job, queue, execution, result, begun, ended, seconds, kept
   call('XADD', results, 'MAXLEN', '~', 10, '*', 'type', '1', 'worker_name', worker, 'return_value', result,
     'execution_id', execution, 'execution_started_at', begun, 'execution_ended_at', ended)
   call('EXPIRE', results, kept)
-  call('ZADD', 'rq:finished:' .. queue, math.floor(tonumber(now)) + tonumber(kept), job)
-  call('DEL', 'rq:execution:' .. member)
-  call('ZREM', 'rq:wip:' .. queue, member)
+  later({'ZADD', 'rq:finished:' .. queue}, math.floor(tonumber(now)) + tonumber(kept), job)
+  later({'ZREM', 'rq:wip:' .. queue}, member)
+  later({'SREM', 'rq:worker:' .. worker .. ':executions'}, member)
+  later({'DEL'}, 'rq:execution:' .. member)
   call('ZREM', 'rq:executions:' .. job, execution)
-  call('SREM', 'rq:worker:' .. worker .. ':executions', member)
-  call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', 1)
-  call('HINCRBYFLOAT', 'rq:worker:' .. worker, 'total_working_time', seconds)
+  finished, working = finished + 1, working + tonumber(seconds)
   call('EXPIRE', 'unikat:calls:' .. job, kept)
   return 'finished'
 end
@@ -74,5 +73,10 @@ while at <= #ARGV do
   local done = ARGV[last + 1] ~= '' and last + 1 or nil
   out[#out + 1] = publish(job, queue, execution, number, first, last, done)
   at = last + (done and 7 or 2)
+end
+flush()
+if finished > 0 then
+  call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', finished)
+  call('HINCRBYFLOAT', 'rq:worker:' .. worker, 'total_working_time', string.format('%.6f', working))
 end
 return out
