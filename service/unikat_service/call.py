@@ -9,8 +9,8 @@ stream. Images are pure functions, so an attempt goes on exactly where its prede
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -150,7 +150,7 @@ class Call:
             draw = replace(draw, encoder="", deadline=None if seconds is None else time.time() + seconds)
         results = self._subscribed
         submission = Submission(results.job_id, draw, self._fingerprint, results.lease, seconds, legacy)
-        reply = self._service.calls.enqueue(submission)
+        reply = self._service.calls.enqueue(submission, self._service.delivery.jobs)
         try:
             answer = answer_of(submission, await asyncio.shield(reply))
         except (asyncio.CancelledError, RedisError) as error:
@@ -246,7 +246,7 @@ def _draw_job(order: Order, caller: str) -> DrawJob:
 
 def _attempt_ids(request_id: str) -> Iterator[str]:
     if not request_id:
-        yield "c-" + uuid.uuid4().hex
+        yield "c-" + os.urandom(16).hex()
         return
     first = job_id_of(request_id)
     yield first

@@ -144,6 +144,11 @@ class Delivery:
         self._entry_bytes = 4096.0  # moving average
 
     @property
+    def jobs(self) -> int:
+        """Jobs that calls wait for."""
+        return len(self._subscriptions)
+
+    @property
     def subscriptions(self) -> list[Subscription]:
         """All of them."""
         return [each for those in self._subscriptions.values() for each in those]

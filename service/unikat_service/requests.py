@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc.code_pb2 import Code
 
 from unikat.bundle import parse_reference
-from unikat.conditions import FieldError, Weights, check_conditions
+from unikat.conditions import FieldError, Weights, check_named
 from unikat.errors import Reason, UnikatError, bad_field, error_of
 from unikat.queue.job import fingerprint
 from unikat.v1.batches_pb2 import CreateBatchRequest
@@ -24,6 +24,8 @@ from unikat_service.catalogue import Catalogue
 from unikat_service.errors import invalid
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+_FORMATS: Final = frozenset(ImageFormat.values())
 
 M = TypeVar("M", bound=Message)
 
@@ -59,12 +61,12 @@ async def check_generate(request: GenerateRequest, catalogue: Catalogue, max_cou
     problems = list(_field_problems(request, max_count))
     model = await find_model(catalogue, request.model, problems)
     try:
-        weights = check_conditions(model, request.conditions)
+        weights = check_named(catalogue.category_names(model), request.conditions)
     except FieldError as problem:
         problems.append(problem)
     if problems:
         raise invalid(problems)
-    content = fingerprint(request)
+    content = fingerprint(request) if request.request_id else ""  # nobody else can join its job
     return Order(
         request=request,
         fingerprint=content,
@@ -115,7 +117,7 @@ def common_problems(request: GenerateRequest | CreateBatchRequest) -> Iterator[F
     truncation = request.truncation
     if request.HasField("truncation") and not (math.isfinite(truncation) and 0 <= truncation <= 2):
         yield FieldError("truncation", f"must be a finite number from 0 to 2, not {truncation}")
-    if request.format not in ImageFormat.values():
+    if request.format not in _FORMATS:
         known = ", ".join(ImageFormat.keys())
         yield FieldError("format", f"must be one of {known}, not {request.format}")
     if request.request_id and not REQUEST_ID.fullmatch(request.request_id):

@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from unikat.conditions import Weights
@@ -66,7 +67,8 @@ class DrawJob:
     @property
     def extra(self) -> str:
         """The hash field `unikat`: JSON."""
-        return json.dumps({**self.more, **{name: getattr(self, name) for name in _EXTRA if getattr(self, name)}})
+        known = tuple([(name, value) for name in _EXTRA if (value := getattr(self, name))])
+        return json.dumps({**self.more, **dict(known)}) if self.more else _json_object(known)
 
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, Any], extra: str | bytes = b"") -> DrawJob:
@@ -91,6 +93,11 @@ class DrawJob:
             raise ValueError(f"it calls {function!r}; this queue is for {DRAW} with keyword arguments")
         job = cls.from_kwargs(kwargs, extra)
         return replace(job, deadline=float(deadline)) if deadline else job
+
+
+@lru_cache(maxsize=256)
+def _json_object(fields: tuple[tuple[str, Any], ...]) -> str:
+    return json.dumps(dict(fields))
 
 
 def payload_of(data: bytes) -> list[Any]:
@@ -127,20 +134,23 @@ class Limits:
     failure_ttl: int
 
 
-def job_fields(job: DrawJob, queue: str, fingerprint: str, limits: Limits) -> list[Argument]:
-    """Fields and values of a new job's hash, the same as `rq.Queue.enqueue` writes, and ours."""
+def common_fields(limits: Limits) -> list[Argument]:
+    """Fields and values of the hashes of all jobs that are enqueued now, as `rq.Queue.enqueue` writes them."""
     now = rq_time()
-    call: list[Any] = [DRAW, None, [], job.to_kwargs()]
     fields: dict[str, Argument] = {
-        "created_at": now, "data": json.dumps(call), "success_callback_name": "",
-        "failure_callback_name": "", "stopped_callback_name": "", "started_at": "", "ended_at": "",
-        "last_heartbeat": "", "worker_name": "", "group_id": "", "retries_left": limits.retries,
-        "retry_intervals": "[0]", "origin": queue,
-        "description": f"{job.count} of {job.model}", "enqueued_at": now, "timeout": -1,
+        "created_at": now, "success_callback_name": "", "failure_callback_name": "", "stopped_callback_name": "",
+        "started_at": "", "ended_at": "", "last_heartbeat": "", "worker_name": "", "group_id": "",
+        "retries_left": limits.retries, "retry_intervals": "[0]", "enqueued_at": now, "timeout": -1,
         "result_ttl": limits.result_ttl, "failure_ttl": limits.failure_ttl, "status": "queued",
-        "meta": json.dumps({FINGERPRINT: fingerprint}), "unikat": job.extra,
     }  # fmt: skip
     return [part for pair in fields.items() for part in pair]
+
+
+def own_fields(job: DrawJob, fingerprint: str) -> list[Argument]:
+    """Values of the fields that differ: `data`, `description`, `meta`, and ours, `unikat`."""
+    data = json.dumps([DRAW, None, [], job.to_kwargs()])
+    meta = json.dumps({FINGERPRINT: fingerprint}) if fingerprint else "{}"
+    return [data, f"{job.count} of {job.model}", meta, job.extra]
 
 
 def fingerprint(request: GenerateRequest) -> str:
