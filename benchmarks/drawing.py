@@ -19,7 +19,8 @@ from benchmarks.figures import ROOT, machine, newest, write
 from unikat.bundle import Bundle
 from unikat.conditions import Schema, Weights
 from unikat.v1.studio_pb2 import Renderer
-from unikat_worker.drawing import ImageFile, Responses, Row, Times, feeds
+from unikat_worker.active import Row
+from unikat_worker.drawing import ImageFile, Responses, Times, feeds
 
 SIZES: Final = (1, 4, 8, 32)
 PAGE: Final = ROOT / "benchmarks" / "DRAWING.md"

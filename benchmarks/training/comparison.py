@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.figures import ROOT, write
 from benchmarks.training import results
 from benchmarks.training.contenders import CONTENDERS, Course
-from benchmarks.training.judging import Judge
+from benchmarks.training.evaluator import Evaluator
 from benchmarks.training.race import bundle_of, race
 from benchmarks.training.results import REAL, Result
 from benchmarks.training.table import heading, picture, table
@@ -40,22 +40,22 @@ class Plan:
 def compare(course: Course, plan: Plan, say: Callable[[str], object] = print) -> list[Result]:
     """The results of a data set, real pictures first."""
     data, test = course.load()
-    judge = Judge.of(data, test, plan.effort)
+    evaluator = Evaluator.of(data, test, plan.effort)
     for name in (REAL, *plan.names):
-        blank = judge.blank(name, plan.minutes)
+        blank = evaluator.blank(name, plan.minutes)
         if results.find(results.read(plan.results(course)), blank.conditions):
             say(f"{course.name}, {name}: measured before")
             continue
         if name == REAL:
-            found = judge.limit(blank)
+            found = evaluator.limit(blank)
         else:
             say(f"{course.name}, {name}: training")
             raced = race(name, course.data, plan.minutes, plan.folder(course, name))
             say(f"{course.name}, {name}: {raced.images:,} images in {raced.cpu_seconds:.0f} s of CPU time; measuring")
-            found = judge.measure(subject(plan, course, name), raced, blank)
+            found = evaluator.measure(subject(plan, course, name), raced, blank)
         results.keep(plan.results(course), found)
         say(f"{course.name}, {name}: Fréchet distance {found.frechet}, {found.accuracy}")
-    wanted = [judge.blank(name, plan.minutes).conditions for name in (REAL, *plan.names)]
+    wanted = [evaluator.blank(name, plan.minutes).conditions for name in (REAL, *plan.names)]
     return [each for each in results.read(plan.results(course)) if each.conditions in wanted]
 
 

@@ -23,7 +23,7 @@ from benchmarks.training.contenders import SHARES, Peer
 from unikat.bundle import CARD, GRAPH, SAMPLES, write_bundle
 from unikat.v1.model_pb2 import Model, TrainingRun
 from unikat_training.data.dataset import Dataset
-from unikat_training.graph import build_artist, open_graph, run_graph, write_graph
+from unikat_training.graph import exported_generator, open_graph, run_graph, write_graph
 from unikat_training.latents import latents
 from unikat_training.networks.base import Generator, GeneratorShape, Joined
 from unikat_training.pictures import COLUMNS, Row, draw_sheet, png
@@ -60,7 +60,7 @@ class Foreign(Generator):
         self.shape = GeneratorShape(resolution, conditions=0, latent=LATENT)
         self.mapping, self.network, self.to_rgb = Joined(self.shape), network, nn.Identity()
 
-    def paint(self, latent: Tensor, style: Tensor) -> Tensor:
+    def synthesis(self, latent: Tensor, style: Tensor) -> Tensor:
         images: Tensor = self.network(style)
         return images * 2 - 1  # (B, 3, H, H)
 
@@ -128,7 +128,7 @@ def export_peer(network: nn.Module, dataset: Dataset, bundle: Path) -> None:
     bundle.parent.mkdir(parents=True, exist_ok=True)
     plain = np.zeros((COLUMNS, 0), dtype=np.float32)
     generator = Foreign(network, dataset.resolution).requires_grad_(False).eval()
-    write_graph(build_artist(generator, plain), graph)
+    write_graph(exported_generator(generator, plain), graph)
     drawn = run_graph(open_graph(graph), latents(SEED, range(COLUMNS), LATENT).numpy(), plain, 1.0)
     model = Model(
         name="lightweight-gan",

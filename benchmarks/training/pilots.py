@@ -26,13 +26,13 @@ from unikat.v1.model_pb2 import Attribute, Category, Model
 from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.classifier import Classifier, train_classifier
+from unikat_training.evaluation.condition_accuracy import Predictions
 from unikat_training.evaluation.extractors import Lite1Features
-from unikat_training.evaluation.material import BATCH, Observer, Pictures, default_cache
-from unikat_training.evaluation.obedience import Judged
+from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, default_cache
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
 from unikat_training.export import load_trained
-from unikat_training.graph import build_artist, run_torch
+from unikat_training.graph import exported_generator, run_torch
 from unikat_training.latents import latents
 from unikat_training.loop import train
 from unikat_training.operation import Operation
@@ -121,7 +121,7 @@ def train_all(data: Path, work: Path, minutes: float, jobs: int) -> dict[str, in
 class Measure:
     """Real pictures and a classifier; the same for all pilots."""
 
-    observer: Observer
+    pipeline: FeaturePipeline
     validation: Pictures
     learnt: Pictures
     subject: Subject  # of the data set's attributes: it only says which there are
@@ -132,28 +132,28 @@ class Measure:
         parts = dataset.split(shares)
         if parts.validation is None:
             raise SystemExit(f"{dataset.path}: has too few pictures for a validation split")
-        observer = Observer([Lite1Features(dataset.resolution)], default_cache())
+        pipeline = FeaturePipeline([Lite1Features(dataset.resolution)], default_cache())
         rows = np.random.default_rng(SEED).permutation(len(parts.trained))[:LEARNT]
-        learnt = observer.look(batches(parts.trained, rows), parts.trained.labels[rows])
+        learnt = pipeline.extract(batches(parts.trained, rows), parts.trained.labels[rows])
         everywhere = np.arange(len(parts.validation))
-        validation = observer.look(batches(parts.validation, everywhere), parts.validation.labels)
+        validation = pipeline.extract(batches(parts.validation, everywhere), parts.validation.labels)
         attributes = [
             Attribute(name=each.name, categories=[Category(name=name) for name in each.categories])
             for each in dataset.attributes
         ]
         subject = Subject(dataset.path, Model(attributes=attributes))
-        return cls(observer, validation, learnt, subject, train_classifier(learnt, subject.sizes, steps))
+        return cls(pipeline, validation, learnt, subject, train_classifier(learnt, subject.sizes, steps))
 
-    def result(self, blank: Result, pictures: Pictures, judged: Pictures) -> Result:
+    def result(self, blank: Result, pictures: Pictures, classified: Pictures) -> Result:
         found = compare("lite1", self.validation.main, pictures.main, subsets=20)
-        judgement = Judged.of(self.classifier, judged)
+        predictions = Predictions.of(self.classifier, classified)
         names = [each.name for each in self.subject.model.attributes]
         return replace(
             blank,
             frechet=round(found.frechet, 2),
             kid=round(found.kid, 4),
             coverage=round(found.coverage, 4),
-            accuracy={name: round(judgement.accuracy(i), 4) for i, name in enumerate(names)},
+            accuracy={name: round(predictions.accuracy(i), 4) for i, name in enumerate(names)},
         )
 
     def limit(self, samples: int) -> Result:
@@ -166,10 +166,10 @@ class Measure:
         trained = load_trained(run)
         labels = np.resize(self.validation.labels, (samples, self.validation.labels.shape[1]))
         conditions = self.subject.conditions(labels)
-        artist = build_artist(trained.generator, conditions[:1])
+        exported = exported_generator(trained.generator, conditions[:1])
         latent = latents(SEED, range(samples), trained.config.latent).numpy()
         chunks = [slice(start, start + BATCH) for start in range(0, samples, BATCH)]
-        return self.observer.look((run_torch(artist, latent[c], conditions[c], 1.0) for c in chunks), labels)
+        return self.pipeline.extract((run_torch(exported, latent[c], conditions[c], 1.0) for c in chunks), labels)
 
 
 def batches(dataset: Dataset, rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:

@@ -17,17 +17,17 @@ from benchmarks.figures import write
 from benchmarks.training import results, speed
 from benchmarks.training.budget import Stopwatch, stopping_after
 from benchmarks.training.comparison import GUIDE
-from benchmarks.training.judging import Judge
+from benchmarks.training.evaluator import Evaluator
 from benchmarks.training.ours import scheduled
 from benchmarks.training.peer import OnTheCpu
 from benchmarks.training.race import Raced
 from benchmarks.training.results import REAL, Result
 from benchmarks.training.table import alike, picture, table
 from tests.training.evaluation.generating import PooledPixels, fresh, make_dataset, make_subject
-from tests.training.making import TINY, sitting, tiny, write_dataset
+from tests.training.making import TINY, operation, tiny, write_dataset
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.evaluate import Effort
-from unikat_training.evaluation.material import Observer
+from unikat_training.evaluation.material import FeaturePipeline
 from unikat_training.evaluation.subject import Subject
 from unikat_training.trainer import Computing
 
@@ -118,19 +118,25 @@ def test_what_is_asked_of_cuda_is_done_on_the_cpu() -> None:
 
 def test_a_schedule_ends_with_the_budget_and_a_preset_without_one_stays_as_it_is(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes")
-    short, long = (scheduled(tiny("r3gan", lazy=2), dataset, sitting(1), seconds).decay_to for seconds in (10, 1000))
+    short, long = (scheduled(tiny("r3gan", lazy=2), dataset, operation(1), seconds).decay_to for seconds in (10, 1000))
     assert 20 * short < long < 500 * short
-    assert scheduled(TINY, dataset, sitting(1), 10) == TINY
+    assert scheduled(TINY, dataset, operation(1), 10) == TINY
 
 
 def test_a_model_is_measured_as_evaluation_measures_it(data: Dataset, good: Subject, tmp_path: Path) -> None:
     parts = data.split(Shares(test=0.1, together=False))
     trained, held_out = parts.trained, parts.test
     assert held_out is not None
-    observer = Observer([PooledPixels()], tmp_path)
-    judge = Judge(trained, observer, observer.real(trained), observer.real(held_out), Effort(samples=120, steps=40))
-    limit = judge.limit(judge.blank(REAL, 10.0))
-    found = judge.measure(good, Raced(images=640, cpu_seconds=80.0), judge.blank("dcgan", 10.0))
+    pipeline = FeaturePipeline([PooledPixels()], tmp_path)
+    evaluator = Evaluator(
+        trained,
+        pipeline,
+        pipeline.extract_dataset(trained),
+        pipeline.extract_dataset(held_out),
+        Effort(samples=120, steps=40),
+    )
+    limit = evaluator.limit(evaluator.blank(REAL, 10.0))
+    found = evaluator.measure(good, Raced(images=640, cpu_seconds=80.0), evaluator.blank("dcgan", 10.0))
     assert (found.images, found.images_per_second, found.samples) == (640, 8.0, 120)
     assert (found.trained, found.test) == (len(trained), len(held_out))
     assert found.frechet < 5 * limit.frechet

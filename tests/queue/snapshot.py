@@ -13,8 +13,6 @@ from typing import Any, cast
 
 from redis import Redis
 
-from unikat.queue.job import payload_of
-
 _ALIKE = (
     (re.compile(r"[0-9a-f]{32}"), "<execution>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"), "<time>"),
@@ -92,7 +90,9 @@ def _parts(redis: Redis, key: bytes, kind: str) -> Iterator[tuple[str, object]]:
 
 def _field(name: str, value: bytes) -> object:
     if name == "data":
-        return _alike(json.dumps(payload_of(value)))  # compressed or not, as both may be
+        return _alike(
+            zlib.decompress(value) if value.startswith(b"\x78") else value
+        )  # compressed or not, as both may be
     if name == "exc_info":
         return zlib.decompress(value).decode()
     if name == "exc_string":  # the last line: the traceback is of where it was raised

@@ -19,6 +19,9 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from tests.queue.driver import LIMITS, MODEL, QUEUE, Driver, draw_job, enqueue, everything, publish_all, run, take_jobs
+from tests.service.batch_hand import spec_of
+from unikat.queue.batches.keys import batch_key
+from unikat.queue.batches.progress import BatchProgress, TakenOfBatch
 from unikat.queue.draws import Completion, Publication, Taken, close, ring
 from unikat.queue.job import Limits, rq_result
 from unikat.queue.keys import LEGACY_QUEUE, bell_key, inbox_key, leases_key, turns_key
@@ -73,7 +76,7 @@ def requeued_by_rq(redis: Redis) -> list[Taken]:
 
 
 def publish(redis: Redis, jobs: list[Taken]) -> None:
-    done = Completion(3, rq_result({"images": 2}), time.time(), time.time(), 600)
+    done = Completion(rq_result({"images": 2}), time.time(), time.time(), 600, last=3)
     publish_all(redis, WORKER, [Publication(job, 1, [IMAGE, IMAGE, b"end"], done) for job in jobs])
 
 
@@ -109,6 +112,36 @@ def is_closed(redis: Redis) -> bool:
     return all(cast(Any, redis.xrange(stream_key(job))) == [(END_ID.encode(), {STATUS: END})] for job in JOBS)
 
 
+def with_a_batch(redis: Redis) -> list[Taken]:
+    BatchProgress(redis).store.create("a", spec_of("a", 12), "content")
+    return []
+
+
+def with_a_shard(redis: Redis) -> list[Taken]:
+    with_a_batch(redis)
+    return [found.job for found in [BatchProgress(redis).take(WORKER)] if found is not None]
+
+
+def finish_shard(redis: Redis, jobs: list[Taken]) -> None:
+    found = TakenOfBatch(jobs[0], "a", b"{}", 3, 0, b"", has_ended=False, written=0, is_written=False)
+    done = Completion(rq_result({"images": 4}), time.time(), time.time(), 600)
+    BatchProgress(redis).finish(WORKER, found, 4, done)
+
+
+def is_shard_begun(redis: Redis) -> bool:
+    (member,) = cast("list[bytes]", redis.zrange("rq:wip:unikat-batch-a", 0, -1)) or [b""]
+    status = redis.hget("rq:job:b-a-00000", "status")
+    left = redis.lrange("rq:queue:unikat-batch-a", 0, -1)
+    whole = status == b"started" and bool(redis.exists(b"rq:execution:" + member))
+    return whole and left == [b"b-a-00001", b"b-a-00002"] and redis.hexists(batch_key("a"), "started")
+
+
+def is_shard_finished(redis: Redis) -> bool:
+    record = BatchProgress(redis).store.read("a")
+    told = redis.zrange("rq:finished:unikat-batch-a", 0, -1) == [b"b-a-00000"]
+    return record.drawn == 4 and told and not redis.exists("rq:wip:unikat-batch-a")
+
+
 CASES = (
     Case("enqueue", nothing, lambda redis, _: enqueue(redis, [(job, draw_job()) for job in JOBS]), is_enqueued),
     Case("take", enqueued, lambda redis, _: take_jobs(redis, WORKER), is_begun),
@@ -117,6 +150,8 @@ CASES = (
         "close", begun, lambda redis, _: [close(redis, job, 3, stopped_status("picture-0"), 600) for job in JOBS[:1]],
         lambda redis: redis.xlen(stream_key(JOBS[0])) == 1 and redis.xlen(inbox_key("front")) == 2,
     ),
+    Case("next_shard", with_a_batch, lambda redis, _: BatchProgress(redis).take(WORKER), is_shard_begun),
+    Case("finish_shard", with_a_shard, finish_shard, is_shard_finished),
     Case("ring", requeued_by_rq, lambda redis, _: ring(redis, MODEL), is_enqueued),
 )  # fmt: skip
 

@@ -29,6 +29,8 @@ from tests.support.processes import eventually
 from tests.support.valkey import running_valkey
 from unikat.queue.draws import close, ring
 from unikat.queue.job import DrawJob, Limits
+from unikat.queue.stream import stream_key
+from unikat_worker.active import Ending
 from unikat_worker.statuses import stopped_status
 
 JOB = "picture-1"
@@ -326,3 +328,17 @@ def _requeue(side: Side) -> None:
 def _clean(redis: Redis) -> bool:
     clean_registries(Queue(QUEUE, connection=redis, serializer=JSONSerializer))
     return not redis.exists(f"rq:finished:{QUEUE}")
+
+
+def test_a_stop_command_may_come_before_the_job_that_redis_has_given_to_this_worker(redis: Redis) -> None:
+    enqueue(redis, [("picture", draw_job()), ("other", draw_job())])
+    driver = Driver(redis, "worker-1")
+    driver.scheduler.stop_job("picture")  # `take` was answered, and nobody has read the answer
+    stopped, other = driver.take(), driver.take()
+    assert stopped is not None
+    assert stopped.ending is Ending.STOPPED
+    assert other is not None
+    assert other.ending is None
+    driver.settle()
+    assert redis.hget("rq:job:picture", "status") == b"stopped"
+    assert redis.xlen(stream_key("picture")) == 1

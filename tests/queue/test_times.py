@@ -38,7 +38,7 @@ def test_64_images_of_16_kb_are_published(redis: Redis) -> None:
         return take_jobs(redis, WORKER)
 
     def act(jobs: list[Taken]) -> None:
-        done = Completion(2, rq_result({"images": 1}), time.time(), time.time(), 600)
+        done = Completion(rq_result({"images": 1}), time.time(), time.time(), 600, last=2)
         replies = publish_all(redis, WORKER, [Publication(job, 1, [IMAGE, b"end"], done) for job in jobs])
         assert [reply.state for reply in replies] == ["finished"] * 64
 

@@ -16,11 +16,12 @@ from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
-from unikat.batches.record import REVISION
+from unikat.batches.record import REVISION, STARTED
 from unikat.batches.spec import BatchSpec, Cell, ShardJob
 from unikat.queue.batches.jobs import batch_queue
 from unikat.queue.batches.keys import batch_key, close_job_id
-from unikat.queue.batches.progress import BatchProgress
+from unikat.queue.batches.progress import BatchProgress, TakenOfBatch
+from unikat.queue.draws import Completion, Taken
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class BatchHand:
     def __post_init__(self) -> None:
         self.progress = BatchProgress(self.redis)
         self.store = self.progress.store
+        self._taken: dict[str, TakenOfBatch] = {}
 
     def queued(self, batch: str) -> list[str]:
         """Ids of the jobs that wait in a batch's queue."""
@@ -59,12 +61,17 @@ class BatchHand:
         return [ShardJob.from_kwargs(job.kwargs) for job in jobs if job is not None]
 
     def take(self, *left_out: str) -> tuple[str, str] | None:
-        """(batch, job) of the next shard, taken off RQ's intermediate list as a worker does that has begun."""
-        taken = self.progress.take(left_out)
-        if taken is not None:
-            self.redis.lrem(batch_queue(self.redis, taken[0]).intermediate_queue_key, 1, taken[1])
-            self.progress.begin(taken[0])
-        return taken
+        """(batch, job) of the next shard, which is begun."""
+        found = self.progress.take("hand", left_out)
+        if found is None:
+            return None
+        self._taken[found.job.id] = found
+        return found.batch, found.job.id
+
+    def begin(self, batch: str) -> None:
+        """A worker has taken a first shard, which nobody sees."""
+        self.redis.hsetnx(batch_key(batch), STARTED, str(time.time()))
+        self.touch(batch)
 
     def take_shard(self) -> ShardJob:
         """The next shard."""
@@ -75,18 +82,20 @@ class BatchHand:
 
     def write(self, shard: ShardJob) -> None:
         """A shard is in its files, and RQ knows."""
-        with self.redis.pipeline() as pipe:
-            self.progress.mark_done(pipe, shard.batch, shard.shard, shard.count)
-            pipe.execute()
+        self.written(shard.batch, shard.shard, shard.count)
         self._settle(shard, JobStatus.FINISHED)
-        self.progress.close_if_settled(shard.batch)
+
+    def written(self, batch: str, shard: int, images: int) -> None:
+        """A shard is in its files. One that was not taken here is told by a worker that was given up meanwhile."""
+        id = f"b-{batch}-{shard:05}"
+        job = Taken(id, batch_queue(self.redis, batch).name, "gone", b"", b"", b"", 1, 0, 0, -1, 600, 0)
+        gone = TakenOfBatch(job, batch, b"", 0, 0, b"", has_ended=False, written=0, is_written=False)
+        self.progress.finish("hand", self._taken.get(id, gone), images, Completion("", 0.0, 0.0, 600))
 
     def fail(self, shard: ShardJob, why: str = "it cannot be drawn") -> None:
         """A shard failed for good."""
         self._settle(shard, JobStatus.FAILED)
-        with self.redis.pipeline() as pipe:
-            self.progress.mark_failed(pipe, shard.batch, shard.shard, why)
-            pipe.execute()
+        self.progress.mark_failed(self.redis, shard.batch, shard.shard, why)
         self.progress.close_if_settled(shard.batch)
 
     def close(self, batch: str) -> None:
@@ -99,7 +108,7 @@ class BatchHand:
 
     def finish(self, batch: str, fail: tuple[int, ...] = ()) -> None:
         """Draw all that waits of a batch; the shards of `fail` fail."""
-        self.progress.begin(batch)
+        self.begin(batch)
         for shard in self.shards(batch):
             self.redis.lrem(batch_queue(self.redis, batch).key, 1, f"b-{batch}-{shard.shard:05}")
             if shard.shard in fail:
@@ -116,6 +125,8 @@ class BatchHand:
         job = Job.fetch(f"b-{shard.batch}-{shard.shard:05}", connection=self.redis, serializer=JSONSerializer)
         job.set_status(status)
         queue = batch_queue(self.redis, shard.batch)
+        if job.id in self._taken:
+            self.redis.zrem(queue.started_job_registry.key, self._taken[job.id].job.member)
         registry: FinishedJobRegistry | FailedJobRegistry = queue.finished_job_registry
         if status == JobStatus.FAILED:
             registry = queue.failed_job_registry

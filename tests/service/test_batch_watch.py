@@ -62,7 +62,7 @@ def test_a_watcher_hears_of_every_change_until_the_end(shop: Serving) -> None:
     batch, hand = create(shop), BatchHand(shop.redis)
     watching = watch(shop, batch)
     assert next(watching).state == Batch.STATE_QUEUED
-    hand.progress.begin(batch)
+    hand.begin(batch)
     assert next(watching).state == Batch.STATE_RUNNING
     shards = hand.shards(batch)
     for written, shard in enumerate(shards, 1):
@@ -81,7 +81,7 @@ def test_a_watcher_hears_of_every_change_until_the_end(shop: Serving) -> None:
 
 def test_a_watcher_is_told_of_a_pause_and_of_its_end(shop: Serving) -> None:
     batch, hand = create(shop), BatchHand(shop.redis)
-    hand.progress.begin(batch)
+    hand.begin(batch)
     watching = watch(shop, batch)
     assert not next(watching).HasField("pause")
     hand.progress.pause(batch, "no space left on device", 60)

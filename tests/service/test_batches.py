@@ -101,7 +101,7 @@ def test_seeds_are_picked_and_follow_from_a_request_id(shop: Serving) -> None:
 def test_a_repeated_call_gets_the_batch_as_it_is_now(shop: Serving, hand: BatchHand) -> None:
     asked = wish(300, request_id=str(uuid.uuid4()), labels={"b": "1", "a": "2"})
     batch = shop.batches.CreateBatch(asked)
-    hand.progress.begin(batch.id)
+    hand.begin(batch.id)
     again = shop.batches.CreateBatch(asked)
     assert (again.id, again.state, again.seed) == (batch.id, Batch.STATE_RUNNING, batch.seed)
     assert len(hand.queued(batch.id)) == 2

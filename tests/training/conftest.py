@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.making import TINY, sitting, write_dataset
+from tests.training.making import TINY, operation, write_dataset
 from unikat_training.loop import train
 
 
@@ -14,7 +14,7 @@ from unikat_training.loop import train
 def conditional_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short run on shapes and colours; its data set lies beside it as `shapes`."""
     folder = tmp_path_factory.mktemp("conditional")
-    train(write_dataset(folder / "shapes"), folder / "run", TINY, sitting(40))
+    train(write_dataset(folder / "shapes"), folder / "run", TINY, operation(40))
     return folder / "run"
 
 
@@ -22,5 +22,5 @@ def conditional_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same without labels."""
     folder = tmp_path_factory.mktemp("plain")
-    train(write_dataset(folder / "shapes", plain=True), folder / "run", TINY, sitting(40))
+    train(write_dataset(folder / "shapes", plain=True), folder / "run", TINY, operation(40))
     return folder / "run"

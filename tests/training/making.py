@@ -15,7 +15,7 @@ from unikat_training.presets import load_preset
 
 # Small enough that a step takes a few hundredths of a second, with every part that a large one has
 TINY = Config(batch=4, latent=8, width=4, max_width=8, feature_size=32, ema_images=50)
-SMALL = {"batch": 4, "latent": 8, "width": 4, "max_width": 8, "critic_width": 4, "critic_max_width": 8}
+SMALL = {"batch": 4, "latent": 8, "width": 4, "max_width": 8, "discriminator_width": 4, "discriminator_max_width": 8}
 SHAPES = ("disc", "square")
 COLOURS = ("red", "green", "blue")
 
@@ -87,7 +87,7 @@ def drawing(
     return image
 
 
-def sitting(images: int, **changes: float) -> Operation:
+def operation(images: int, **changes: float) -> Operation:
     """One thread, no progress bar, and a checkpoint at the end only, unless `changes` say otherwise."""
     settings = {"threads": 1, "checkpoint_seconds": 1e9, "sheet_images": 10**9, "log_images": 4, **changes}
     return Operation(images=images, progress=False, **settings)  # type: ignore[arg-type]  # numbers of both kinds

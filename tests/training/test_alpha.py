@@ -9,12 +9,20 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from tests.training.making import TINY, sitting, write_dataset
+from tests.training.making import TINY, operation, write_dataset
 from unikat_training.batches import Batches
 from unikat_training.data.dataset import Dataset, DatasetError
 from unikat_training.data.pictures import on_white
 from unikat_training.export import export, load_trained
-from unikat_training.graph import backgrounds, build_artist, has_alpha, open_graph, run_graph, run_torch, write_graph
+from unikat_training.graph import (
+    backgrounds,
+    exported_generator,
+    has_alpha,
+    open_graph,
+    run_graph,
+    run_torch,
+    write_graph,
+)
 from unikat_training.latents import latents
 from unikat_training.loop import train
 
@@ -29,7 +37,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="module")
 def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "layers"
-    train(dataset, folder, TINY, sitting(12))
+    train(dataset, folder, TINY, operation(12))
     return folder
 
 
@@ -45,7 +53,7 @@ def test_a_data_set_with_alpha_is_seen_on_white_and_trained_on_as_it_is(dataset:
 
 def test_real_pictures_of_a_step_are_on_random_colours(dataset: Dataset) -> None:
     batches = Batches(TINY, dataset, torch.Generator().manual_seed(0))
-    (part,) = batches.parts(0, 1.0)
+    (part,) = batches.micro_batches(0, 1.0)
     assert part.background is not None
     assert part.real.shape == (4, 3, 16, 16)
     corners = part.real[:, :, 0, 0]
@@ -88,8 +96,8 @@ def test_where_nothing_is_drawn_the_background_is_exactly_the_colour_asked_for(r
     with torch.no_grad():  # an alpha of 0 on the left, of 1 on the right, and in between
         generator.to_rgb.get_parameter("weight")[3] *= 40
     latent, condition = inputs(64)
-    artist = build_artist(generator, condition[:1])
-    write_graph(artist, tmp_path / "graph.onnx")
+    exported = exported_generator(generator, condition[:1])
+    write_graph(exported, tmp_path / "graph.onnx")
     session = open_graph(tmp_path / "graph.onnx")
     levels = np.random.default_rng(0).integers(0, 256, (64, 3))
     opaque = np.concatenate([levels / 255, np.ones((64, 1))], axis=1).astype(np.float32)
@@ -103,7 +111,7 @@ def test_where_nothing_is_drawn_the_background_is_exactly_the_colour_asked_for(r
     # an alpha that is rounded to 0 may still show through by its half grey level
     wanted = np.broadcast_to(levels[:, None, None], (64, 16, 16, 3))
     assert np.abs(shown[..., :3].astype(int) - wanted)[empty].max() <= 1
-    exact = run_torch(artist, latent, condition, 1.0, opaque)
+    exact = run_torch(exported, latent, condition, 1.0, opaque)
     raw = generator(torch.from_numpy(latent), torch.from_numpy(condition))[:, 3] <= -1
     assert (exact[..., :3][raw.numpy()] == wanted[raw.numpy()]).all()
     assert (shown[..., :3][raw.numpy()] == wanted[raw.numpy()]).all()
@@ -113,10 +121,10 @@ def test_where_nothing_is_drawn_the_background_is_exactly_the_colour_asked_for(r
 def test_a_half_transparent_background_is_seen_through(run: Path) -> None:
     trained = load_trained(run)
     latent, condition = inputs(6)
-    artist = build_artist(trained.generator, condition[:1])
+    exported = exported_generator(trained.generator, condition[:1])
     behind = backgrounds(6)
-    drawn = run_torch(artist, latent, condition, 1.0, behind)
-    alone = run_torch(artist, latent, condition, 1.0, np.zeros((6, 4), dtype=np.float32)).astype(float) / 255
+    drawn = run_torch(exported, latent, condition, 1.0, behind)
+    alone = run_torch(exported, latent, condition, 1.0, np.zeros((6, 4), dtype=np.float32)).astype(float) / 255
     alpha, rest = alone[..., 3:], (1 - alone[..., 3:]) * behind[:, None, None, 3:]
     mixed = (alpha * alone[..., :3] + rest * behind[:, None, None, :3]) / np.maximum(alpha + rest, 1e-9)
     expected = np.concatenate([mixed, alpha + rest], axis=-1) * 255

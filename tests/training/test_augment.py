@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from unikat_training.augment import Adaptive, Augmentation
-from unikat_training.parallel import Draws
+from unikat_training.parallel import SharedRandom
 
 
 def pictures(count: int = 8) -> torch.Tensor:
     return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def rng(seed: int = 0) -> Draws:
-    return Draws(torch.Generator().manual_seed(seed))
+def rng(seed: int = 0) -> SharedRandom:
+    return SharedRandom(torch.Generator().manual_seed(seed))
 
 
 def drawn(images: torch.Tensor, probability: float, seed: int = 0) -> Augmentation:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.making import TINY, sitting, tiny, write_dataset
+from tests.training.making import TINY, operation, tiny, write_dataset
 from tests.training.test_resume import assert_same_state
 from unikat_training.checkpoint import (
     FOLDER,
@@ -43,7 +43,7 @@ EVERYTHING: dict[str, float] = {
     "beta2": 0.9,
     "ema_images_from": 5,
     "condition_to": 30,
-    "mismatch": 0.5,
+    "wrong_label_weight": 0.5,
 }
 WRITER = """
 import sys, torch
@@ -64,9 +64,9 @@ while True:
 def test_every_preset_resumes_exactly_with_everything_that_has_a_memory(name: str, tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes")
     config = tiny(name, 16, **EVERYTHING)
-    train(dataset, tmp_path / "whole", config, sitting(28))
+    train(dataset, tmp_path / "whole", config, operation(28))
     for images in (12, 28):  # 3 and 7 steps: ADA moves after 4
-        train(dataset, tmp_path / "parts", config, sitting(images))
+        train(dataset, tmp_path / "parts", config, operation(images))
     assert_same_state(tmp_path / "whole", tmp_path / "parts")
     tensors = load_checkpoint(checkpoints(tmp_path / "parts")[-1], torch.device("cpu"))[1]
     probability, _, steps, seen = tensors["adaptive"].tolist()
@@ -76,17 +76,26 @@ def test_every_preset_resumes_exactly_with_everything_that_has_a_memory(name: st
 
 def test_a_run_of_an_earlier_version_goes_on_as_it_was(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes")
-    new = ("clamp", "fine_tap", "wide_mixing", "auxiliary", "validation", "twins_together", "mismatch_one", "held_out")
+    new = (
+        "clamp",
+        "fine_tap",
+        "wide_mixing",
+        "auxiliary",
+        "validation",
+        "grouped_split",
+        "wrong_label_one_attribute",
+        "held_out",
+    )
     old = replace(TINY, **{name: BEFORE[name] for name in new})  # type: ignore[arg-type]  # values of all kinds
-    train(dataset, tmp_path / "whole", old, sitting(16))
-    train(dataset, tmp_path / "old", old, sitting(8))
+    train(dataset, tmp_path / "whole", old, operation(16))
+    train(dataset, tmp_path / "old", old, operation(8))
     config = tmp_path / "old" / "config.json"
     document = json.loads(config.read_text())
     document["config"] = {name: value for name, value in document["config"].items() if name not in BEFORE}
     assert len(document["config"]) < len(vars(TINY)) - 20
     config.write_text(json.dumps(document))
     begun, _ = load_config(tmp_path / "old")
-    train(dataset, tmp_path / "old", begun, sitting(16))
+    train(dataset, tmp_path / "old", begun, operation(16))
     assert_same_state(tmp_path / "whole", tmp_path / "old")
 
 
@@ -95,7 +104,7 @@ def test_the_names_in_a_checkpoint_stay_what_they_are(tmp_path: Path) -> None:
     assert {name.split(".")[0] for name in names} == {
         "generator",
         "average",
-        "heads",
+        "discriminator",
         "auxiliary",
         "rng",
     }  # moments come later
@@ -103,7 +112,7 @@ def test_the_names_in_a_checkpoint_stay_what_they_are(tmp_path: Path) -> None:
         "average.mapping.embed.weight",
         "generator.start_conv.norm.norm.running_mean",
         "generator.to_rgb.weight",
-        "heads.heads.3.judge.parametrizations.weight.original",
+        "discriminator.heads.3.to_logits.parametrizations.weight.original",
     } <= names
 
 

@@ -52,7 +52,7 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("--learning-rate=0", "learning_rate: must be above 0"),
         ("--balance=2", "balance: must be 0 to 1"),
         ("--balance-over=shape,size", "balance_over: ['size'] not among the data set's attributes ['shape', 'colour']"),
-        ("--mismatch=-1", "mismatch: must be at least 0"),
+        ("--wrong-label-weight=-1", "wrong_label_weight: must be at least 0"),
         ("--decay-to=-1", "decay_from: must be 0 to below decay_to"),
         ("--device=tpu", "device: must be auto, cpu or cuda"),
         ("--images=0", "--images"),
@@ -102,17 +102,19 @@ def test_settings_of_a_run_can_be_changed_and_its_card_says_so(tmp_path: Path) -
     dataset = write_dataset(tmp_path / "shapes")
     go_on: list[str | Path] = ["train", dataset.path, "--run", tmp_path / "run", "--threads=1", "--no-progress"]
     assert run(*go_on[:4], *TINY_FLAGS, "--images=8").exit_code == 0
-    told = refusal(*go_on, "--change", "--width=8", "--mismatch=1")
+    told = refusal(*go_on, "--change", "--width=8", "--wrong-label-weight=1")
     assert "--change: width cannot be changed in a run; loss, learning_rate" in told
     assert load_changes(tmp_path / "run") == []
-    changed = run(*go_on, "--change", "--mismatch=1", "--learning-rate=0.001", "--images=12")
+    changed = run(*go_on, "--change", "--wrong-label-weight=1", "--learning-rate=0.001", "--images=12")
     assert changed.exit_code == 0, changed.output
-    assert run(*go_on, "--change", "--mismatch=1", "--images=12").exit_code == 0, "nothing more to change"
-    assert load_changes(tmp_path / "run") == [Change(8, {"learning_rate": (0.0004, 0.001), "mismatch": (0.5, 1.0)})]
-    assert load_config(tmp_path / "run")[0].mismatch == 1
+    assert run(*go_on, "--change", "--wrong-label-weight=1", "--images=12").exit_code == 0, "nothing more to change"
+    assert load_changes(tmp_path / "run") == [
+        Change(8, {"learning_rate": (0.0004, 0.001), "wrong_label_weight": (0.5, 1.0)})
+    ]
+    assert load_config(tmp_path / "run")[0].wrong_label_weight == 1
     out = tmp_path / "models" / "mine" / "1"
     assert run("export", tmp_path / "run", "--out", out, "--no-evaluate").exit_code == 0
-    said = "At 8 images settings were changed: learning_rate from 0.0004 to 0.001, mismatch from 0.5 to 1.0."
+    said = "At 8 images settings were changed: learning_rate from 0.0004 to 0.001, wrong_label_weight from 0.5 to 1.0."
     assert said in (out / "MODEL_CARD.md").read_text()
 
 

@@ -34,26 +34,26 @@ def test_without_dropout_conditions_are_complete(tmp_path: Path) -> None:
     assert subject.shown(subject.conditions) is subject.conditions
 
 
-def test_a_condition_that_is_true_of_an_image_is_no_mismatch() -> None:
+def test_a_condition_that_is_true_of_an_image_is_no_wrong_label() -> None:
     red, blue = torch.tensor([[1.0, 0, 1, 0, 0]]), torch.tensor([[1.0, 0, 0, 0, 1]])
     conditions = torch.cat([red, torch.zeros(1, 5), blue])
     assert differing(conditions, red.expand(3, -1)).flatten().tolist() == [0, 0, 1]
 
 
-def test_only_conditions_that_differ_count_as_mismatch(tmp_path: Path) -> None:
+def test_only_conditions_that_differ_count_as_wrong_labels(tmp_path: Path) -> None:
     subject = Trainer(replace(TINY, condition_dropout=0.0), write_dataset(tmp_path / "data"), torch.device("cpu"))
-    (part,) = subject.batches.parts(0, strength=1.0)
-    maps = subject.critic.features(part.real)
+    (part,) = subject.batches.micro_batches(0, strength=1.0)
+    maps = subject.discriminator.features(part.real)
     with torch.no_grad():
-        right = subject.critic.judge(maps, part.condition)
-        assert float(subject.mismatch(replace(part, differs=torch.zeros(4, 1)), maps, right)) == 0
-        assert float(subject.mismatch(replace(part, differs=torch.ones(4, 1)), maps, right)) > 0
+        right = subject.discriminator.logits(maps, part.condition)
+        assert float(subject.wrong_label_loss(replace(part, differs=torch.zeros(4, 1)), maps, right)) == 0
+        assert float(subject.wrong_label_loss(replace(part, differs=torch.ones(4, 1)), maps, right)) > 0
 
 
 def test_a_share_of_the_wrong_conditions_is_wrong_in_one_attribute_only(tmp_path: Path) -> None:
     attributes = [slice(0, 2), slice(2, 5)]
     for share in (0.0, 0.5, 1.0):
-        subject = batches(tmp_path / f"data-{share}", replace(TINY, mismatch_one=share))
+        subject = batches(tmp_path / f"data-{share}", replace(TINY, wrong_label_one_attribute=share))
         own = torch.eye(5)[[0, 1] * 200] + torch.eye(5)[[2, 3] * 200]  # neighbours differ in both attributes
         wrong = subject.wrong(own)
         changed = torch.stack([(wrong[:, of] != own[:, of]).any(1) for of in attributes], dim=1)
@@ -71,7 +71,7 @@ def test_the_ramp_leads_from_no_condition_to_the_whole(tmp_path: Path) -> None:
     assert line(0, 0, 0) == 1  # no ramp: always
     subject = batches(tmp_path / "data", replace(TINY, condition_dropout=0.0))
     for strength in (0.0, 0.5, 1.0):
-        (part,) = subject.parts(0, strength)
+        (part,) = subject.micro_batches(0, strength)
         assert part.condition is not None
         assert part.differs is not None
         assert part.condition.sum(dim=1).tolist() == [2 * strength] * 4

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.training.making import tiny
-from unikat_training.graph import build_artist, check_graph, open_graph, run_graph, run_torch, write_graph
+from unikat_training.graph import check_graph, exported_generator, open_graph, run_graph, run_torch, write_graph
 from unikat_training.latents import latents
 from unikat_training.networks.base import Generator
 from unikat_training.networks.build import build_generator
@@ -32,9 +32,9 @@ def generator(name: str, resolution: int) -> Generator:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_torch_and_the_graph_agree_at_every_batch_size(name: str, tmp_path: Path) -> None:
-    artist = build_artist(generator(name, 32), CONDITIONS)
-    write_graph(artist, tmp_path / "generator.onnx")
-    parity = check_graph(artist, tmp_path / "generator.onnx", CONDITIONS)  # batches of 1 to 32, two truncations
+    exported = exported_generator(generator(name, 32), CONDITIONS)
+    write_graph(exported, tmp_path / "generator.onnx")
+    parity = check_graph(exported, tmp_path / "generator.onnx", CONDITIONS)  # batches of 1 to 32, two truncations
     assert parity.max_grey_levels <= 1
     graph = onnx.load(tmp_path / "generator.onnx").graph
     assert {value.name: value.type.tensor_type.shape.dim[1].dim_value for value in graph.input} == {
@@ -52,9 +52,9 @@ def test_torch_and_the_graph_agree_at_every_batch_size(name: str, tmp_path: Path
     ("name", "resolution"), [("r3gan", 64), ("dcgan", 128), ("projected", 256), ("plain-gan", 256)]
 )
 def test_larger_ones_are_graphs_too(name: str, resolution: int, tmp_path: Path) -> None:
-    artist = build_artist(generator(name, resolution), CONDITIONS)
-    write_graph(artist, tmp_path / "generator.onnx")
+    exported = exported_generator(generator(name, resolution), CONDITIONS)
+    write_graph(exported, tmp_path / "generator.onnx")
     latent = latents(0, range(3), 8).numpy()
     drawn = run_graph(open_graph(tmp_path / "generator.onnx"), latent, CONDITIONS, 0.7)
     assert drawn.shape == (3, resolution, resolution, 3)
-    assert np.abs(drawn.astype(int) - run_torch(artist, latent, CONDITIONS, 0.7)).max() <= 1
+    assert np.abs(drawn.astype(int) - run_torch(exported, latent, CONDITIONS, 0.7)).max() <= 1

@@ -15,9 +15,9 @@ from PIL import Image
 
 from tests.training.latent_models import CONDITIONS, LATENT, ROWS, described, generator
 from unikat.sampling import latents
-from unikat_training.graph import Artist, build_artist, open_graph, run_graph, run_torch, write_graph
+from unikat_training.graph import ExportedGenerator, exported_generator, open_graph, run_graph, run_torch, write_graph
 from unikat_training.latent_tools.directions import factorise
-from unikat_training.latent_tools.drawing import Brush
+from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.latent_tools.paths import Point, between, moved, slerp
 from unikat_training.latent_tools.sheets import mixed, offsets
 from unikat_training.latent_tools.strips import Block, Strip, draw_blocks
@@ -29,21 +29,21 @@ PRESETS = ("projected", "r3gan", "dcgan", "plain-gan")
 
 @dataclass(frozen=True)
 class Exported:
-    artist: Artist
+    module: ExportedGenerator
     graph: Path
     tools: LatentTools
 
     @property
     def mixes(self) -> bool:
-        return self.artist.generator.separate_style
+        return self.module.generator.separate_style
 
 
 @pytest.fixture(scope="module", params=PRESETS)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    artist = build_artist(generator(request.param), CONDITIONS)
+    module = exported_generator(generator(request.param), CONDITIONS)
     graph = tmp_path_factory.mktemp(request.param) / "generator.onnx"
-    write_graph(artist, graph)
-    return Exported(artist, graph, latent_tools(artist, graph, described(), ROWS))
+    write_graph(module, graph)
+    return Exported(module, graph, latent_tools(module, graph, described(), ROWS))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -103,20 +103,20 @@ def test_every_preset_gets_its_files_and_only_a_generator_with_a_style_gets_mixi
 
 @pytest.mark.parametrize("exported", ["projected"], indirect=True)
 def test_the_same_model_gets_the_same_bytes(exported: Exported) -> None:
-    assert latent_tools(exported.artist, exported.graph, described(), ROWS) == exported.tools
+    assert latent_tools(exported.module, exported.graph, described(), ROWS) == exported.tools
 
 
 def test_the_ends_of_an_interpolation_and_the_middle_of_a_strip_are_the_images_themselves(exported: Exported) -> None:
     one, other, *_ = points_of(described(), ROWS)
-    brush = Brush(open_graph(exported.graph), 0.8)
-    plain = [run_graph(brush.session, p.latent[None], p.condition[None], 0.8)[0] for p in (one, other)]
+    sampler = GraphSampler(open_graph(exported.graph), 0.8)
+    plain = [run_graph(sampler.session, p.latent[None], p.condition[None], 0.8)[0] for p in (one, other)]
     way = between(one, other, 9)
-    drawn = brush.draw(way.latents, way.conditions)
+    drawn = sampler.draw(way.latents, way.conditions)
     assert np.array_equal(drawn[0], plain[0])
     assert np.array_equal(drawn[-1], plain[1])
     assert len({image.tobytes() for image in drawn}) > 5  # and a way lies between
-    strip = moved(one, factorise(exported.artist.generator).vectors[0], offsets(4, 9))
-    assert np.array_equal(brush.draw(strip.latents, strip.conditions)[4], plain[0])
+    strip = moved(one, factorise(exported.module.generator).vectors[0], offsets(4, 9))
+    assert np.array_equal(sampler.draw(strip.latents, strip.conditions)[4], plain[0])
 
 
 def test_points_are_images_of_the_sample_seed_under_different_conditions() -> None:
@@ -136,11 +136,11 @@ def test_an_arc_keeps_the_length_of_a_latent_where_a_line_would_cut_it_short() -
 
 
 def test_mixing_draws_the_plain_image_where_row_and_column_are_the_same() -> None:
-    artist = build_artist(generator("projected"), CONDITIONS)
+    exported = exported_generator(generator("projected"), CONDITIONS)
     points = points_of(described(), ROWS)[:4]
     latent, condition = (np.stack([getattr(point, name) for point in points]) for name in ("latent", "condition"))
-    plain = run_torch(artist, latent, condition, 0.8)
-    grid = np.stack([mixed(point, points, 0.8, artist) for point in points])  # (row, column, H, H, 3)
+    plain = run_torch(exported, latent, condition, 0.8)
+    grid = np.stack([mixed(point, points, 0.8, exported) for point in points])  # (row, column, H, H, 3)
     for index in range(4):
         assert np.array_equal(grid[index, index], plain[index])
         assert len({image.tobytes() for image in grid[index]}) == 4  # styles differ along a row
@@ -148,15 +148,15 @@ def test_mixing_draws_the_plain_image_where_row_and_column_are_the_same() -> Non
 
 
 def test_a_generator_without_conditions_gets_them_too(tmp_path: Path) -> None:
-    artist = build_artist(generator("projected", conditions=0), np.zeros((1, 0), dtype=np.float32))
-    write_graph(artist, tmp_path / "generator.onnx")
+    exported = exported_generator(generator("projected", conditions=0), np.zeros((1, 0), dtype=np.float32))
+    write_graph(exported, tmp_path / "generator.onnx")
     nothing = np.zeros(0, dtype=np.float32)
-    tools = latent_tools(artist, tmp_path / "generator.onnx", described(conditions=False), [Row("", nothing)] * 16)
+    tools = latent_tools(exported, tmp_path / "generator.onnx", described(conditions=False), [Row("", nothing)] * 16)
     assert set(tools.files) == {"directions.json", "directions.png", "interpolation.png", "mixing.png"}
     latent = latents(0, [0, 1], LATENT)
     points = [Point(f"image {index}", each, nothing) for index, each in enumerate(latent)]
-    plain = run_torch(artist, latent, np.zeros((2, 0), dtype=np.float32), 0.8)
-    assert np.array_equal(mixed(points[0], points, 0.8, artist)[0], plain[0])
+    plain = run_torch(exported, latent, np.zeros((2, 0), dtype=np.float32), 0.8)
+    assert np.array_equal(mixed(points[0], points, 0.8, exported)[0], plain[0])
 
 
 def test_sheets_of_large_images_are_made_smaller() -> None:

@@ -18,7 +18,7 @@ from unikat.bundle import Bundle, BundleError, read_bundle, write_bundle
 from unikat.conditions import Schema
 from unikat.sampling import latents
 from unikat_training.cli import app
-from unikat_training.graph import build_artist, open_graph, run_graph, write_graph
+from unikat_training.graph import exported_generator, open_graph, run_graph, write_graph
 from unikat_training.latent_tools.command import points_of
 from unikat_training.latent_tools.directions import factorise, read_directions
 from unikat_training.latent_tools.tools import latent_tools
@@ -29,12 +29,12 @@ DOCS = Path(__file__).parents[2] / "docs" / "training.md"
 def make_bundle(folder: Path, conditions: int, tools: bool = True) -> Bundle:
     """`folder`/models/my-art/1; without `tools` as bundles were before there were any."""
     rows = CONDITIONS if conditions else np.zeros((1, 0), dtype=np.float32)
-    artist, model = build_artist(generator("plain-gan", conditions), rows), described(bool(conditions))
+    exported, model = exported_generator(generator("plain-gan", conditions), rows), described(bool(conditions))
     model.name = "my-art"
-    write_graph(artist, folder / "graph")
+    write_graph(exported, folder / "graph")
     files: dict[str, Path | bytes] = {"generator.onnx": folder / "graph", "samples.png": b"", "MODEL_CARD.md": b""}
     if tools:
-        files |= latent_tools(artist, folder / "graph", model, ROWS).files
+        files |= latent_tools(exported, folder / "graph", model, ROWS).files
     return write_bundle(folder / "models" / "my-art" / "1", model, files)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from tests.training.making import TINY, tiny, write_dataset
 from unikat_training.config import Config
-from unikat_training.losses import LOSSES, gradient_penalty, winning
+from unikat_training.losses import LOSSES, gradient_penalty, overfitting
 from unikat_training.schedules import cosine, gamma_rule, rates_at
 from unikat_training.trainer import Computing, Trainer
 
@@ -19,12 +19,12 @@ from unikat_training.trainer import Computing, Trainer
 def test_losses_are_those_of_their_papers() -> None:
     real, drawn = torch.tensor([[2.0]]), torch.tensor([[-0.5]])
     hinge, rpgan, bce = (LOSSES[name] for name in ("hinge", "rpgan", "bce"))
-    assert float(hinge.critic(real, drawn)) == 0.5
+    assert float(hinge.discriminator(real, drawn)) == 0.5
     assert float(hinge.generator(real, drawn)) == 0.5
-    assert float(rpgan.critic(real, drawn)) == pytest.approx(math.log(1 + math.exp(-2.5)))
+    assert float(rpgan.discriminator(real, drawn)) == pytest.approx(math.log(1 + math.exp(-2.5)))
     assert float(rpgan.generator(real, drawn)) == pytest.approx(math.log(1 + math.exp(2.5)))
     expected = -math.log(1 / (1 + math.exp(-2.0))) - math.log(1 - 1 / (1 + math.exp(0.5)))
-    assert float(bce.critic(real, drawn)) == pytest.approx(expected)
+    assert float(bce.discriminator(real, drawn)) == pytest.approx(expected)
     assert float(bce.generator(real, drawn)) == pytest.approx(-math.log(1 / (1 + math.exp(0.5))))
 
 
@@ -39,9 +39,9 @@ def test_the_penalty_is_the_squared_norm_of_the_gradient() -> None:
 
 def test_overfitting_is_told_from_signs() -> None:
     real, drawn = [torch.tensor([[3.0], [1.0], [-1.0], [2.0]])], [torch.tensor([[2.0], [2.0], [-2.0], [1.0]])]
-    assert float(winning(LOSSES["hinge"], real, drawn)) == 0.5
-    assert float(winning(LOSSES["rpgan"], real, drawn)) == 0.5
-    assert float(winning(LOSSES["rpgan"], real, [x + 9 for x in drawn])) == -1
+    assert float(overfitting(LOSSES["hinge"], real, drawn)) == 0.5
+    assert float(overfitting(LOSSES["rpgan"], real, drawn)) == 0.5
+    assert float(overfitting(LOSSES["rpgan"], real, [x + 9 for x in drawn])) == -1
 
 
 def test_lazy_penalties_are_as_strong_on_average_as_those_of_every_step(tmp_path: Path) -> None:
@@ -100,7 +100,9 @@ def test_parts_of_a_step_add_up_to_it(tmp_path: Path) -> None:
 
 def test_half_precision_learns_alike_and_keeps_its_scale(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes")
-    config = replace(TINY, mismatch_one=0.0)  # losses of few steps are compared: no more chance than there has to be
+    config = replace(
+        TINY, wrong_label_one_attribute=0.0
+    )  # losses of few steps are compared: no more chance than there has to be
     fine, rough = (
         Trainer(config, dataset, torch.device("cpu"), Computing(precision)) for precision in ("float32", "float16")
     )

@@ -11,8 +11,8 @@ from tests.training.making import tiny
 from unikat_training import ema
 from unikat_training.features import BATCH_NORM_EPSILON, Lite0, folded, same_padding
 from unikat_training.networks.auxiliary import Auxiliary
-from unikat_training.networks.base import CriticShape, GeneratorShape
-from unikat_training.networks.build import build_critic, build_generator
+from unikat_training.networks.base import DiscriminatorShape, GeneratorShape
+from unikat_training.networks.build import build_discriminator, build_generator
 from unikat_training.networks.fastgan import FastGenerator, doubled_conv
 from unikat_training.networks.projected import Heads, Projection
 from unikat_training.networks.r3gan import ResidualBlock
@@ -24,7 +24,7 @@ def generator(resolution: int = 16, conditions: int = 5) -> FastGenerator:
 
 
 def projection(seed: int, **shape: bool) -> Projection:
-    return Projection(CriticShape(16, 3, feature_size=32, seed=seed, **shape)).eval()
+    return Projection(DiscriminatorShape(16, 3, feature_size=32, seed=seed, **shape)).eval()
 
 
 def test_a_convolution_of_a_doubled_image_is_one_transposed_convolution() -> None:
@@ -53,7 +53,7 @@ def test_judging_with_two_conditions_at_once_is_judging_twice() -> None:
     frozen = projection(0)
     heads = Heads(frozen.widths, frozen.sizes, 3).eval()
     maps, right, wrong = frozen(torch.rand(4, 3, 16, 16)), torch.eye(3)[[0, 1, 2, 0]], torch.eye(3)[[1, 2]]
-    both, some = heads.judge_all(maps, [right, wrong])
+    both, some = heads.all_logits(maps, [right, wrong])
     for scale, x in enumerate(maps):
         torch.testing.assert_close(both[scale], heads(maps, right)[scale])
         torch.testing.assert_close(some[scale], heads([each[:2] for each in maps], wrong)[scale])
@@ -150,11 +150,11 @@ def test_every_preset_draws_and_judges_at_every_size(name: str, resolution: int)
     latent, condition = torch.randn(2, 8), torch.eye(5)[:2]
     images = build_generator(config, resolution, 5)(latent, condition)
     assert images.shape == (2, 3, resolution, resolution)
-    critic = build_critic(config, resolution, 5)
-    logits = critic.judge(critic.features(images), condition)
+    discriminator = build_discriminator(config, resolution, 5)
+    logits = discriminator.logits(discriminator.features(images), condition)
     assert [len(scale) for scale in logits] == [2] * len(logits)
     total = torch.cat([scale.flatten() for scale in logits]).sum()
-    gradients = torch.autograd.grad(total, list(critic.trained.parameters()))
+    gradients = torch.autograd.grad(total, list(discriminator.trained.parameters()))
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
 
 
@@ -162,16 +162,17 @@ def test_every_preset_draws_and_judges_at_every_size(name: str, resolution: int)
 def test_a_plain_data_set_needs_no_condition(name: str) -> None:
     config = tiny(name)
     images = build_generator(config, 16, 0)(torch.randn(2, 8), None)
-    critic = build_critic(config, 16, 0)
-    assert critic.judge(critic.features(images), None)[0].shape == (2, 1)
+    discriminator = build_discriminator(config, 16, 0)
+    assert discriminator.logits(discriminator.features(images), None)[0].shape == (2, 1)
 
 
-def test_the_residual_critic_takes_blends_and_images_without_a_condition() -> None:
+def test_the_residual_discriminator_takes_blends_and_images_without_a_condition() -> None:
     torch.manual_seed(0)
-    critic = build_critic(tiny("r3gan"), 16, 3)
+    discriminator = build_discriminator(tiny("r3gan"), 16, 3)
     images = torch.randn(1, 3, 16, 16)
     one, other, blend, none = (
-        critic.judge([images], torch.tensor([row]))[0] for row in ([1.0, 0, 0], [0, 1.0, 0], [0.5, 0.5, 0], [0.0, 0, 0])
+        discriminator.logits([images], torch.tensor([row]))[0]
+        for row in ([1.0, 0, 0], [0, 1.0, 0], [0.5, 0.5, 0], [0.0, 0, 0])
     )
     torch.testing.assert_close(blend, (one + other) / 2)
     assert not torch.allclose(one, other)

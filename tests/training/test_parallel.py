@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.making import sitting, tiny, write_dataset
+from tests.training.making import operation, tiny, write_dataset
 from unikat_training.checkpoint import checkpoints, load_checkpoint
 from unikat_training.config import save_config
 from unikat_training.data.dataset import Dataset
@@ -57,7 +57,7 @@ def finished(process: subprocess.Popen[str]) -> str:
 @pytest.mark.parametrize("name", PRESETS)
 def test_two_processes_have_the_losses_of_one_with_the_whole_batch(name: str, tmp_path: Path) -> None:
     together = run_training([*prepared(tmp_path, name, "together"), "--images=40"], processes=2)
-    train(Dataset.load(tmp_path / "shapes"), tmp_path / "alone", PRESETS[name], sitting(40, log_images=8))
+    train(Dataset.load(tmp_path / "shapes"), tmp_path / "alone", PRESETS[name], operation(40, log_images=8))
     output = finished(together)
     assert output.count("40 images") == 1  # said by the one that leads
     one, two = (read_metrics(tmp_path / run) for run in ("alone", "together"))

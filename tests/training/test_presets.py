@@ -74,7 +74,7 @@ def test_the_command_lists_and_prints_them() -> None:
 
 def test_flags_win_over_the_preset_and_everything_is_recorded(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes")
-    small = ["--width=4", "--max-width=8", "--critic-width=4", "--critic-max-width=8", "--batch=4"]
+    small = ["--width=4", "--max-width=8", "--discriminator-width=4", "--discriminator-max-width=8", "--batch=4"]
     flags = [*small, "--preset=r3gan", "--gamma=3", "--images=4", "--threads=1", "--no-progress"]
     result = CliRunner().invoke(app, ["train", str(dataset.path), "--run", str(tmp_path / "run"), *flags])
     assert result.exit_code == 0, result.output
@@ -83,8 +83,8 @@ def test_flags_win_over_the_preset_and_everything_is_recorded(tmp_path: Path) ->
         **vars(load_preset("r3gan", 16)),
         "width": 4,
         "max_width": 8,
-        "critic_width": 4,
-        "critic_max_width": 8,
+        "discriminator_width": 4,
+        "discriminator_max_width": 8,
         "batch": 4,
         "gamma": 3.0,
     }

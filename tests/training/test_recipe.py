@@ -70,7 +70,7 @@ def test_what_was_kept_from_training_and_what_taught_the_labels_is_told() -> Non
 
 
 def test_what_was_not_done_is_not_claimed() -> None:
-    told = recipe(Config(mismatch=0, condition_dropout=0, balance=0), CONDITIONAL)
+    told = recipe(Config(wrong_label_weight=0, condition_dropout=0, balance=0), CONDITIONAL)
     assert "wrong condition" not in told
     assert "No attribute was ever left out of a condition." in told
     assert "Pictures were shown as often as they occur." in told

@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.training.making import TINY, sitting, tiny, write_dataset
+from tests.training.making import TINY, operation, tiny, write_dataset
 from unikat_training.checkpoint import BEST, Progress, best_figure, checkpoints
 from unikat_training.data.dataset import Dataset
 from unikat_training.loop import train
 from unikat_training.metrics import WARNINGS, read_metrics, read_rows
 from unikat_training.pictures import Row, choose_rows
-from unikat_training.quality import Yardstick, frechet
+from unikat_training.quality import RandomFrechet, frechet
 from unikat_training.report import write_timelapse
 from unikat_training.trainer import Trainer
 from unikat_training.watch import Watch, of_condition, warnings_of_data, warnings_of_figures, warnings_of_sheet
@@ -33,7 +33,7 @@ Pixels = npt.NDArray[np.uint8]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("read")
     config = tiny("r3gan", ada_target=0.6, lazy=2)
-    train(write_dataset(folder / "shapes"), folder / "run", config, sitting(32, sheet_images=8, keep=2))
+    train(write_dataset(folder / "shapes"), folder / "run", config, operation(32, sheet_images=8, keep=2))
     return folder / "run"
 
 
@@ -92,13 +92,13 @@ def test_the_best_checkpoint_is_kept_beside_the_last(run: Path) -> None:
 
 def test_the_figure_of_the_best_tells_good_from_bad_and_is_the_same_each_time(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "shapes", count=300)
-    yardstick = Yardstick(dataset, None, torch.device("cpu"))
+    metric = RandomFrechet(dataset, None, torch.device("cpu"))
     trainer = Trainer(TINY, dataset, torch.device("cpu"))
-    noise = yardstick.figure(trainer.average)
-    assert noise == yardstick.figure(trainer.average)
+    noise = metric.distance(trainer.average)
+    assert noise == metric.distance(trainer.average)
     images = torch.from_numpy(dataset.pixels(np.arange(300))).permute(0, 3, 1, 2).float() / 127.5 - 1
-    again = yardstick.moments([images[150:]])
-    assert frechet(*yardstick.real, *again) < noise / 10
+    again = metric.moments([images[150:]])
+    assert frechet(*metric.real, *again) < noise / 10
 
 
 def told(tmp_path: Path, plain: bool = False, **changes: float) -> str:
@@ -122,11 +122,11 @@ def rows(**figures: list[float]) -> list[dict[str, float]]:
     return [{**usual, **{name: values[i] for name, values in figures.items()}} for i in range(count)]
 
 
-def test_a_critic_that_wins_and_losses_that_explode_are_told() -> None:
+def test_a_discriminator_that_overfits_and_losses_that_explode_are_told() -> None:
     assert warnings_of_figures(rows(overfitting=[0.5] * 20)) == {}
     assert warnings_of_figures(rows(overfitting=[1.0] * 4)) == {}
-    assert "critic wins" in warnings_of_figures(rows(overfitting=[0.5] * 9 + [1.0] * 5))
-    assert "critic wins" not in warnings_of_figures(rows(overfitting=[1.0] * 9 + [0.5]))
+    assert "discriminator overfits" in warnings_of_figures(rows(overfitting=[0.5] * 9 + [1.0] * 5))
+    assert "discriminator overfits" not in warnings_of_figures(rows(overfitting=[1.0] * 9 + [0.5]))
     assert warnings_of_figures(rows(generator=[1.0] * 12 + [15.0])) == {}
     assert "divergence" in warnings_of_figures(rows(generator=[1.0] * 12 + [-30.0]))
 

@@ -14,7 +14,7 @@ from tests.training.test_export_presets import CONDITIONS, NAMES, generator
 from unikat.bundle import CARD
 from unikat_training.errors import TrainingError
 from unikat_training.export import Release, export
-from unikat_training.graph import build_artist, check_graph, open_graph, run_graph, run_torch, write_graph
+from unikat_training.graph import check_graph, exported_generator, open_graph, run_graph, run_torch, write_graph
 from unikat_training.latents import latents
 from unikat_training.weights import COMPARED, as_half, measure_rounding, round_weights
 
@@ -27,12 +27,12 @@ def count(path: Path, kind: int) -> int:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_graph_with_rounded_weights_draws_what_torch_draws_with_them(name: str, tmp_path: Path) -> None:
-    artist = build_artist(generator(name, 16), CONDITIONS)
+    exported = exported_generator(generator(name, 16), CONDITIONS)
     path = tmp_path / "generator.onnx"
-    write_graph(artist, path)
-    weights = count(path, TensorProto.FLOAT) - artist.centres.numel()
-    rounded = round_weights(artist, path)
-    assert count(path, TensorProto.FLOAT) == artist.centres.numel()  # nothing else of two dimensions is left
+    write_graph(exported, path)
+    weights = count(path, TensorProto.FLOAT) - exported.centres.numel()
+    rounded = round_weights(exported, path)
+    assert count(path, TensorProto.FLOAT) == exported.centres.numel()  # nothing else of two dimensions is left
     assert count(path, TensorProto.FLOAT16) == weights
     parity = check_graph(rounded, path, CONDITIONS)
     assert parity.max_grey_levels <= 1
@@ -40,24 +40,24 @@ def test_a_graph_with_rounded_weights_draws_what_torch_draws_with_them(name: str
     assert parity.thread_exact
     changed = [
         name
-        for (name, before), after in zip(artist.named_parameters(), rounded.parameters(), strict=True)
+        for (name, before), after in zip(exported.named_parameters(), rounded.parameters(), strict=True)
         if not torch.equal(before, after)
     ]
-    assert changed == [name for name, values in artist.named_parameters() if values.dim() > 1]
+    assert changed == [name for name, values in exported.named_parameters() if values.dim() > 1]
 
 
 def test_what_rounding_changes_is_measured(tmp_path: Path) -> None:
-    artist = build_artist(generator("plain-gan", 32), CONDITIONS)
+    exported = exported_generator(generator("plain-gan", 32), CONDITIONS)
     path = tmp_path / "generator.onnx"
-    write_graph(artist, path)
-    assert measure_rounding(artist, path, CONDITIONS).mean < 0.001  # nothing is rounded yet
-    round_weights(artist, path)
-    rounding = measure_rounding(artist, path, CONDITIONS)
+    write_graph(exported, path)
+    assert measure_rounding(exported, path, CONDITIONS).mean < 0.001  # nothing is rounded yet
+    round_weights(exported, path)
+    rounding = measure_rounding(exported, path, CONDITIONS)
     assert rounding.largest >= 1
     latent, condition = latents(1, range(COMPARED), 8).numpy(), CONDITIONS[np.arange(COMPARED) % len(CONDITIONS)]
     session = open_graph(path)
     apart = [
-        np.abs(run_graph(session, latent, condition, psi).astype(int) - run_torch(artist, latent, condition, psi))
+        np.abs(run_graph(session, latent, condition, psi).astype(int) - run_torch(exported, latent, condition, psi))
         for psi in (1.0, 0.7)
     ]
     assert rounding.mean == np.mean(apart)
@@ -66,9 +66,9 @@ def test_what_rounding_changes_is_measured(tmp_path: Path) -> None:
 
 def test_a_weight_that_fp16_cannot_hold_is_refused(tmp_path: Path) -> None:
     network = generator("plain-gan", 32)
-    artist = build_artist(network, CONDITIONS)
+    exported = exported_generator(network, CONDITIONS)
     path = tmp_path / "generator.onnx"
-    write_graph(artist, path)
+    write_graph(exported, path)
     model = onnx.load(path)
     stored = next(each for each in model.graph.initializer if each.name == "generator.body.0.weight")
     values = numpy_helper.to_array(stored).copy()
@@ -77,7 +77,7 @@ def test_a_weight_that_fp16_cannot_hold_is_refused(tmp_path: Path) -> None:
     onnx.save(model, path)
     before = path.read_bytes()
     with pytest.raises(TrainingError, match=r"generator.body.0.weight has a value of 70000, .*--weights fp32"):
-        round_weights(artist, path)
+        round_weights(exported, path)
     assert path.read_bytes() == before
 
 

@@ -19,7 +19,12 @@ from unikat.batches import record as r
 from unikat.batches.spec import Cell
 from unikat.bundle import Bundle
 from unikat.queue.batches.keys import batch_key
+from unikat.queue.batches.progress import BatchProgress
 from unikat.v1.batches_pb2 import Batch
+from unikat_worker.active import ActiveShard
+from unikat_worker.batches.admission import admit
+from unikat_worker.batches.files import CalledOff, Files
+from unikat_worker.device import CPU, Device
 
 SETTINGS = {"lease_s": 1, "inference_threads": 2, "max_batch": 8}
 
@@ -195,3 +200,16 @@ def retries_left(batches: Batches, batch: str) -> set[bytes | None]:
         for shard in range(batches.record(batch).shards):
             pipe.hget(f"rq:job:b-{batch}-{shard:05}", "retries_left")
         return set(pipe.execute())
+
+
+def test_no_file_is_begun_of_a_batch_that_was_cancelled(batches: Batches) -> None:
+    batch = batches.create(cells=CELLS)
+    files = Files(batches.redis, (batches.opened,), Device(CPU, threads=1, inference_threads=1, processor=""))
+    found = BatchProgress(batches.redis).take("worker-1")
+    assert found is not None
+    shard = admit(found)
+    assert isinstance(shard, ActiveShard)
+    batches.store.cancel(batch)  # while it is drawn, or waits for a writer
+    with pytest.raises(CalledOff):
+        files.write(shard)
+    assert not (batches.root / batch).exists()

@@ -12,7 +12,8 @@ from unikat.conditions import Schema, Weights, to_messages
 from unikat.identity import identity_of
 from unikat.sampling import latents
 from unikat.v1.studio_pb2 import GenerateResponse, Renderer
-from unikat_worker.drawing import ImageFile, Responses, Row, Times, feeds, identity
+from unikat_worker.active import Row
+from unikat_worker.drawing import ImageFile, Responses, Times, feeds, identity
 
 MODEL = tiny_model()
 MODEL.digest = "sha256:" + "0" * 64

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unikat_training.parallel import Draws
+from unikat_training.parallel import SharedRandom
 
 SHIFT = 0.125  # of the side
 CUTOUT = 0.5  # of the side
@@ -35,13 +35,13 @@ class Augmentation:
     centres: tuple[Tensor, Tensor]  # rows and columns, (B, 1)
 
     @classmethod
-    def draw(cls, count: int, size: int, probability: float, draws: Draws) -> "Augmentation | None":
+    def draw(cls, count: int, size: int, probability: float, random: SharedRandom) -> "Augmentation | None":
         """For images (count, 3, size, size), each augmentation with this probability; None for none at all."""
         if probability == 0:
             return None
 
         def uniform() -> Tensor:
-            return draws.uniform(count, 1, 1, 1)  # [0, 1)
+            return random.uniform(count, 1, 1, 1)  # [0, 1)
 
         reach = round(size * SHIFT)
         return cls(
@@ -50,9 +50,9 @@ class Augmentation:
             saturation=between(SATURATION, uniform()),
             contrast=between(CONTRAST, uniform()),
             moved=uniform() < probability,
-            offsets=(draws.integers(-reach, reach + 1, count), draws.integers(-reach, reach + 1, count)),
+            offsets=(random.integers(-reach, reach + 1, count), random.integers(-reach, reach + 1, count)),
             cut=uniform() < probability,
-            centres=(draws.integers(0, size, count), draws.integers(0, size, count)),
+            centres=(random.integers(0, size, count), random.integers(0, size, count)),
         )
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ def between(limits: tuple[float, float], share: Tensor) -> Tensor:
 
 
 class Adaptive:
-    """ADA: the probability follows how much the critic overfits (Karras et al., NeurIPS 2020, section 3.1).
+    """ADA: the probability follows how much the discriminator overfits (Karras et al., NeurIPS 2020, section 3.1).
 
     Every `INTERVAL` steps it moves up if r_t was above its target, and down if below. Its memory is `state`.
     """

@@ -1,4 +1,4 @@
-"""The images and conditions of a step, in the parts that are computed one after the other."""
+"""The images and conditions of a step, in the micro-batches that are computed one after the other."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.layers import over
-from unikat_training.parallel import ALONE, Team
+from unikat_training.parallel import SINGLE_PROCESS, ProcessGroup
 from unikat_training.sampler import BalancedSampler
 
 
 @dataclass(frozen=True)
-class Part:
+class MicroBatch:
     """Real images and what the networks are told of them; the drawn ones get the same conditions."""
 
     real: Tensor  # (B, 3, H, H) in [-1, 1]; with alpha, on their backgrounds
@@ -31,13 +31,15 @@ class Part:
 class Batches:
     """What a step is trained on: its pictures follow from seed and step, all else comes from `rng`."""
 
-    def __init__(self, config: Config, dataset: Dataset, rng: torch.Generator, team: Team = ALONE) -> None:
-        self.config, self.dataset, self.rng, self.team = config, dataset, rng, team
+    def __init__(
+        self, config: Config, dataset: Dataset, rng: torch.Generator, processes: ProcessGroup = SINGLE_PROCESS
+    ) -> None:
+        self.config, self.dataset, self.rng, self.processes = config, dataset, rng, processes
         self.conditions = torch.from_numpy(dataset.one_hots())  # (N, C)
         self.widths = torch.tensor([len(attribute.categories) for attribute in dataset.attributes], device=rng.device)
         self.sampler = BalancedSampler(balanced_labels(dataset, config), config.balance, config.seed)
 
-    def parts(self, step: int, strength: float) -> list[Part]:
+    def micro_batches(self, step: int, strength: float) -> list[MicroBatch]:
         """This process's share of a step. `strength` is how much conditions count, 0 to 1."""
         count = self.config.batch
         indices = self.sampler.batch(step, count)
@@ -51,13 +53,13 @@ class Batches:
             wrong = self.wrong(condition)
             differs = differing(wrong, labels) * strength
             condition, wrong = condition * strength, wrong * strength
-        parts = []
+        batches = []
         for rows in torch.arange(count, device=self.rng.device).chunk(self.config.accumulate):
-            mine = self.team.share(rows)
+            mine = self.processes.share(rows)
             chosen = [None if x is None else x[mine] for x in (condition, wrong, differs, labels, background)]
             real = self.images(indices[mine.cpu().numpy()], None if flip is None else flip[mine])
-            parts.append(Part(over(real, chosen[-1]), latent[mine], *chosen))
-        return parts
+            batches.append(MicroBatch(over(real, chosen[-1]), latent[mine], *chosen))
+        return batches
 
     def images(self, indices: npt.NDArray[np.int64], flip: Tensor | None) -> Tensor:
         pixels = torch.from_numpy(self.dataset.layers(indices)).to(self.rng.device)  # (B, H, H, 3 or 4)
@@ -79,10 +81,10 @@ class Batches:
     def wrong(self, condition: Tensor) -> Tensor:
         """Those of other images (B, C); of a share only one attribute is another's, so that none can be overlooked."""
         others = condition.roll(1, 0)
-        if not self.config.mismatch_one:
+        if not self.config.wrong_label_one_attribute:
             return others
         count, attributes = len(condition), len(self.widths)
-        one = self.uniform(count, 1) < self.config.mismatch_one
+        one = self.uniform(count, 1) < self.config.wrong_label_one_attribute
         chosen = (self.uniform(count, 1) * attributes).long() == torch.arange(attributes, device=self.rng.device)
         return torch.where((chosen | ~one).repeat_interleave(self.widths, dim=1), others, condition)
 

@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterable
 
 from unikat.v1.model_pb2 import Model
-from unikat_training.changes import Change
+from unikat_training.changes import parse_changes
 from unikat_training.config import BEFORE, Config
-from unikat_training.evaluation.release import Verdict
-from unikat_training.graph import Artist
+from unikat_training.evaluation.release import ReleaseEvaluation
+from unikat_training.graph import ExportedGenerator
 from unikat_training.recipe import recipe
+from unikat_training.renamed import current_settings
 from unikat_training.sampler import SMALL_CELL
 from unikat_training.weights import FP16_METRIC
 
@@ -20,23 +21,23 @@ GENERATORS = {
 }
 
 
-def model_card(model: Model, artist: Artist, size: int, verdict: Verdict, tools: str) -> str:
+def model_card(model: Model, exported: ExportedGenerator, size: int, evaluation: ReleaseEvaluation, tools: str) -> str:
     """Markdown. `size` is that of the graph in bytes, `tools` the section on what its latents can be used for."""
     sections = (
-        heading(model, artist, size),
+        heading(model, exported, size),
         conditions(model),
         data(model),
         training(model),
-        measured(model, verdict),
-        verdict.section,
+        measured(model, evaluation),
+        evaluation.section,
         tools,
-        limitations(model, verdict),
+        limitations(model, evaluation),
     )
     return "\n\n".join(sections) + "\n"
 
 
-def heading(model: Model, artist: Artist, size: int) -> str:
-    parameters = sum(parameter.numel() for parameter in artist.parameters())
+def heading(model: Model, exported: ExportedGenerator, size: int) -> str:
+    parameters = sum(parameter.numel() for parameter in exported.parameters())
     return f"""# {model.name}, version {model.version}
 
 {model.description}
@@ -65,13 +66,12 @@ def precision(model: Model) -> str:
 def config_of(model: Model) -> Config:
     recorded = json.loads(model.training.config)
     recorded.pop("changes", None)
-    return Config(**{**BEFORE, **recorded})
+    return Config(**{**BEFORE, **current_settings(recorded)})
 
 
 def changes_of(model: Model) -> str:
     """What the recipe does not say: it describes the settings of the end."""
-    recorded = json.loads(model.training.config).get("changes", [])
-    return "".join(f"\n{Change(c['images'], c['settings'])}" for c in recorded)
+    return "".join(f"\n{change}" for change in parse_changes(json.loads(model.training.config)))
 
 
 def conditions(model: Model) -> str:
@@ -122,9 +122,9 @@ Configuration (preset `{config.preset}`):
 ```"""
 
 
-def measured(model: Model, verdict: Verdict) -> str:
-    """What was compared of the graph; the figures of `verdict` have a section of their own."""
-    quality = {metric.name for metric in verdict.metrics}
+def measured(model: Model, evaluation: ReleaseEvaluation) -> str:
+    """What was compared of the graph; the figures of `evaluation` have a section of their own."""
+    quality = {metric.name for metric in evaluation.metrics}
     rows = [
         f"| {metric.name} | {metric.value:g} | {metric.description} |"
         for metric in model.metrics
@@ -133,12 +133,12 @@ def measured(model: Model, verdict: Verdict) -> str:
     return table("## The graph, measured at export", ("figure", "value", "what it is"), rows)
 
 
-def limitations(model: Model, verdict: Verdict) -> str:
+def limitations(model: Model, evaluation: ReleaseEvaluation) -> str:
     points = [f"Images are {model.width} x {model.height} pixels; nothing larger was learned."]
-    if not verdict.measured:
+    if not evaluation.measured:
         points += [
             "The quality of the images was not measured by any metric; look at the sheet.",
-            "Whether an image resembles a training picture was not examined.",
+            "Whether an image resembles a training picture was not measured.",
         ]
     if model.attributes:
         total = 1
@@ -152,7 +152,7 @@ def limitations(model: Model, verdict: Verdict) -> str:
             )
         if few:
             points.append(f"{few} combinations have fewer than {SMALL_CELL} pictures: expect near copies of them.")
-        if not verdict.measured:
-            points.append("How faithfully images obey their condition was not measured.")
+        if not evaluation.measured:
+            points.append("The accuracy of the conditions was not measured.")
     lines = "\n".join(f"- {point}" for point in points)
     return f"## Limitations\n\n{lines}"

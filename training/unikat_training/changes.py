@@ -1,6 +1,7 @@
 """Settings that were changed while a run went on: each change is recorded in its `config.json`, and cards tell it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ from typing import Any
 from unikat_training.checkpoint import checkpoints
 from unikat_training.config import CONFIG, Config, load_config
 from unikat_training.errors import TrainingError
+from unikat_training.renamed import current_settings
 
 # What a checkpoint fits whatever its value is. The others decide networks, data and what an image is counted as.
 CHANGEABLE = (
     "loss", "learning_rate", "decay_from", "decay_to", "learning_rate_to", "beta1", "beta2", "beta2_to", "gamma",
-    "gamma_to", "lazy", "balance", "balance_over", "mismatch", "mismatch_one", "ema_images", "ema_images_from",
-    "augment", "augment_ramp", "mirror", "condition_dropout", "min_condition_accuracy", "condition_from",
-    "condition_to", "accumulate", "clamp", "auxiliary", "auxiliary_from", "auxiliary_to",
+    "gamma_to", "lazy", "balance", "balance_over", "wrong_label_weight", "wrong_label_one_attribute", "ema_images",
+    "ema_images_from", "augment", "augment_ramp", "mirror", "condition_dropout", "min_condition_accuracy",
+    "condition_from", "condition_to", "accumulate", "clamp", "auxiliary", "auxiliary_from", "auxiliary_to",
 )  # fmt: skip
 
 
@@ -32,8 +34,13 @@ class Change:
 
 def load_changes(run: Path) -> list[Change]:
     """Oldest first. The run is one that `load_config` has read."""
-    recorded = json.loads((run / CONFIG).read_text()).get("changes", [])
-    return [Change(c["images"], {name: (old, new) for name, (old, new) in c["settings"].items()}) for c in recorded]
+    return parse_changes(json.loads((run / CONFIG).read_text()))
+
+
+def parse_changes(document: Mapping[str, Any]) -> list[Change]:
+    """Those recorded in a run's or a bundle's configuration."""
+    settings = [(c["images"], current_settings(c["settings"])) for c in document.get("changes", [])]
+    return [Change(images, {name: (old, new) for name, (old, new) in of.items()}) for images, of in settings]
 
 
 def change_config(run: Path, config: Config) -> None:

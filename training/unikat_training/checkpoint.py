@@ -14,8 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from unikat_training.errors import TrainingError
+from unikat_training.renamed import current_tensors
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)  # 1: with the tensors' earlier names
 FOLDER = "checkpoints"
 BEST = "best"
 TENSORS = "state.safetensors"
@@ -28,7 +30,7 @@ class Progress:
 
     step: int = 0
     images: int = 0  # training images shown
-    seconds: float = 0.0  # spent training, in all sittings
+    seconds: float = 0.0  # spent training, in all sessions
 
 
 def save_checkpoint(run: Path, progress: Progress, tensors: Mapping[str, Tensor], keep: int) -> Path:
@@ -125,10 +127,10 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[Progress, dict[st
     try:
         document = json.loads((path / PROGRESS).read_text())
         version = document.pop("format", None)
-        if version != FORMAT:
-            raise TrainingError(f"{path / PROGRESS}: format {version}; this program reads {FORMAT}")
+        if version not in READABLE:
+            raise TrainingError(f"{path / PROGRESS}: format {version}; this program reads {READABLE}")
         document.pop("figure", None)
-        return Progress(**document), load_file(path / TENSORS, device=str(device))
+        return Progress(**document), current_tensors(load_file(path / TENSORS, device=str(device)))
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         if isinstance(error, TrainingError):
             raise

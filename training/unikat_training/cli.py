@@ -19,18 +19,20 @@ from unikat_training.data.dataset import Dataset, DatasetError
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.command import evaluate as run_evaluation
 from unikat_training.evaluation.evaluate import Effort
-from unikat_training.evaluation.release import Examination
+from unikat_training.evaluation.release import EvaluationSettings
 from unikat_training.export import Release
 from unikat_training.export import export as export_bundle
-from unikat_training.fit import SITTING, Plan
+from unikat_training.fit import SESSION, Plan
 from unikat_training.fit import fit as fit_folder
 from unikat_training.latent_tools.command import explore as run_explore
 from unikat_training.loop import train as run_training
 from unikat_training.operation import Operation
-from unikat_training.parallel import leads
+from unikat_training.parallel import is_main_process
 from unikat_training.presets import DEFAULT, load_preset, preset_description, preset_names, preset_text
+from unikat_training.renamed import SETTINGS, current_settings
 
 Settings = TypeVar("Settings", Config, Operation)
+HIDDEN = typer.Option(hidden=True)
 
 app = typer.Typer(
     help="Train a conditional GAN on your pictures and export it for serving.",
@@ -79,13 +81,14 @@ def train(
     left out. `torchrun --nproc-per-node N -m unikat_training train …` shares the work out among N processes.
     """
     with told():
+        given = current_settings({name: value for name, value in given.items() if value is not None})
         data = Dataset.load(dataset)
         if (run / CONFIG).exists():
             begun, _ = load_config(run)
         else:
             begun = load_preset(str(given.get("preset") or DEFAULT), data.resolution)
         progress = run_training(data, run, changed(begun, given), changed(Operation(), given))
-    if leads():
+    if is_main_process():
         typer.echo(f"{run}: {progress.images:,} images in {progress.seconds / 3600:.2f} hours")
 
 
@@ -97,6 +100,17 @@ def changed(settings: Settings, given: Mapping[str, int | float | bool | str | N
     return replace(settings, **chosen)
 
 
+def earlier_flags() -> list[inspect.Parameter]:
+    """The earlier names of settings go on being flags, which `--help` does not show."""
+    hints = get_type_hints(Config)
+    return [
+        inspect.Parameter(
+            old, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[hints[new] | None, HIDDEN]
+        )
+        for old, new in SETTINGS.items()
+    ]
+
+
 def with_flags(command: Callable[..., None], flags: list[inspect.Parameter]) -> Callable[..., None]:
     """`command` with its `**given` spelled out, which is what Typer reads."""
     signature = inspect.signature(command)
@@ -106,7 +120,7 @@ def with_flags(command: Callable[..., None], flags: list[inspect.Parameter]) -> 
     return command
 
 
-app.command()(with_flags(train, settings(Config) + settings(Operation)))
+app.command()(with_flags(train, settings(Config) + earlier_flags() + settings(Operation)))
 
 
 def fit(
@@ -114,7 +128,7 @@ def fit(
     out: Annotated[Path, typer.Option(help="The bundle to write: MODELS/NAME/VERSION, as in models/my-art/1.")],
     minutes: Annotated[
         float, typer.Option(min=0.01, help="Time to train (minutes; more is better).")
-    ] = SITTING.minutes,
+    ] = SESSION.minutes,
     size: Annotated[int, typer.Option(help="Height and width of the images (pixels).")] = 64,
     run: Annotated[
         Path | None,
@@ -130,13 +144,13 @@ def fit(
     With the --run of an earlier model, and another --out, that one is trained further.
     """
     with told():
-        operation = changed(SITTING, {**given, "minutes": minutes})
+        operation = changed(SESSION, {**given, "minutes": minutes})
         bundle = fit_folder(Plan(folder, out, run, size, preset, licence, evaluate), operation)
     typer.echo(bundle.path)
 
 
 SPELLED = {"minutes"}  # flags that `fit` has in its own words
-app.command()(with_flags(fit, [flag for flag in settings(Operation, SITTING) if flag.name not in SPELLED]))
+app.command()(with_flags(fit, [flag for flag in settings(Operation, SESSION) if flag.name not in SPELLED]))
 
 
 @app.command()
@@ -175,7 +189,7 @@ def export(
         bool, typer.Option(help="Measure the model first; without it the card says that nothing was measured.")
     ] = True,
     force: Annotated[
-        bool, typer.Option("--force", help="Export a model that does not obey its conditions; its card says so.")
+        bool, typer.Option("--force", help="Export a model whose condition accuracy is too low; its card says so.")
     ] = False,
     samples: Annotated[
         int, typer.Option(min=0, help="Pictures drawn to measure (0: as many as trained on, 1,000 to 10,000).")
@@ -187,7 +201,7 @@ def export(
     reference: Annotated[list[Path] | None, typer.Option(help="A bundle to be measured beside it; repeatable.")] = None,
     previous: Annotated[
         bool, typer.Option(help="Measure the version before beside it, if MODELS/NAME has one.")
-    ] = Examination.previous,
+    ] = EvaluationSettings.previous,
 ) -> None:
     """Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card.
 
@@ -195,8 +209,8 @@ def export(
     """
     with told():
         release = Release(truncation, checkpoint, licence, weights)
-        examination = Examination(
+        evaluation = EvaluationSettings(
             test, tuple(reference or ()), previous, effort=Effort(samples=samples, steps=steps), force=force
         )
-        bundle = export_bundle(run, out, dataset, release, True, examination if evaluate else None)
+        bundle = export_bundle(run, out, dataset, release, True, evaluation if evaluate else None)
     typer.echo(bundle.path)

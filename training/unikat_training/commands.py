@@ -26,9 +26,7 @@ _offered = partial(Command, extras=("training",), load=load)
 fit = _offered("From a folder of pictures to a model that serves: prepare, train, measure, export.")
 prepare = _offered("Prepare a data set: pictures in, one array file and a JSON out.")
 train = _offered("Train, or go on training. Stop with Ctrl-C or SIGTERM: a checkpoint is written first.")
-evaluate = _offered(
-    "Measure a bundle: how near its pictures are to real ones, whether they obey, vary, copy, and can be blended."
-)
+evaluate = _offered("Measure a bundle: similarity to real pictures, condition accuracy, diversity, copies, blends.")
 export = _offered(
     "Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card."
 )

@@ -9,6 +9,7 @@ from typer import Option
 
 from unikat_training.data.split import Shares
 from unikat_training.errors import TrainingError
+from unikat_training.renamed import current_settings
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -16,7 +17,7 @@ RESOLUTIONS = (16, 32, 64, 128, 256)
 FEATURE_SIZES = (32, 64, 128, 256)
 CHOICES = {
     "generator": ("fastgan", "r3gan", "dcgan", "plain"),
-    "critic": ("projected", "r3gan", "dcgan", "plain"),
+    "discriminator": ("projected", "r3gan", "dcgan", "plain"),
     "loss": ("hinge", "rpgan", "bce"),
 }
 # Settings that runs of earlier versions did not have, as those runs were.
@@ -24,7 +25,7 @@ BEFORE: dict[str, str | float] = {
     "validation": 0.0,
     "unseen": 0.0,
     "unseen_over": "",
-    "twins_together": False,
+    "grouped_split": False,
     "clamp": False,
     "fine_tap": False,
     "wide_mixing": False,
@@ -33,18 +34,18 @@ BEFORE: dict[str, str | float] = {
     "auxiliary_to": 0,
     "held_out": 0.0,
     "condition_dropout": 0.0,
-    "mismatch_one": 0.0,
+    "wrong_label_one_attribute": 0.0,
     "min_condition_accuracy": 0.5,
     "preset": "projected",
     "generator": "fastgan",
-    "critic": "projected",
+    "discriminator": "projected",
     "loss": "hinge",
     "accumulate": 1,
     "depth": 1,
     "expansion": 1,
     "group_size": 0,
-    "critic_width": 48,
-    "critic_max_width": 192,
+    "discriminator_width": 48,
+    "discriminator_max_width": 192,
     "learning_rate_to": 0.1,
     "beta2_to": 0.99,
     "gamma": 0.0,
@@ -71,7 +72,7 @@ class Config:
     seed: Annotated[int, Option(help="Of everything random.")] = 0
     preset: Annotated[str, Option(help="Where settings that are not given come from; see `presets`.")] = "projected"
     generator: Annotated[str, Option(help="fastgan, r3gan, dcgan or plain.")] = "fastgan"
-    critic: Annotated[str, Option(help="The discriminator: projected, r3gan, dcgan or plain.")] = "projected"
+    discriminator: Annotated[str, Option(help="The discriminator: projected, r3gan, dcgan or plain.")] = "projected"
     loss: Annotated[str, Option(help="hinge, rpgan (relativistic pairs) or bce.")] = "hinge"
     batch: Annotated[int, Option(help="Images a step; at least 2, for batch norm.")] = 32
     accumulate: Annotated[int, Option(help="Parts that a step's images are computed in, to save memory.")] = 1
@@ -81,8 +82,10 @@ class Config:
     depth: Annotated[int, Option(help="r3gan: blocks a resolution; plain: hidden layers (both networks).")] = 1
     expansion: Annotated[int, Option(help="r3gan: inner channels of a block, in its channels.")] = 1
     group_size: Annotated[int, Option(help="r3gan: channels a group of the 3x3 convolutions (0: one group).")] = 0
-    critic_width: Annotated[int, Option(help="As --width, of a critic that looks at pixels.")] = 48
-    critic_max_width: Annotated[int, Option(help="As --max-width, of a critic that looks at pixels.")] = 192
+    discriminator_width: Annotated[int, Option(help="As --width, of a discriminator that looks at pixels.")] = 48
+    discriminator_max_width: Annotated[int, Option(help="As --max-width, of a discriminator that looks at pixels.")] = (
+        192
+    )
     feature_size: Annotated[int, Option(help="projected: side at which the frozen features see images (pixels).")] = 64
     fine_tap: Annotated[
         bool, Option("--fine-tap/--no-fine-tap", help="projected: features at half the images' side too: fine lines.")
@@ -91,7 +94,7 @@ class Config:
         bool, Option("--wide-mixing/--no-wide-mixing", help="projected: 64 to 512 mixed channels instead of 64.")
     ] = True
     clamp: Annotated[
-        bool, Option("--clamp/--no-clamp", help="The critic sees drawn images clamped to what a pixel can hold.")
+        bool, Option("--clamp/--no-clamp", help="The discriminator sees drawn images clamped to what a pixel can hold.")
     ] = True
     auxiliary: Annotated[
         float,
@@ -118,10 +121,10 @@ class Config:
     balance_over: Annotated[
         str, Option(help="Attributes whose combinations are the cells (comma-separated names; empty: all).")
     ] = ""
-    mismatch: Annotated[
+    wrong_label_weight: Annotated[
         float, Option(help="Weight of the loss that tells real images with a wrong condition from ones with theirs.")
     ] = 0.5
-    mismatch_one: Annotated[
+    wrong_label_one_attribute: Annotated[
         float,
         Option(help="Share of the wrong conditions that are wrong in one attribute only: harder to see."),
     ] = 0.5
@@ -150,10 +153,10 @@ class Config:
     unseen_over: Annotated[
         str, Option(help="Attributes whose combinations these are (comma-separated names; empty: all).")
     ] = ""
-    twins_together: Annotated[
+    grouped_split: Annotated[
         bool,
         Option(
-            "--twins-together/--no-twins-together",
+            "--grouped-split/--no-grouped-split",
             help="Emoji: the same one in several styles or genders is kept from training or trained on as a whole.",
         ),
     ] = True
@@ -162,7 +165,7 @@ class Config:
     ] = 0.0
     min_condition_accuracy: Annotated[
         float,
-        Option(help="Share of real pictures' obedience below which a model is not exported (0: nothing, 1: real)."),
+        Option(help="No export below this share of real pictures' condition accuracy (0: of chance, 1: of real ones)."),
     ] = 0.5
     condition_from: Annotated[int, Option(help="Conditions are without effect until here (images).")] = 0
     condition_to: Annotated[
@@ -176,7 +179,7 @@ class Config:
                 f"the data set's images are {resolution} x {resolution}; the generator draws {RESOLUTIONS}: "
                 "prepare the data set with another --size"
             )
-        if self.critic == "projected" and self.feature_size < resolution:
+        if self.discriminator == "projected" and self.feature_size < resolution:
             raise TrainingError(f"feature_size: must be at least the images' {resolution}, not {self.feature_size}")
 
     def __post_init__(self) -> None:
@@ -219,11 +222,11 @@ LEAST = {
     "depth": 1,
     "expansion": 1,
     "group_size": 0,
-    "critic_width": 1,
-    "critic_max_width": 1,
+    "discriminator_width": 1,
+    "discriminator_max_width": 1,
     "gamma": 0,
     "lazy": 1,
-    "mismatch": 0,
+    "wrong_label_weight": 0,
     "ema_images": 1,
     "ema_images_from": 0,
     "ada_images": 1,
@@ -243,7 +246,7 @@ SHARES = (
     "held_out",
     "validation",
     "unseen",
-    "mismatch_one",
+    "wrong_label_one_attribute",
     "condition_dropout",
     "min_condition_accuracy",
 )
@@ -268,12 +271,13 @@ def load_config(run: Path) -> tuple[Config, dict[str, str]]:
         raise TrainingError(f"{run / CONFIG}: is not JSON: {error}") from error
     if document.get("format") != FORMAT:
         raise TrainingError(f"{run / CONFIG}: format {document.get('format')}; this program reads {FORMAT}")
+    recorded = current_settings(document["config"])
     known = {field.name for field in fields(Config)}
-    unknown = sorted(set(document["config"]) - known)
+    unknown = sorted(set(recorded) - known)
     if unknown:
         raise TrainingError(f"{run / CONFIG}: unknown settings {unknown}; known are {sorted(known)}")
     # Any of the fields' types: what was written came from a Config, which checks them again
-    return Config(**{**BEFORE, **document["config"]}), document["dataset"]
+    return Config(**{**BEFORE, **recorded}), document["dataset"]
 
 
 def check_same_run(run: Path, config: Config, dataset: dict[str, str]) -> None:

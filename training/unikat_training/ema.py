@@ -1,4 +1,4 @@
-"""The exponential moving average of the generator: what is shown, judged and exported."""
+"""The exponential moving average of the generator: what is shown, measured and exported."""
 
 import torch
 from torch import nn

@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def record_environment(run: Path, device: torch.device, precision: str, processes: int = 1) -> None:
-    """Writes it for the model card; of hardware and the networks' precision, what each sitting used."""
+    """Writes it for the model card; of hardware and the networks' precision, what each session used."""
     path = run / ENVIRONMENT
     before = json.loads(path.read_text()) if path.exists() else {}
     precisions = before.get("precisions", [])
@@ -34,11 +34,11 @@ def record_environment(run: Path, device: torch.device, precision: str, processe
         precisions.append(precision)
     device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_cores(torch.get_num_threads())
     hardware = f"{processes} x {device_name}" if processes > 1 else device_name
-    sittings = before["hardware"].split(THEN) if before else []
-    if sittings[-1:] != [hardware]:
-        sittings.append(hardware)
+    sessions = before["hardware"].split(THEN) if before else []
+    if sessions[-1:] != [hardware]:
+        sessions.append(hardware)
     document = {
-        "hardware": THEN.join(sittings),
+        "hardware": THEN.join(sessions),
         "precisions": precisions,
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "numpy", "unikat")},

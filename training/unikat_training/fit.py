@@ -10,15 +10,15 @@ from unikat_training.data.build import Output, build
 from unikat_training.data.dataset import Dataset
 from unikat_training.data.folder.layout import list_pictures
 from unikat_training.data.folder.prepare import folder_pictures, folder_recipe
-from unikat_training.evaluation.release import Examination
+from unikat_training.evaluation.release import EvaluationSettings
 from unikat_training.export import Release, export, name_and_version
 from unikat_training.loop import train
 from unikat_training.operation import Operation
 from unikat_training.presets import load_preset
 
 DATA = "data"  # the prepared pictures, within the run
-# Of a sitting of minutes on a CPU one wants to see more than of one of days.
-SITTING = Operation(minutes=30.0, sheet_images=2_000, log_images=200)
+# Of minutes on a CPU one wants to see more than of days.
+SESSION = Operation(minutes=30.0, sheet_images=2_000, log_images=200)
 JOBS = 2  # processes that decode pictures
 
 log = logging.getLogger(__name__)
@@ -54,10 +54,10 @@ def fit(plan: Plan, operation: Operation) -> Bundle:
     config = load_config(run)[0] if begun else load_preset(plan.preset, dataset.resolution)
     progress = train(dataset, run, config, operation)
     log.info("trained on %d images in %.1f minutes; see %s", progress.images, progress.seconds / 60, run)
-    # Forced: whoever tries this out wants to see a model that does not obey yet; its card says that it does not.
-    examination = Examination(force=True) if plan.evaluate else None
+    # Forced: whoever tries this out wants to see a model whose condition accuracy is still low; its card tells it.
+    evaluation = EvaluationSettings(force=True) if plan.evaluate else None
     release = Release(licence=plan.licence)
-    return export(run, plan.out, None, release, operation.progress, examination)
+    return export(run, plan.out, None, release, operation.progress, evaluation)
 
 
 def prepared(plan: Plan, path: Path) -> Dataset:

@@ -32,7 +32,7 @@ Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 
-class Artist(nn.Module):
+class ExportedGenerator(nn.Module):
     """The exported graph: latent (B, Z), condition (B, C), truncation (B, 1) -> image uint8 (B, H, H, 3).
 
     Truncation moves the latent toward its mean, 0, and the style toward the centre of its condition: 1 leaves them, 0
@@ -90,13 +90,13 @@ def fit_centres(generator: Generator, conditions: Floats) -> Tensor:
     return torch.from_numpy(table.astype(np.float32))
 
 
-def build_artist(generator: Generator, conditions: Floats) -> Artist:
-    return Artist(generator, fit_centres(generator, conditions)).eval()
+def exported_generator(generator: Generator, conditions: Floats) -> ExportedGenerator:
+    return ExportedGenerator(generator, fit_centres(generator, conditions)).eval()
 
 
-def write_graph(artist: Artist, path: Path) -> None:
+def write_graph(exported: ExportedGenerator, path: Path) -> None:
     """Writes one file, weights inside, any batch size. Raises TrainingError if it would not be a valid graph."""
-    shape = artist.generator.shape
+    shape = exported.generator.shape
     condition = torch.zeros(2, shape.conditions) if shape.conditions else None
     background = torch.ones(2, 4) if shape.planes == 4 else None
     inputs = (torch.zeros(2, shape.latent), condition, torch.ones(2, 1), background)
@@ -106,7 +106,7 @@ def write_graph(artist: Artist, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations; what it wrote is checked below
         program = torch.onnx.export(
-            artist,
+            exported,
             inputs,
             input_names=names,
             output_names=["image"],
@@ -178,20 +178,22 @@ def seen(pixels: Pixels) -> npt.NDArray[np.int64]:
     return levels
 
 
-def check_graph(artist: Artist, path: Path, conditions: Floats, drawn: Callable[[], object] = lambda: None) -> Parity:
+def check_graph(
+    exported: ExportedGenerator, path: Path, conditions: Floats, drawn: Callable[[], object] = lambda: None
+) -> Parity:
     """Compares the file with torch, and with itself across batch sizes and threads, over two truncations.
 
     Calls `drawn` after each of `CHECKS` batches. Raises TrainingError when it is further than `TOLERANCE` grey levels
     from torch.
     """
     count = max(BATCHES)
-    latent = latents(CHECK_SEED, range(count), artist.generator.shape.latent).numpy()
+    latent = latents(CHECK_SEED, range(count), exported.generator.shape.latent).numpy()
     condition = conditions[np.arange(count) % len(conditions)]  # (B, C)
-    background = backgrounds(count) if artist.generator.shape.planes == 4 else None
+    background = backgrounds(count) if exported.generator.shape.planes == 4 else None
     differences: list[npt.NDArray[np.int64]] = []
     exact = dict.fromkeys(THREADS, True)
     for truncation in TRUNCATIONS:
-        expected = run_torch(artist, latent, condition, truncation, background)
+        expected = run_torch(exported, latent, condition, truncation, background)
         alone = run_graph(open_graph(path), latent, condition, truncation, background)
         for threads in THREADS:
             session = open_graph(path, threads)
@@ -211,13 +213,13 @@ def check_graph(artist: Artist, path: Path, conditions: Floats, drawn: Callable[
 
 @torch.no_grad()
 def run_torch(
-    artist: Artist, latent: Floats, condition: Floats, truncation: float, background: Floats | None = None
+    exported: ExportedGenerator, latent: Floats, condition: Floats, truncation: float, background: Floats | None = None
 ) -> Pixels:
     """What `run_graph` draws, by torch."""
     psi = torch.full((len(latent), 1), truncation)
     behind = None
-    if artist.generator.shape.planes == 4:
+    if exported.generator.shape.planes == 4:
         behind = torch.ones(len(latent), 4) if background is None else torch.from_numpy(background)
     shown = torch.from_numpy(condition) if condition.shape[1] else None
-    pixels: Tensor = artist(torch.from_numpy(latent), shown, psi, behind)
+    pixels: Tensor = exported(torch.from_numpy(latent), shown, psi, behind)
     return pixels.numpy() if background is not None else pixels[..., :3].contiguous().numpy()

@@ -19,7 +19,7 @@ from unikat_training.data.dataset import Dataset
 from unikat_training.environment import choose_device, record_environment
 from unikat_training.metrics import forget_after
 from unikat_training.operation import Operation
-from unikat_training.parallel import Team, check_shares, own_device, team
+from unikat_training.parallel import ProcessGroup, check_shares, own_device, process_group
 from unikat_training.progress import progress_bar
 from unikat_training.recorder import Recorder
 from unikat_training.report import write_report
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Session:
-    """One sitting of a run: from the checkpoint it began at to the end of the process."""
+    """One of a run: from the checkpoint it began at to the end of the process."""
 
     run: Path
     trainer: Trainer
     operation: Operation
     progress: Progress
-    recorder: Recorder | None  # of the process that leads
-    images_before: int = 0  # shown in earlier sittings
+    recorder: Recorder | None  # of the main process
+    images_before: int = 0  # shown in earlier sessions
 
 
 def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> Progress:
@@ -55,16 +55,16 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
     device = own_device(choose_device(operation.device))
     if operation.threads:
         torch.set_num_threads(operation.threads)
-    with team(device) as processes:
+    with process_group(device) as processes:
         check_shares(config.batch, config.accumulate, processes.size)
-        if processes.leads:
+        if processes.is_main:
             begin(run, config, dataset, operation.change)
         processes.wait()
         trainer = Trainer(config, dataset, device, computing(operation, processes))
         progress = resume(run, trainer, device)
         processes.wait()  # the first checkpoint must not be written before all have looked for one
         recorder = None
-        if processes.leads:
+        if processes.is_main:
             record_environment(run, device, operation.precision, processes.size)
             forget_after(run, progress)
             recorder = Recorder(run, trainer, parts.validation)
@@ -77,7 +77,7 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
 
 
 def finish(session: Session) -> None:
-    """The last checkpoint, sheet and report of a sitting."""
+    """The last checkpoint, sheet and report of a session."""
     if session.recorder is not None:
         save(session)
         session.recorder.pictures(session.progress)
@@ -99,7 +99,7 @@ def begin(run: Path, config: Config, dataset: Dataset, change: bool) -> None:
         log.warning(warning)
 
 
-def computing(operation: Operation, processes: Team) -> Computing:
+def computing(operation: Operation, processes: ProcessGroup) -> Computing:
     return Computing(operation.precision, operation.channels_last, operation.compile, processes)
 
 
@@ -140,7 +140,7 @@ def loop(session: Session, stopped: Callable[[], bool]) -> Progress:
     shown = operation.progress and session.recorder is not None
     with progress_bar(operation.images, session.progress.images, "img", shown) as bar:
         while session.progress.images < operation.images:
-            if trainer.computing.team.any(stopped() or time.monotonic() > until):
+            if trainer.computing.processes.any(stopped() or time.monotonic() > until):
                 break
             step = session.progress.step
             losses = trainer.step(step)
@@ -165,13 +165,13 @@ def loop(session: Session, stopped: Callable[[], bool]) -> Progress:
 
 
 def expected(session: Session, began: float, until: float) -> int:
-    """Images at the end of the sitting, for the bar's time left: those asked for, or what the minutes allow."""
+    """Images at the end of the session, for the bar's time left: those asked for, or what the minutes allow."""
     progress, limit = session.progress, session.operation.images
     if until == float("inf"):
         return limit
-    sitting = session.images_before
-    speed = (progress.images - sitting) / max(time.monotonic() - began, 1e-9)
-    return min(limit, sitting + round(speed * (until - began)))
+    before = session.images_before
+    speed = (progress.images - before) / max(time.monotonic() - began, 1e-9)
+    return min(limit, before + round(speed * (until - began)))
 
 
 def crossed(images: int, batch: int, every: int) -> bool:

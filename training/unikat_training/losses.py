@@ -1,4 +1,4 @@
-"""What critic and generator are trained to do with the logits of real and drawn images."""
+"""What discriminator and generator are trained to do with the logits of real and drawn images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,31 +14,31 @@ Pairwise = Callable[[Tensor, Tensor], Tensor]
 class Loss:
     """Of logits of the same shape, one loss a logit; high logits mean real."""
 
-    critic: Pairwise  # of real and drawn images
+    discriminator: Pairwise  # of real and drawn images
     generator: Pairwise  # of real and drawn images
-    mismatch: Pairwise  # of real images with their own condition and with a wrong one
+    wrong_label: Pairwise  # of real images with their own condition and with a wrong one
     relative: bool = False  # whether only the difference of a pair counts; the generator's then needs real logits too
 
 
 LOSSES = {
     # Lim & Ye 2017
     "hinge": Loss(
-        critic=lambda real, drawn: F.relu(1 - real) + F.relu(1 + drawn),
+        discriminator=lambda real, drawn: F.relu(1 - real) + F.relu(1 + drawn),
         generator=lambda real, drawn: -drawn,
-        mismatch=lambda right, wrong: F.relu(1 + wrong),
+        wrong_label=lambda right, wrong: F.relu(1 + wrong),
     ),
     # Relativistic pairs (Jolicoeur-Martineau 2018; R3GAN, eq. 2)
     "rpgan": Loss(
-        critic=lambda real, drawn: F.softplus(drawn - real),
+        discriminator=lambda real, drawn: F.softplus(drawn - real),
         generator=lambda real, drawn: F.softplus(real - drawn),
-        mismatch=lambda right, wrong: F.softplus(wrong - right),
+        wrong_label=lambda right, wrong: F.softplus(wrong - right),
         relative=True,
     ),
     # Cross-entropy, the generator's "non-saturating" (Goodfellow et al. 2014)
     "bce": Loss(
-        critic=lambda real, drawn: F.softplus(-real) + F.softplus(drawn),
+        discriminator=lambda real, drawn: F.softplus(-real) + F.softplus(drawn),
         generator=lambda real, drawn: F.softplus(-drawn),
-        mismatch=lambda right, wrong: F.softplus(wrong),
+        wrong_label=lambda right, wrong: F.softplus(wrong),
     ),
 }
 
@@ -63,7 +63,7 @@ def gradient_penalty(images: Tensor, logits: Sequence[Tensor]) -> Tensor:
     return gradient.float().square().sum(dim=(1, 2, 3)).mean()
 
 
-def winning(loss: Loss, real: Sequence[Tensor], drawn: Sequence[Tensor]) -> Tensor:
+def overfitting(loss: Loss, real: Sequence[Tensor], drawn: Sequence[Tensor]) -> Tensor:
     """r_t, the heuristic of overfitting (Karras et al., NeurIPS 2020, section 3.1): 0 is none, 1 complete.
 
     E[sign(D(real))]; where only differences of logits mean something, of the differences.

@@ -35,7 +35,7 @@ def append(path: Path, row: Mapping[str, float | str]) -> None:
 
 
 def forget_after(run: Path, progress: Progress) -> None:
-    """Drop lines that a killed sitting wrote after its last checkpoint: they will be written again."""
+    """Drop lines that a killed session wrote after its last checkpoint: they will be written again."""
     for name in (METRICS, WARNINGS):
         kept = [row for row in read_rows(run / name) if row["step"] <= progress.step]
         scratch = run / f".{name}"
@@ -44,7 +44,7 @@ def forget_after(run: Path, progress: Progress) -> None:
 
 
 class TensorBoard:
-    """Event files, if the package `tensorboard` is there; a sitting has a file of its own."""
+    """Event files, if the package `tensorboard` is there; a session has a file of its own."""
 
     def __init__(self, run: Path) -> None:
         try:

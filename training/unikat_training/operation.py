@@ -1,4 +1,4 @@
-"""How a run is carried out: `Operation`. Nothing here belongs to a run; each sitting may have its own."""
+"""How a run is carried out: `Operation`. Nothing here belongs to a run; each session may have its own."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,10 +14,10 @@ class Operation:
 
     images: Annotated[
         int,
-        Option(min=1, envvar="UNIKAT_TRAIN_IMAGES", help="Stop after so many training images, in all sittings."),
+        Option(min=1, envvar="UNIKAT_TRAIN_IMAGES", help="Stop after so many training images, in all sessions."),
     ] = 1_000_000
     minutes: Annotated[
-        float, Option(min=0, help="Stop after so many minutes of this sitting (0: only by --images).")
+        float, Option(min=0, help="Stop after so many minutes of this session (0: only by --images).")
     ] = 0.0
     device: Annotated[str, Option(envvar="UNIKAT_DEVICE", help="auto, cpu or cuda.")] = "auto"
     threads: Annotated[int, Option(min=0, help="Of torch (0: one a core; the bits depend on it).")] = 0
@@ -39,7 +39,9 @@ class Operation:
     ] = False
     compile: Annotated[
         bool,
-        Option("--compile/--no-compile", help="Compile the generator, and a critic without R1 and R2, by torch."),
+        Option(
+            "--compile/--no-compile", help="Compile the generator, and a discriminator without R1 and R2, by torch."
+        ),
     ] = False
     change: Annotated[
         bool,

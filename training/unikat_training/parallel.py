@@ -17,14 +17,14 @@ from unikat_training.errors import TrainingError
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """The processes of a run, and which of them this is. All hold the same networks and random numbers."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes the run's files."""
         return self.rank == 0
 
@@ -67,25 +67,25 @@ class Team:
         return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @contextmanager
-def team(device: torch.device) -> Iterator[Team]:
+def process_group(device: torch.device) -> Iterator[ProcessGroup]:
     """The processes that `torchrun` announced in the environment; otherwise this one alone."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Team(dist.get_rank(), size)
+        yield ProcessGroup(dist.get_rank(), size)
     finally:
         dist.destroy_process_group()
 
 
-def leads() -> bool:
-    """Whether this process is the one that speaks, before and after there is a team."""
+def is_main_process() -> bool:
+    """Whether this process prints and writes, also outside of `process_group`."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -107,14 +107,14 @@ def check_shares(batch: int, accumulate: int, processes: int) -> None:
 
 
 @dataclass(frozen=True)
-class Draws:
-    """Random numbers of a part of a step: drawn for the whole part in every process, which keeps its rows of them.
+class SharedRandom:
+    """Random numbers of a micro-batch: drawn for all of it in every process, which keeps its rows of them.
 
     So all processes' generators stay the same, and the numbers do not depend on how many there are.
     """
 
     rng: torch.Generator
-    team: Team = ALONE
+    processes: ProcessGroup = SINGLE_PROCESS
 
     @property
     def device(self) -> torch.device:
@@ -122,10 +122,10 @@ class Draws:
 
     def uniform(self, count: int, *shape: int) -> Tensor:
         """Numbers in [0, 1), (count, *shape)."""
-        whole = torch.rand(count * self.team.size, *shape, generator=self.rng, device=self.device)
-        return self.team.share(whole)
+        whole = torch.rand(count * self.processes.size, *shape, generator=self.rng, device=self.device)
+        return self.processes.share(whole)
 
     def integers(self, low: int, high: int, count: int) -> Tensor:
         """Whole numbers from `low` to below `high`, (count, 1)."""
-        size = (count * self.team.size, 1)
-        return self.team.share(torch.randint(low, high, size, generator=self.rng, device=self.device))
+        size = (count * self.processes.size, 1)
+        return self.processes.share(torch.randint(low, high, size, generator=self.rng, device=self.device))

@@ -102,7 +102,7 @@ def png(image: Image.Image) -> bytes:
 
 PANELS = {
     "losses": ("discriminator", "generator"),
-    "mean logits of the critic": ("real", "fake"),
+    "mean logits of the discriminator": ("real", "fake"),
     "augmentation: probability and overfitting (r_t)": ("augment", "overfitting"),
     "norms of the gradients": ("discriminator_norm", "generator_norm"),
     "the figure of the best checkpoint": ("random_frechet",),

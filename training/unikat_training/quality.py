@@ -1,8 +1,8 @@
 """A cheap figure by which checkpoints of one run are compared: which is the best so far.
 
 The Fréchet distance between drawn and real pictures in features of a small random network. It costs seconds, needs no
-weights, and no critic was trained on it; but it sees colours, textures and variety, not what a picture shows. Models
-are compared by `unikat evaluate` instead.
+weights, and no discriminator was trained on it; but it sees colours, textures and variety, not what a picture shows.
+Models are compared by `unikat evaluate` instead.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ class RandomFeatures(nn.Module):
         return torch.cat(pooled, dim=1)
 
 
-class Yardstick:
+class RandomFrechet:
     """Measures generators against fixed real pictures, with fixed latents and those pictures' conditions.
 
     Not against the test pictures: the best checkpoint would be the one that suits them. Without a validation split
@@ -65,7 +65,7 @@ class Yardstick:
         self.real = self.moments([images[start : start + CHUNK] for start in range(0, len(images), CHUNK)])
 
     @torch.no_grad()
-    def figure(self, generator: Generator) -> float:
+    def distance(self, generator: Generator) -> float:
         """Lower is better; comparable within one run only."""
         drawn = []
         for start in range(0, PICTURES, CHUNK):

@@ -5,7 +5,7 @@ from unikat_training.config import Config
 from unikat_training.data.split import LEAST_VALIDATION
 from unikat_training.schedules import gamma_rule
 
-CRITICS = {
+DISCRIMINATORS = {
     "projected": "looks at EfficientNet-Lite0 features (ImageNet weights, Apache-2.0, frozen; not part of the model)",
     "r3gan": "is made of residual blocks and looks at pixels",
     "dcgan": "is made of convolutions and looks at pixels",
@@ -21,7 +21,7 @@ LOSSES = {
 def recipe(config: Config, model: Model) -> str:
     """Sentences; only what the run did, and of an unconditional model nothing about conditions."""
     told = [
-        f"The discriminator {CRITICS[config.critic]}; the loss is {LOSSES[config.loss]}.",
+        f"The discriminator {DISCRIMINATORS[config.discriminator]}; the loss is {LOSSES[config.loss]}.",
         *(["It saw drawn pictures clamped to what a pixel can hold."] if config.clamp else []),
         penalties(config, model),
         augmentation(config),
@@ -67,14 +67,18 @@ def sampling(config: Config) -> str:
 
 def conditioning(config: Config, attributes: int) -> list[str]:
     told = []
-    if config.mismatch:
-        share = f"{100 * config.mismatch_one:.3g}%"
-        one = f"; {share} of these were wrong in one attribute only" if config.mismatch_one and attributes > 1 else ""
+    if config.wrong_label_weight:
+        share = f"{100 * config.wrong_label_one_attribute:.3g}%"
+        one = (
+            f"; {share} of these were wrong in one attribute only"
+            if config.wrong_label_one_attribute and attributes > 1
+            else ""
+        )
         told.append(
             "Real pictures were also shown with a wrong condition, to be told from those with their own, "
-            f"with weight {config.mismatch:g}{one}."
+            f"with weight {config.wrong_label_weight:g}{one}."
         )
-    if config.auxiliary and config.critic == "projected":
+    if config.auxiliary and config.discriminator == "projected":
         told.append(
             "A classifier on the discriminator's features, trained on real pictures alone, told the generator how far "
             f"its pictures show their condition, with weight {config.auxiliary:g} from {config.auxiliary_to:,} images "

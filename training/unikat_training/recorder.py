@@ -15,7 +15,7 @@ from unikat_training.environment import peak_memory
 from unikat_training.latents import latents
 from unikat_training.metrics import METRICS, TensorBoard, append, read_metrics
 from unikat_training.pictures import COLUMNS, choose_rows, curves, draw_sheet
-from unikat_training.quality import NAME, Yardstick
+from unikat_training.quality import NAME, RandomFrechet
 from unikat_training.trainer import Losses, Trainer
 from unikat_training.watch import UNTRAINED, Watch, warnings_of_figures, warnings_of_sheet
 
@@ -25,12 +25,12 @@ PREVIEW_SEED = 0
 
 
 class Recorder:
-    """Of one sitting, in the process that leads."""
+    """Of one session, in the main process."""
 
     def __init__(self, run: Path, trainer: Trainer, validation: Dataset | None) -> None:
         self.run, self.trainer = run, trainer
         self.rows = choose_rows(trainer.dataset)
-        self.yardstick = Yardstick(trainer.dataset, validation, trainer.device)
+        self.random_frechet = RandomFrechet(trainer.dataset, validation, trainer.device)
         self.board = TensorBoard(run)
         self.watch = Watch(run)
         self.last = (time.monotonic(), 0)  # when the last line was written, and how many images since
@@ -76,7 +76,7 @@ class Recorder:
 
     def keep_best(self, progress: Progress) -> None:
         """Measures, and keeps a checkpoint of what is better than all before."""
-        figure = self.yardstick.figure(self.trainer.average)
+        figure = self.random_frechet.distance(self.trainer.average)
         self.figures = {NAME: figure}
         self.board.write(progress.images, self.figures)
         if self.best is None or figure < self.best:

@@ -57,7 +57,7 @@ def between(one: float, other: float, done: float) -> float:
 
 
 def gamma_rule(resolution: int, pictures: int) -> float:
-    """What `gamma` is multiplied with: the penalty is a sum over pixels, and few pictures need a smoother critic.
+    """What `gamma` is multiplied with: it is a sum over pixels, and few pictures need a smoother discriminator.
 
     1 for ImageNet at 64 pixels, 2.07 for the 70,000 faces of FFHQ at 64 (the paper of R3GAN has 2).
     """

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from unikat_training import ema
 from unikat_training.augment import Adaptive, Augmentation, augment
-from unikat_training.batches import Batches, Part
+from unikat_training.batches import Batches, MicroBatch
 from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.layers import clamp, over
-from unikat_training.losses import LOSSES, balanced, balanced_of, gradient_penalty, winning
-from unikat_training.networks.build import build_auxiliary, build_critic, build_generator
-from unikat_training.parallel import ALONE, Draws, Team
+from unikat_training.losses import LOSSES, balanced, balanced_of, gradient_penalty, overfitting
+from unikat_training.networks.build import build_auxiliary, build_discriminator, build_generator
+from unikat_training.parallel import SINGLE_PROCESS, ProcessGroup, SharedRandom
 from unikat_training.schedules import Rates, gamma_rule, rates_at
 from unikat_training.state import moments, named, scaler_state, set_moments, set_scaler, under
 
@@ -26,7 +26,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 @dataclass(frozen=True)
 class Losses:
-    """A step's figures. The logits are means: far apart, the critic wins; equal, it guesses."""
+    """A step's figures. The logits are means: far apart, the discriminator tells them apart; equal, it guesses."""
 
     discriminator: float
     generator: float
@@ -45,20 +45,20 @@ class Losses:
 
 @dataclass(frozen=True)
 class Computing:
-    """With what a step is computed; may differ in each sitting."""
+    """With what a step is computed; may differ in each session."""
 
     precision: str = "float32"
     channels_last: bool = False
     compile: bool = False
-    team: Team = ALONE
+    processes: ProcessGroup = SINGLE_PROCESS
 
 
 PLAIN = Computing()
 
 
 @dataclass
-class Sight:
-    """What the critic is shown in a part of a step: images (B, 3, H, H), and its features of them, augmented."""
+class DiscriminatorInputs:
+    """What the discriminator is shown of a micro-batch: images (B, 3, H, H), and its features of them, augmented."""
 
     real: Tensor
     drawn: Tensor
@@ -77,8 +77,8 @@ class Trainer:
     def __init__(self, config: Config, dataset: Dataset, device: torch.device, computing: Computing = PLAIN) -> None:
         self.config, self.dataset, self.device, self.computing = config, dataset, device, computing
         self.rng = torch.Generator(device).manual_seed(config.seed)
-        self.batches = Batches(config, dataset, self.rng, computing.team)
-        self.draws = Draws(self.rng, computing.team)
+        self.batches = Batches(config, dataset, self.rng, computing.processes)
+        self.random = SharedRandom(self.rng, computing.processes)
         self.loss = LOSSES[config.loss]
         self.rule = gamma_rule(dataset.resolution, len(dataset))
         self.adaptive = Adaptive(config.ada_target, config.ada_images) if config.ada_target else None
@@ -86,18 +86,18 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.generator = build_generator(config, dataset.resolution, conditions, dataset.channels)
-            self.critic = build_critic(config, dataset.resolution, conditions)
-            self.auxiliary = build_auxiliary(config, self.critic, self.batches.widths.tolist())
+            self.discriminator = build_discriminator(config, dataset.resolution, conditions)
+            self.auxiliary = build_auxiliary(config, self.discriminator, self.batches.widths.tolist())
             self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
-        for network in (*self.networks().values(), self.critic.features):
+        for network in (*self.networks().values(), self.discriminator.features):
             network.to(device)
             if computing.channels_last:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
         self.optimisers = {name: adam(each, config) for name, each in self.networks().items() if name != "average"}
         self.scaler = torch.amp.GradScaler(device.type, enabled=computing.precision == "float16")
-        self.paint = torch.compile(self.generator.paint) if computing.compile else self.generator.paint
+        self.synthesis = torch.compile(self.generator.synthesis) if computing.compile else self.generator.synthesis
         if computing.compile and not config.gamma:  # what is compiled has no second derivative
-            self.critic.trained.compile()
+            self.discriminator.trained.compile()
 
     def step(self, step: int) -> Losses:
         """Train on the batch of `step`. Raises TrainingError when the losses are no longer numbers."""
@@ -105,24 +105,26 @@ class Trainer:
         self.set_rates(rates)
         probability = rates.augment if self.adaptive is None else min(self.adaptive.probability, rates.augment)
         gamma = 0.0 if step % self.config.lazy else rates.gamma * self.config.lazy
-        parts = self.batches.parts(step, rates.condition)
-        single = len(parts) == 1
-        judged, fooled = [], []
-        for part in parts:
-            sight = self.look(part, probability, graph=single)
-            judged.append(torch.cat([self.teach_critic(part, sight, gamma), self.teach_auxiliary(part, sight)]))
-        norms = [self.optimise("heads", self.critic.trained)]
+        batches = self.batches.micro_batches(step, rates.condition)
+        single = len(batches) == 1
+        of_discriminator, of_generator = [], []
+        for batch in batches:
+            inputs = self.discriminator_inputs(batch, probability, graph=single)
+            of_discriminator.append(
+                torch.cat([self.backward_discriminator(batch, inputs, gamma), self.backward_auxiliary(batch, inputs)])
+            )
+        norms = [self.optimise("discriminator", self.discriminator.trained)]
         if self.auxiliary is not None:
             self.optimise("auxiliary", self.auxiliary)
-        for part in parts:
-            if not single:  # drawn again: holding the graphs of all parts would take the memory that parts save
-                sight = self.look(part, probability, graph=True)
-            fooled.append(self.teach_generator(part, sight, rates.auxiliary))
+        for batch in batches:
+            if not single:  # drawn again: holding all graphs would take the memory that micro-batches save
+                inputs = self.discriminator_inputs(batch, probability, graph=True)
+            of_generator.append(self.backward_generator(batch, inputs, rates.auxiliary))
         norms.append(self.optimise("generator", self.generator))
         self.scaler.update()
         kept = ema.decay((step + 1) * self.config.batch, self.config.batch, rates.ema_images)
         ema.update(self.average, self.generator, kept)
-        figures = self.figures(torch.stack(judged).mean(0), torch.stack(fooled).mean(0), norms)
+        figures = self.figures(torch.stack(of_discriminator).mean(0), torch.stack(of_generator).mean(0), norms)
         losses = Losses(*[*figures, probability, rates.learning_rate, rates.gamma])
         if not all(np.isfinite([losses.discriminator, losses.generator])):
             raise TrainingError(f"step {step}: the losses are no longer numbers; continue with a lower learning_rate")
@@ -135,88 +137,88 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"], group["betas"] = rates.learning_rate, (self.config.beta1, rates.beta2)
 
-    def look(self, part: Part, probability: float, graph: bool) -> Sight:
-        """Draws images and shows them and the real ones to the critic's features, all augmented."""
+    def discriminator_inputs(self, batch: MicroBatch, probability: float, graph: bool) -> DiscriminatorInputs:
+        """Draws images and shows them and the real ones to the discriminator's features, all augmented."""
         with torch.set_grad_enabled(graph):
-            drawn = self.draw(part)
-        count, size = len(part.real), part.real.shape[-1]
-        for_real, for_drawn = (Augmentation.draw(count, size, probability, self.draws) for _ in range(2))
+            drawn = self.draw(batch)
+        count, size = len(batch.real), batch.real.shape[-1]
+        for_real, for_drawn = (Augmentation.draw(count, size, probability, self.random) for _ in range(2))
         with self.autocast():
             with torch.no_grad():
-                real_maps = self.critic.features(augment(part.real, for_real))
+                real_maps = self.discriminator.features(augment(batch.real, for_real))
             with torch.set_grad_enabled(graph):
-                drawn_maps = self.critic.features(augment(drawn, for_drawn))
-        return Sight(part.real, drawn, (for_real, for_drawn), real_maps, drawn_maps)
+                drawn_maps = self.discriminator.features(augment(drawn, for_drawn))
+        return DiscriminatorInputs(batch.real, drawn, (for_real, for_drawn), real_maps, drawn_maps)
 
-    def draw(self, part: Part) -> Tensor:
+    def draw(self, batch: MicroBatch) -> Tensor:
         """Images (B, 3, H, H) in float32: the last layer too, or they would come in steps of a grey level."""
         with self.autocast():
-            painted = self.paint(part.latent, self.generator.mapping(part.latent, part.condition))
-        images: Tensor = self.generator.to_rgb(painted.float())
-        return over(clamp(images) if self.config.clamp else images, part.background)
+            maps = self.synthesis(batch.latent, self.generator.mapping(batch.latent, batch.condition))
+        images: Tensor = self.generator.to_rgb(maps.float())
+        return over(clamp(images) if self.config.clamp else images, batch.background)
 
     def autocast(self, wanted: bool = True) -> AbstractContextManager[object]:
         precision = self.computing.precision
         enabled = wanted and precision != "float32"
         return torch.autocast(self.device.type, PRECISIONS[precision] if enabled else torch.bfloat16, enabled=enabled)
 
-    def teach_critic(self, part: Part, sight: Sight, gamma: float) -> Tensor:
-        """Adds to the critic's gradients. Returns loss, mean logits of real and of drawn images, r_t and penalty."""
-        self.critic.trained.requires_grad_(True)
-        real_maps, drawn_maps = sight.real_maps, [x.detach() for x in sight.drawn_maps]
-        leaves = [x.detach().requires_grad_() for x in (sight.real, sight.drawn)] if gamma else []
+    def backward_discriminator(self, batch: MicroBatch, inputs: DiscriminatorInputs, gamma: float) -> Tensor:
+        """Adds to the discriminator's gradients. Returns loss, mean logits of real and drawn images, r_t, penalty."""
+        self.discriminator.trained.requires_grad_(True)
+        real_maps, drawn_maps = inputs.real_maps, [x.detach() for x in inputs.drawn_maps]
+        leaves = [x.detach().requires_grad_() for x in (inputs.real, inputs.drawn)] if gamma else []
         if leaves:
-            pairs = zip(leaves, sight.augmentations, strict=True)
-            real_maps, drawn_maps = (self.critic.features(augment(leaf, each)) for leaf, each in pairs)
-        wrong = part.wrong if self.config.mismatch else None
+            pairs = zip(leaves, inputs.augmentations, strict=True)
+            real_maps, drawn_maps = (self.discriminator.features(augment(leaf, each)) for leaf, each in pairs)
+        wrong = batch.wrong if self.config.wrong_label_weight else None
         with self.autocast(not gamma):  # second derivatives want float32
-            real, drawn, mismatched = self.critic.judge_pairs(real_maps, drawn_maps, part.condition, wrong)
-            loss = balanced_of(self.loss.critic, real, drawn)
-            if mismatched is not None:
-                loss = loss + self.config.mismatch * self.mismatch(part, real, mismatched)
+            real, drawn, wrong_label = self.discriminator.pair_logits(real_maps, drawn_maps, batch.condition, wrong)
+            loss = balanced_of(self.loss.discriminator, real, drawn)
+            if wrong_label is not None:
+                loss = loss + self.config.wrong_label_weight * self.wrong_label_loss(batch, real, wrong_label)
         penalty = torch.zeros((), device=self.device)
         for leaf, logits in zip(leaves, (real, drawn), strict=False):  # R1 on real, R2 on drawn (R3GAN, eq. 4)
             penalty = penalty + gamma / 2 * gradient_penalty(leaf, logits)
         self.backward(loss + penalty)
-        figures = (loss, balanced(real), balanced(drawn), winning(self.loss, real, drawn), penalty)
+        figures = (loss, balanced(real), balanced(drawn), overfitting(self.loss, real, drawn), penalty)
         return torch.stack([figure.detach().float() for figure in figures])
 
-    def mismatch(self, part: Part, right: list[Tensor], wrong: list[Tensor]) -> Tensor:
+    def wrong_label_loss(self, batch: MicroBatch, right: list[Tensor], wrong: list[Tensor]) -> Tensor:
         """The loss of real images with the condition of another one (Reed et al. 2016).
 
-        Without it the critic first learns what is real, and only much later what belongs to which condition.
+        Without it the discriminator first learns what is real, and only much later what belongs to which condition.
         """
-        if part.differs is None:
-            raise TypeError("a part with conditions has wrong ones too")
-        losses = [self.loss.mismatch(r.float(), w.float()) for r, w in zip(right, wrong, strict=True)]
-        return balanced([values * part.differs for values in losses])
+        if batch.differs is None:
+            raise TypeError("a batch with conditions has wrong ones too")
+        losses = [self.loss.wrong_label(r.float(), w.float()) for r, w in zip(right, wrong, strict=True)]
+        return balanced([values * batch.differs for values in losses])
 
-    def teach_auxiliary(self, part: Part, sight: Sight) -> Tensor:
+    def backward_auxiliary(self, batch: MicroBatch, inputs: DiscriminatorInputs) -> Tensor:
         """Adds to the classifier's gradients, of real images alone; returns its loss, (1,)."""
-        if self.auxiliary is None or part.labels is None:
+        if self.auxiliary is None or batch.labels is None:
             return torch.zeros(1, device=self.device)
         self.auxiliary.requires_grad_(True)
         with self.autocast():
-            loss = self.auxiliary.loss(sight.real_maps, part.labels)
+            loss = self.auxiliary.loss(inputs.real_maps, batch.labels)
         self.backward(loss)
         return loss.detach().reshape(1)
 
-    def teach_generator(self, part: Part, sight: Sight, weight: float) -> Tensor:
+    def backward_generator(self, batch: MicroBatch, inputs: DiscriminatorInputs, weight: float) -> Tensor:
         """Adds to the generator's gradients; returns its loss and the classifier's of what was drawn, (2,).
 
         `weight` is the classifier's.
         """
-        self.critic.trained.requires_grad_(False)
+        self.discriminator.trained.requires_grad_(False)
         with self.autocast():
-            drawn = real = self.critic.judge(sight.drawn_maps, part.condition)
+            drawn = real = self.discriminator.logits(inputs.drawn_maps, batch.condition)
             if self.loss.relative:
                 with torch.no_grad():
-                    real = self.critic.judge(sight.real_maps, part.condition)
+                    real = self.discriminator.logits(inputs.real_maps, batch.condition)
             loss = balanced_of(self.loss.generator, real, drawn)
             labels = torch.zeros((), device=self.device)
-            if self.auxiliary is not None and part.condition is not None:
+            if self.auxiliary is not None and batch.condition is not None:
                 self.auxiliary.requires_grad_(False)
-                labels = self.auxiliary.loss(sight.drawn_maps, part.condition)
+                labels = self.auxiliary.loss(inputs.drawn_maps, batch.condition)
                 loss = loss + weight * labels
         self.backward(loss)
         return torch.stack([loss.detach(), labels.detach()])
@@ -226,26 +228,25 @@ class Trainer:
         whole.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
 
     def optimise(self, name: str, network: nn.Module) -> Tensor:
-        """A step with the gradients of all parts and processes; returns their norm."""
+        """A step with the gradients of all micro-batches and processes; returns their norm."""
         optimiser = self.optimisers[name]
-        self.computing.team.mean_gradients(network)
+        self.computing.processes.mean_gradients(network)
         self.scaler.unscale_(optimiser)
         norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
         self.scaler.step(optimiser)
         optimiser.zero_grad(set_to_none=True)
         return norm.detach()
 
-    def figures(self, judged: Tensor, fooled: Tensor, norms: list[Tensor]) -> list[float]:
+    def figures(self, of_discriminator: Tensor, of_generator: Tensor, norms: list[Tensor]) -> list[float]:
         """The first ten of `Losses`, over all processes; on a GPU one wait for all of them."""
-        discriminator, rest = judged[:1], judged[1:]
-        figures = torch.cat([discriminator, fooled[:1], rest, fooled[1:], torch.stack(norms)])
-        values: list[float] = self.computing.team.mean(figures).tolist()
+        discriminator, rest = of_discriminator[:1], of_discriminator[1:]
+        figures = torch.cat([discriminator, of_generator[:1], rest, of_generator[1:], torch.stack(norms)])
+        values: list[float] = self.computing.processes.mean(figures).tolist()
         return values
 
     def networks(self) -> dict[str, nn.Module]:
         """What is saved: not the frozen features and mixing, which follow from a package and the seed."""
-        # "heads" since the first version, whatever the critic is
-        found = {"generator": self.generator, "average": self.average, "heads": self.critic.trained}
+        found = {"generator": self.generator, "average": self.average, "discriminator": self.discriminator.trained}
         return found if self.auxiliary is None else {**found, "auxiliary": self.auxiliary}
 
     def state(self) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from unikat_training.sampler import SMALL_CELL, small_cells
 log = logging.getLogger(__name__)
 
 RECENT = 5  # logged lines that must agree
-WON = 0.97  # r_t; 1: the critic knows every picture
+OVERFITTED = 0.97  # r_t; 1: the discriminator knows every picture
 DIVERGED = 20.0  # times the usual size of a loss
 USUAL = 10  # logged lines that say what is usual
 COLLAPSED = 0.5  # of the diversity of the data
@@ -56,10 +56,10 @@ def warnings_of_figures(rows: Sequence[Figures]) -> dict[str, str]:
     """By kind, what the logged lines say."""
     told = {}
     recent = [row["overfitting"] for row in rows[-RECENT:] if "overfitting" in row]
-    if len(recent) == RECENT and min(recent) >= WON:
-        told["critic wins"] = (
-            f"the critic tells real from drawn pictures almost always (r_t {recent[-1]:.2f}): the generator learns "
-            "little from it; try more --augment, --ada-target 0.6, or more data"
+    if len(recent) == RECENT and min(recent) >= OVERFITTED:
+        told["discriminator overfits"] = (
+            f"the discriminator tells real from drawn pictures almost always (r_t {recent[-1]:.2f}): "
+            "the generator learns little from it; try more --augment, --ada-target 0.6, or more data"
         )
     for name in ("discriminator", "generator"):
         sizes = [abs(row[name]) for row in rows]
@@ -92,7 +92,7 @@ def warnings_of_sheet(rows: Sequence[Row], strips: Sequence[Pixels], dataset: Da
         effect = float(np.mean([np.abs(a - b).mean() for a, b in pairwise(small)]))
         if effect < IGNORED * variety:
             told["labels unused"] = (
-                "the pictures have labels, but the drawings hardly change with them; try a higher --mismatch"
+                "the pictures have labels, but the drawings hardly change with them; try a higher --wrong-label-weight"
             )
     return told
 
@@ -122,7 +122,7 @@ def diversity(images: Pixels) -> float:
 
 @dataclass
 class Watch:
-    """Tells each kind of warning once a sitting, loudly, and keeps all of them in `warnings.jsonl`."""
+    """Tells each kind of warning once a session, loudly, and keeps all of them in `warnings.jsonl`."""
 
     run: Path
     told: set[str] = field(default_factory=set)

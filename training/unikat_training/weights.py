@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from unikat.v1.model_pb2 import Metric
 from unikat_training.errors import TrainingError
-from unikat_training.graph import CHECK_SEED, TRUNCATIONS, Artist, Floats, open_graph, run_graph, run_torch
+from unikat_training.graph import CHECK_SEED, TRUNCATIONS, ExportedGenerator, Floats, open_graph, run_graph, run_torch
 from unikat_training.latents import latents
 
 WEIGHTS = ("fp32", "fp16")  # as which they may be stored
@@ -27,12 +27,12 @@ SUFFIX = "_fp16"
 FP16_METRIC = "fp16_max_grey_levels"  # only models with such weights have it
 
 
-def round_weights(artist: Artist, path: Path) -> Artist:
-    """Rewrites the graph that `write_graph` made of `artist`; returns an artist with the weights that it now has.
+def round_weights(exported: ExportedGenerator, path: Path) -> ExportedGenerator:
+    """Rewrites the graph that `write_graph` made of `exported`; returns a generator with the weights that it now has.
 
     Raises TrainingError for a weight that float16 cannot hold.
     """
-    rounded = copy.deepcopy(artist)
+    rounded = copy.deepcopy(exported)
     parameters = {name: values for name, values in rounded.named_parameters() if values.dim() > 1}
     model = onnx.load(path)
     casts = []
@@ -86,14 +86,14 @@ class Rounding:
         ]
 
 
-def measure_rounding(artist: Artist, path: Path, conditions: Floats) -> Rounding:
-    """Of the graph with rounded weights, against the `artist` with the full ones."""
-    latent = latents(CHECK_SEED, range(COMPARED), artist.generator.shape.latent).numpy()
+def measure_rounding(exported: ExportedGenerator, path: Path, conditions: Floats) -> Rounding:
+    """Of the graph with rounded weights, against `exported`, which has the full ones."""
+    latent = latents(CHECK_SEED, range(COMPARED), exported.generator.shape.latent).numpy()
     condition = conditions[np.arange(COMPARED) % len(conditions)]  # (B, C)
     session = open_graph(path)
     apart = np.stack(
         [
-            np.abs(run_graph(session, latent, condition, psi).astype(int) - run_torch(artist, latent, condition, psi))
+            np.abs(run_graph(session, latent, condition, psi).astype(int) - run_torch(exported, latent, condition, psi))
             for psi in TRUNCATIONS
         ]
     )

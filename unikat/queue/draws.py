@@ -16,7 +16,7 @@ from redis.commands.core import Script as Registered
 
 from unikat.queue.job import rq_time
 from unikat.queue.keys import LEGACY_MODEL, QUEUES_KEY, bell_key, queues_key
-from unikat.queue.scripts import Command, script
+from unikat.queue.scripts import Argument, Command, script
 
 RECORD_TTL: Final = 24 * 3600  # seconds in RQ's registries, for a job whose workers all died
 MOST_TAKEN: Final = 128  # jobs by one call: 3 ms of Redis' time, in which it serves nobody else
@@ -60,13 +60,19 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What RQ is told of a complete job: `last` is the number of its last entry, `result` RQ's text of its result."""
+    """What RQ is told of a complete job. `result` is RQ's text of its result, `last` the number of its last entry."""
 
-    last: int
     result: str
     begun_at: float
     ended_at: float
     result_ttl: int
+    last: int = 0
+
+    @property
+    def arguments(self) -> tuple[Argument, ...]:
+        """As `finish` in the scripts takes them: result, begun (s), ended (s), seconds, seconds it is kept."""
+        seconds = max(0.0, self.ended_at - self.begun_at)
+        return self.result, f"{self.begun_at:.6f}", f"{self.ended_at:.6f}", f"{seconds:.6f}", self.result_ttl
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +107,11 @@ def take(worker: str, models: Sequence[str], most: int) -> Command:
 def taken(reply: Any) -> tuple[float, bool, list[Taken]]:  # noqa: ANN401  (a script's reply)
     """Redis' time, whether jobs are left, and the jobs."""
     clock, left, jobs = reply
-    return float(clock), bool(left), [_taken(job) for job in jobs]
+    return float(clock), bool(left), [taken_from(job) for job in jobs]
 
 
-def _taken(job: list[Any]) -> Taken:
+def taken_from(job: list[Any]) -> Taken:
+    """A job as `begin` in the scripts returns it."""
     id, queue, execution, *rest = job
     return Taken(id.decode(errors="replace"), queue.decode(), execution.decode(), *rest)
 
@@ -134,10 +141,7 @@ def publish(worker: str, publications: Sequence[Publication], ttl_s: int) -> Com
         if done is None:
             arguments.append("")
             continue
-        seconds = max(0.0, done.ended_at - done.begun_at)
-        arguments += (
-            done.last, done.result, f"{done.begun_at:.6f}", f"{done.ended_at:.6f}", f"{seconds:.6f}", done.result_ttl,
-        )  # fmt: skip
+        arguments += (done.last, *done.arguments)
     return script("publish").command(*arguments)
 
 
@@ -166,7 +170,7 @@ def announce(pipe: Pipeline, queue: str) -> None:
         pipe.sadd(QUEUES_KEY, f"rq:queue:{queue}")
 
 
-def run_script(name: str, redis: Redis | Pipeline, *arguments: str | bytes | int) -> Any:  # noqa: ANN401  (a script's reply)
+def run_script(name: str, redis: Redis | Pipeline, *arguments: Argument) -> Any:  # noqa: ANN401  (a script's reply)
     """Run a script by redis-py's own way, which makes it known where it is not. Raises RedisError."""
     return Registered(redis, script(name).text)(keys=[], args=arguments, client=redis)
 

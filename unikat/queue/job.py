@@ -11,10 +11,10 @@ import hashlib
 import json
 import zlib
 from base64 import b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Final
 
 from unikat.conditions import Weights
@@ -67,8 +67,7 @@ class DrawJob:
     @property
     def extra(self) -> str:
         """The hash field `unikat`: JSON."""
-        known = tuple([(name, value) for name in _EXTRA if (value := getattr(self, name))])
-        return json.dumps({**self.more, **dict(known)}) if self.more else _json_object(known)
+        return json.dumps({**self.more, **{name: value for name in _EXTRA if (value := getattr(self, name))}})
 
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, Any], extra: str | bytes = b"") -> DrawJob:
@@ -88,31 +87,36 @@ class DrawJob:
     @classmethod
     def from_hash(cls, data: bytes, extra: bytes, deadline: bytes) -> DrawJob:
         """From the hash fields `data`, `unikat` and `unikat_deadline`. Raises ValueError, also for another call."""
-        function, _, args, kwargs = payload_of(data)
-        if function != DRAW or args or not isinstance(kwargs, dict):
-            raise ValueError(f"it calls {function!r}; this queue is for {DRAW} with keyword arguments")
-        job = cls.from_kwargs(kwargs, extra)
-        return replace(job, deadline=float(deadline)) if deadline else job
+        _, kwargs = call_of(data, [DRAW])
+        return cls.from_kwargs(kwargs | {"deadline": float(deadline)} if deadline else kwargs, extra)
 
 
-@lru_cache(maxsize=256)
-def _json_object(fields: tuple[tuple[str, Any], ...]) -> str:
-    return json.dumps(dict(fields))
+def call_of(data: bytes, functions: Collection[str]) -> tuple[str, dict[str, Any]]:
+    """The function that a job calls, and its keyword arguments, from RQ's [function, instance, args, kwargs].
 
-
-def payload_of(data: bytes) -> list[Any]:
-    """RQ's [function, instance, args, kwargs]. Raises ValueError for what is not JSON; pickle is never read."""
-    try:
-        raw = zlib.decompress(data)
-    except zlib.error:
-        raw = data
+    Raises ValueError unless it is one of `functions`, and for what is not JSON; pickle is never read.
+    """
+    raw = data
+    if not data.startswith(b"["):  # RQ compresses
+        with suppress(zlib.error):
+            raw = zlib.decompress(data)
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ValueError("its payload is not JSON; pickle is never read") from error
-    if not isinstance(found, list) or len(found) != 4:
-        raise ValueError("its payload is not a call")
-    return found
+    try:
+        function, _, args, kwargs = found
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"its payload is not a call: {error}") from error
+    if b"\\u" in raw:
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:  # half a character cannot even be reported
+            raise ValueError("its payload holds text that is not Unicode") from error
+    if function not in functions or args or not isinstance(kwargs, dict):
+        allowed = " and ".join(functions)
+        raise ValueError(f"it calls {function!r}; this queue is for {allowed} with keyword arguments")
+    return function, kwargs
 
 
 def rq_time(moment: datetime | None = None) -> str:

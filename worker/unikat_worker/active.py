@@ -1,14 +1,21 @@
-"""A draw job in the hands of a worker: its cursor, and how it ended."""
+"""Jobs in the hands of a worker: their cursors, and how they ended. Changed under the scheduler's lock."""
 
 from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+from unikat.batches.layout import DrawnImage
+from unikat.batches.spec import ShardJob
+from unikat.conditions import Weights
+from unikat.encoders import first_encoder
+from unikat.queue.batches.keys import shard_of
+from unikat.queue.batches.progress import TakenOfBatch
 from unikat.queue.draws import Taken
 from unikat.queue.job import DrawJob
 
@@ -24,31 +31,28 @@ class Ending(Enum):
     LOST = auto()  # somebody else has it, or it was deleted
 
 
-@dataclass(eq=False)
-class ActiveJob:
-    """A job with its cursor. Changed under the scheduler's lock.
+class Refused(ValueError):
+    """A payload that must not or cannot be drawn: no retry makes it better."""
 
-    `next` is the first image that no batch has taken, `published` the first that is not in the stream, `ready` the
-    drawn ones that are not. `solo` jobs share no batch, because they were there when a batch or a worker died.
-    `publishing`: a thread has sent what is ready and not heard of it.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image to draw. `weights` may leave attributes out; `index` is the image's in the sequence of `seed`."""
+
+    weights: Weights
+    seed: int
+    index: int
+    truncation: float
+
+
+@dataclass(eq=False)
+class Item:
+    """A job that this worker has begun."""
 
     taken: Taken
-    draw: DrawJob
-    published: int = 0
-    solo: bool = False
-    taken_at: float = field(default_factory=time.time)
-    seen_at: float = field(default_factory=time.monotonic)  # when its stream was last known to be open
-    next: int = 0
-    ready: dict[int, bytes] = field(default_factory=dict)
-    again: list[int] = field(default_factory=list)  # a heap: images to be drawn once more
-    in_flight: int = 0  # batches with images of it
-    publishing: bool = False
-    ending: Ending | None = None
-    error: BaseException | None = None
-
-    def __post_init__(self) -> None:
-        self.next = max(self.next, self.published)
+    ending: Ending | None = field(default=None, kw_only=True)
+    error: BaseException | None = field(default=None, kw_only=True)
+    taken_at: float = field(default_factory=time.time, kw_only=True)  # Unix time, s
 
     @property
     def id(self) -> str:
@@ -56,24 +60,55 @@ class ActiveJob:
         return self.taken.id
 
     @property
-    def remaining(self) -> int:
-        """Images that no batch has taken."""
-        return 0 if self.ending else self.draw.count - self.next + len(self.again)
+    def outcome(self) -> dict[str, Any]:
+        """What RQ's tools show once it is finished: JSON values."""
+        return {"attempts": self.taken.attempts}
+
+    def refuse(self, message: str) -> None:
+        """It fails without a try."""
+        self.ending, self.error = Ending.FAILED, Refused(message)
+
+
+@dataclass(eq=False)
+class Drawable(Item, ABC):
+    """A job that wants images of a model, with its cursor: positions in the job, from 0 to `count` - 1.
+
+    `next` is the first image that no batch has taken, `again` those to be drawn once more.
+    """
+
+    next: int = field(default=0, kw_only=True)
+    again: list[int] = field(default_factory=list, kw_only=True)  # a heap
+    in_flight: int = field(default=0, kw_only=True)  # batches with images of it
+    solo: bool = field(default=False, kw_only=True)  # shares no batch: it was there when a batch or a worker died
 
     @property
-    def is_complete(self) -> bool:
-        """Whether its stream holds every image."""
-        return self.published == self.draw.count
+    @abstractmethod
+    def count(self) -> int:
+        """Number of images."""
 
     @property
-    def is_fresh(self) -> bool:
-        """Whether no image of it was drawn here yet."""
-        return self.next == self.published and not self.in_flight
+    @abstractmethod
+    def digest(self) -> str:
+        """The model's."""
+
+    @property
+    @abstractmethod
+    def encoder(self) -> str:
+        """Name of what makes the files."""
+
+    @abstractmethod
+    def row(self, position: int) -> Row:
+        """What is to be drawn."""
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """What RQ's tools show once it is finished."""
-        return {"images": self.draw.count, "attempts": self.taken.attempts}
+        """See `Item`."""
+        return {"images": self.count, "attempts": self.taken.attempts}
+
+    @property
+    def remaining(self) -> int:
+        """Images that no batch has taken."""
+        return 0 if self.ending else self.count - self.next + len(self.again)
 
     def take(self, count: int) -> list[int]:
         """The next `count` images, for a batch."""
@@ -87,11 +122,59 @@ class ActiveJob:
         self.in_flight += 1
         return images
 
-    def give_back(self, indices: Iterable[int]) -> None:
+    def give_back(self, positions: Iterable[int]) -> None:
         """The batch with these images failed; they are drawn again, in a batch of this job's own."""
-        for index in indices:
-            heapq.heappush(self.again, index)
+        for position in positions:
+            heapq.heappush(self.again, position)
         self.solo = True
+
+
+@dataclass(eq=False)
+class ActiveJob(Drawable):
+    """A job whose images go into a stream.
+
+    `published` is the first image that is not in the stream, `ready` are the drawn ones that are not. `publishing`: a
+    thread has sent what is ready and not heard of it.
+    """
+
+    draw: DrawJob
+    published: int = 0
+    seen_at: float = field(default_factory=time.monotonic)  # when its stream was last known to be open
+    ready: dict[int, bytes] = field(default_factory=dict)
+    publishing: bool = False
+
+    def __post_init__(self) -> None:
+        self.next = max(self.next, self.published)
+
+    @property
+    def count(self) -> int:
+        """See `Drawable`."""
+        return self.draw.count
+
+    @property
+    def digest(self) -> str:
+        """See `Drawable`."""
+        return self.draw.digest
+
+    @property
+    def encoder(self) -> str:
+        """See `Drawable`."""
+        return self.draw.encoder or first_encoder(self.draw.image_format)
+
+    def row(self, position: int) -> Row:
+        """See `Drawable`."""
+        draw = self.draw
+        return Row(draw.weights, draw.seed, draw.first + position, draw.truncation)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its stream holds every image."""
+        return self.published == self.draw.count
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether no image of it was drawn here yet."""
+        return self.next == self.published and not self.in_flight
 
     def advance(self, published: int) -> None:
         """The stream holds so many images, whoever published them: more than was known, or after a loss fewer."""
@@ -118,15 +201,83 @@ class ActiveJob:
         return due
 
 
+@dataclass(eq=False)
+class OfBatch(Item):
+    """A job of a batch. `found` is what was known of the batch when it was taken."""
+
+    found: TakenOfBatch
+
+    @property
+    def batch(self) -> str:
+        """The batch's id."""
+        return self.found.batch
+
+    @property
+    def shard(self) -> int | None:
+        """Its number in the batch; None if it is no shard."""
+        return shard_of(self.batch, self.id)
+
+
+@dataclass(eq=False)
+class ActiveShard(OfBatch, Drawable):
+    """A shard, whose images go into files once all of them are there. `drawn` are those that are."""
+
+    job: ShardJob
+    owner: str
+    weights: list[Weights] = field(init=False)
+    drawn: list[DrawnImage] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.weights = self.job.weights
+
+    @property
+    def count(self) -> int:
+        """See `Drawable`."""
+        return len(self.weights)
+
+    @property
+    def digest(self) -> str:
+        """See `Drawable`."""
+        return self.job.digest
+
+    @property
+    def encoder(self) -> str:
+        """See `Drawable`."""
+        return self.job.encoder or first_encoder(self.job.image_format)
+
+    def row(self, position: int) -> Row:
+        """See `Drawable`."""
+        return Row(self.weights[position], self.job.seed, self.job.first + position, self.job.truncation)
+
+
+@dataclass(eq=False)
+class ActiveClose(OfBatch):
+    """The job that writes a batch's manifest and ends it, once no other job of it is running."""
+
+    round: int
+    look_at: float = field(default_factory=time.monotonic)  # when it is next seen whether the others are through
+    manifest: str = ""
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """See `Item`."""
+        return {"manifest": self.manifest, "attempts": self.taken.attempts}
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Images of one model that are drawn together. `alone`: nothing else is being drawn."""
 
     digest: str
-    shares: list[tuple[ActiveJob, list[int]]]
+    shares: Sequence[tuple[Drawable, list[int]]]
     alone: bool
 
     @property
     def size(self) -> int:
         """Number of images."""
-        return sum(len(indices) for _, indices in self.shares)
+        return sum(len(positions) for _, positions in self.shares)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether some job of it has not ended meanwhile."""
+        return any(job.ending is None for job, _ in self.shares)

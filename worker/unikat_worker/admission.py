@@ -12,26 +12,27 @@ _SUSPECT = 2  # crashes after which a job is drawn in batches of its own
 _NOTHING = DrawJob("", "", {}, 0, 0, 1.0, 0, 0.0)
 
 
-class Refused(ValueError):
-    """A payload that must not or cannot be drawn: no retry makes it better."""
-
-
 def admit(taken: Taken) -> ActiveJob:
     """The active job, going on after what its stream holds; it has an ending where there is nothing to draw."""
     try:
         draw = DrawJob.from_hash(taken.data, taken.extra, taken.deadline)
-        if taken.foreign == HAS_CALLBACKS:
-            raise ValueError("callbacks and webhooks are not run: what is in Redis must not choose code to run")
+        check_callbacks(taken)
     except ValueError as error:
-        job = ActiveJob(taken, _NOTHING, ending=Ending.FAILED)
-        job.error = Refused(str(error))
+        job = ActiveJob(taken, _NOTHING)
+        job.refuse(str(error))
         return job
     job = ActiveJob(taken, draw, published=min(taken.last, draw.count), solo=taken.crashes >= _SUSPECT)
     if taken.code == NO_STREAM:
-        job.ending, job.error = Ending.FAILED, Refused("what has the name of its stream is none")
+        job.refuse("what has the name of its stream is none")
     elif taken.code != OPEN:
         job.ending = ending_of(taken.code)
     return job
+
+
+def check_callbacks(taken: Taken) -> None:
+    """Raise ValueError for a job whose end would run code that a name in Redis chooses."""
+    if taken.foreign == HAS_CALLBACKS:
+        raise ValueError("callbacks and webhooks are not run: what is in Redis must not choose code to run")
 
 
 def ending_of(code: int) -> Ending:

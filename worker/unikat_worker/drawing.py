@@ -8,37 +8,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
 
 from unikat.batches.layout import MEDIA_TYPES, DrawnImage
-from unikat.conditions import CompleteConditions, Schema, Weights, to_messages
-from unikat.encoders import FORMAT_OF, first_encoder
+from unikat.conditions import CompleteConditions, Schema, to_messages
+from unikat.encoders import FORMAT_OF
 from unikat.identity import canonical_text, identity_from
 from unikat.sampling import latents_and_uniforms
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import Artwork, GenerateResponse, Renderer
-from unikat_worker.active import ActiveJob, Batch
-from unikat_worker.batches.active import ShardBatch
+from unikat_worker.active import ActiveJob, Batch, Drawable, Row
 from unikat_worker.buckets import Feeds
 from unikat_worker.encoding import encode
 from unikat_worker.session import CONDITION, LATENT, TRUNCATION, Session
 
+Drawn: TypeAlias = tuple[Drawable, int, bytes | DrawnImage]
+
 _CACHED: Final = 1024  # messages and texts of distinct conditions: some 2 kB each
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One image to draw. `weights` may leave attributes out; `index` is the image's in the sequence of `seed`."""
-
-    weights: Weights
-    seed: int
-    index: int
-    truncation: float
 
 
 class ImageFile(NamedTuple):
@@ -146,29 +136,21 @@ def draw_rows(
     return complete, [file for file in files if file is not None], seconds
 
 
-def draw_batch(session: Session, batch: Batch, responses: Responses) -> list[tuple[ActiveJob, int, bytes]]:
-    """For each image of a batch its job, its position in the job, and the entry for the job's stream."""
+def draw_batch(session: Session, batch: Batch, responses: Responses) -> list[Drawn]:
+    """Draw and encode a batch: for each image its job, its position in the job, and what its sink takes.
+
+    That is the entry for the job's stream, or for a shard the image with its file.
+    """
     begun = time.time()
-    places = [(job, index) for job, taken in batch.shares for index in taken]
-    rows = [Row(job.draw.weights, job.draw.seed, job.draw.first + index, job.draw.truncation) for job, index in places]
-    encoders = [job.draw.encoder or first_encoder(job.draw.image_format) for job, _ in places]
-    complete, files, (drawn, encoded) = draw_rows(session, rows, encoders, alone=batch.alone)
-    entries = []
-    for (job, index), row, conditions, file in zip(places, rows, complete, files, strict=True):
-        times = Times(job.taken_at - job.draw.enqueued_at, begun - job.taken_at, drawn, encoded)
-        entries.append((job, index, responses.response(row, conditions, file, times)))
-    return entries
-
-
-def draw_shard_batch(session: Session, batch: ShardBatch) -> None:
-    """Draw and encode for files, into `batch.images`."""
-    shard, job = batch.shard, batch.shard.job
-    rows = [
-        Row(shard.weights[position], job.seed, job.first + position, job.truncation) for position in batch.positions
-    ]
-    encoder = job.encoder or first_encoder(job.image_format)
-    complete, files, _ = draw_rows(session, rows, [encoder] * len(rows))
-    batch.images[:] = [
-        DrawnImage(row.index, identity(job.digest, row, conditions), conditions.weights, file.data)
-        for row, conditions, file in zip(rows, complete, files, strict=True)
-    ]
+    places = [(job, position) for job, taken in batch.shares for position in taken]
+    rows = [job.row(position) for job, position in places]
+    complete, files, (drawn, encoded) = draw_rows(session, rows, [job.encoder for job, _ in places], alone=batch.alone)
+    results: list[Drawn] = []
+    for (job, position), row, conditions, file in zip(places, rows, complete, files, strict=True):
+        if isinstance(job, ActiveJob):
+            times = Times(job.taken_at - job.draw.enqueued_at, begun - job.taken_at, drawn, encoded)
+            results.append((job, position, responses.response(row, conditions, file, times)))
+        else:
+            id = identity(batch.digest, row, conditions)
+            results.append((job, position, DrawnImage(row.index, id, conditions.weights, file.data)))
+    return results

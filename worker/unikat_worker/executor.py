@@ -6,11 +6,10 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from unikat.v1.studio_pb2 import Renderer
-from unikat_worker.active import ActiveJob, Batch
+from unikat_worker.active import Batch
 from unikat_worker.catalogue import Catalogue
 from unikat_worker.device import Device
-from unikat_worker.drawing import Responses, draw_batch, draw_shard_batch
-from unikat_worker.scheduler import AnyBatch
+from unikat_worker.drawing import Drawn, Responses, draw_batch
 from unikat_worker.session import Session
 
 _ALMOST: Final = 0.7  # of the largest bucket: then it is used whole, though it takes somewhat longer than it may
@@ -60,17 +59,15 @@ class Executor:
         session = self.catalogue.peek(digest)
         return size * session.buckets.seconds_per_image if session else float("inf")
 
-    def draw(self, batch: AnyBatch) -> list[tuple[ActiveJob, int, bytes]]:
-        """Draw a batch: of jobs, each image's job, position and stream entry; a shard's images go into its batch.
+    def draw(self, batch: Batch) -> list[Drawn]:
+        """Draw a batch, as `draw_batch` does; nothing of one that nobody wants any more.
 
         Raises UnknownModel, BundleError, and what a malformed job or the runtime raises.
         """
-        if isinstance(batch, Batch):
-            session = self.catalogue.use(batch.digest)
-            responses = self._responses.get(session)
-            if responses is None:
-                responses = self._responses.setdefault(session, Responses(session.model, self._renderer))
-            return draw_batch(session, batch, responses)
-        if batch.shard.ending is None:  # else it was cancelled meanwhile
-            draw_shard_batch(self.catalogue.use(batch.digest), batch)
-        return []
+        if not batch.is_wanted:
+            return []
+        session = self.catalogue.use(batch.digest)
+        responses = self._responses.get(session)
+        if responses is None:
+            responses = self._responses.setdefault(session, Responses(session.model, self._renderer))
+        return draw_batch(session, batch, responses)

@@ -102,7 +102,7 @@ class Heartbeat:
         """One beat. Raises RedisError."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name))
-        pipeline.set(lease_key(self._worker.name), "1", px=self._lease_ms, get=True)
+        pipeline.set(lease_key(self._worker.name), "1", px=self._lease_ms)
         pipeline.exists(WORKERS_SUSPENDED)
         status = self._status()
         for key, digest in status.models.items():
@@ -110,15 +110,12 @@ class Heartbeat:
         self._worker.heartbeat(math.ceil(max(WORKER_TTL, self._lease_ms / 500)), pipeline=pipeline)
         # A dead worker's jobs are found by this set, however long all workers are away.
         pipeline.expire(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name), RECORD_TTL)
-        busy = self._worker.executions or self._state.executions
-        pipeline.hset(self._worker.key, "state", "busy" if busy else "idle")
+        pipeline.hset(self._worker.key, "state", "busy" if self._state.executions else "idle")
         self._add_status(pipeline, status)
-        members, lease, suspended, *rest = pipeline.execute()
+        members, _, suspended, *rest = pipeline.execute()
         self._disown(members)
         self._suspend(suspended)
         self._serve({queue.decode() for queues in rest[: len(status.models)] for queue in queues})
-        if lease is None:
-            self._examine(list(self._worker.executions.values()))
 
     def _serve(self, queues: set[str]) -> None:
         """RQ's tools list this worker beside the queues that it serves now, from the next beat on."""
@@ -146,19 +143,6 @@ class Heartbeat:
                 pipeline.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model, indent=None))
             self._announced_at = time.monotonic()
 
-    def _examine(self, executions: list[Execution]) -> None:
-        """The lease had run out (a long pause, or Redis was away): the shards that a sweep took meanwhile are lost.
-
-        Draw jobs need no look: publishing asks whose they are.
-        """
-        for execution in executions:
-            registry = execution.job.started_job_registry  # of the queue that it came from
-            taken = self._redis.zscore(registry.key, execution.composite_key) is None
-            if taken and execution.id in self._worker.executions:  # else it was settled just now
-                self._state.lost.add(execution.id)
-                log.warning("job %s: the lease ran out and somebody else has it", execution.job_id)
-        self._state.events.put(None)
-
     def _disown(self, members: set[bytes]) -> None:
         """What Redis says this worker draws, and it does not: others shall.
 
@@ -166,9 +150,7 @@ class Heartbeat:
         lease of a worker that lives would keep it so for ever.
         """
         moment = time.monotonic()
-        mine = {execution.composite_key for execution in list(self._worker.executions.values())}
-        mine |= set(self._state.executions.values())
-        strange = {member.decode() for member in members} - mine
+        strange = {member.decode() for member in members} - set(self._state.executions.values())
         self._strange = {key: self._strange.get(key, moment) for key in strange}
         for key, since in self._strange.items():
             if moment - since > _SETTLES_WITHIN:

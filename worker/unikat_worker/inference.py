@@ -23,14 +23,13 @@ from unikat.queue.link import Link
 from unikat.queue.scripts import Command
 from unikat_worker.active import ActiveJob, Batch
 from unikat_worker.admission import admit
-from unikat_worker.batches.active import ShardBatch
 from unikat_worker.catalogue import UnknownModel
 from unikat_worker.executor import Executor
 from unikat_worker.publication import publication, take_in
-from unikat_worker.scheduler import AnyBatch, Scheduler, Turn
+from unikat_worker.scheduler import Scheduler, Turn
 from unikat_worker.settings import Settings
 from unikat_worker.settlement import Settler
-from unikat_worker.state import Done, State
+from unikat_worker.state import State
 
 _WAIT: Final = 1.0  # seconds after which a thread looks around without a reason: RQ's own retries ring no bell
 _LEGACY_WAIT: Final = 0.02  # the same, while services of the release before enqueue: their queue has no bell
@@ -223,25 +222,20 @@ class InferenceThread:
             time.sleep(min(left, 0.0005))
             self._exchange()
 
-    def _draw(self, batch: AnyBatch) -> None:
-        state = self._shared.state
+    def _draw(self, batch: Batch) -> None:
         self.begun = time.monotonic()
         try:
-            entries = self._shared.executor.draw(batch)
+            drawn = self._shared.executor.draw(batch)
         except Exception as error:  # whatever a job can provoke must not end the thread; it ends the job
-            failure: Exception | None = error
-            if isinstance(error, UnknownModel) and isinstance(batch, Batch):
-                state.legacy_from = time.monotonic() + _LEAVES
+            if isinstance(error, UnknownModel) and isinstance(batch.shares[0][0], ActiveJob):
+                self._shared.state.legacy_from = time.monotonic() + _LEAVES
                 self._scheduler.returned(batch)
             else:
                 self._scheduler.failed(batch, error)
         else:
-            self._scheduler.drawn(batch, entries)
-            failure = None
+            self._scheduler.drawn(batch, drawn)
         finally:
             self.begun = None
-        if isinstance(batch, ShardBatch):
-            state.events.put(Done(batch, failure))
 
     def _take(self, models: list[str], room: int) -> Command:
         left_to_others = time.monotonic() < self._shared.state.legacy_from

@@ -11,8 +11,8 @@ from rq.job import JobStatus
 from unikat.queue.draws import NO_STREAM, Completion, Publication, Published
 from unikat.queue.job import rq_result
 from unikat.v1.studio_pb2 import Finished, GenerateResponse
-from unikat_worker.active import ActiveJob, Ending
-from unikat_worker.admission import Refused, ending_of
+from unikat_worker.active import ActiveJob, Ending, Refused
+from unikat_worker.admission import ending_of
 from unikat_worker.scheduler import Scheduler
 
 _MOST: Final = 64  # images in one script call: none takes over 5 ms
@@ -28,7 +28,7 @@ def publication(job: ActiveJob) -> Publication:
     if job.taken.foreign:  # RQ's own, slower way, once the stream is complete
         return Publication(job.taken, first, entries)
     result = rq_result(job.outcome)
-    done = Completion(job.draw.count + 1, result, job.taken_at, time.time(), job.taken.result_ttl)
+    done = Completion(result, job.taken_at, time.time(), job.taken.result_ttl, last=job.draw.count + 1)
     return Publication(job.taken, first, entries, done)
 
 

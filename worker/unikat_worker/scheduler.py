@@ -7,14 +7,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-from unikat_worker.active import ActiveJob, Batch, Ending
-from unikat_worker.batches.active import ShardBatch
+from unikat.batches.layout import DrawnImage
+from unikat_worker.active import ActiveJob, ActiveShard, Batch, Drawable, Ending
+from unikat_worker.drawing import Drawn
 
 _LOOK_AGAIN: Final = 0.1  # seconds after which it is asked whether the stream of a waiting job is still open
-
-AnyBatch: TypeAlias = Batch | ShardBatch
+_STOPS: Final = 10.0  # seconds for which a job that is to be stopped may not have been heard of
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,21 @@ class Turn:
 
 
 class Scheduler:
-    """Shared by the inference threads and the thread that prefetches shards."""
+    """Shared by the inference threads and the batch thread."""
 
-    def __init__(self, threads: int, max_jobs: int, limit: Callable[[str], int], *, one_at_a_time: bool) -> None:
-        """`limit`: images in the largest batch of a model. `one_at_a_time`: a GPU draws one batch after the other."""
+    def __init__(
+        self,
+        threads: int,
+        max_jobs: int,
+        limit: Callable[[str], int],
+        tell: Callable[[ActiveShard | None], None],
+        *,
+        one_at_a_time: bool,
+    ) -> None:
+        """`limit`: images in the largest batch of a model. `one_at_a_time`: a GPU draws one batch after the other.
+
+        `tell` is called with a shard that is drawn or has ended, and with None when a batch was cut from one.
+        """
         self._threads = threads
         self._max_jobs = max_jobs
         self._limit = limit
@@ -42,7 +53,13 @@ class Scheduler:
         self._news = threading.Condition()
         self._jobs: list[ActiveJob] = []  # in the order of their turns
         self._ended: deque[ActiveJob] = deque()
-        self._prefetched: deque[ShardBatch] = deque()
+        self._shards: list[ActiveShard] = []  # oldest first
+        self._served: dict[str, int] = {}  # owners of shards: number of the last shard batch that was theirs
+        self._shard_batches = 0
+        self._tell = tell
+        self._stops: dict[
+            str, float
+        ] = {}  # jobs that an operator stopped and that are not here, or not yet: since when
         self._drawing = 0
         self._waiting = False  # a thread waits for Redis
         self._sleeping = 0  # threads that wait for others
@@ -57,6 +74,12 @@ class Scheduler:
         """All that are active."""
         with self._news:
             return list(self._jobs)
+
+    @property
+    def shards(self) -> list[ActiveShard]:
+        """All that are not drawn and have not ended, oldest first."""
+        with self._news:
+            return list(self._shards)
 
     @property
     def waits(self) -> bool:
@@ -91,10 +114,20 @@ class Scheduler:
         """New jobs; those that have an ending only have to be settled."""
         with self._news:
             for job in jobs:
+                if job.ending is None and self._was_stopped(job.id):
+                    job.ending = Ending.STOPPED
                 (self._jobs if job.ending is None else self._ended).append(job)
             self._news.notify_all()
 
-    def end(self, job: ActiveJob, ending: Ending) -> None:
+    def add_shard(self, shard: ActiveShard) -> None:
+        """A shard is drawn when no job waits."""
+        with self._news:
+            self._shards.append(shard)
+            if self._was_stopped(shard.id):
+                self._end(shard, Ending.STOPPED)
+            self._news.notify_all()
+
+    def end(self, job: ActiveJob | ActiveShard, ending: Ending) -> None:
         """A job has ended."""
         with self._news:
             self._end(job, ending)
@@ -105,14 +138,15 @@ class Scheduler:
             job.ending = Ending.FINISHED
             self._jobs.remove(job)
 
-    def stop_job(self, job_id: str) -> bool:
-        """End a job because an operator wants it; False if it is not here."""
+    def stop_job(self, job_id: str) -> None:
+        """End a job because an operator wants it. One that Redis has given to this worker may be on its way here."""
         with self._news:
-            for job in self._jobs:
+            for job in (*self._jobs, *self._shards):
                 if job.id == job_id:
                     self._end(job, Ending.STOPPED)
-                    return True
-            return False
+                    return
+            moment = time.monotonic()
+            self._stops = {id: at for id, at in self._stops.items() if moment - at < _STOPS} | {job_id: moment}
 
     def observe(self, job: ActiveJob, published: int) -> None:
         """A job's stream holds so many images."""
@@ -129,42 +163,44 @@ class Scheduler:
         with self._news:
             self._ended.append(job)
 
-    def compose(self) -> AnyBatch | None:
+    def compose(self) -> Batch | None:
         """The next batch; None if there is nothing to draw. `drawn` or `failed` is told what became of it."""
         with self._news:
-            batch: AnyBatch | None = None if self.stopping else self._compose()
-            if batch is None and self._prefetched and not self.stopping:
-                batch = self._prefetched.popleft()
+            batch = None if self.stopping else self._compose() or self._cut_shard()
             self._drawing += batch is not None
             if batch is not None and self._can_compose():
                 self._news.notify()
             return batch
 
-    def drawn(self, batch: AnyBatch, entries: Sequence[tuple[ActiveJob, int, bytes]] = ()) -> None:
-        """A batch was drawn; `entries` are a job's: the job, the image's position in it, what goes into its stream."""
+    def drawn(self, batch: Batch, drawn: Sequence[Drawn] = ()) -> None:
+        """A batch was drawn: for each image its job, its position in the job, and what its sink takes."""
         with self._news:
             self._drawing -= 1
-            if isinstance(batch, Batch):
-                for job, _ in batch.shares:
-                    job.in_flight -= 1
-            for job, index, entry in entries:
-                if job.ending is None and index >= job.published:
-                    job.ready[index] = entry
+            for job, _ in batch.shares:
+                job.in_flight -= 1
+            for job, position, result in drawn:
+                if job.ending is not None:
+                    continue
+                if isinstance(job, ActiveShard) and isinstance(result, DrawnImage):
+                    job.drawn.append(result)
+                    if len(job.drawn) == job.count:
+                        self._shards.remove(job)
+                        self._tell(job)
+                elif isinstance(job, ActiveJob) and isinstance(result, bytes) and position >= job.published:
+                    job.ready[position] = result
 
-    def failed(self, batch: AnyBatch, error: Exception) -> None:
+    def failed(self, batch: Batch, error: Exception) -> None:
         """A batch could not be drawn. Where several jobs share it, each is tried again in batches of its own."""
         self.drawn(batch)
-        if not isinstance(batch, Batch):
-            return
         with self._news:
-            for job, indices in batch.shares:
+            for job, positions in batch.shares:
                 if job.ending is not None:
                     continue
                 if len(batch.shares) == 1:
                     job.error = error
                     self._end(job, Ending.FAILED)
                 else:
-                    job.give_back(indices)
+                    job.give_back(positions)
 
     def returned(self, batch: Batch) -> None:
         """This worker does not have the model of a batch: its jobs go back to their queues."""
@@ -201,23 +237,11 @@ class Scheduler:
         with self._news:
             return self._cut - sum(job.remaining for job in self._jobs)
 
-    def prefetch_room(self) -> int:
-        """Shard batches that may be put into the prefetch queue."""
+    def is_hungry(self) -> bool:
+        """Whether the threads will soon have drawn what there is of shards."""
         with self._news:
-            return 2 * self._threads - len(self._prefetched)
-
-    def prefetch(self, batch: ShardBatch) -> None:
-        """A shard batch is drawn as soon as no job waits."""
-        with self._news:
-            self._prefetched.append(batch)
-            self._news.notify()
-
-    def withdraw(self) -> list[ShardBatch]:
-        """Empty the prefetch queue; returns what nobody has begun."""
-        with self._news:
-            withdrawn = list(self._prefetched)
-            self._prefetched.clear()
-            return withdrawn
+            limit = max((self._limit(shard.digest) for shard in self._shards), default=1)
+            return sum(shard.remaining for shard in self._shards) < self._threads * limit
 
     def stop(self) -> None:
         """No batch is composed after this."""
@@ -226,7 +250,7 @@ class Scheduler:
             self._news.notify_all()
 
     def _can_compose(self) -> bool:
-        return bool(self._prefetched) or any(job.remaining for job in self._jobs)
+        return any(job.remaining for job in self._jobs) or any(shard.remaining for shard in self._shards)
 
     def _room(self) -> int:
         """Jobs to take. Only as many as soon have their turn: other workers want some too."""
@@ -243,12 +267,37 @@ class Scheduler:
             if not job.publishing and job.published not in job.ready and moment - job.seen_at > _LOOK_AGAIN
         ]  # fmt: skip
 
-    def _end(self, job: ActiveJob, ending: Ending) -> None:
-        if job.ending is None:
-            job.ending = ending
+    def _end(self, job: Drawable, ending: Ending) -> None:
+        if job.ending is not None:
+            return
+        job.ending = ending
+        if isinstance(job, ActiveShard):
+            self._shards = [other for other in self._shards if other is not job]
+            self._tell(job)
+        elif isinstance(job, ActiveJob):
             self._jobs = [other for other in self._jobs if other is not job]
             self._ended.append(job)
             self._news.notify()
+
+    def _was_stopped(self, job_id: str) -> bool:
+        at = self._stops.pop(job_id, None)
+        return at is not None and time.monotonic() - at < _STOPS
+
+    def _cut_shard(self) -> Batch | None:
+        """A batch of the oldest shard of the owner who has waited longest."""
+        shards = [shard for shard in self._shards if shard.remaining]
+        if not shards:
+            return None
+        self._served = {shard.owner: self._served.get(shard.owner, -1) for shard in shards}
+        shard = min(shards, key=lambda each: self._served[each.owner])
+        self._shard_batches += 1
+        self._served[shard.owner] = self._shard_batches
+        share = -(-sum(each.remaining for each in shards) // self._threads)
+        batch = Batch(
+            shard.digest, [(shard, shard.take(min(self._limit(shard.digest), share, shard.remaining)))], False
+        )
+        self._tell(None)
+        return batch
 
     def _compose(self) -> Batch | None:
         open_jobs = [job for job in self._jobs if job.remaining]

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue, SimpleWorker
+from rq import SimpleWorker
 from rq.command import parse_payload
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -29,14 +29,14 @@ from unikat.queue.draws import wake
 from unikat.queue.keys import LEGACY_QUEUE, model_key
 from unikat.queue.workers import WorkerStatus
 from unikat_worker import inference
-from unikat_worker.batches.shard_scheduler import ShardScheduler
+from unikat_worker.batches.thread import BatchThread
 from unikat_worker.catalogue import Catalogue
 from unikat_worker.device import Device
 from unikat_worker.executor import Executor
 from unikat_worker.heartbeat import Heartbeat
 from unikat_worker.scheduler import Scheduler
 from unikat_worker.settings import Settings
-from unikat_worker.settlement import Settlement, Settler
+from unikat_worker.settlement import Settler
 from unikat_worker.state import State
 from unikat_worker.sweeper import Sweeper
 
@@ -68,22 +68,21 @@ class DrawWorker(SimpleWorker):
         sweeper = Sweeper(redis, self.queues[0], settings.lease_s, settings.max_crashes, settings.result_ttl_s)
         executor = Executor(catalogue, device, settings.batch_ms / 1000, settings.max_batch)
         self._scheduler = Scheduler(
-            device.inference_threads, settings.max_jobs, executor.limit, one_at_a_time=device.is_cuda
+            device.inference_threads,
+            settings.max_jobs,
+            executor.limit,
+            self._threads.events.put,
+            one_at_a_time=device.is_cuda,
         )
         self._settler = Settler(self, settings.result_ttl_s)
         self._shared = inference.Shared(
             redis, self.name, settings, self._scheduler, executor, self._settler, self._threads, self._model_keys
         )
-        self._shards = ShardScheduler(
-            redis, self.name, settings, executor, self._scheduler, self._threads, self._settlement
-        )
+        self._batches = BatchThread(settings, executor, self._scheduler, self._threads, self._settler)
         self._pulse = Heartbeat(
             self, sweeper, self._threads, self._suspend, settings.lease_s, self._status, self._models
         )
         self._loops: list[inference.InferenceThread] = []
-
-    def _settlement(self, queue: Queue) -> Settlement:
-        return Settlement(self, queue, self._settings.result_ttl_s)
 
     def work(self, *_: Any, **__: Any) -> bool:  # noqa: ANN401  (RQ's signature; its options have no meaning here)
         """Work until SIGTERM, SIGINT or RQ's shutdown command."""
@@ -97,15 +96,15 @@ class DrawWorker(SimpleWorker):
         self._pulse.start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
         self._loops, threads = inference.start(self._shared, self._device.inference_threads)
-        shards = threading.Thread(target=self._shards.run, name="shards", daemon=True)
-        shards.start()
+        batches = threading.Thread(target=self._batches.run, name="batches", daemon=True)
+        batches.start()
         # What was made so far stays, and jobs leave next to no cycles: the collector need not look every 700 objects.
         gc.freeze()
         gc.set_threshold(_COLLECT_EVERY)
         print(self._ready_line(), flush=True)
         self._threads.stop.wait()
         try:
-            self._leave([*threads, shards])
+            self._leave([*threads, batches])
         finally:
             self._depart()
         return True
@@ -119,10 +118,9 @@ class DrawWorker(SimpleWorker):
         payload = parse_payload(message)
         if payload["command"] in ("stop-job", "stop-execution"):
             job_id = str(payload.get("job_id"))
-            if not self._scheduler.stop_job(job_id):
-                self._threads.stops.add(job_id)
-                self._threads.events.put(None)
-            elif self._scheduler.waits:
+            self._scheduler.stop_job(job_id)
+            self._threads.events.put(job_id)
+            if self._scheduler.waits:
                 wake(self.connection, self.name)
         else:
             super().handle_payload(message)
@@ -156,7 +154,7 @@ class DrawWorker(SimpleWorker):
             except RedisError as error:
                 log.warning("unfinished jobs cannot be given back yet: %s", error)
                 time.sleep(0.2)
-        self._shards.leave()
+        self._batches.leave()
 
     def _ready_line(self) -> str:
         models = ",".join(self._catalogue.models) or "none"

@@ -30,7 +30,7 @@ from unikat_training.errors import TrainingError
 from unikat_training.evaluation.evaluate import Effort, evaluate
 from unikat_training.evaluation.references import note_of
 from unikat_training.evaluation.report import body, lines, markdown, metrics, titles, write_report
-from unikat_training.evaluation.results import Evaluation, obeyed
+from unikat_training.evaluation.results import Evaluation, low_condition_accuracy
 from unikat_training.evaluation.sheets import Sheets
 
 Found = tuple[Evaluation, Sheets]
@@ -58,13 +58,13 @@ def test_a_good_generator_is_near_the_limit_in_everything(good: Found) -> None:
     assert found.similarity[0].precision > 0.8
     assert found.similarity[0].frechet < 3 * limit.similarity[0].frechet
     assert abs(found.similarity[0].kid) < 0.02
-    for each in found.obedience:
+    for each in found.condition_accuracy:
         assert each.real_accuracy > 0.8
         assert each.share > 0.85
         assert each.score > 0.75  # what is learnt from its pictures holds for real ones
     assert found.memorisation.close < 0.3
-    assert obeyed(good[0]) == []
-    assert not [w for w in good[0].warnings if "copies" in w or "collapsed" in w or "obeyed" in w]
+    assert low_condition_accuracy(good[0]) == []
+    assert not [w for w in good[0].warnings if "copies" in w or "collapsed" in w or "too low" in w]
 
 
 def test_both_truncations_are_reported(good: Found) -> None:
@@ -76,7 +76,7 @@ def test_both_truncations_are_reported(good: Found) -> None:
 
 
 def test_conditions_are_drawn_in_the_shares_of_the_training_pictures(good: Found) -> None:
-    trained = dict(zip(SHAPES, good[0].default.obedience[0].categories, strict=True))
+    trained = dict(zip(SHAPES, good[0].default.condition_accuracy[0].categories, strict=True))
     total = sum(each.generated_count for each in trained.values())
     assert total == QUICK.samples
     disc = trained["disc"].generated_count / total
@@ -99,11 +99,11 @@ def test_a_copying_generator_is_caught(data: Dataset, cache: Path, tmp_path: Pat
 def test_a_generator_that_ignores_its_condition_is_caught(data: Dataset, cache: Path, tmp_path: Path) -> None:
     subject = make_subject(tmp_path / "model", data, fresh(600, seed=9), heeded=False)
     evaluation, _ = evaluate(request(subject, data, cache))
-    colour = evaluation.default.obedience[1]
+    colour = evaluation.default.condition_accuracy[1]
     assert colour.accuracy == pytest.approx(1 / len(COLOURS), abs=0.12)  # chance
-    assert colour.obedience == pytest.approx(0, abs=0.2)
-    told = obeyed(evaluation)
-    assert [sentence.split()[0] for sentence in told] == ["shape", "colour"]
+    assert colour.kappa_share == pytest.approx(0, abs=0.2)
+    told = low_condition_accuracy(evaluation)
+    assert [sentence.split(":")[0] for sentence in told] == ["shape", "colour"]
     assert "min_condition_accuracy is 0.5" in told[0]
     assert set(told) <= set(evaluation.warnings)
     green = colour.categories[COLOURS.index("green")]
@@ -162,9 +162,9 @@ def test_a_plain_model_is_measured_without_conditions(cache: Path, tmp_path: Pat
     plain = make_dataset(tmp_path / "plain", plain=True)
     subject = make_subject(tmp_path / "model", plain, fresh(600, seed=9))
     evaluation, sheets = evaluate(request(subject, plain, cache))
-    assert (evaluation.default.obedience, evaluation.blends) == ((), ())
+    assert (evaluation.default.condition_accuracy, evaluation.blends) == ((), ())
     assert [each.name for each in evaluation.default.diversity] == ["all pictures"]
-    assert obeyed(evaluation) == []
+    assert low_condition_accuracy(evaluation) == []
     assert sorted(sheets.files) == ["curves.png", "neighbours.png"]
     assert "Blends" not in markdown(evaluation)
 
@@ -196,7 +196,7 @@ def test_references_stand_beside_every_figure(data: Dataset, cache: Path, tmp_pa
     assert accuracy.limit > 0.8
     assert accuracy.values[0] > accuracy.values[1]
     assert "| worse@1, truncation 1 |" in "\n".join(body(evaluation))
-    assert obeyed(evaluation) == []  # a reference's faults are its own
+    assert low_condition_accuracy(evaluation) == []  # a reference's faults are its own
 
 
 def test_what_a_reader_must_know_of_a_reference_stands_above_its_figures(
@@ -204,13 +204,13 @@ def test_what_a_reader_must_know_of_a_reference_stands_above_its_figures(
 ) -> None:
     subject = make_subject(tmp_path / "model", data, fresh(600, seed=9))
     saw = make_subject(tmp_path / "saw", data, fresh(600, seed=9), held_out=None)
-    yardstick = make_subject(tmp_path / "dcgan", data, fresh(600, seed=9))
-    yardstick.model.training.config = json.dumps({"held_out": 0.2, "preset": "dcgan"})
+    baseline = make_subject(tmp_path / "dcgan", data, fresh(600, seed=9))
+    baseline.model.training.config = json.dumps({"held_out": 0.2, "preset": "dcgan"})
     elsewhere = make_subject(tmp_path / "elsewhere", data, fresh(600, seed=9))
     elsewhere.model.training.data_digest = "sha256:0"
-    for number, each in enumerate((saw, yardstick, elsewhere)):
+    for number, each in enumerate((saw, baseline, elsewhere)):
         each.model.version = 2 + number
-    evaluation, _ = evaluate(request(subject, data, cache, references=[saw, yardstick, elsewhere]))
+    evaluation, _ = evaluate(request(subject, data, cache, references=[saw, baseline, elsewhere]))
     assert titles(evaluation) == [
         "table@1, truncation 1",
         "table@2 (trained on these test pictures too), truncation 1",
@@ -240,7 +240,7 @@ def test_the_report_has_all_of_it(good: Found, tmp_path: Path) -> None:
     text = (tmp_path / "out" / "evaluation.md").read_text()
     assert "Fréchet distance in pooled pixels" in text
     assert "FID" not in text
-    real = good[0].default.obedience[0].real_accuracy
+    real = good[0].default.condition_accuracy[0].real_accuracy
     assert f"right for these shares of the {good[0].data.test:,} test pictures: shape {real:.1%} (± " in text
     assert "| real: mostly mistaken for |" in text
     for name in ("neighbours.png", "blends.png", "curves.png"):

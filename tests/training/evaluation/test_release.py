@@ -11,13 +11,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.training.evaluation.generating import QUICK, PooledPixels, make_dataset
-from tests.training.making import TINY, sitting
+from tests.training.making import TINY, operation
 from unikat.bundle import CARD, read_bundle
 from unikat.v1.model_pb2 import Model
 from unikat_training.cli import app
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.references import previous_version
-from unikat_training.evaluation.release import Examination, references
+from unikat_training.evaluation.release import EvaluationSettings, references
 from unikat_training.evaluation.subject import Subject
 from unikat_training.export import export
 from unikat_training.loop import train
@@ -27,36 +27,40 @@ from unikat_training.loop import train
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that has not learned yet what its conditions mean."""
     folder = tmp_path_factory.mktemp("untrained")
-    train(make_dataset(folder / "shapes"), folder / "run", TINY, sitting(8))
+    train(make_dataset(folder / "shapes"), folder / "run", TINY, operation(8))
     return folder / "run"
 
 
 @pytest.fixture(scope="module")
-def examination(tmp_path_factory: pytest.TempPathFactory) -> Examination:
-    return Examination(cache=tmp_path_factory.mktemp("cache"), effort=QUICK, main=PooledPixels())
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSettings:
+    return EvaluationSettings(cache=tmp_path_factory.mktemp("cache"), effort=QUICK, main=PooledPixels())
 
 
-def test_a_model_that_does_not_obey_is_not_exported(untrained: Path, examination: Examination, tmp_path: Path) -> None:
+def test_a_model_of_low_condition_accuracy_is_not_exported(
+    untrained: Path, evaluation: EvaluationSettings, tmp_path: Path
+) -> None:
     out = tmp_path / "models" / "shapes" / "1"
-    with pytest.raises(TrainingError, match=r"colour is not obeyed.*--force"):
-        export(untrained, out, examination=examination)
+    with pytest.raises(TrainingError, match=r"colour: condition accuracy is too low.*--force"):
+        export(untrained, out, evaluation=evaluation)
     assert not out.exists()
 
 
-def test_it_is_with_force_and_its_card_says_so(untrained: Path, examination: Examination, tmp_path: Path) -> None:
-    forced = replace(examination, force=True)
-    bundle = export(untrained, tmp_path / "models" / "shapes" / "1", examination=forced)
+def test_it_is_with_force_and_its_card_says_so(untrained: Path, evaluation: EvaluationSettings, tmp_path: Path) -> None:
+    forced = replace(evaluation, force=True)
+    bundle = export(untrained, tmp_path / "models" / "shapes" / "1", evaluation=forced)
     bundle.verify()
     card = (bundle.path / CARD).read_text()
-    assert "Published with `--force`, although its conditions are not obeyed" in card
-    assert "colour is not obeyed" in card
+    assert "Published with `--force`, although its condition accuracy is too low" in card
+    assert "colour: condition accuracy is too low" in card
     assert "| Fréchet distance in pooled pixels |" in card
     assert "![neighbours](neighbours.png)" in card
     assert "was not measured" not in card
 
 
-def test_figures_and_sheets_are_part_of_the_bundle(untrained: Path, examination: Examination, tmp_path: Path) -> None:
-    bundle = export(untrained, tmp_path / "models" / "shapes" / "1", examination=replace(examination, force=True))
+def test_figures_and_sheets_are_part_of_the_bundle(
+    untrained: Path, evaluation: EvaluationSettings, tmp_path: Path
+) -> None:
+    bundle = export(untrained, tmp_path / "models" / "shapes" / "1", evaluation=replace(evaluation, force=True))
     files = {file.path for file in read_bundle(bundle.path).model.files}
     assert {"evaluation.json", "neighbours.png", "blends.png"} <= files
     figures = {metric.name: metric for metric in bundle.model.metrics}
@@ -64,23 +68,23 @@ def test_figures_and_sheets_are_part_of_the_bundle(untrained: Path, examination:
     assert "real pictures: " in accuracy.description
     document = json.loads((bundle.path / "evaluation.json").read_text())
     assert document["model"] == "shapes@1"
-    assert document["samples"][0]["obedience"][1]["accuracy"] == accuracy.value
+    assert document["samples"][0]["condition_accuracy"][1]["accuracy"] == accuracy.value
     assert figures["parity_max_grey_levels"].value <= 1
 
 
 def test_the_version_before_is_measured_beside_the_new_one(
-    untrained: Path, examination: Examination, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    untrained: Path, evaluation: EvaluationSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     versions = tmp_path / "models" / "shapes"
     export(untrained, versions / "2")
-    forced = replace(examination, force=True)
-    card = (export(untrained, versions / "4", examination=forced).path / CARD).read_text()
+    forced = replace(evaluation, force=True)
+    card = (export(untrained, versions / "4", evaluation=forced).path / CARD).read_text()
     assert (
         "| figure | real pictures (limit) | shapes@4, truncation 1 | shapes@2 (preset projected), truncation 1 |"
         in card
     )
     alone = replace(forced, previous=False)
-    assert "shapes@4 (" not in (export(untrained, versions / "5", examination=alone).path / CARD).read_text()
+    assert "shapes@4 (" not in (export(untrained, versions / "5", evaluation=alone).path / CARD).read_text()
     (versions / "5" / "generator.onnx").write_bytes(b"broken")
     assert previous_version(Subject(versions / "6", model_of(versions / "4", version=6)), versions) is None
     assert "5 is not measured beside the new version" in caplog.text
@@ -96,7 +100,7 @@ def test_a_version_before_of_another_kind_is_passed_over(
     assert found is not None
     assert found.name == "shapes@1"
     second = Subject(versions / "2", model_of(versions / "1", version=2))
-    named = Examination(references=(versions / "1",))
+    named = EvaluationSettings(references=(versions / "1",))
     assert [each.name for each in references(second, named, versions)] == ["shapes@1"]  # once
     del model.attributes[0].categories[1]
     assert previous_version(Subject(versions / "2", model), versions) is None
@@ -112,13 +116,13 @@ def model_of(bundle: Path, version: int) -> Model:
 
 
 def test_with_too_few_pictures_to_measure_on_the_card_says_that_nothing_was_measured(
-    conditional_run: Path, examination: Examination, tmp_path: Path
+    conditional_run: Path, evaluation: EvaluationSettings, tmp_path: Path
 ) -> None:
-    bundle = export(conditional_run, tmp_path / "models" / "shapes" / "1", examination=examination)
+    bundle = export(conditional_run, tmp_path / "models" / "shapes" / "1", evaluation=evaluation)
     card = (bundle.path / CARD).read_text()
     assert "Nothing was measured of this version" in card
     assert "at least 6 are needed" in card
-    assert "How faithfully images obey their condition was not measured." in card
+    assert "The accuracy of the conditions was not measured." in card
 
 
 def run(*arguments: str | Path) -> Result:
@@ -132,7 +136,7 @@ def test_the_command_measures_unless_it_is_told_not_to(
     out = tmp_path / "models" / "shapes" / "1"
     refused = run(untrained, "--out", out, "--samples=40", "--steps=40")
     assert refused.exit_code == 2, refused.output
-    assert "is not obeyed" in re.sub(r"[\s│]+", " ", refused.output)
+    assert "is too low" in re.sub(r"[\s│]+", " ", refused.output)
     assert not out.exists()
     assert run(untrained, "--out", out, "--no-evaluate").exit_code == 0
     card = (out / CARD).read_text()

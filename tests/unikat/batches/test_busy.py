@@ -6,29 +6,28 @@ import threading
 
 from redis import Redis
 
-from tests.service.batch_hand import spec_of
+from tests.service.batch_hand import BatchHand, spec_of
+from tests.support.processes import eventually
 from unikat.queue.batches.jobs import batch_queue
-from unikat.queue.batches.progress import BatchProgress
-from unikat.queue.batches.store import BatchStore
 
 SHARDS = 5000
 
 
 def test_workers_that_take_shard_after_shard_do_not_hold_a_cancellation_up(redis: Redis) -> None:
-    store, progress, done = BatchStore(redis), BatchProgress(redis), threading.Event()
+    hand, done = BatchHand(redis), threading.Event()
+    store = hand.store
     store.create("b1", spec_of("a", 4 * SHARDS), "content")
 
     def work() -> None:
         shard = 0
-        while not done.is_set() and progress.take() is not None:
-            with redis.pipeline() as pipe:
-                progress.mark_done(pipe, "b1", shard, 4)
-                pipe.execute()
+        while not done.is_set() and hand.take() is not None:
+            hand.written("b1", shard, 4)
             shard += 1
 
     worker = threading.Thread(target=work)
     worker.start()
     try:
+        eventually(lambda: store.read("b1").done > 2)
         store.cancel("b1")
         left = redis.lrange(batch_queue(redis, "b1").key, 0, -1)
     finally:

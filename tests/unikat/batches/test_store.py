@@ -212,11 +212,9 @@ def test_what_a_slow_worker_says_of_a_deleted_batch_is_nothing_to_its_successor(
     shard = hand.shards("b1")[0]
     hand.finish("b1")
     hand.store.delete("b1")
-    hand.progress.begin("b1")
-    with hand.redis.pipeline() as pipe:
-        hand.progress.mark_done(pipe, "b1", shard.shard, shard.count)
-        hand.progress.mark_failed(pipe, "b1", 1, "why")
-        pipe.execute()
+    hand.begin("b1")
+    hand.written("b1", shard.shard, shard.count)
+    hand.progress.mark_failed(hand.redis, "b1", 1, "why")
     assert hand.store.revisions(["b1"]) == [None]
     assert hand.store.content("b1") is None
     with pytest.raises(NoSuchBatch):
@@ -265,8 +263,6 @@ def test_the_shards_that_are_written_are_named_in_their_order(hand: BatchHand) -
     hand.store.create("a", spec_of("a", 4 * 20), "content")
     assert hand.store.written(hand.store.read("a")) == []
     written = (17, 0, 8, 7)
-    with hand.redis.pipeline() as pipe:
-        for shard in (*written, 23):  # one that the batch does not have
-            hand.progress.mark_done(pipe, "a", shard, 4)
-        pipe.execute()
+    for shard in (*written, 23):  # one that the batch does not have
+        hand.written("a", shard, 4)
     assert hand.store.written(hand.store.read("a")) == sorted(written)

@@ -75,6 +75,8 @@ def test_batches_can_be_left_out_of_the_turns(hand: BatchHand) -> None:
     create(hand, "second", 8, "anna")
     create(hand, "third", 12, "first")  # an owner of the name of a batch
     left_out = ["first"]
-    there = [hand.progress.take(without=left_out) for _ in range(6)]
-    assert Counter(one[0] for one in there if one is not None) == {"second": 2, "third": 3}
-    assert hand.progress.take(left_out, ["second"]) == ("first", "b-first-00000")
+    there = [hand.progress.take("hand", without=left_out) for _ in range(6)]
+    assert Counter(one.batch for one in there if one is not None) == {"second": 2, "third": 3}
+    found = hand.progress.take("hand", left_out, ["second"])
+    assert found is not None
+    assert found.job.id == "b-first-00000"

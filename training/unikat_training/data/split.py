@@ -47,7 +47,7 @@ class Shares:
             validation=float(config.get("validation", 0.0)),
             unseen=float(config.get("unseen", 0.0)),
             unseen_over=tuple(name for name in names if name),
-            together=bool(config.get("twins_together", False)),
+            together=bool(config.get("grouped_split", False)),
         )
 
 

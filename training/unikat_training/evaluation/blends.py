@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unikat_training.evaluation.classifier import Classifier
-from unikat_training.evaluation.material import Observer
+from unikat_training.evaluation.material import FeaturePipeline
 from unikat_training.evaluation.neighbours import Floats
 from unikat_training.evaluation.subject import Subject
 
@@ -73,7 +73,7 @@ def path_of(subject: Subject, pair: Pair, count: int) -> Floats:
 
 
 def measure_blends(
-    subject: Subject, classifier: Classifier, observer: Observer, pairs: list[Pair], images: int
+    subject: Subject, classifier: Classifier, pipeline: FeaturePipeline, pairs: list[Pair], images: int
 ) -> tuple[Blend, ...]:
     """`images` latents a pair, the same along the way, at the model's default truncation."""
     out = []
@@ -81,10 +81,10 @@ def measure_blends(
         path = path_of(subject, pair, images)
         indices = np.tile(np.arange(images), len(WEIGHTS))
         drawn = subject.draw(indices, path.reshape(len(indices), -1), subject.truncations[-1])
-        pictures = observer.look(drawn, np.zeros((len(indices), len(subject.sizes)), dtype=np.int64))
+        pictures = pipeline.extract(drawn, np.zeros((len(indices), len(subject.sizes)), dtype=np.int64))
         found = classifier.probabilities(pictures)[pair.column].reshape(len(WEIGHTS), images, -1)
         probabilities = found[:, :, [pair.one, pair.other]].astype(np.float64)
-        out.append(judge(subject, pair, probabilities, mixed_share(pictures.main.reshape(len(WEIGHTS), images, -1))))
+        out.append(blend_of(subject, pair, probabilities, mixed_share(pictures.main.reshape(len(WEIGHTS), images, -1))))
     return tuple(out)
 
 
@@ -99,7 +99,7 @@ def mixed_share(features: Floats) -> float:
     return float(((nearest > NEITHER * apart) & (farthest < apart)).mean())
 
 
-def judge(subject: Subject, pair: Pair, found: npt.NDArray[np.float64], mixed: float) -> Blend:
+def blend_of(subject: Subject, pair: Pair, found: npt.NDArray[np.float64], mixed: float) -> Blend:
     """From the probabilities of the two categories, (len(WEIGHTS), images, 2)."""
     mass = found.sum(axis=2)  # (W, images)
     share = (found[:, :, 1] / np.maximum(mass, 1e-9)).mean(axis=1)  # (W,)

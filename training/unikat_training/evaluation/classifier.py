@@ -1,4 +1,4 @@
-"""A classifier of every attribute, trained on pictures and their labels: the judge of whether conditions are obeyed."""
+"""A classifier of every attribute, trained on pictures and their labels: it measures the accuracy of the conditions."""
 
 from __future__ import annotations
 
@@ -106,12 +106,14 @@ def train_classifier(pictures: Pictures, sizes: Sequence[int], steps: int) -> Cl
     labels = torch.from_numpy(pictures.labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(TRAINING_SEED)
-        judge = Classifier(Network(len(mean), sum(sizes)), mean, deviation, tuple(sizes))
-        network = judge.network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stubs lack this form
+        classifier = Classifier(Network(len(mean), sum(sizes)), mean, deviation, tuple(sizes))
+        network = classifier.network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stubs lack this form
         optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, steps))
         for rows in epochs(len(pictures), steps):
-            logits = network(shifted(images_of(pictures, rows)), judge.scaled(pictures, rows)).split(judge.sizes, dim=1)
+            logits = network(shifted(images_of(pictures, rows)), classifier.scaled(pictures, rows)).split(
+                classifier.sizes, dim=1
+            )
             losses = [
                 F.cross_entropy(found, labels[rows, i], label_smoothing=SMOOTHING) for i, found in enumerate(logits)
             ]
@@ -119,7 +121,7 @@ def train_classifier(pictures: Pictures, sizes: Sequence[int], steps: int) -> Cl
             torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
             optimiser.step()
             schedule.step()
-    return judge
+    return classifier
 
 
 def epochs(count: int, steps: int) -> list[npt.NDArray[np.int64]]:

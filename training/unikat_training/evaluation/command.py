@@ -49,7 +49,7 @@ def evaluate(
     ] = None,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ) -> None:
-    """Measure a bundle: how near its pictures are to real ones, whether they obey, vary, copy, and can be blended.
+    """Measure a bundle: similarity to real pictures, condition accuracy, diversity, copies, blends.
 
     It is the exported ONNX file that is measured, at truncation 1 and at the model's own default.
     """

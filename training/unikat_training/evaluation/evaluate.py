@@ -1,4 +1,4 @@
-"""An evaluation from beginning to end: the parts of the data, the judge, the model, its references."""
+"""An evaluation from beginning to end: the parts of the data, the classifier, the model, its references."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from unikat_training.errors import TrainingError
 from unikat_training.evaluation import classifier as classifiers
 from unikat_training.evaluation.blends import WEIGHTS, choose_pairs, measure_blends
 from unikat_training.evaluation.classifier import TRAINING_SEED, Classifier, train_classifier
+from unikat_training.evaluation.condition_accuracy import ConditionAccuracy, Predictions, measure_condition_accuracy
 from unikat_training.evaluation.diversity import measure_diversity
 from unikat_training.evaluation.extractors import FeatureExtractor, Lite1Features
-from unikat_training.evaluation.material import Observer, Pictures, default_cache, keep, recalled
+from unikat_training.evaluation.material import FeaturePipeline, Pictures, default_cache, keep, recalled
 from unikat_training.evaluation.memorisation import Neighbours, Training, memorised
-from unikat_training.evaluation.obedience import Judged, Obedience, measure_obedience
 from unikat_training.evaluation.references import check_comparable, note_of
 from unikat_training.evaluation.results import MINIMUM, MINIMUM_SETTING, Data, Evaluation, Limit, Sampled
 from unikat_training.evaluation.sheets import Sheets, draw_sheets
@@ -72,10 +72,10 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Bench:
+class EvaluationSetup:
     """What all models are measured with."""
 
-    observer: Observer
+    pipeline: FeaturePipeline
     effort: Effort
     count: int  # of generated pictures
     train: Pictures
@@ -83,7 +83,7 @@ class Bench:
     training: Training
     neighbours: Neighbours  # of the test pictures
     classifier: Classifier | None  # None for a plain model
-    real: Judged | None
+    real: Predictions | None
 
     def similarity(self, pictures: Pictures) -> tuple[Similarity, ...]:
         return tuple(
@@ -127,71 +127,73 @@ def split(subject: Subject, data: Dataset, test: Dataset | None) -> Parts:
     return Parts(trained, found, held_out, shares, clean, tuple(warnings))
 
 
-def prepare(subject: Subject, parts: Parts, observer: Observer, effort: Effort) -> Bench:
-    """Looks at the real pictures and trains the judge, or recalls both."""
+def prepare(subject: Subject, parts: Parts, pipeline: FeaturePipeline, effort: Effort) -> EvaluationSetup:
+    """Extracts the features of the real pictures and trains the classifier, or reads both from disk."""
     columns = {name: subject.columns(part) for name, part in (("trained", parts.trained), ("test", parts.test))}
-    train, test = observer.real(parts.trained), observer.real(parts.test)
+    train, test = pipeline.extract_dataset(parts.trained), pipeline.extract_dataset(parts.test)
     train = replace(train, labels=train.labels[:, columns["trained"]])
     test = replace(test, labels=test.labels[:, columns["test"]])
     training = Training(train.main, train.bits)
-    judge = kept_classifier(train, parts.trained, subject, observer, effort) if subject.sizes else None
-    return Bench(
-        observer=observer,
+    classifier = kept_classifier(train, parts.trained, subject, pipeline, effort) if subject.sizes else None
+    return EvaluationSetup(
+        pipeline=pipeline,
         effort=effort,
         count=effort.samples_for(len(train)),
         train=train,
         test=test,
         training=training,
         neighbours=Neighbours.of(test.main, training),
-        classifier=judge,
-        real=Judged.of(judge, test) if judge else None,
+        classifier=classifier,
+        real=Predictions.of(classifier, test) if classifier else None,
     )
 
 
-def kept_classifier(train: Pictures, part: Dataset, subject: Subject, observer: Observer, effort: Effort) -> Classifier:
-    """The judge, from disk if it was trained on the same pictures and labels before."""
-    key = hashlib.sha256(observer.key(part.digest).encode())
+def kept_classifier(
+    train: Pictures, part: Dataset, subject: Subject, pipeline: FeaturePipeline, effort: Effort
+) -> Classifier:
+    """The classifier, from disk if it was trained on the same pictures and labels before."""
+    key = hashlib.sha256(pipeline.key(part.digest).encode())
     for array in (part.rows, train.labels, np.array([*subject.sizes, effort.steps, classifiers.VERSION])):
         key.update(np.ascontiguousarray(array).tobytes())
-    path = observer.cache / f"classifier-{key.hexdigest()[:24]}.safetensors"
+    path = pipeline.cache / f"classifier-{key.hexdigest()[:24]}.safetensors"
     try:
         return Classifier.restore(recalled(path), subject.sizes)
     except (KeyError, RuntimeError):
-        judge = train_classifier(train, subject.sizes, effort.steps)
-        keep(path, judge.state())
-        return judge
+        classifier = train_classifier(train, subject.sizes, effort.steps)
+        keep(path, classifier.state())
+        return classifier
 
 
-def measure(bench: Bench, subject: Subject, truncation: float) -> Drawn:
+def measure(setup: EvaluationSetup, subject: Subject, truncation: float) -> Drawn:
     """All figures of one model at one truncation."""
-    pictures = subject.sample(bench.count, truncation, bench.observer)
+    pictures = subject.sample(setup.count, truncation, setup.pipeline)
     attributes = list(subject.model.attributes)
-    neighbours = Neighbours.of(pictures.main, bench.training)
-    obedience: tuple[Obedience, ...] = ()
-    if bench.classifier and bench.real:
-        learner = train_classifier(pictures, subject.sizes, bench.effort.steps)
-        obedience = measure_obedience(
-            attributes, Judged.of(bench.classifier, pictures), bench.real, Judged.of(learner, bench.test)
+    neighbours = Neighbours.of(pictures.main, setup.training)
+    condition_accuracy: tuple[ConditionAccuracy, ...] = ()
+    if setup.classifier and setup.real:
+        learner = train_classifier(pictures, subject.sizes, setup.effort.steps)
+        condition_accuracy = measure_condition_accuracy(
+            attributes, Predictions.of(setup.classifier, pictures), setup.real, Predictions.of(learner, setup.test)
         )
     return Drawn(
         Sampled(
             model=subject.name,
             truncation=truncation,
-            count=bench.count,
-            similarity=bench.similarity(pictures),
-            obedience=obedience,
-            diversity=measure_diversity(attributes, pictures, bench.train),
-            memorisation=memorised(neighbours, pictures.bits, bench.neighbours, bench.training),
+            count=setup.count,
+            similarity=setup.similarity(pictures),
+            condition_accuracy=condition_accuracy,
+            diversity=measure_diversity(attributes, pictures, setup.train),
+            memorisation=memorised(neighbours, pictures.bits, setup.neighbours, setup.training),
         ),
         neighbours,
     )
 
 
-def measure_limit(bench: Bench) -> Limit:
+def measure_limit(setup: EvaluationSetup) -> Limit:
     """Training pictures, as many as are generated where there are so many, against the test pictures."""
-    order = np.random.default_rng(REFERENCE_SEED).permutation(len(bench.train))[: bench.count]
-    real = memorised(bench.neighbours, bench.test.bits, bench.neighbours, bench.training)
-    return Limit(bench.similarity(bench.train.some(np.sort(order))), real)
+    order = np.random.default_rng(REFERENCE_SEED).permutation(len(setup.train))[: setup.count]
+    real = memorised(setup.neighbours, setup.test.bits, setup.neighbours, setup.training)
+    return Limit(setup.similarity(setup.train.some(np.sort(order))), real)
 
 
 @dataclass(frozen=True)
@@ -221,19 +223,19 @@ def evaluate(request: Request) -> tuple[Evaluation, Sheets]:
     pairs = choose_pairs(subject, effort.pairs)
     total = pictures_to_see(request, parts) + len(pairs) * effort.blend_images * len(WEIGHTS)
     with progress_bar(total, 0, "img", request.progress) as bar:
-        observer = Observer(extractors, request.cache or default_cache(), bar.update)
+        pipeline = FeaturePipeline(extractors, request.cache or default_cache(), bar.update)
         bar.set_description("real pictures")
-        bench = prepare(subject, parts, observer, effort)
+        setup = prepare(subject, parts, pipeline, effort)
         bar.set_description(subject.name)
-        own = [measure(bench, subject, truncation) for truncation in subject.truncations]
+        own = [measure(setup, subject, truncation) for truncation in subject.truncations]
         blends = (
-            measure_blends(subject, bench.classifier, observer, pairs, effort.blend_images) if bench.classifier else ()
+            measure_blends(subject, setup.classifier, pipeline, pairs, effort.blend_images) if setup.classifier else ()
         )
         others = []
         for each in request.references:
             bar.set_description(each.name)
             note = note_of(each, request.data, parts.shares, other_test=request.test is not None)
-            others += [replace(measure(bench, each, psi).sampled, note=note) for psi in each.truncations]
+            others += [replace(measure(setup, each, psi).sampled, note=note) for psi in each.truncations]
     minimum = float(subject.config.get(MINIMUM_SETTING, MINIMUM))
     evaluation = Evaluation(
         model=subject.name,
@@ -241,15 +243,15 @@ def evaluate(request: Request) -> tuple[Evaluation, Sheets]:
         data=describe(parts),
         samples=tuple(each.sampled for each in own),
         blends=blends,
-        limit=measure_limit(bench),
+        limit=measure_limit(setup),
         references=tuple(others),
         minimum=minimum,
         seeds={"drawing": SEED, "classifier": TRAINING_SEED, "kid": KERNEL_SEED, "reference": REFERENCE_SEED},
-        effort=asdict(effort) | {"samples": bench.count, "threads": torch.get_num_threads()},
+        effort=asdict(effort) | {"samples": setup.count, "threads": torch.get_num_threads()},
         versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         warnings=parts.warnings,
     ).warned(round(time.monotonic() - began, 1))
-    return evaluation, draw_sheets(evaluation, subject, parts.trained, own[-1].neighbours, bench.neighbours)
+    return evaluation, draw_sheets(evaluation, subject, parts.trained, own[-1].neighbours, setup.neighbours)
 
 
 def pictures_to_see(request: Request, parts: Parts) -> int:

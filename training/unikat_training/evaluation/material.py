@@ -1,4 +1,4 @@
-"""Pictures as evaluation sees them: features, small pictures for the classifier, hashes. Real ones are kept on disk."""
+"""What evaluation computes of pictures: features, thumbnails for the classifier, hashes. Real ones are kept on disk."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def default_cache() -> Path:
 
 
 @dataclass(frozen=True)
-class Observer:
-    """Looks at pictures, and remembers those of data sets in the folder `cache`. `seen` is told of each batch."""
+class FeaturePipeline:
+    """Extracts features, and keeps those of data sets in the folder `cache`. `seen` gets the size of each batch."""
 
     extractors: Sequence[FeatureExtractor]
     cache: Path
     seen: Callable[[int], object] = lambda count: None
 
-    def look(self, batches: Iterable[Pixels], labels: npt.NDArray[np.int64]) -> Pictures:
+    def extract(self, batches: Iterable[Pixels], labels: npt.NDArray[np.int64]) -> Pictures:
         """Pictures (B, H, W, 3) in batches, whose labels are (N, A)."""
         found: dict[str, list[Floats]] = {extractor.name: [] for extractor in self.extractors}
         levels: list[Halves] = []
@@ -91,14 +91,14 @@ class Observer:
         joined = {name: np.concatenate(parts) for name, parts in found.items()}
         return Pictures(joined, np.concatenate(levels), np.concatenate(small), np.concatenate(bits), labels)
 
-    def real(self, dataset: Dataset) -> Pictures:
+    def extract_dataset(self, dataset: Dataset) -> Pictures:
         """The pictures of a data set or a part of one. What is seen of the whole file is kept, by its digest."""
         path = self.cache / f"{self.key(dataset.digest)}.safetensors"
         whole = self.recall(path, len(dataset.images))
         if whole is None:
             starts = range(0, len(dataset.images), BATCH)
             batches = (on_white(np.array(dataset.images[start : start + BATCH])) for start in starts)
-            whole = self.look(batches, np.zeros((len(dataset.images), 0), dtype=np.int64))
+            whole = self.extract(batches, np.zeros((len(dataset.images), 0), dtype=np.int64))
             bits = whole.bits.astype(np.uint8)
             keep(path, {**whole.features, LEVELS: whole.levels, THUMBS: whole.thumbs, BITS: bits})
         else:

@@ -12,27 +12,27 @@ from unikat_training.evaluation.evaluate import Effort, Request, TooFewPictures,
 from unikat_training.evaluation.extractors import FeatureExtractor
 from unikat_training.evaluation.references import previous_version
 from unikat_training.evaluation.report import JSON, body, metrics
-from unikat_training.evaluation.results import obeyed
+from unikat_training.evaluation.results import low_condition_accuracy
 from unikat_training.evaluation.subject import Subject
 
 SHEETS = ("neighbours.png", "blends.png")
 
 
 @dataclass(frozen=True)
-class Examination:
-    """How a model is examined before it is published."""
+class EvaluationSettings:
+    """How a model is evaluated before it is published."""
 
     test: Path | None = None  # a data set of other pictures; default: what was held out
     references: tuple[Path, ...] = ()  # bundles
     previous: bool = True  # measure the version before beside it, if there is one
     cache: Path | None = None
     effort: Effort = field(default_factory=Effort)
-    force: bool = False  # publish even what does not obey its conditions
+    force: bool = False  # publish even what has a low condition accuracy
     main: FeatureExtractor | None = None
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ReleaseEvaluation:
     """What a bundle gets of it. Without `measured` the section says why nothing was measured."""
 
     section: str  # Markdown
@@ -41,52 +41,54 @@ class Verdict:
     files: dict[str, bytes] = field(default_factory=dict)
 
 
-NOT_EXAMINED = Verdict(
+NOT_EVALUATED = ReleaseEvaluation(
     "## Evaluation\n\n**Nothing was measured of this version**: it was exported with `--no-evaluate`. How near its "
-    "pictures are to real ones, whether they obey their conditions, and whether they copy training pictures is unknown."
+    "pictures are to real ones, whether they show their conditions, and whether they copy training pictures is unknown."
 )
 
 
-def references(subject: Subject, examination: Examination, versions: Path) -> list[Subject]:
+def references(subject: Subject, settings: EvaluationSettings, versions: Path) -> list[Subject]:
     """The bundles that were named, and the version before, from the folder `models/NAME`."""
-    named = [Subject.load(path) for path in examination.references]
-    previous = previous_version(subject, versions) if examination.previous else None
+    named = [Subject.load(path) for path in settings.references]
+    previous = previous_version(subject, versions) if settings.previous else None
     if previous is None or previous.name in {each.name for each in named}:
         return named
     return [*named, previous]
 
 
-def examine(
-    subject: Subject, data: Dataset, examination: Examination, versions: Path, progress: bool = False
-) -> Verdict:
+def evaluate_release(
+    subject: Subject, data: Dataset, settings: EvaluationSettings, versions: Path, progress: bool = False
+) -> ReleaseEvaluation:
     """`data` is the whole data set, `versions` the folder of the model's versions.
 
-    Raises TrainingError for a model that does not obey, unless it is forced, and for references of another kind.
+    Raises TrainingError for a low condition accuracy, unless it is forced, and for references of another kind.
     """
     request = Request(
         subject,
         data,
-        Dataset.load(examination.test) if examination.test else None,
-        references(subject, examination, versions),
-        main=examination.main,
-        cache=examination.cache,
-        effort=examination.effort,
+        Dataset.load(settings.test) if settings.test else None,
+        references(subject, settings, versions),
+        main=settings.main,
+        cache=settings.cache,
+        effort=settings.effort,
         progress=progress,
     )
     try:
         evaluation, sheets = evaluate(request)
     except TooFewPictures as error:
-        return Verdict(f"## Evaluation\n\n**Nothing was measured of this version**: {error}.")
-    told = obeyed(evaluation)
-    if told and not examination.force:
+        return ReleaseEvaluation(f"## Evaluation\n\n**Nothing was measured of this version**: {error}.")
+    told = low_condition_accuracy(evaluation)
+    if told and not settings.force:
         raise TrainingError(
             f"{'; '.join(told)}. Train it longer, or export it all the same with --force: its card will say so"
         )
-    forced = [f"**Published with `--force`, although its conditions are not obeyed:** {'; '.join(told)}."] * bool(told)
+    forced = [f"**Published with `--force`, although its condition accuracy is too low:** {'; '.join(told)}."] * bool(
+        told
+    )
     files = {name: sheets.files[name] for name in SHEETS if name in sheets.files}
     pictures = [
         f"Generated pictures (left) that are nearest to a training picture (right), with their distances:\n\n"
         f"![neighbours]({SHEETS[0]})"
     ] + [f"From one category to another, one latent a row:\n\n![blends]({SHEETS[1]})"] * (SHEETS[1] in files)
     section = "\n\n".join(["## Evaluation", *forced, *body(evaluation), *pictures])
-    return Verdict(section, True, metrics(evaluation), {**files, JSON: evaluation.to_json().encode()})
+    return ReleaseEvaluation(section, True, metrics(evaluation), {**files, JSON: evaluation.to_json().encode()})

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from unikat.v1.model_pb2 import Metric
 from unikat_training.evaluation.blends import Blend
+from unikat_training.evaluation.condition_accuracy import Mistake
 from unikat_training.evaluation.hashing import NEAR
 from unikat_training.evaluation.memorisation import CLOSE, Memorisation
-from unikat_training.evaluation.obedience import Mistake
 from unikat_training.evaluation.results import Evaluation, Sampled
 from unikat_training.evaluation.sheets import Sheets
 from unikat_training.evaluation.similarity import NEIGHBOURS, SUBSET, Similarity
@@ -67,8 +67,8 @@ def lines(evaluation: Evaluation) -> Iterator[Line]:
         for field, (name, meaning) in SIMILARITY.items():
             found = [each.similarity[position] for each in models]
             yield similarity_line(f"{name} in {limit.features}", meaning, field, limit, found)
-    for position, first in enumerate(evaluation.default.obedience):
-        own = [each.obedience[position] for each in models]
+    for position, first in enumerate(evaluation.default.condition_accuracy):
+        own = [each.condition_accuracy[position] for each in models]
         values = tuple(each.accuracy for each in own)
         yield Line(f"condition accuracy, {first.attribute}", "by the classifier", first.real_accuracy, values)
         shares = tuple(each.share for each in own)
@@ -130,7 +130,7 @@ def measured_on(evaluation: Evaluation) -> str:
 
 
 def class_table(evaluation: Evaluation) -> str:
-    """The judge, and what it says of each category."""
+    """The classifier, and what it says of each category."""
     rows = [
         (
             each.attribute,
@@ -138,21 +138,23 @@ def class_table(evaluation: Evaluation) -> str:
             *(share(c.generated), mistaken(c.generated_mistake), f"{c.generated_count:,}"),
             *(share(c.real), mistaken(c.real_mistake), f"{c.real_count:,}"),
         )
-        for each in evaluation.default.obedience
+        for each in evaluation.default.condition_accuracy
         for c in each.categories
     ]
     kinds = ("generated", "real")
     columns = [f"{kind}: {what}" for kind in kinds for what in ("recognised", "mostly mistaken for", "pictures")]
     truncation = f"Category by category, at truncation {evaluation.default.truncation:g}:"
     return (
-        "\n\n".join((judge(evaluation), truncation, table(("attribute", "category", *columns), rows))) if rows else ""
+        "\n\n".join((classifier_accuracy(evaluation), truncation, table(("attribute", "category", *columns), rows)))
+        if rows
+        else ""
     )
 
 
-def judge(evaluation: Evaluation) -> str:
+def classifier_accuracy(evaluation: Evaluation) -> str:
     """How good the classifier itself is: its accuracy on real pictures, with the standard error."""
     data, told = evaluation.data, []
-    for each in evaluation.default.obedience:
+    for each in evaluation.default.condition_accuracy:
         error = math.sqrt(each.real_accuracy * (1 - each.real_accuracy) / data.test)
         told.append(f"{each.attribute} {each.real_accuracy:.1%} (± {error:.1%})")
     return (

@@ -7,13 +7,13 @@ import math
 from dataclasses import asdict, dataclass, replace
 
 from unikat_training.evaluation.blends import Blend
+from unikat_training.evaluation.condition_accuracy import ConditionAccuracy
 from unikat_training.evaluation.diversity import COLLAPSED, Diversity
 from unikat_training.evaluation.memorisation import COPYING_Z, Memorisation
-from unikat_training.evaluation.obedience import Obedience
 from unikat_training.evaluation.similarity import Similarity
 
-FORMAT = 1
-MINIMUM = 0.5  # of obedience, where the run's configuration has no `min_condition_accuracy`
+FORMAT = 2  # in 1 `condition_accuracy` was called `obedience`
+MINIMUM = 0.5  # of `kappa_share`, where the run's configuration has no `min_condition_accuracy`
 MINIMUM_SETTING = "min_condition_accuracy"
 FEW = 200  # test pictures, with fewer of which figures are rough
 COPYING = 0.45  # probability of being the farther one, below which copying is not just significant but plain
@@ -27,7 +27,7 @@ class Sampled:
     truncation: float
     count: int
     similarity: tuple[Similarity, ...]
-    obedience: tuple[Obedience, ...]
+    condition_accuracy: tuple[ConditionAccuracy, ...]
     diversity: tuple[Diversity, ...]
     memorisation: Memorisation
     note: str = ""  # what a reader has to know of a reference
@@ -89,17 +89,17 @@ class Evaluation:
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
-def obeyed(evaluation: Evaluation) -> list[str]:
-    """What is not: a sentence for each attribute below the minimum, at any truncation. Empty: all are obeyed."""
+def low_condition_accuracy(evaluation: Evaluation) -> list[str]:
+    """A sentence for each attribute whose accuracy is below the minimum, at any truncation."""
     told = {}
     for sampled in evaluation.samples:
-        for each in sampled.obedience:
-            if each.obedience is not None and each.obedience < evaluation.minimum:
+        for each in sampled.condition_accuracy:
+            if each.kappa_share is not None and each.kappa_share < evaluation.minimum:
                 told[each.attribute] = (
-                    f"{each.attribute} is not obeyed: at truncation {sampled.truncation:g} the classifier is right for "
-                    f"{each.accuracy:.0%} of the generated pictures (of real ones: {each.real_accuracy:.0%}), which is "
-                    f"{max(0.0, each.obedience):.2f} of what it reaches above chance; "
-                    f"{MINIMUM_SETTING} is {evaluation.minimum:g}"
+                    f"{each.attribute}: condition accuracy is too low: at truncation {sampled.truncation:g} "
+                    f"the classifier is right for {each.accuracy:.0%} of the generated pictures "
+                    f"(of real ones: {each.real_accuracy:.0%}), which is {max(0.0, each.kappa_share):.2f} "
+                    f"of what it reaches above chance; {MINIMUM_SETTING} is {evaluation.minimum:g}"
                 )
     return list(told.values())
 
@@ -109,11 +109,11 @@ def warnings_of(evaluation: Evaluation) -> list[str]:
     out = []
     if evaluation.data.test < FEW:
         out.append(f"only {evaluation.data.test} test pictures: figures are rough, and few of them differ for a reason")
-    out += obeyed(evaluation)
-    for each in default.obedience:
-        if each.obedience is None:
+    out += low_condition_accuracy(evaluation)
+    for each in default.condition_accuracy:
+        if each.kappa_share is None:
             out.append(
-                f"{each.attribute} cannot be judged: on real pictures the classifier is hardly better than chance"
+                f"{each.attribute} cannot be measured: on real pictures the classifier is hardly better than chance"
             )
         lost = [
             f"{c.category} ({c.generated:.0%} against {c.real:.0%})"

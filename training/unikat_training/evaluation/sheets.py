@@ -89,7 +89,7 @@ def name_of(subject: Subject, pair: Pair) -> str:
 
 def curves(evaluation: Evaluation, found: Neighbours, test: Neighbours) -> bytes:
     """Distances to the training set; accuracy of each category; the way of each blend."""
-    count = 1 + len(evaluation.default.obedience) + (1 if evaluation.blends else 0)
+    count = 1 + len(evaluation.default.condition_accuracy) + (1 if evaluation.blends else 0)
     figure = Figure(figsize=(10, 3.2 * count), layout="constrained")
     axes = figure.subplots(count, 1, squeeze=False)[:, 0]
     bins = np.linspace(0, max(found.distances.max(), test.distances.max(), 1e-6), 60)
@@ -97,7 +97,7 @@ def curves(evaluation: Evaluation, found: Neighbours, test: Neighbours) -> bytes
         axes[0].hist(neighbours.distances, bins, density=True, histtype="step", label=f"{name} → training")
     axes[0].set_title("distance to the nearest training picture")
     axes[0].legend()
-    for axis, each in zip(axes[1:], evaluation.default.obedience, strict=False):
+    for axis, each in zip(axes[1:], evaluation.default.condition_accuracy, strict=False):
         places = np.arange(len(each.categories))
         for shift, name in ((-0.2, "generated"), (0.2, "real")):
             axis.bar(places + shift, [getattr(c, name) or 0 for c in each.categories], 0.4, label=name)

@@ -17,9 +17,10 @@ from unikat.v1.model_pb2 import Model
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.extractors import Pixels
-from unikat_training.evaluation.material import BATCH, Observer, Pictures, threads
+from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, threads
 from unikat_training.evaluation.neighbours import Floats
 from unikat_training.graph import open_graph, run_graph
+from unikat_training.renamed import current_settings
 
 SEED = 1_000_003  # of all that is drawn here; not that of the sample sheets
 
@@ -44,12 +45,12 @@ class Subject:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The run's settings, as far as they were recorded."""
+        """The run's settings by today's names, as far as they were recorded."""
         try:
             config = json.loads(self.model.training.config or "{}")
         except ValueError:
             return {}
-        return config if isinstance(config, dict) else {}
+        return current_settings(config) if isinstance(config, dict) else {}
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -101,7 +102,7 @@ class Subject:
             latent = latents(SEED, indices[rows].tolist(), self.model.latent_size)
             yield run_graph(session, latent, conditions[rows], truncation)
 
-    def sample(self, count: int, truncation: float, observer: Observer) -> Pictures:
+    def sample(self, count: int, truncation: float, pipeline: FeaturePipeline) -> Pictures:
         """So many pictures, image i under the i-th of `labels`."""
         labels = self.labels(count)
-        return observer.look(self.draw(np.arange(count), self.conditions(labels), truncation), labels)
+        return pipeline.extract(self.draw(np.arange(count), self.conditions(labels), truncation), labels)

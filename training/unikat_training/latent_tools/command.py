@@ -21,7 +21,7 @@ from unikat.sampling import MAX_SEED, latents
 from unikat.v1.model_pb2 import Model
 from unikat_training.errors import TrainingError
 from unikat_training.latent_tools.directions import Directions, read_directions
-from unikat_training.latent_tools.drawing import Brush
+from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.latent_tools.paths import Point
 from unikat_training.latent_tools.sheets import DEVIATIONS, STEPS, direction_sheet, interpolation_sheet, offsets, ways
 from unikat_training.latent_tools.tools import DIRECTIONS, INTERPOLATION, SHOWN
@@ -31,7 +31,7 @@ IMAGES = ("0:0", "0:1", "0:2")
 
 
 @dataclass(frozen=True)
-class Journey:
+class Exploration:
     """What is drawn: images, a way from each to the next, and directions (from 0) that each is moved along."""
 
     points: list[Point]
@@ -91,7 +91,7 @@ def explore(
     psi = read.model.default_truncation if truncation is None else within("--truncation", truncation, 0, 2)
     points = points_of(read.model, image or IMAGES, where or [])
     ends = points_of(read.model, image or IMAGES, where or [], to or [])
-    journey = Journey(
+    exploration = Exploration(
         points,
         pairs_of(points, ends, bool(to)),
         chosen_of(directions, direction, read),
@@ -99,7 +99,7 @@ def explore(
         odd(steps),
     )
     folder = out or Path("explorations") / key_of(read.model).replace("@", "-")
-    for file in draw(read, directions, journey, psi, folder, progress):
+    for file in draw(read, directions, exploration, psi, folder, progress):
         typer.echo(file)
 
 
@@ -181,23 +181,28 @@ def pairs_of(points: list[Point], ends: list[Point], other: bool) -> list[tuple[
 
 
 def draw(
-    bundle: Bundle, directions: Directions | None, journey: Journey, truncation: float, folder: Path, progress: bool
+    bundle: Bundle,
+    directions: Directions | None,
+    exploration: Exploration,
+    truncation: float,
+    folder: Path,
+    progress: bool,
 ) -> list[Path]:
     """The sheets' files. Raises TrainingError where the folder cannot be written, or there is nothing to draw."""
-    if not journey.drawn():
+    if not exploration.drawn():
         raise TrainingError(
             f"--image: {bundle.path} has no directions, so one image has nowhere to go; name a second one, or --to"
         )
     with writing(folder):  # said before anything is drawn
         folder.mkdir(parents=True, exist_ok=True)
     files = {}
-    with progress_bar(journey.drawn(), 0, "image", progress) as bar:
-        brush = Brush.of(bundle.graph, truncation, bar.update)
-        if directions and journey.chosen:
-            along = offsets(journey.strength, journey.steps)
-            files[DIRECTIONS] = direction_sheet(directions, journey.chosen, journey.points, along, brush)
-        if ways(journey.pairs):
-            files[INTERPOLATION] = interpolation_sheet(journey.pairs, journey.steps, brush)
+    with progress_bar(exploration.drawn(), 0, "image", progress) as bar:
+        sampler = GraphSampler.of(bundle.graph, truncation, bar.update)
+        if directions and exploration.chosen:
+            along = offsets(exploration.strength, exploration.steps)
+            files[DIRECTIONS] = direction_sheet(directions, exploration.chosen, exploration.points, along, sampler)
+        if ways(exploration.pairs):
+            files[INTERPOLATION] = interpolation_sheet(exploration.pairs, exploration.steps, sampler)
     with writing(folder):
         for name, content in files.items():
             (folder / name).write_bytes(content)

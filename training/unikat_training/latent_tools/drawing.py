@@ -23,7 +23,7 @@ STRENGTH_IMAGES = 16  # that the directions are measured on, and so many random 
 
 
 @dataclass(frozen=True)
-class Brush:
+class GraphSampler:
     """Draws with one graph at one truncation; calls `drawn` with the number of images after each batch."""
 
     session: onnxruntime.InferenceSession
@@ -31,7 +31,7 @@ class Brush:
     drawn: Callable[[int], object] = lambda count: None
 
     @classmethod
-    def of(cls, graph: Path, truncation: float, drawn: Callable[[int], object]) -> Brush:
+    def of(cls, graph: Path, truncation: float, drawn: Callable[[int], object]) -> GraphSampler:
         return cls(open_graph(graph), truncation, drawn)
 
     def draw(self, latent: Floats, condition: Floats) -> Pixels:
@@ -49,21 +49,21 @@ def strength_images(count: int) -> int:
     return STRENGTH_IMAGES * (1 + 2 * count + STRENGTH_IMAGES + 1)
 
 
-def measure(directions: Directions, model: Model, brush: Brush) -> Strength:
+def measure(directions: Directions, model: Model, sampler: GraphSampler) -> Strength:
     """The mean change by one standard deviation, to both sides, over images whose conditions are those of training."""
     schema = Schema(model)
     indices = range(STRENGTH_IMAGES)
     latent = latents(STRENGTH_SEED, indices, model.latent_size)  # (n, Z)
     condition = schema.vectors(schema.complete({}, STRENGTH_SEED, indices))  # (n, C)
-    still = brush.draw(latent, condition)
+    still = sampler.draw(latent, condition)
 
     def change(vector: Floats) -> float:
-        return mean_difference(brush.draw((latent + vector).astype(np.float32), condition), still)
+        return mean_difference(sampler.draw((latent + vector).astype(np.float32), condition), still)
 
     found = [(change(vector) + change(-vector)) / 2 for vector in directions.vectors]
     others = latents(STRENGTH_SEED, range(STRENGTH_IMAGES, 2 * STRENGTH_IMAGES), model.latent_size)
     random = [change(vector / np.linalg.norm(vector)) for vector in others]
-    apart = mean_difference(still, brush.draw(others, condition))
+    apart = mean_difference(still, sampler.draw(others, condition))
     return Strength(tuple(round(each, 2) for each in found), round(float(np.mean(random)), 2), round(apart, 2))
 
 

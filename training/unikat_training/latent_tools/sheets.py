@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unikat_training.graph import Artist
+from unikat_training.graph import ExportedGenerator
 from unikat_training.latent_tools.directions import Directions
-from unikat_training.latent_tools.drawing import Brush
+from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.latent_tools.paths import Point, between, moved
 from unikat_training.latent_tools.strips import Block, Strip, draw_blocks
 
@@ -27,13 +27,17 @@ def offsets(deviations: float, steps: int) -> npt.NDArray[np.float32]:
 
 
 def direction_sheet(
-    directions: Directions, chosen: Sequence[int], points: Sequence[Point], along: npt.NDArray[np.float32], brush: Brush
+    directions: Directions,
+    chosen: Sequence[int],
+    points: Sequence[Point],
+    along: npt.NDArray[np.float32],
+    sampler: GraphSampler,
 ) -> bytes:
     """A block a direction (`chosen` counts from 0), a row a point, moved by `along` standard deviations."""
 
     def strip(point: Point, index: int) -> Strip:
         path = moved(point, directions.vectors[index], along)
-        return Strip(label(point), brush.draw(path.latents, path.conditions), framed=len(along) // 2)
+        return Strip(label(point), sampler.draw(path.latents, path.conditions), framed=len(along) // 2)
 
     blocks = [Block(told(directions, index), [strip(point, index) for point in points]) for index in chosen]
     title = "standard deviations that the latent is moved by; framed: the image itself"
@@ -76,12 +80,12 @@ def differ(pair: Pair, field: str) -> bool:
     return not np.array_equal(getattr(pair[0], field), getattr(pair[1], field))
 
 
-def interpolation_sheet(pairs: Sequence[Pair], steps: int, brush: Brush) -> bytes:
+def interpolation_sheet(pairs: Sequence[Pair], steps: int, sampler: GraphSampler) -> bytes:
     """A block for each of `ways`, a row a pair. There must be a way."""
 
     def strip(start: Point, end: Point) -> Strip:
         path = between(start, end, steps)
-        return Strip(span(start, end), brush.draw(path.latents, path.conditions))
+        return Strip(span(start, end), sampler.draw(path.latents, path.conditions))
 
     blocks = [Block(heading, [strip(*pair) for pair in chosen]) for heading, chosen in ways(pairs).items()]
     title = "left and right end: images as they are; between them: the way from one to the other"
@@ -102,30 +106,32 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def mixing_sheet(points: Sequence[Point], truncation: float, artist: Artist, drawn: Callable[[int], object]) -> bytes:
+def mixing_sheet(
+    points: Sequence[Point], truncation: float, exported: ExportedGenerator, drawn: Callable[[int], object]
+) -> bytes:
     """Rows lend the latent that is drawn, columns the style and with it the condition; framed are the plain images."""
     rows = []
     for index, point in enumerate(points):
-        rows.append(Strip(label(point), mixed(point, points, truncation, artist), framed=index))
+        rows.append(Strip(label(point), mixed(point, points, truncation, exported), framed=index))
         drawn(len(points))
     title = "what is where: from the row; style and condition: from the column; framed: the image itself"
     return draw_blocks(title, [point.name for point in points], [Block("", rows)])
 
 
 @torch.no_grad()
-def mixed(structure: Point, styles: Sequence[Point], truncation: float, artist: Artist) -> Pixels:
+def mixed(structure: Point, styles: Sequence[Point], truncation: float, exported: ExportedGenerator) -> Pixels:
     """Images (n, H, H, 3) of one latent in the styles of others, by torch: the graph takes one latent only."""
-    generator, count = artist.generator, len(styles)
+    generator, count = exported.generator, len(styles)
     latent = torch.from_numpy(np.stack([style.latent for style in styles]))  # (n, Z)
-    condition, centre = None, artist.centres
+    condition, centre = None, exported.centres
     if generator.shape.conditions:
         condition = torch.from_numpy(np.stack([style.condition for style in styles]))  # (n, C)
-        centre = condition @ artist.centres  # (n, W)
-    # from here on as in `Artist.forward`, but for the latent that is drawn
+        centre = condition @ exported.centres  # (n, W)
+    # from here on as in `ExportedGenerator.forward`, but for the latent that is drawn
     psi = torch.full((count, 1), truncation)
     style = psi * generator.mapping(latent, condition) + (1 - psi) * centre  # (n, W)
     drawn = torch.from_numpy(structure.latent).expand(count, -1)  # (n, Z)
     images = generator.draw(psi * drawn, style)  # (n, P, H, H)
     white = torch.ones(count, 4) if generator.shape.planes == 4 else None
-    pixels: Pixels = artist.levels(images, white)[..., :3].contiguous().numpy()
+    pixels: Pixels = exported.levels(images, white)[..., :3].contiguous().numpy()
     return pixels

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
-from unikat_training.graph import Artist
+from unikat_training.graph import ExportedGenerator
 from unikat_training.latent_tools.directions import FILE, Directions, factorise, to_json
-from unikat_training.latent_tools.drawing import Brush, measure, strength_images
+from unikat_training.latent_tools.drawing import GraphSampler, measure, strength_images
 from unikat_training.latent_tools.paths import Point
 from unikat_training.latent_tools.sheets import (
     DEVIATIONS,
@@ -43,28 +43,30 @@ class LatentTools:
     section: str
 
 
-def latent_tools(artist: Artist, graph: Path, model: Model, rows: Sequence[Row], progress: bool = False) -> LatentTools:
-    """Measures and draws with `graph`, the exported file of `artist`; `rows` are the conditions to show.
+def latent_tools(
+    exported: ExportedGenerator, graph: Path, model: Model, rows: Sequence[Row], progress: bool = False
+) -> LatentTools:
+    """Measures and draws with `graph`, the file of `exported`; `rows` are the conditions to show.
 
     Every image is drawn at the model's default truncation.
     """
-    directions = factorise(artist.generator)
+    directions = factorise(exported.generator)
     points = points_of(model, rows)
-    mixes = artist.generator.separate_style
+    mixes = exported.generator.separate_style
     total = strength_images(len(directions)) + drawn_images(points, len(directions)) + mixes * MIXED**2
     with progress_bar(total, 0, "image", progress) as bar:
         bar.set_description("drawing what latents do")
-        brush = Brush.of(graph, model.default_truncation, bar.update)
-        directions = replace(directions, strength=measure(directions, model, brush))
+        sampler = GraphSampler.of(graph, model.default_truncation, bar.update)
+        directions = replace(directions, strength=measure(directions, model, sampler))
         shown = range(min(SHOWN, len(directions)))
         along = offsets(DEVIATIONS, STEPS)
         files = {
             FILE: to_json(directions),
-            DIRECTIONS: direction_sheet(directions, shown, points[:MOVED], along, brush),
-            INTERPOLATION: interpolation_sheet(list(pairwise(points[:ENDS])), STEPS, brush),
+            DIRECTIONS: direction_sheet(directions, shown, points[:MOVED], along, sampler),
+            INTERPOLATION: interpolation_sheet(list(pairwise(points[:ENDS])), STEPS, sampler),
         }
         if mixes:
-            files[MIXING] = mixing_sheet(points[:MIXED], model.default_truncation, artist, bar.update)
+            files[MIXING] = mixing_sheet(points[:MIXED], model.default_truncation, exported, bar.update)
     return LatentTools(files, section(directions, mixes))
 
 

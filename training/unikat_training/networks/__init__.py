@@ -1,1 +1,1 @@
-"""The networks that presets choose among: generators, and critics that judge what these draw."""
+"""The networks that presets choose among: generators and discriminators."""

@@ -30,7 +30,7 @@ class Auxiliary(nn.Module):
             if scale < len(sizes):
                 width += widths[scale]
         self.last = self.convolution(width, stride=1)
-        self.decide = nn.Linear(CHANNELS * size * size, sum(categories))
+        self.to_logits = nn.Linear(CHANNELS * size * size, sum(categories))
 
     def convolution(self, width: int, stride: int) -> nn.Module:
         conv = nn.Conv2d(width, CHANNELS, 3, stride, 1, bias=False)
@@ -42,7 +42,7 @@ class Auxiliary(nn.Module):
             x = layer(x)  # (B, C, s/2, s/2)
             if index < len(rest):
                 x = torch.cat([x, rest[index]], dim=1)
-        logits: Tensor = self.decide(self.last(x).flatten(1))
+        logits: Tensor = self.to_logits(self.last(x).flatten(1))
         return list(torch.split(logits, self.categories, dim=1))
 
     def loss(self, maps: list[Tensor], condition: Tensor) -> Tensor:

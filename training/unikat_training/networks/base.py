@@ -1,4 +1,4 @@
-"""What every generator and every critic is, whatever it is made of."""
+"""What every generator and every discriminator is, whatever it is made of."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class GeneratorShape:
 
 
 @dataclass(frozen=True)
-class CriticShape:
-    """Everything that decides the sizes of a critic's weights; the same words as of a generator."""
+class DiscriminatorShape:
+    """Everything that decides the sizes of a discriminator's weights; the same words as of a generator."""
 
     resolution: int
     conditions: int
@@ -57,11 +57,11 @@ class Generator(nn.Module):
 
     P is 3, or 4 with alpha, whose -1 is nothing and whose 1 is all; colours are not multiplied by it. In three parts,
     because each has a use of its own: `mapping` (latent, condition) -> style (B, W), linear in the condition's
-    embedding, is where truncation acts; `paint` is the bulk and may run in half precision; `to_rgb` always runs in
+    embedding, is where truncation acts; `synthesis` is the bulk and may run in half precision; `to_rgb` always runs in
     float32, or images would come in steps of a grey level.
     """
 
-    separate_style: ClassVar[bool] = False  # whether `paint` uses the latent too, so that two images can mix
+    separate_style: ClassVar[bool] = False  # whether `synthesis` uses the latent too, so that two images can mix
     shape: GeneratorShape
     mapping: nn.Module
     to_rgb: nn.Module
@@ -71,12 +71,12 @@ class Generator(nn.Module):
 
     def draw(self, latent: Tensor, style: Tensor) -> Tensor:
         """Images from latents and their styles; truncation changes both before they come here."""
-        images: Tensor = self.to_rgb(self.paint(latent, style))
+        images: Tensor = self.to_rgb(self.synthesis(latent, style))
         return images  # (B, P, H, H)
 
-    def paint(self, latent: Tensor, style: Tensor) -> Tensor:
+    def synthesis(self, latent: Tensor, style: Tensor) -> Tensor:
         """What the last layer makes an image of."""
-        raise TypeError(f"{type(self).__name__} does not say how it paints")
+        raise TypeError(f"{type(self).__name__} does not say how it makes an image")
 
     def first_weights(self) -> list[Tensor]:
         """The matrices (outputs, Z) that the latent meets first: where directions are looked for."""
@@ -102,54 +102,54 @@ class Joined(nn.Module):
         return torch.cat([latent, self.embed(condition)], dim=1)  # (B, 2 Z)
 
 
-class Judge(Protocol):
-    """The trained part of a critic: feature maps and condition (B, C) to the logits of each scale, (B, places)."""
+class LogitsNetwork(Protocol):
+    """A discriminator's trained part: feature maps and condition (B, C) to the logits of each scale, (B, places)."""
 
     def __call__(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]: ...
 
 
 @runtime_checkable
-class JudgeOfMany(Protocol):
-    """A judge that shares the work between conditions; each of these may be of the first images only."""
+class ManyConditionsNetwork(Protocol):
+    """One that shares the work between conditions; each of these may be of the first images only."""
 
-    def judge_all(self, maps: list[Tensor], conditions: Sequence[Tensor | None]) -> list[list[Tensor]]: ...
+    def all_logits(self, maps: list[Tensor], conditions: Sequence[Tensor | None]) -> list[list[Tensor]]: ...
 
 
 Maps = list[Tensor]
-Judged = tuple[list[Tensor], list[Tensor], list[Tensor] | None]
+PairLogits = tuple[list[Tensor], list[Tensor], list[Tensor] | None]
 
 
 class Pixels(nn.Module):
-    """The features of a critic that looks at the image itself."""
+    """The features of a discriminator that looks at the image itself."""
 
     def forward(self, images: Tensor) -> list[Tensor]:
         return [images]
 
 
 @dataclass(frozen=True)
-class Critic:
+class Discriminator:
     """The discriminator's side: `trained(features(images), condition)` are logits; high means real."""
 
-    trained: nn.Module  # a `Judge`; all that is saved with a run
+    trained: nn.Module  # a `LogitsNetwork`; all that is saved with a run
     features: nn.Module  # frozen; gradients flow through to the images
     together: bool = True  # real and drawn images may share a batch; not with batch norm, which would mix them
 
-    def judge(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
+    def logits(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
         logits: list[Tensor] = self.trained(maps, condition)
         return logits
 
-    def judge_pairs(self, real: Maps, drawn: Maps, condition: Tensor | None, wrong: Tensor | None) -> Judged:
+    def pair_logits(self, real: Maps, drawn: Maps, condition: Tensor | None, wrong: Tensor | None) -> PairLogits:
         """The logits of real and of drawn maps; those of a pair have the same condition. With `wrong`, a condition of
         the real ones that is not theirs, also of these with that."""
         if not self.together:
-            mismatched = None if wrong is None else self.judge(real, wrong)
-            return self.judge(real, condition), self.judge(drawn, condition), mismatched
+            wrong_label = None if wrong is None else self.logits(real, wrong)
+            return self.logits(real, condition), self.logits(drawn, condition), wrong_label
         maps = [torch.cat(pair) for pair in zip(real, drawn, strict=True)]
         both = None if condition is None else torch.cat([condition, condition])
-        if isinstance(self.trained, JudgeOfMany):
-            logits, *more = self.trained.judge_all(maps, [both] if wrong is None else [both, wrong])
-            mismatched = more[0] if more else None
+        if isinstance(self.trained, ManyConditionsNetwork):
+            logits, *more = self.trained.all_logits(maps, [both] if wrong is None else [both, wrong])
+            wrong_label = more[0] if more else None
         else:
-            logits, mismatched = self.judge(maps, both), None if wrong is None else self.judge(real, wrong)
+            logits, wrong_label = self.logits(maps, both), None if wrong is None else self.logits(real, wrong)
         halves = [each.chunk(2) for each in logits]
-        return [half[0] for half in halves], [half[1] for half in halves], mismatched
+        return [half[0] for half in halves], [half[1] for half in halves], wrong_label

@@ -1,11 +1,11 @@
-"""DCGAN (Radford et al., ICLR 2016) with labels by concatenation (Mirza & Osindero 2014): the textbook's yardstick."""
+"""DCGAN (Radford et al., ICLR 2016) with labels by concatenation (Mirza & Osindero 2014): the textbook's baseline."""
 
 from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
 
-from unikat_training.networks.base import SLOPE, START, CriticShape, Generator, GeneratorShape, Joined
+from unikat_training.networks.base import SLOPE, START, DiscriminatorShape, Generator, GeneratorShape, Joined
 from unikat_training.networks.norm import BatchNorm2d
 
 DEVIATION = 0.02  # of all initial weights (section 4 of the paper)
@@ -46,7 +46,7 @@ class DCGenerator(Generator):
         initialised(self.body)
         initialised(self.to_rgb)
 
-    def paint(self, latent: Tensor, style: Tensor) -> Tensor:
+    def synthesis(self, latent: Tensor, style: Tensor) -> Tensor:
         x: Tensor = self.body(style[:, :, None, None])  # (B, C, H/2, H/2)
         return x
 
@@ -55,10 +55,10 @@ class DCGenerator(Generator):
         return [kernel[: self.shape.latent].flatten(1).T]
 
 
-class DCCritic(nn.Module):
+class DCDiscriminator(nn.Module):
     """Strided convolutions, batch norm, leaky ReLU. The condition is one more colour channel, linear in it."""
 
-    def __init__(self, shape: CriticShape) -> None:
+    def __init__(self, shape: DiscriminatorShape) -> None:
         super().__init__()
         self.embed = nn.Linear(shape.conditions, shape.resolution**2, bias=False) if shape.conditions else None
         size, channels = shape.resolution // 2, shape.channels(shape.resolution)

@@ -125,7 +125,7 @@ class FastGenerator(Generator):
                 self.skips[str(size)] = SkipExcitation(shape.channels(size // 4), channels)
         self.to_rgb = nn.Conv2d(shape.channels(shape.resolution), shape.planes, 3, padding=1)
 
-    def paint(self, latent: Tensor, style: Tensor) -> Tensor:
+    def synthesis(self, latent: Tensor, style: Tensor) -> Tensor:
         """The last feature map, (B, C, H, H)."""
         x: Tensor = self.start(latent).unflatten(1, (-1, START, START))  # (B, C, 4, 4)
         x = self.start_conv(x, style)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from unikat_training.networks.base import SLOPE, CriticShape, Generator, GeneratorShape, Joined
+from unikat_training.networks.base import SLOPE, DiscriminatorShape, Generator, GeneratorShape, Joined
 
 
 def layers(inputs: int, width: int, depth: int) -> nn.Sequential:
@@ -26,7 +26,7 @@ class PlainGenerator(Generator):
         pixels = shape.planes * shape.resolution**2
         self.to_rgb = nn.Sequential(nn.Linear(shape.width, pixels), nn.Tanh(), nn.Unflatten(1, size))
 
-    def paint(self, latent: Tensor, style: Tensor) -> Tensor:
+    def synthesis(self, latent: Tensor, style: Tensor) -> Tensor:
         x: Tensor = self.body(style)  # (B, width)
         return x
 
@@ -34,16 +34,16 @@ class PlainGenerator(Generator):
         return [self.body.get_parameter("0.weight")[:, : self.shape.latent]]
 
 
-class PlainCritic(nn.Module):
+class PlainDiscriminator(nn.Module):
     """All pixels and the condition, side by side, to one logit."""
 
-    def __init__(self, shape: CriticShape) -> None:
+    def __init__(self, shape: DiscriminatorShape) -> None:
         super().__init__()
         self.body = layers(3 * shape.resolution**2 + shape.conditions, shape.width, shape.depth)
-        self.judge = nn.Linear(shape.width, 1)
+        self.to_logits = nn.Linear(shape.width, 1)
 
     def forward(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
         x = maps[0].flatten(1)  # (B, 3 H H)
         if condition is not None:
             x = torch.cat([x, condition], dim=1)
-        return [self.judge(self.body(x))]  # (B, 1)
+        return [self.to_logits(self.body(x))]  # (B, 1)

@@ -12,14 +12,14 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from unikat_training.features import TAPPED, Lite0
-from unikat_training.networks.base import CriticShape
+from unikat_training.networks.base import DiscriminatorShape
 
 MIXED_CHANNELS = 64
 WIDE = 8  # times the finest map's channels, at most; the paper's 64, 128, 256, 512
 FINE_CHANNELS = 32  # of the map at half the image's side, of which there are four times as many places
 HEAD_CHANNELS = 128
 FINE_HEAD_CHANNELS = 48
-HEAD_SIZE = 4  # a head shrinks its map to about this many places a side, each of which is judged
+HEAD_SIZE = 4  # a head shrinks its map to about this many places a side, each of which gets a logit
 
 
 class FeatureMixing(nn.Module):
@@ -62,7 +62,7 @@ class Projection(nn.Module):
     one of 1/2 before them.
     """
 
-    def __init__(self, shape: CriticShape) -> None:
+    def __init__(self, shape: DiscriminatorShape) -> None:
         super().__init__()
         self.size = shape.feature_size
         self.features = Lite0(shape.fine_tap)
@@ -84,7 +84,7 @@ class Projection(nn.Module):
 
 
 class Head(nn.Module):
-    """Judges one feature map: (B, width, S, S), condition (B, C) -> one logit a place, (B, places).
+    """One feature map: (B, width, S, S), condition (B, C) -> one logit a place, (B, places).
 
     The condition enters as a dot product with a linear embedding (projection discriminator,
     Miyato & Koyama 2018), so soft conditions work unchanged.
@@ -99,13 +99,13 @@ class Head(nn.Module):
             channels, size = hidden, size // 2
         layers += [spectral_norm(nn.Conv2d(channels, hidden, 3, padding=1)), nn.LeakyReLU(0.2)]
         self.trunk = nn.Sequential(*layers)
-        self.judge = spectral_norm(nn.Conv2d(hidden, 1, 1))
+        self.to_logits = spectral_norm(nn.Conv2d(hidden, 1, 1))
         self.embed = spectral_norm(nn.Linear(conditions, hidden, bias=False)) if conditions else None
 
     def forward(self, x: Tensor, conditions: Sequence[Tensor | None]) -> list[Tensor]:
         """The logits with each of the conditions, which may be of the first images only."""
         x = self.trunk(x)  # (B, C, s, s)
-        plain: Tensor = self.judge(x).flatten(1)  # (B, s*s)
+        plain: Tensor = self.to_logits(x).flatten(1)  # (B, s*s)
         if self.embed is None:
             return [plain for _ in conditions]
         # embedded together: spectral norm goes on by one step with each use
@@ -120,7 +120,7 @@ class Head(nn.Module):
 class Heads(nn.Module):
     """All that is trained of the discriminator. `forward` returns the logits of each scale, (B, places).
 
-    The condition enters last, so that judging with one more condition costs next to nothing: `judge_all`.
+    The condition enters last, so that one more condition costs next to nothing: `all_logits`.
     """
 
     def __init__(self, widths: Sequence[int], sizes: Sequence[int], conditions: int) -> None:
@@ -129,9 +129,9 @@ class Heads(nn.Module):
         self.heads = nn.ModuleList(Head(width, size, conditions) for width, size in pairs)
 
     def forward(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
-        return self.judge_all(maps, [condition])[0]
+        return self.all_logits(maps, [condition])[0]
 
-    def judge_all(self, maps: list[Tensor], conditions: Sequence[Tensor | None]) -> list[list[Tensor]]:
+    def all_logits(self, maps: list[Tensor], conditions: Sequence[Tensor | None]) -> list[list[Tensor]]:
         """For each condition, which may be of the first images only, the logits of each scale."""
         scales = [head(x, conditions) for head, x in zip(self.heads, maps, strict=True)]
         return [list(logits) for logits in zip(*scales, strict=True)]

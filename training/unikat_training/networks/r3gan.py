@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unikat_training.networks.base import SLOPE, START, CriticShape, Generator, GeneratorShape, Joined
+from unikat_training.networks.base import SLOPE, START, DiscriminatorShape, Generator, GeneratorShape, Joined
 
 GAIN = (2 / (1 + SLOPE**2)) ** 0.5  # of a leaky ReLU
 
@@ -16,7 +16,7 @@ GAIN = (2 / (1 + SLOPE**2)) ** 0.5  # of a leaky ReLU
 class ResidualBlock(nn.Module):
     """x + conv1x1(act(conv3x3(act(conv1x1(x))))). `blocks` is how many the network has."""
 
-    def __init__(self, channels: int, shape: GeneratorShape | CriticShape, blocks: int) -> None:
+    def __init__(self, channels: int, shape: GeneratorShape | DiscriminatorShape, blocks: int) -> None:
         super().__init__()
         inner = channels * shape.expansion
         groups = max(1, inner // shape.group_size) if shape.group_size else 1
@@ -44,7 +44,7 @@ def scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def stages(channels: int, shape: GeneratorShape | CriticShape) -> nn.Sequential:
+def stages(channels: int, shape: GeneratorShape | DiscriminatorShape) -> nn.Sequential:
     """The residual blocks of one resolution."""
     resolutions = (shape.resolution // START).bit_length()
     return nn.Sequential(*(ResidualBlock(channels, shape, resolutions * shape.depth) for _ in range(shape.depth)))
@@ -80,7 +80,7 @@ class R3Generator(Generator):
         scaled(last, 1.0)
         self.to_rgb = last
 
-    def paint(self, latent: Tensor, style: Tensor) -> Tensor:
+    def synthesis(self, latent: Tensor, style: Tensor) -> Tensor:
         x: Tensor = self.modulate(style)[:, :, None, None] * self.basis  # (B, C, 4, 4)
         x = self.stages[0](x)
         for change, stage in zip(self.changes, list(self.stages)[1:], strict=True):
@@ -92,12 +92,12 @@ class R3Generator(Generator):
         return [self.modulate.weight[:, : self.shape.latent]]
 
 
-class R3Critic(nn.Module):
+class R3Discriminator(nn.Module):
     """The generator backwards. The condition enters as a dot product with a linear embedding, beside a logit of its own
-    for the image alone: without that, an image without a condition would be judged 0 always.
+    for the image alone: without that, an image without a condition would have the logit 0 always.
     """
 
-    def __init__(self, shape: CriticShape) -> None:
+    def __init__(self, shape: DiscriminatorShape) -> None:
         super().__init__()
         size = shape.resolution
         self.from_rgb = nn.Conv2d(3, shape.channels(size), 1)
@@ -111,8 +111,8 @@ class R3Critic(nn.Module):
         last = shape.channels(START)
         self.basis = nn.Conv2d(last, last, START, groups=last, bias=False)
         scaled(self.basis, 1.0)
-        self.judge = nn.Linear(last, 1)
-        scaled(self.judge, 1.0)
+        self.to_logits = nn.Linear(last, 1)
+        scaled(self.to_logits, 1.0)
         self.embed = nn.Linear(shape.conditions, last, bias=False) if shape.conditions else None
         if self.embed is not None:
             nn.init.normal_(self.embed.weight, std=last**-0.5)
@@ -122,7 +122,7 @@ class R3Critic(nn.Module):
         for change, stage in zip(self.changes, list(self.stages)[1:], strict=True):
             x = stage(change(F.avg_pool2d(x, 2)))  # a bilinear halving is the mean of 2 x 2
         x = self.basis(x).flatten(1)  # (B, C)
-        logits: Tensor = self.judge(x)  # (B, 1)
+        logits: Tensor = self.to_logits(x)  # (B, 1)
         if self.embed is not None:
             logits = logits + (x * self.embed(condition)).sum(dim=1, keepdim=True)
         return [logits]

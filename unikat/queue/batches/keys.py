@@ -14,6 +14,7 @@ OF_OWNER: Final = "unikat:batches:of:"  # + owner, a list: their batches that ha
 QUEUE_PREFIX: Final = "unikat-batch-"  # + batch id: name of the RQ queue of its shards
 JOB_PREFIX: Final = "b-"
 
+_SHARD: Final = re.compile(r"[0-9]{5}")  # as `shard_job_id` writes it
 BATCH_ID: Final = re.compile(r"[0-9a-f]{16}")  # as `batch_id_of` makes them
 
 
@@ -60,6 +61,12 @@ def queue_name(batch: str) -> str:
 def shard_job_id(batch: str, shard: int) -> str:
     """Id of a shard's job."""
     return f"{JOB_PREFIX}{batch}-{shard:05}"
+
+
+def shard_of(batch: str, job_id: str) -> int | None:
+    """The number of a shard by the id of its job; None if it is none of this batch."""
+    number = job_id.removeprefix(f"{JOB_PREFIX}{batch}-")
+    return int(number) if number != job_id and _SHARD.fullmatch(number) else None
 
 
 def close_job_id(batch: str, round: int) -> str:

@@ -1,7 +1,7 @@
 """How far batches are: what workers take, settle and end.
 
-A worker says that a shard is done before RQ hears that its job is finished, and that it failed after RQ has heard: a
-worker that dies in between leaves a job that is drawn again, or a batch that `reconcile` looks after.
+A shard is done in the same step in which RQ hears that its job is finished, and it failed after RQ has heard: a worker
+that dies in between leaves a batch that `reconcile` looks after.
 """
 
 # RQ and redis-py annotate only a part of what they offer.
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final, cast
+from uuid import uuid4
 
 from redis import Redis
 from redis.client import Pipeline
@@ -19,7 +21,13 @@ from rq.job import Job
 
 from unikat.batches import record as r
 from unikat.batches.spec import BatchSpec
-from unikat.queue.batches.jobs import batch_queue, enqueue_close, enqueue_shards, transact, watched_fields
+from unikat.queue.batches.jobs import (
+    batch_queue,
+    enqueue_close,
+    enqueue_shards,
+    transact,
+    watched_fields,
+)
 from unikat.queue.batches.keys import (
     OF_OWNER,
     OWNERS,
@@ -27,12 +35,32 @@ from unikat.queue.batches.keys import (
     close_job_id,
     done_key,
     failed_key,
-    pace_key,
+    shard_of,
 )
 from unikat.queue.batches.store import BatchStore
-from unikat.queue.draws import run_script
+from unikat.queue.draws import RECORD_TTL, Completion, Taken, run_script, taken_from
+from unikat.queue.job import rq_time
 
 _PACE_KEPT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOfBatch:
+    """A job of a batch that this worker has begun, and what is known of the batch.
+
+    `head` is the batch's as JSON, empty for one that was deleted; `cancelled` the Unix time (s) at which it was called
+    off, or empty; `written` are shards in their files, `is_written`: the job's is.
+    """
+
+    job: Taken
+    batch: str
+    head: bytes
+    shards: int
+    round: int
+    cancelled: bytes
+    has_ended: bool
+    written: int
+    is_written: bool
 
 
 class BatchProgress:
@@ -42,14 +70,42 @@ class BatchProgress:
         self.redis = redis
         self.store = BatchStore(redis)
 
-    def take(self, without_owners: Iterable[str] = (), without: Iterable[str] = ()) -> tuple[str, str] | None:
-        """(batch id, job id) of the next shard by the owners' turns, moved to its queue's intermediate list.
+    def take(self, worker: str, without_owners: Iterable[str] = (), without: Iterable[str] = ()) -> TakenOfBatch | None:
+        """The next shard by the owners' turns, or the job that closes a batch; a worker has begun it.
 
         Not of certain owners, nor of the batches `without`.
         """
         left_out = [*(f"owner {owner}" for owner in without_owners), *(f"batch {batch}" for batch in without)]
-        reply = cast(list[bytes] | None, run_script("next_shard", self.redis, *left_out))
-        return None if not reply else (reply[0].decode(), reply[1].decode(errors="replace"))
+        begun = (worker, rq_time(), f"{time.time():.6f}", RECORD_TTL, uuid4().hex)
+        reply = run_script("next_shard", self.redis, *begun, *left_out)
+        if not reply:
+            return None
+        batch, head, shards, cancelled, ended, round, written, is_written, job = reply
+        return TakenOfBatch(
+            job=taken_from(job),
+            batch=batch.decode(),
+            head=head,
+            shards=int(shards or 0),
+            round=int(round or 0),
+            cancelled=cancelled,
+            has_ended=bool(ended),
+            written=written,
+            is_written=bool(is_written),
+        )
+
+    def finish(self, worker: str, taken: TakenOfBatch, images: int, done: Completion) -> str:
+        """The job's files are there: its shard counts as written, and RQ hears of it. Twice is as good as once.
+
+        `images` are the shard's. Returns what RQ was told: "finished", or as `publish.lua` says.
+        """
+        job, shard = taken.job, None if taken.is_written else shard_of(taken.batch, taken.job.id)
+        of_batch = (taken.batch, "" if shard is None else shard, images, _PACE_KEPT)
+        rq = (job.id, job.queue, job.execution, *done.arguments)
+        now = (worker, rq_time(), f"{time.time():.6f}")
+        state, may_be_closed = run_script("finish_shard", self.redis, *now, *of_batch, *rq)
+        if may_be_closed or taken.is_written:
+            self.close_if_settled(taken.batch)
+        return cast(bytes, state).decode()
 
     def active(self) -> list[str]:
         """The batches that have not ended."""
@@ -59,32 +115,16 @@ class BatchProgress:
                 pipe.lrange(OF_OWNER + owner.decode(), 0, -1)
             return [batch.decode() for batches in pipe.execute() for batch in batches]
 
-    def begin(self, batch: str) -> None:
-        """A worker has begun: the batch is RUNNING. Once is enough; twice does no harm."""
-        with self.redis.pipeline() as pipe:
-            pipe.hsetnx(batch_key(batch), r.STARTED, str(time.time()))
-            pipe.hincrby(batch_key(batch), r.REVISION, 1)
-            pipe.execute()
-
     def is_done(self, batch: str, shard: int) -> bool:
         """Whether a shard is written."""
         return bool(self.redis.getbit(done_key(batch), shard))
 
-    def mark_done(self, pipe: Pipeline, batch: str, shard: int, images: int) -> None:
-        """A shard is in its files. Twice is as good as once."""
-        pipe.setbit(done_key(batch), shard, 1)
-        pipe.hdel(failed_key(batch), str(shard))
-        pipe.lpush(pace_key(batch), f"{time.time():.3f}:{images}")
-        pipe.ltrim(pace_key(batch), 0, _PACE_KEPT - 1)
-        pipe.hdel(batch_key(batch), r.PAUSED, r.PAUSED_SINCE, r.PAUSED_UNTIL)
-        pipe.hincrby(batch_key(batch), r.REVISION, 1)
-
-    def mark_failed(self, pipe: Pipeline, batch: str, shard: int, why: str) -> None:
+    def mark_failed(self, redis: Redis | Pipeline, batch: str, shard: int, why: str) -> None:
         """A shard failed for good; to be called after RQ was told, so that a crash in between loses nothing.
 
         Not so for a shard that another worker has written meanwhile: it would be counted twice.
         """
-        run_script("fail_shard", pipe, batch, shard, why)
+        run_script("fail_shard", redis, batch, shard, why)
 
     def pause(self, batch: str, why: str, seconds: float) -> None:
         """The destination does not work: for so long, workers take no shard of the batch."""
@@ -98,20 +138,23 @@ class BatchProgress:
             pipe.execute()
 
     def close_if_settled(self, batch: str) -> bool:
-        """If every shard is written or failed, enqueue the job that writes the manifest. Twice is as good as once."""
+        """If every shard is written or failed, enqueue the job that writes the manifest. Twice is as good as once.
+
+        False for a batch that has ended, has shards that are neither, or was deleted.
+        """
         queue = batch_queue(self.redis, batch)
 
         def attempt(pipe: Pipeline) -> bool:
             pipe.watch(batch_key(batch))
-            record = self.store.read(batch)
-            job_id = close_job_id(batch, record.round)
-            if record.has_ended or not (record.is_settled or record.is_cancelled):
+            records = self.store.read_many([batch])
+            if not records or records[0].has_ended or not (records[0].is_settled or records[0].is_cancelled):
                 return False
-            if pipe.exists(Job.key_for(job_id)):
+            round = records[0].round
+            if pipe.exists(Job.key_for(close_job_id(batch, round))):
                 return True
             pipe.multi()
-            enqueue_close(pipe, queue, batch, record.round)
-            pipe.hset(batch_key(batch), r.ROUND, record.round)  # changes the hash: of two at a time, one is refused
+            enqueue_close(pipe, queue, batch, round)
+            pipe.hset(batch_key(batch), r.ROUND, round)  # changes the hash: of two at a time, one is refused
             pipe.execute()
             return True
 

@@ -48,7 +48,7 @@ end
 
 -- One call for all jobs instead of one for each: `later` notes what to add to a command (`head`: what the calls have in
 -- common), `flush` calls.
-local noted, heads = {}, {}
+local noted, heads, finished_by = {}, {}, {}
 local function later(head, ...)
   local id = table.concat(head, '\n')
   if not noted[id] then
@@ -60,5 +60,89 @@ end
 
 local function flush()
   for _, command in ipairs(heads) do call(unpack(command)) end
-  noted, heads = {}, {}
+  for worker, total in pairs(finished_by) do
+    call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', total.jobs)
+    call('HINCRBYFLOAT', 'rq:worker:' .. worker, 'total_working_time', string.format('%.6f', total.seconds))
+  end
+  noted, heads, finished_by = {}, {}, {}
+end
+
+local FIELDS = {
+  'status', 'data', 'unikat', 'unikat_deadline', 'unikat_attempts', 'unikat_crashes', 'result_ttl', 'repeats_left',
+  'rate_limit_key', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'webhooks', 'exc_info',
+}
+local WAITING = {queued = true, created = true, started = true, scheduled = true}
+
+-- 1 for a job that RQ itself has to settle (it repeats, has a rate limit, or its result is kept for ever or not at all),
+-- 2 for one with callbacks, else 0.
+local function foreign(f)
+  for i = 10, 13 do
+    if f[i] and f[i] ~= '' then return 2 end
+  end
+  if (tonumber(f[7] or '') or 0) < 1 or f[8] or f[9] then return 1 end
+  return 0
+end
+
+-- Begins a job as RQ does: it is started, and in the registries for `ttl` seconds. `text` and `now` are the time, as RQ
+-- writes it and in seconds. Returns {id, queue, execution, data, extra, deadline, attempts, crashes, last entry's number,
+-- code of its end, seconds that its result is kept, foreign}; nil for what is not a job that waits. `flush` comes after.
+local function begin(id, queue, execution, worker, text, now, ttl)
+  local key = 'rq:job:' .. id
+  local f = redis.pcall('HMGET', key, unpack(FIELDS)) -- a read, of which only the key's type can be wrong
+  if f.err or not f[2] or not WAITING[f[1] or ''] then return nil end
+  local stream = 'unikat:stream:' .. id
+  local number, code = stream_end(stream)
+  if code > -1 and f[14] then -- `rq requeue`: nobody else leaves `exc_info`. How it ended before counts no more.
+    call('DEL', stream)
+    call('HDEL', key, 'exc_info', 'unikat_deadline', 'unikat_crashes', 'unikat_crashed_at')
+    number, code, f[4], f[6] = 0, -1, '', '0'
+  end
+  local member, attempts = id .. ':' .. execution, (tonumber(f[5] or '0') or 0) + 1
+  local until_ = math.floor(tonumber(now)) + ttl
+  call('HSET', key, 'last_heartbeat', text, 'status', 'started', 'started_at', text, 'worker_name', worker,
+    'unikat_attempts', attempts)
+  call('PERSIST', key)
+  call('HSET', 'rq:execution:' .. member, 'id', execution, 'job_id', id, 'created_at', now, 'last_heartbeat', now,
+    'worker_name', worker)
+  call('EXPIRE', 'rq:execution:' .. member, ttl)
+  call('ZADD', 'rq:executions:' .. id, until_ + 60, execution)
+  call('EXPIRE', 'rq:executions:' .. id, ttl + 60)
+  later({'ZADD', 'rq:wip:' .. queue}, until_, member)
+  later({'SADD', 'rq:worker:' .. worker .. ':executions'}, member)
+  return {
+    id, queue, execution, f[2], f[3] or '', f[4] or '', attempts, tonumber(f[6] or '0') or 0, number, code,
+    tonumber(f[7] or '') or 0, foreign(f),
+  }
+end
+
+-- What keeps a worker from telling of a job that it has begun: 'canceled' (RQ took it out of its registries as well) or
+-- 'lost', not this worker's any more; nil if nothing does.
+local function gone(job, queue, execution)
+  local status = call('HGET', 'rq:job:' .. job, 'status')
+  if status == 'canceled' then return status end
+  if status ~= 'started' or not call('ZSCORE', 'rq:wip:' .. queue, job .. ':' .. execution) then return 'lost' end
+  return nil
+end
+
+-- Finishes a job as RQ does. `result` is RQ's text of its result, `begun` and `ended` are times, `kept` the seconds that
+-- the result is kept; `flush` comes after. Returns 'finished', or 'dependents' for one that RQ itself has to finish: others wait for it, or its
+-- result is not kept.
+local function finish(worker, text, now, job, queue, execution, result, begun, ended, seconds, kept)
+  local key, member = 'rq:job:' .. job, job .. ':' .. execution
+  if tonumber(kept) < 1 or call('EXISTS', key .. ':dependents') == 1 then return 'dependents' end
+  call('HSET', key, 'status', 'finished', 'ended_at', text)
+  call('EXPIRE', key, kept)
+  local results = 'rq:results:' .. job
+  call('XADD', results, 'MAXLEN', '~', 10, '*', 'type', '1', 'worker_name', worker, 'return_value', result,
+    'execution_id', execution, 'execution_started_at', begun, 'execution_ended_at', ended)
+  call('EXPIRE', results, kept)
+  call('ZREM', 'rq:executions:' .. job, execution)
+  call('EXPIRE', 'unikat:calls:' .. job, kept)
+  later({'ZADD', 'rq:finished:' .. queue}, math.floor(tonumber(now)) + tonumber(kept), job)
+  later({'ZREM', 'rq:wip:' .. queue}, member)
+  later({'SREM', 'rq:worker:' .. worker .. ':executions'}, member)
+  later({'DEL'}, 'rq:execution:' .. member)
+  local before = finished_by[worker] or {jobs = 0, seconds = 0}
+  finished_by[worker] = {jobs = before.jobs + 1, seconds = before.seconds + tonumber(seconds)}
+  return 'finished'
 end

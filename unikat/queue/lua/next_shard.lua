@@ -1,9 +1,35 @@
--- Takes the next shard by the owners' turns and moves it to its queue's intermediate list, where a crash leaves it.
--- ARGV: what is left out, "owner <name>" or "batch <id>". Returns {batch, job} or nothing.
+-- Takes the next shard of a batch by the owners' turns, or the job that closes a batch, and begins it as RQ does.
+-- ARGV: worker, now (as RQ writes times), now (s), seconds in RQ's registries, id of the execution, then what is left
+-- out, "owner <name>" or "batch <id>".
+-- Returns nothing, or {batch, head, shards, cancelled, ended, round, shards that are written, whether this one is, job};
+-- `begin` says what a job is.
 local OWNERS = 'unikat:batches:owners'
 local left_out = {}
-for _, name in ipairs(ARGV) do left_out[name] = true end
-local now = tonumber(redis_time())
+for i = 6, #ARGV do left_out[ARGV[i]] = true end
+local time = tonumber(redis_time())
+
+local function take(batch)
+  local key, queue = 'unikat:batch:' .. batch, 'unikat-batch-' .. batch
+  for _ = 1, 256 do -- what is no job any more is thrown away
+    local id = call('LPOP', 'rq:queue:' .. queue)
+    if not id then return nil end
+    local job = begin(id, queue, ARGV[5], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]))
+    if job then
+      flush()
+      call('EXPIRE', 'rq:worker:' .. ARGV[1] .. ':executions', ARGV[4])
+      local f = call('HMGET', key, 'head', 'shards', 'cancelled', 'ended', 'round')
+      if f[1] and not f[3] and not f[4] and call('HSETNX', key, 'started', ARGV[3]) == 1 then
+        call('HINCRBY', key, 'revision', 1)
+      end
+      local prefix = 'b-' .. batch .. '-'
+      local shard = string.sub(id, 1, #prefix) == prefix and string.match(id, '^%d%d%d%d%d$', #prefix + 1)
+      local written = call('BITCOUNT', key .. ':done')
+      local this = shard and call('GETBIT', key .. ':done', tonumber(shard)) or 0
+      return {batch, f[1] or '', f[2] or '', f[3] or '', f[4] or '', f[5] or '', written, this, job}
+    end
+  end
+end
+
 for _ = 1, call('LLEN', OWNERS) do
   local owner = call('LMOVE', OWNERS, OWNERS, 'LEFT', 'RIGHT')
   if not left_out['owner ' .. owner] then
@@ -11,10 +37,9 @@ for _ = 1, call('LLEN', OWNERS) do
     if #batches == 0 then call('LREM', OWNERS, 0, owner) end
     for _, batch in ipairs(batches) do
       local paused = call('HGET', 'unikat:batch:' .. batch, 'paused_until')
-      if not left_out['batch ' .. batch] and (not paused or tonumber(paused) <= now) then
-        local queue = 'rq:queue:unikat-batch-' .. batch
-        local job = call('LMOVE', queue, queue .. ':intermediate', 'LEFT', 'RIGHT')
-        if job then return {batch, job} end
+      if not left_out['batch ' .. batch] and (not paused or tonumber(paused) <= time) then
+        local found = take(batch)
+        if found then return found end
       end
     end
   end

@@ -8,26 +8,7 @@
 -- worker's any more.
 local worker, text, now, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local inbox, inline = ARGV[5], tonumber(ARGV[6])
-local out, at, finished, working = {}, 7, 0, 0
-
-local function finish(job, queue, execution, result, begun, ended, seconds, kept)
-  local key, member = 'rq:job:' .. job, job .. ':' .. execution
-  if call('EXISTS', key .. ':dependents') == 1 then return 'dependents' end
-  call('HSET', key, 'status', 'finished', 'ended_at', text)
-  call('EXPIRE', key, kept)
-  local results = 'rq:results:' .. job
-  call('XADD', results, 'MAXLEN', '~', 10, '*', 'type', '1', 'worker_name', worker, 'return_value', result,
-    'execution_id', execution, 'execution_started_at', begun, 'execution_ended_at', ended)
-  call('EXPIRE', results, kept)
-  later({'ZADD', 'rq:finished:' .. queue}, math.floor(tonumber(now)) + tonumber(kept), job)
-  later({'ZREM', 'rq:wip:' .. queue}, member)
-  later({'SREM', 'rq:worker:' .. worker .. ':executions'}, member)
-  later({'DEL'}, 'rq:execution:' .. member)
-  call('ZREM', 'rq:executions:' .. job, execution)
-  finished, working = finished + 1, working + tonumber(seconds)
-  call('EXPIRE', 'unikat:calls:' .. job, kept)
-  return 'finished'
-end
+local out, at = {}, 7
 
 local function add(job, stream, number, first, last)
   local size, news = 0, {}
@@ -46,11 +27,8 @@ local function add(job, stream, number, first, last)
 end
 
 local function publish(job, queue, execution, number, first, last, done)
-  local status = call('HGET', 'rq:job:' .. job, 'status')
-  if status == 'canceled' then return {status, 0, -1} end -- RQ took it out of its registries as well
-  if status ~= 'started' or not call('ZSCORE', 'rq:wip:' .. queue, job .. ':' .. execution) then
-    return {'lost', 0, -1}
-  end
+  local why = gone(job, queue, execution)
+  if why then return {why, 0, -1} end
   local stream = 'unikat:stream:' .. job
   local there, code = stream_end(stream)
   if code ~= -1 then return {'ended', there, code} end
@@ -61,7 +39,7 @@ local function publish(job, queue, execution, number, first, last, done)
     there = number + last - first
   end
   if done and there >= tonumber(ARGV[done]) then
-    return {finish(job, queue, execution, unpack(ARGV, done + 1, done + 5)), there, -1}
+    return {finish(worker, text, now, job, queue, execution, unpack(ARGV, done + 1, done + 5)), there, -1}
   end
   return {'open', there, -1}
 end
@@ -75,8 +53,4 @@ while at <= #ARGV do
   at = last + (done and 7 or 2)
 end
 flush()
-if finished > 0 then
-  call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', finished)
-  call('HINCRBYFLOAT', 'rq:worker:' .. worker, 'total_working_time', string.format('%.6f', working))
-end
 return out

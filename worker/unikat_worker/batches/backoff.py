@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from unikat_worker.batches.active import ActiveShard, AnyItem
+from unikat_worker.active import ActiveShard, OfBatch
 
 FIRST_PAUSE: Final = 1.0  # seconds; every further one is twice as long
 LONGEST_PAUSE: Final = 30.0
@@ -20,7 +20,7 @@ KEPT: Final = 8
 class Failing:
     """A batch whose destination does not work. One item at a time tries whether it does again."""
 
-    items: list[AnyItem] = field(default_factory=list)
+    items: list[OfBatch] = field(default_factory=list)
     pause: float = FIRST_PAUSE
     retry_at: float = 0.0
     trying: bool = False
@@ -41,27 +41,27 @@ class Backoff:
         waiting = [failing.retry_at for failing in self._failing.values() if not failing.trying]
         return min(waiting, default=math.inf)
 
-    def pause_after(self, item: AnyItem) -> float:
+    def pause_after(self, item: OfBatch) -> float:
         """Seconds until the next try, now that an item could not be written."""
         failing = self._failing.get(item.batch)
         if failing is None:
             return FIRST_PAUSE
         return min(2 * failing.pause, LONGEST_PAUSE) if item in failing.items else failing.pause
 
-    def has_room(self, item: AnyItem) -> bool:
+    def has_room(self, item: OfBatch) -> bool:
         """Whether an item can be kept; a shard that cannot is given back, and drawn again when there is hope."""
         others = [kept for failing in self._failing.values() for kept in failing.items if kept is not item]
         shards = [kept for kept in others if isinstance(kept, ActiveShard)]
         of_batch = sum(kept.batch == item.batch for kept in shards)
         return not isinstance(item, ActiveShard) or (of_batch < KEPT_OF_A_BATCH and len(shards) < KEPT)
 
-    def hold(self, item: AnyItem) -> None:
+    def hold(self, item: OfBatch) -> None:
         """Keep an item that is to be written when the destination works."""
         failing = self._failing[item.batch]
         if item not in failing.items:
             failing.items.append(item)
 
-    def failed(self, item: AnyItem) -> None:
+    def failed(self, item: OfBatch) -> None:
         """The destination of an item does not work, or still does not."""
         pause = self.pause_after(item)
         known = item.batch in self._failing
@@ -70,7 +70,7 @@ class Backoff:
             failing.pause, failing.trying = pause, False
             failing.retry_at = time.monotonic() + pause
 
-    def forget(self, item: AnyItem) -> None:
+    def forget(self, item: OfBatch) -> None:
         """An item is not to be written any more."""
         failing = self._failing.get(item.batch)
         if failing and item in failing.items:
@@ -84,12 +84,12 @@ class Backoff:
         if batch in self._failing:
             self._failing[batch].retry_at = 0.0
 
-    def works(self, batch: str) -> list[AnyItem]:
+    def works(self, batch: str) -> list[OfBatch]:
         """The destination works; returns what can be written now."""
         failing = self._failing.pop(batch, None)
         return failing.items if failing else []
 
-    def due(self) -> Iterator[AnyItem]:
+    def due(self) -> Iterator[OfBatch]:
         """An item of each batch whose pause is over; it counts as being tried."""
         moment = time.monotonic()
         for failing in self._failing.values():

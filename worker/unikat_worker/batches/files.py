@@ -12,12 +12,12 @@ from typing import Final
 
 from redis import Redis
 
-from unikat.batches.record import CANCELLED
+from unikat.batches.record import CANCELLED, ENDED, HEAD
 from unikat.batches.storage import DestinationError, DestinationRefused, Storage
 from unikat.queue.batches.jobs import NoSuchBatch
-from unikat.queue.batches.keys import done_key
+from unikat.queue.batches.keys import batch_key, done_key
 from unikat.queue.batches.store import BatchStore
-from unikat_worker.batches.active import ActiveClose, ActiveShard, AnyItem
+from unikat_worker.active import ActiveClose, ActiveShard, OfBatch
 from unikat_worker.device import Device
 
 _PATIENCE: Final = 60.0  # seconds for which a cancelled batch waits for its destination to get its manifest
@@ -31,6 +31,10 @@ class ShardsGone(Exception):
         self.shards = shards
 
 
+class CalledOff(Exception):
+    """The batch was cancelled, or has ended: no file of it is begun any more."""
+
+
 class Files:
     """Writes items. Called by the writers' threads."""
 
@@ -40,22 +44,27 @@ class Files:
         self._prefixes = prefixes
         self._device = device
 
-    def write(self, item: AnyItem) -> None:
-        """Raises DestinationError, DestinationRefused, ShardsGone, RedisError, and what is wrong with the item."""
+    def write(self, item: OfBatch) -> None:
+        """Raises DestinationError, DestinationRefused, ShardsGone, CalledOff, RedisError, and what is wrong with it."""
         if isinstance(item, ActiveShard):
             self._write_shard(item)
-        else:
+        elif isinstance(item, ActiveClose):
             with suppress(NoSuchBatch):  # deleted: another job of this id had ended it
                 item.manifest = self._close(item)
 
     def _write_shard(self, item: ActiveShard) -> None:
         from unikat.batches.shards import Renderer, write_shard
 
-        begun = self._store.redis.bitcount(done_key(item.batch)) > 0
+        with self._store.redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(batch_key(item.batch), HEAD, CANCELLED, ENDED)
+            pipe.bitcount(done_key(item.batch))
+            (head, *ends), written = pipe.execute()
+        if head is None or any(end is not None for end in ends):
+            raise CalledOff
         storage = Storage.open(item.job.destination, self._prefixes)
         of = self._device
         renderer = Renderer(provider=of.provider, runtime=of.runtime, processor=of.processor)
-        write_shard(storage, item.job, item.images, renderer, begun=begun)
+        write_shard(storage, item.job, item.drawn, renderer, begun=written > 0)
 
     def _close(self, item: ActiveClose) -> str:
         from unikat.batches.shards import LostShards, close_batch

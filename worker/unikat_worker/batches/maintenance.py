@@ -20,9 +20,9 @@ from rq import Queue
 from rq.job import Job, JobStatus
 
 from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
-from unikat.queue.batches.keys import QUEUE_PREFIX
+from unikat.queue.batches.keys import QUEUE_PREFIX, shard_of
 from unikat.queue.batches.progress import BatchProgress
-from unikat_worker.batches.shard_state import shard_of, why
+from unikat_worker.batches.settlement import why
 from unikat_worker.settlement import restored
 
 _LOOK: Final = 5.0  # seconds for which a batch must have had nothing in RQ until it counts as lost

@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from unikat.batches.storage import DestinationError, DestinationRefused
-from unikat_worker.active import Ending
+from unikat.batches.storage import DestinationError
+from unikat_worker.active import ActiveClose, Ending, OfBatch
 from unikat_worker.away import AWAY
-from unikat_worker.batches.active import ActiveClose, AnyItem
 from unikat_worker.batches.backoff import Backoff
-from unikat_worker.batches.files import ShardsGone
-from unikat_worker.batches.shard_state import ShardState
+from unikat_worker.batches.files import CalledOff, ShardsGone
+from unikat_worker.batches.settlement import BatchSettler
 from unikat_worker.batches.writers import Writers, Written
 
 _LOOK: Final = 0.25  # seconds between looks whether the other jobs of a batch are through
@@ -27,24 +26,24 @@ class WriteQueue:
 
     def __init__(
         self,
-        state: ShardState,
+        settler: BatchSettler,
         writers: int,
-        write: Callable[[AnyItem], None],
+        write: Callable[[OfBatch], None],
         report: Callable[[Written], None],
-        end: Callable[[AnyItem], None],
+        end: Callable[[OfBatch], None],
     ) -> None:
         """`write` and `report` are called by the writers' threads."""
-        self._shard_state = state
+        self._settler = settler
         self._end = end
         self._writers = Writers(writers, write, report)
         self._testers = Writers(1, write, report)  # a destination that hangs shall not hold up the others
         self._backoff = Backoff()
-        self._writing: list[AnyItem] = []
-        self._held: list[AnyItem] = []
+        self._writing: list[OfBatch] = []
+        self._held: list[OfBatch] = []
         self._closes: list[ActiveClose] = []
         self._results: list[Written] = []
 
-    def __iter__(self) -> Iterator[AnyItem]:
+    def __iter__(self) -> Iterator[OfBatch]:
         return iter([*self._writing, *self._held, *self._closes])
 
     @property
@@ -62,7 +61,7 @@ class WriteQueue:
         """Whether `turn` has something to do now."""
         return bool(self._results) or self.next_at <= time.monotonic()
 
-    def post(self, item: AnyItem) -> None:
+    def post(self, item: OfBatch) -> None:
         """Have an item written."""
         if item.batch not in self._backoff:
             self._submit(item, self._writers)
@@ -79,7 +78,7 @@ class WriteQueue:
         """A writer's report, to be looked at in the next turn."""
         self._results.append(written)
 
-    def drop(self, item: AnyItem, ending: Ending) -> None:
+    def drop(self, item: OfBatch, ending: Ending) -> None:
         """An item is not to be written any more, unless a writer has it: then that is what becomes of it."""
         if item not in self._writing:
             self._finish(item, ending)
@@ -94,7 +93,7 @@ class WriteQueue:
             self._take_in(self._results[0])
             self._results.pop(0)
         for close in [close for close in self._closes if close.look_at <= time.monotonic()]:
-            if self._shard_state.has_others(close):
+            if self._settler.has_others(close):
                 close.look_at = time.monotonic() + _LOOK
             else:
                 self._closes.remove(close)
@@ -108,15 +107,15 @@ class WriteQueue:
         self._writers.stop()
         self._testers.stop()
 
-    def _submit(self, item: AnyItem, writers: Writers) -> None:
+    def _submit(self, item: OfBatch, writers: Writers) -> None:
         self._writing.append(item)
         writers.submit(item)
 
-    def _hold(self, item: AnyItem) -> None:
+    def _hold(self, item: OfBatch) -> None:
         self._backoff.hold(item)
         self._held.append(item)
 
-    def _finish(self, item: AnyItem, ending: Ending) -> None:
+    def _finish(self, item: OfBatch, ending: Ending) -> None:
         for items in (self._writing, self._held, self._closes):
             if item in items:
                 items.remove(item)  # type: ignore[arg-type]  # an item that is in a list of ActiveClose is one
@@ -135,17 +134,17 @@ class WriteQueue:
             self._submit(item, self._writers)
         elif isinstance(item, ActiveClose):
             self._take_in_close(item, error)
+        elif isinstance(error, CalledOff):
+            self._finish(item, Ending.CANCELLED)
         elif isinstance(error, DestinationError):
             self._pause(item, str(error))
         else:
-            if isinstance(error, DestinationRefused):
-                item.rq.retries_left = None
             item.error = error
             self._finish(item, Ending.FAILED)
 
-    def _take_in_success(self, item: AnyItem) -> None:
+    def _take_in_success(self, item: OfBatch) -> None:
         if isinstance(item, ActiveClose):
-            self._shard_state.end(item)
+            self._settler.end(item)
         others = [other for other in self._backoff.works(item.batch) if other is not item]
         self._finish(item, Ending.FINISHED)
         for other in others:
@@ -155,16 +154,16 @@ class WriteQueue:
     def _take_in_close(self, close: ActiveClose, error: Exception) -> None:
         if isinstance(error, ShardsGone):
             log.error("batch %s: %s; they are drawn again", close.batch, error)
-            self._shard_state.reopen(close, error.shards)
+            self._settler.reopen(close, error.shards)
             self._finish(close, Ending.LOST)
         else:
             reason = str(error) if isinstance(error, DestinationError) else f"{type(error).__name__}: {error}"
             self._pause(close, f"the manifest cannot be written: {reason}")
 
-    def _pause(self, item: AnyItem, reason: str) -> None:
+    def _pause(self, item: OfBatch, reason: str) -> None:
         seconds = self._backoff.pause_after(item)
         log.warning("batch %s pauses, next try in %.0f s: %s", item.batch, seconds, reason)
-        if not self._shard_state.pause(item, reason, seconds + _GRACE):
+        if not self._settler.pause(item, reason, seconds + _GRACE):
             self._finish(item, Ending.CANCELLED)
             return
         room = self._backoff.has_room(item)

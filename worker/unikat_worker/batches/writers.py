@@ -7,30 +7,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from unikat_worker.batches.active import AnyItem
+from unikat_worker.active import OfBatch
 
 
 @dataclass(frozen=True, eq=False)
 class Written:
     """What a writer did: a shard's files are there, or a batch's manifest; or why not."""
 
-    item: AnyItem
+    item: OfBatch
     error: Exception | None
 
 
 class Writers:
     """`count` threads, each with one item at a time."""
 
-    def __init__(self, count: int, write: Callable[[AnyItem], None], report: Callable[[Written], None]) -> None:
+    def __init__(self, count: int, write: Callable[[OfBatch], None], report: Callable[[Written], None]) -> None:
         """`write` and `report` are called by the writers' threads."""
         self._write = write
         self._report = report
-        self._work: SimpleQueue[AnyItem | None] = SimpleQueue()
+        self._work: SimpleQueue[OfBatch | None] = SimpleQueue()
         self._threads = [threading.Thread(target=self._run, name=f"writer-{i}", daemon=True) for i in range(count)]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, item: AnyItem) -> None:
+    def submit(self, item: OfBatch) -> None:
         """Have an item written."""
         self._work.put(item)
 

@@ -11,10 +11,10 @@ from benchmarks.training.results import Result
 from unikat.v1.model_pb2 import Attribute, Category, Model
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.classifier import VERSION
+from unikat_training.evaluation.condition_accuracy import Predictions
 from unikat_training.evaluation.evaluate import REFERENCE_SEED, Effort, kept_classifier
 from unikat_training.evaluation.extractors import Lite1Features
-from unikat_training.evaluation.material import Observer, Pictures, default_cache
-from unikat_training.evaluation.obedience import Judged
+from unikat_training.evaluation.material import FeaturePipeline, Pictures, default_cache
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
 
@@ -22,24 +22,24 @@ SUBSETS = 2  # of KID, which is not reported
 
 
 @dataclass(frozen=True)
-class Judge:
+class Evaluator:
     """Real pictures as evaluation sees them. What takes long is kept in the evaluation's own cache."""
 
     data: Dataset  # what was trained on
-    observer: Observer
+    pipeline: FeaturePipeline
     train: Pictures
     test: Pictures
     effort: Effort
 
     @classmethod
-    def of(cls, data: Dataset, test: Dataset, effort: Effort) -> Judge:
-        observer = Observer([Lite1Features(data.resolution)], default_cache())
-        return cls(data, observer, observer.real(data), observer.real(test), effort)
+    def of(cls, data: Dataset, test: Dataset, effort: Effort) -> Evaluator:
+        pipeline = FeaturePipeline([Lite1Features(data.resolution)], default_cache())
+        return cls(data, pipeline, pipeline.extract_dataset(data), pipeline.extract_dataset(test), effort)
 
     def measure(self, subject: Subject, raced: Raced, blank: Result) -> Result:
         """`blank` with what a model reaches at truncation 1."""
         subject.columns(self.data)
-        pictures = subject.sample(self.effort.samples, 1.0, self.observer)
+        pictures = subject.sample(self.effort.samples, 1.0, self.pipeline)
         measured = replace(blank, images=raced.images, images_per_second=round(raced.images_per_second, 2))
         return self.compared(measured, pictures, self.accuracy(subject, pictures))
 
@@ -57,12 +57,12 @@ class Judge:
         """Share of the pictures that the classifier takes for what they are labelled as, by attribute."""
         if not subject.sizes:
             return {}
-        judge = kept_classifier(self.train, self.data, subject, self.observer, self.effort)
-        judged = Judged.of(judge, pictures)
-        return {each.name: round(judged.accuracy(i), 4) for i, each in enumerate(subject.model.attributes)}
+        classifier = kept_classifier(self.train, self.data, subject, self.pipeline, self.effort)
+        predictions = Predictions.of(classifier, pictures)
+        return {each.name: round(predictions.accuracy(i), 4) for i, each in enumerate(subject.model.attributes)}
 
     def compared(self, blank: Result, pictures: Pictures, accuracy: dict[str, float]) -> Result:
-        name = self.observer.extractors[0].name
+        name = self.pipeline.extractors[0].name
         found = compare(name, self.test.main, pictures.main, SUBSETS)
         return replace(
             blank,
@@ -81,7 +81,7 @@ class Judge:
             samples=self.effort.samples,
             steps=self.effort.steps,
             classifier=VERSION,
-            features=self.observer.extractors[0].name,
+            features=self.pipeline.extractors[0].name,
             trained=len(self.train),
             test=len(self.test),
             images=0,

@@ -1,4 +1,4 @@
-"""Whether pictures show what their condition says, judged by a classifier that is itself judged on real pictures."""
+"""Accuracy of the conditions: how often a classifier finds in generated pictures what their condition says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unikat_training.evaluation.material import Pictures
 
 Labels = npt.NDArray[np.int64]
 
-ABLE = 0.2  # a classifier that on real pictures is no better than this (kappa) judges nobody
+ABLE = 0.2  # a classifier that on real pictures is no better than this (kappa) measures nothing
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CategoryAccuracy:
 
 
 @dataclass(frozen=True)
-class Obedience:
+class ConditionAccuracy:
     """Of one attribute. Kappa is the accuracy above what independence would give, of what there is above it (Cohen)."""
 
     attribute: str
@@ -51,20 +51,20 @@ class Obedience:
     categories: tuple[CategoryAccuracy, ...]
 
     @property
-    def obedience(self) -> float | None:
+    def kappa_share(self) -> float | None:
         """0: the condition is ignored; 1: shown as plainly as by real pictures. None: the classifier cannot tell."""
         return self.kappa / self.real_kappa if self.real_kappa > ABLE else None
 
 
 @dataclass(frozen=True)
-class Judged:
+class Predictions:
     """What a classifier took pictures for, beside what they are labelled as, (N, A) each."""
 
     predicted: Labels
     labels: Labels
 
     @classmethod
-    def of(cls, classifier: Classifier, pictures: Pictures) -> Judged:
+    def of(cls, classifier: Classifier, pictures: Pictures) -> Predictions:
         return cls(classifier.predictions(pictures), pictures.labels)
 
     def accuracy(self, column: int) -> float:
@@ -90,9 +90,9 @@ class Judged:
         return Mistake(names[most], float(wrong[most] / len(found))) if wrong[most] else None
 
 
-def measure_obedience(
-    attributes: list[Attribute], generated: Judged, real: Judged, learned: Judged
-) -> tuple[Obedience, ...]:
+def measure_condition_accuracy(
+    attributes: list[Attribute], generated: Predictions, real: Predictions, learned: Predictions
+) -> tuple[ConditionAccuracy, ...]:
     """One an attribute. `learned` is what a classifier trained on the generated pictures takes the real ones for."""
     out = []
     for column, attribute in enumerate(attributes):
@@ -105,7 +105,7 @@ def measure_obedience(
         accuracy, limit = generated.accuracy(column), real.accuracy(column)
         size = len(names)
         out.append(
-            Obedience(
+            ConditionAccuracy(
                 attribute=attribute.name,
                 accuracy=accuracy,
                 real_accuracy=limit,
