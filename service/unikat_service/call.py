@@ -150,12 +150,13 @@ class Call:
             draw = replace(draw, encoder="", deadline=None if seconds is None else time.time() + seconds)
         results = self._subscribed
         submission = Submission(results.job_id, draw, self._fingerprint, results.lease, seconds, legacy)
-        reply = self._service.calls.enqueue(submission, self._service.delivery.jobs)
+        reply = self._service.calls.enqueue(submission, self._service.delivery.jobs, self._caller_is_gone)
         try:
-            answer = answer_of(submission, await asyncio.shield(reply))
+            answer = answer_of(submission, await reply)
         except (asyncio.CancelledError, RedisError) as error:
             # What is under way, or was done although the reply is lost, is let go of when it is known.
-            reply.add_done_callback(lambda _: self._caller_is_gone())
+            if not reply.cancelled():
+                self._caller_is_gone()
             raise _no_room(self._service.settings.max_memory_percent) if isinstance(error, OutOfMemoryError) else error  # noqa: B904
         if isinstance(answer, Full):
             self._close_results()

@@ -123,21 +123,27 @@ class Condition:
 Entry: TypeAlias = "tuple[int, bytes | Status]"  # number in the stream, and a GenerateResponse's bytes or the end
 
 
+Abandoned: TypeAlias = "Callable[[], object] | None"
+
+
 class _Batch:
     """Calls of one script. While one is under way, what comes meanwhile waits, and is sent together."""
 
     def __init__(self, connection: Connection, run: Script, head: Callable[[], list[Argument]]) -> None:
         self._connection, self._script, self._head = connection, run, head
-        self._waiting: list[tuple[list[Argument], asyncio.Future[Reply]]] = []
+        self._waiting: list[tuple[list[Argument], asyncio.Future[Reply], Abandoned]] = []
         self._due = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
 
-    def add(self, arguments: list[Argument], patience: float = 0.0) -> asyncio.Future[Reply]:
-        """Send with what comes within `patience` seconds, or within a few turns of the loop."""
+    def add(self, arguments: list[Argument], patience: float, abandoned: Abandoned = None) -> asyncio.Future[Reply]:
+        """Send with what comes within `patience` seconds, or within a few turns of the loop.
+
+        `abandoned` is called instead of the future that was cancelled meanwhile: it is sent in any case.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
-        self._waiting.append((arguments, future))
+        self._waiting.append((arguments, future, abandoned))
         if self.task is None:
             self.task = asyncio.create_task(self._send())
         if not patience or len(self._waiting) >= SLICE:
@@ -162,13 +168,11 @@ class _Batch:
                 arguments = [each for call in calls for each in call[0]]
                 replies = await self._connection.run(self._script, *self._head(), *arguments)
             except Exception as error:  # whatever it is: these calls fail, and others go on
-                for _, future in calls:
-                    if not future.done():
-                        future.set_exception(error)
+                for _, future, abandoned in calls:
+                    _settle(future, abandoned, error)
                 continue
-            for (_, future), reply in zip(calls, replies, strict=True):
-                if not future.done():
-                    future.set_result(reply)
+            for (_, future, abandoned), reply in zip(calls, replies, strict=True):
+                _settle(future, abandoned, reply)
         self.task = None
 
     def _rest(self) -> None:
@@ -176,6 +180,13 @@ class _Batch:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _settle(future: asyncio.Future[Reply], abandoned: Abandoned, reply: Reply) -> None:
+    if not future.done():
+        future.set_exception(reply) if isinstance(reply, Exception) else future.set_result(reply)
+    elif abandoned is not None:
+        abandoned()
 
 
 class DrawCalls:
@@ -193,12 +204,13 @@ class DrawCalls:
         # Called with a job that was ended and waits in its queue.
         self.on_removed: Callable[[str], object] = str
 
-    def enqueue(self, submission: Submission, others: int = 0) -> asyncio.Future[Reply]:
+    def enqueue(self, submission: Submission, others: int, abandoned: Abandoned) -> asyncio.Future[Reply]:
         """Enqueue a job and take a lease on it, or on the job that has its id. `answer_of` reads the reply.
 
-        `others`: calls in progress. Where there are many, it waits a moment for more that begin.
+        `others`: calls in progress. Where there are many, it waits a moment for more that begin. If the future is
+        cancelled, `abandoned` is called when Redis has replied, or does not.
         """
-        return self._enqueue.add(submission.arguments(), PATIENCE_S if others > MANY else 0.0)
+        return self._enqueue.add(submission.arguments(), PATIENCE_S if others > MANY else 0.0, abandoned)
 
     def release(self, job_id: str, lease: str, outcome: Outcome, complete: int = 0, status: bytes = b"") -> None:
         """Give a lease up. `complete`: number behind which the stream is complete, `status` its end if all are gone."""

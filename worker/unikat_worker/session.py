@@ -90,7 +90,7 @@ class Session:
             return self._run_timed(feeds, count)
         drawn = []
         for part in parts:
-            rows = {name: values[part.start : part.stop] for name, values in feeds.items()}
+            rows: Feeds = {name: values[part.start : part.stop] for name, values in feeds.items()}
             if part.stop - part.start < part.size:  # padded with the last row: any would do, none depends on another
                 rows = take(rows, np.minimum(np.arange(part.size), part.stop - part.start - 1))
             drawn.append(self._run_timed(rows, part.size)[: part.stop - part.start])
