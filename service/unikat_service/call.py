@@ -99,6 +99,11 @@ class Call:
         else:
             self._caller_is_gone()
 
+    @property
+    def is_next(self) -> bool:
+        """Whether no other job waited before its own when it was accepted."""
+        return self._open.position == 0
+
     async def ready(self, seconds: float) -> None:
         """Return when there is a response, at the latest after `seconds`."""
         await self._subscribed.ready(seconds)
