@@ -15,11 +15,24 @@ from typing import TypeVar
 
 from redis import Redis
 
-from tests.queue.driver import MODEL, draw_job, enqueue, enqueue_arguments, enqueue_head, publish_all, run, take_jobs
+from tests.queue.driver import (
+    MODEL,
+    Driver,
+    draw_job,
+    enqueue,
+    enqueue_arguments,
+    enqueue_head,
+    publish_all,
+    run,
+    take_jobs,
+)
 from unikat.queue.calls import SLICE
 from unikat.queue.draws import MOST_TAKEN, Completion, Publication, Taken, ring
 from unikat.queue.job import rq_result
 from unikat.queue.keys import inbox_key, queue_name
+from unikat_worker.admission import admit
+from unikat_worker.publication import publication, take_in
+from unikat_worker.scheduler import MOST_PUBLISHED
 
 LIMIT_MS = 2 * 5.0
 TRIES = 5
@@ -43,6 +56,28 @@ def test_64_images_of_16_kb_are_published(redis: Redis) -> None:
         assert [reply.state for reply in replies] == ["finished"] * 64
 
     assert fastest(redis, prepare, act) < LIMIT_MS
+
+
+def test_what_was_drawn_while_redis_was_away_is_published_some_at_a_time(redis: Redis) -> None:
+    enqueue(redis, [(f"picture-{number}", draw_job(40)) for number in range(8)])
+    driver = Driver(redis, WORKER)
+    jobs = [admit(job) for job in take_jobs(redis, WORKER)]
+    driver.scheduler.add(jobs)
+    for job in jobs:
+        job.take(job.count)
+        job.in_flight = 0
+        job.ready = dict.fromkeys(range(job.count), IMAGE)
+    calls = 0
+    while (turn := driver.scheduler.turn(time.time())).jobs:
+        publications = [publication(job) for job in turn.jobs]
+        assert sum(len(each.entries) for each in publications) <= MOST_PUBLISHED + len(jobs)  # and their ends
+        for job, reply in zip(turn.jobs, publish_all(redis, WORKER, publications), strict=True):
+            take_in(driver.scheduler, job, reply)
+        driver.scheduler.back(turn)
+        calls += 1
+    assert calls == 8  # two of 40 are more than a call has
+    assert not driver.scheduler.jobs
+    assert all(redis.hget(f"rq:job:{job.id}", "status") == b"finished" for job in jobs)
 
 
 def test_256_jobs_of_300_callers_are_taken_in_two_calls(redis: Redis) -> None:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final
 
 from unikat.batches.layout import DrawnImage
 from unikat.batches.spec import ShardJob
@@ -18,6 +18,8 @@ from unikat.queue.batches.keys import shard_of
 from unikat.queue.batches.progress import TakenOfBatch
 from unikat.queue.draws import Taken
 from unikat.queue.job import DrawJob
+
+_DUE_BYTES: Final = 2**24  # of a job's images that are published at a time; one image always is
 
 
 class Ending(Enum):
@@ -194,10 +196,14 @@ class ActiveJob(Drawable):
         self.ready = {index: entry for index, entry in self.ready.items() if index >= published}
 
     def due(self, most: int) -> list[bytes]:
-        """At most `most` drawn images that can be published now, in order."""
+        """At most `most` drawn images that can be published now, in order, and no more than some megabytes of them."""
         due: list[bytes] = []
-        while len(due) < most and (entry := self.ready.get(self.published + len(due))) is not None:
+        size = 0
+        while (
+            len(due) < most and size < _DUE_BYTES and (entry := self.ready.get(self.published + len(due))) is not None
+        ):
             due.append(entry)
+            size += len(entry)
         return due
 
 

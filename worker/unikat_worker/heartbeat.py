@@ -139,8 +139,10 @@ class Heartbeat:
             worker_registration.register(self._worker, pipeline)
             pipeline.sadd(QUEUES_KEY, f"rq:queue:{LEGACY_QUEUE}")  # `rq info` shows the workers of known queues only
             pipeline.hset(PROTOCOLS_KEY, self._worker.name, PROTOCOL)
+            known = self._redis.hkeys(MODELS_KEY)  # a model with many combinations has a megabyte to tell
             for model in self._models():
-                pipeline.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model, indent=None))
+                if model.digest.encode() not in known:
+                    pipeline.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model, indent=None))
             self._announced_at = time.monotonic()
 
     def _disown(self, members: set[bytes]) -> None:

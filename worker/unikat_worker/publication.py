@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from rq.job import JobStatus
@@ -13,14 +12,12 @@ from unikat.queue.job import rq_result
 from unikat.v1.studio_pb2 import Finished, GenerateResponse
 from unikat_worker.active import ActiveJob, Ending, Refused
 from unikat_worker.admission import ending_of
-from unikat_worker.scheduler import Scheduler
-
-_MOST: Final = 64  # images in one script call: none takes over 5 ms
+from unikat_worker.scheduler import MOST_PUBLISHED, Scheduler
 
 
 def publication(job: ActiveJob) -> Publication:
     """The images that are due and, behind the last one, the end."""
-    due = job.due(_MOST)
+    due = job.due(MOST_PUBLISHED)
     first = job.published + 1
     if job.published + len(due) < job.draw.count:
         return Publication(job.taken, first, due)

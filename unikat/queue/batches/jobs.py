@@ -15,12 +15,15 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import WatchError
 from rq import Queue, Retry
+from rq.job import JobStatus
 from rq.queue import EnqueueData
 from rq.serializers import JSONSerializer
+from rq.utils import now
 
 from unikat.batches.record import HEAD
 from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, BatchSpec
 from unikat.queue.batches.keys import OF_OWNER, OWNERS, batch_key, close_job_id, queue_name, shard_job_id
+from unikat.queue.draws import run_script
 
 # A shard that fails is tried again after so many seconds, then counts as failed.
 RETRY_AFTER_S: Final = (1, 5, 25)
@@ -51,12 +54,20 @@ def enqueue_shards(pipe: Pipeline, queue: Queue, batch: str, spec: BatchSpec, sh
     queue.enqueue_many([_shard_data(batch, spec, shard) for shard in shards], pipeline=pipe)
 
 
-def enqueue_close(pipe: Pipeline, queue: Queue, batch: str, round: int) -> None:
-    """Add the job that writes the manifest to a transaction."""
-    job_id = close_job_id(batch, round)
-    pipe.lrem(queue.key, 0, job_id)
-    kwargs = {"batch": batch, "round": round}
-    queue.enqueue_many([_data(CLOSE_BATCH, kwargs, job_id, f"close batch {batch}")], pipeline=pipe)
+def enqueue_close(redis: Redis, batch: str, round: int, *, again: bool = False) -> bool:
+    """Enqueue the job that writes the manifest, if every shard is settled or the batch was called off.
+
+    Twice is as good as once; `again`: its queue was lost. Returns whether there is such a job now.
+    """
+    job_id, queue = close_job_id(batch, round), batch_queue(redis, batch)
+    data = _data(CLOSE_BATCH, {"batch": batch, "round": round}, job_id, f"close batch {batch}")
+    job = queue.create_job(
+        data.func, kwargs=data.kwargs, job_id=job_id, description=data.description, timeout=data.timeout,
+        result_ttl=data.result_ttl, failure_ttl=data.failure_ttl, retry=data.retry, status=JobStatus.QUEUED,
+    )  # fmt: skip
+    job.enqueued_at = now()
+    fields = [part for pair in job.to_dict().items() for part in pair]
+    return bool(run_script("close_batch", redis, batch, round, job_id, int(again), *fields))
 
 
 def transact(redis: Redis, attempt: Callable[[Pipeline], T]) -> T:

@@ -17,7 +17,6 @@ from uuid import uuid4
 
 from redis import Redis
 from redis.client import Pipeline
-from rq.job import Job
 
 from unikat.batches import record as r
 from unikat.batches.spec import BatchSpec
@@ -32,7 +31,6 @@ from unikat.queue.batches.keys import (
     OF_OWNER,
     OWNERS,
     batch_key,
-    close_job_id,
     done_key,
     failed_key,
     shard_of,
@@ -142,23 +140,8 @@ class BatchProgress:
 
         False for a batch that has ended, has shards that are neither, or was deleted.
         """
-        queue = batch_queue(self.redis, batch)
-
-        def attempt(pipe: Pipeline) -> bool:
-            pipe.watch(batch_key(batch))
-            records = self.store.read_many([batch])
-            if not records or records[0].has_ended or not (records[0].is_settled or records[0].is_cancelled):
-                return False
-            round = records[0].round
-            if pipe.exists(Job.key_for(close_job_id(batch, round))):
-                return True
-            pipe.multi()
-            enqueue_close(pipe, queue, batch, round)
-            pipe.hset(batch_key(batch), r.ROUND, round)  # changes the hash: of two at a time, one is refused
-            pipe.execute()
-            return True
-
-        return transact(self.redis, attempt)
+        round = cast(bytes | None, self.redis.hget(batch_key(batch), r.ROUND))
+        return round is not None and enqueue_close(self.redis, batch, int(round))
 
     def end(self, batch: str, round: int, manifest: str) -> bool:
         """The manifest is written and nothing more is to come; False if that was known, or of an earlier round."""
@@ -196,9 +179,7 @@ class BatchProgress:
             if busy or any(pipe.zcard(registry) for registry in registries) or record.has_ended:
                 return []
             if record.is_settled or record.is_cancelled:
-                pipe.multi()
-                enqueue_close(pipe, queue, batch, record.round)
-                pipe.execute()
+                enqueue_close(self.redis, batch, record.round, again=True)
                 return []
             missing = sorted({*range(record.shards)} - {*record.failed, *self.store.written(record)})
             spec = self.store.spec(batch)

@@ -226,9 +226,7 @@ class BatchStore:
                 return
             case round:  # whoever dies here leaves it to `BatchProgress.reconcile`
                 self._drop(batch)
-                with self.redis.pipeline() as pipe:
-                    enqueue_close(pipe, batch_queue(self.redis, batch), batch, int(round))
-                    pipe.execute()
+                enqueue_close(self.redis, batch, int(round))
 
     def retry(self, batch: str) -> None:
         """Enqueue what failed once more. Raises NoSuchBatch, and WrongState unless the batch has ended so."""
