@@ -197,6 +197,11 @@ def test_a_graph_that_was_changed_is_not_taken_for_more_threads(
     assert "restore the file" in caplog.text
 
 
+def test_images_are_cut_into_whole_buckets_where_one_nearly_fits() -> None:
+    buckets = Buckets({1: 0.011, 2: 0.021, 4: 0.04}, pads=False)
+    assert [buckets.images_within(ms / 1000) for ms in (5, 19, 27, 29, 50, 55, 65, 80)] == [0, 1, 2, 4, 4, 4, 8, 8]
+
+
 def test_a_cpu_splits_and_a_gpu_pads() -> None:
     seconds = {1: 0.01, 2: 0.02, 4: 0.04}
     assert Buckets(seconds, pads=False).parts(7) == [Part(0, 4, 4), Part(4, 6, 2), Part(6, 7, 1)]

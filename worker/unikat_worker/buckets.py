@@ -18,6 +18,7 @@ _GENEROUS: Final = 4  # times the seconds of a batch up to which sizes are tried
 _ENOUGH: Final = 0.005  # seconds of measuring
 _PREDICTED: Final = 2  # the same, where a size's seconds follow from those before it
 _SHARED: Final = 4  # images up to which a batch gains where threads draw side by side, which a trial alone cannot show
+_ALMOST: Final = 0.7  # of the largest bucket: then it is used, though it takes somewhat longer than asked for
 _LOSS: Final = 0.05  # by which such a batch may be slower an image: a trial is not more exact
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]  # (n, height, width, 3)
@@ -69,6 +70,11 @@ class Buckets:
     def largest_within(self, seconds: float) -> int:
         """The largest batch that takes at most about so long; at least the smallest."""
         return max([size for size in self.sizes if self.seconds[size] <= seconds], default=self.sizes[0])
+
+    def images_within(self, seconds: float) -> int:
+        """Images that are drawn one part after the other in about so long: where a whole bucket nearly fits, no rest."""
+        fitting, whole = seconds / self.seconds_per_image, self.sizes[-1]
+        return int(fitting) if fitting < _ALMOST * whole else whole * max(1, round(fitting / whole))
 
     def parts(self, count: int) -> list[Part]:
         """How to draw `count` rows."""

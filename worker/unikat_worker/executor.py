@@ -12,7 +12,6 @@ from unikat_worker.device import Device
 from unikat_worker.drawing import Drawn, Responses, draw_batch
 from unikat_worker.session import Session
 
-_ALMOST: Final = 0.7  # of the largest bucket: then it is used whole, though it takes somewhat longer than it may
 _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
 
 
@@ -39,10 +38,7 @@ class Executor:
             return _FIRST_LIMIT
         if session.buckets.pads:
             return session.buckets.largest_within(self._batch_s)
-        fitting, whole = self._batch_s / session.buckets.seconds_per_image, session.buckets.sizes[-1]
-        if fitting > _ALMOST * whole:  # no rest, which would be drawn in smaller, slower parts
-            fitting = whole * round(fitting / whole)
-        return max(1, min(self._max_batch, int(fitting)))
+        return max(1, min(self._max_batch, session.buckets.images_within(self._batch_s)))
 
     def gain(self, digest: str) -> float:
         """How many times faster an image is in a large batch than alone."""

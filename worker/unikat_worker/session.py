@@ -124,7 +124,7 @@ class Session:
             log.info("%s: with all threads the bits differ: one image takes one", key_of(self.model))
             return
         self.bytes *= 2
-        self._wide = Wide(wide, self.buckets.seconds_per_image)
+        self._wide = Wide(wide, self.buckets.seconds[1])
 
 
 class Wide:
