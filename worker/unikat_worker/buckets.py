@@ -72,7 +72,7 @@ class Buckets:
         return max([size for size in self.sizes if self.seconds[size] <= seconds], default=self.sizes[0])
 
     def images_within(self, seconds: float) -> int:
-        """Images that are drawn one part after the other in about so long: where a whole bucket nearly fits, no rest."""
+        """Images that are drawn part by part in about so long: where a whole bucket nearly fits, no rest."""
         fitting, whole = seconds / self.seconds_per_image, self.sizes[-1]
         return int(fitting) if fitting < _ALMOST * whole else whole * max(1, round(fitting / whole))
 

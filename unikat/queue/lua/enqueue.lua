@@ -7,7 +7,7 @@
 -- {'exists', status, queue, place in it, meta, last entry's number, code of its end, seconds until its deadline, data,
 -- extra}.
 local limit, lease_ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
-local waiting, queues, out = {}, {}, {}
+local waiting, queues, model_of, out = {}, {}, {}, {}
 local at = 4 + 2 * tonumber(ARGV[3])
 local hash = {'HSET', '', unpack(ARGV, 4, at - 1)}
 local own = #hash
@@ -56,8 +56,9 @@ local function add(job, model, queue, member, limit_s)
   lease(job, member)
   later({'RPUSH', 'rq:queue:' .. queue}, job)
   waiting[model] = before + 1
-  if not queues[queue] then
-    queues[queue] = model
+  if not model_of[queue] then
+    model_of[queue] = model
+    queues[#queues + 1] = queue
     call('SADD', 'rq:queues', 'rq:queue:' .. queue)
   end
   return {'queued', before}
@@ -76,7 +77,8 @@ while at <= #ARGV do
   at = at + 9
 end
 flush()
-for queue, model in pairs(queues) do
+for _, queue in ipairs(queues) do
+  local model = model_of[queue]
   if model ~= '' then
     call('SADD', 'unikat:queues:' .. model, queue)
     ring(model, queue)
