@@ -142,6 +142,18 @@ def is_shard_finished(redis: Redis) -> bool:
     return record.drawn == 4 and told and not redis.exists("rq:wip:unikat-batch-a")
 
 
+def with_a_settled_batch(redis: Redis) -> list[Taken]:
+    with_a_batch(redis)
+    redis.delete("rq:queue:unikat-batch-a")
+    redis.set("unikat:batch:a:done", b"\xe0")  # three bits
+    return []
+
+
+def is_to_be_closed(redis: Redis) -> bool:
+    job = redis.hget("rq:job:b-a-close-0", "status")
+    return job == b"queued" and redis.lrange("rq:queue:unikat-batch-a", 0, -1) == [b"b-a-close-0"]
+
+
 CASES = (
     Case("enqueue", nothing, lambda redis, _: enqueue(redis, [(job, draw_job()) for job in JOBS]), is_enqueued),
     Case("take", enqueued, lambda redis, _: take_jobs(redis, WORKER), is_begun),
@@ -152,6 +164,14 @@ CASES = (
     ),
     Case("next_shard", with_a_batch, lambda redis, _: BatchProgress(redis).take(WORKER), is_shard_begun),
     Case("finish_shard", with_a_shard, finish_shard, is_shard_finished),
+    Case(
+        "fail_shard", with_a_shard, lambda redis, _: BatchProgress(redis).mark_failed(redis, "a", 0, 400 * "no ink "),
+        lambda redis: BatchProgress(redis).store.read("a").failed_images == 4,
+    ),
+    Case(
+        "close_batch", with_a_settled_batch, lambda redis, _: BatchProgress(redis).close_if_settled("a"),
+        is_to_be_closed,
+    ),
     Case("ring", requeued_by_rq, lambda redis, _: ring(redis, MODEL), is_enqueued),
 )  # fmt: skip
 
