@@ -58,9 +58,7 @@ class Scheduler:
         self._served: dict[str, int] = {}  # owners of shards: number of the last shard batch that was theirs
         self._shard_batches = 0
         self._tell = tell
-        self._stops: dict[
-            str, float
-        ] = {}  # jobs that an operator stopped and that are not here, or not yet: since when
+        self._stops: dict[str, float] = {}  # jobs that an operator stopped and that are not here, since when
         self._drawing = 0
         self._waiting = False  # a thread waits for Redis
         self._sleeping = 0  # threads that wait for others
@@ -305,11 +303,9 @@ class Scheduler:
         self._shard_batches += 1
         self._served[shard.owner] = self._shard_batches
         share = -(-sum(each.remaining for each in shards) // self._threads)
-        batch = Batch(
-            shard.digest, [(shard, shard.take(min(self._limit(shard.digest), share, shard.remaining)))], False
-        )
+        size = min(self._limit(shard.digest), share, shard.remaining)
         self._tell(None)
-        return batch
+        return Batch(shard.digest, [(shard, shard.take(size))], alone=False)
 
     def _compose(self) -> Batch | None:
         open_jobs = [job for job in self._jobs if job.remaining]
