@@ -10,6 +10,7 @@ from unikat_training.data.build import Output, build
 from unikat_training.data.dataset import Dataset
 from unikat_training.data.folder.layout import list_pictures
 from unikat_training.data.folder.prepare import folder_pictures, folder_recipe
+from unikat_training.evaluation.extractors import JUDGE, load_judge
 from unikat_training.evaluation.release import EvaluationSettings
 from unikat_training.export import Release, export, name_and_version
 from unikat_training.loop import train
@@ -35,6 +36,7 @@ class Plan:
     preset: str = "projected"
     licence: str = Release.licence
     evaluate: bool = True  # measure the model, for its card
+    judge: str = JUDGE  # in whose features
 
     @property
     def run_folder(self) -> Path:
@@ -49,13 +51,15 @@ def fit(plan: Plan, operation: Operation) -> Bundle:
     """
     run = plan.run_folder
     load_preset(plan.preset, plan.size).check_resolution(plan.size)  # before the pictures are prepared
+    if plan.evaluate:
+        load_judge(plan.judge, plan.size)  # before the training: its weights may have to be fetched
     dataset = Dataset.load(run / DATA) if (run / DATA).exists() else prepared(plan, run / DATA)
     begun = (run / CONFIG).exists()
     config = load_config(run)[0] if begun else load_preset(plan.preset, dataset.resolution)
     progress = train(dataset, run, config, operation)
     log.info("trained on %d images in %.1f minutes; see %s", progress.images, progress.seconds / 60, run)
     # Forced: whoever tries this out wants to see a model whose condition accuracy is still low; its card tells it.
-    evaluation = EvaluationSettings(force=True) if plan.evaluate else None
+    evaluation = EvaluationSettings(force=True, judge=plan.judge) if plan.evaluate else None
     release = Release(licence=plan.licence)
     return export(run, plan.out, None, release, operation.progress, evaluation)
 

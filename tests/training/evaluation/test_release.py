@@ -134,7 +134,7 @@ def test_the_command_measures_unless_it_is_told_not_to(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     out = tmp_path / "models" / "shapes" / "1"
-    refused = run(untrained, "--out", out, "--samples=40", "--steps=40")
+    refused = run(untrained, "--out", out, "--samples=40", "--steps=40", "--judge=efficientnet-lite1")
     assert refused.exit_code == 2, refused.output
     assert "is too low" in re.sub(r"[\s│]+", " ", refused.output)
     assert not out.exists()
