@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 PROTOS := $(wildcard protos/unikat/v1/*.proto)
 
-.PHONY: demo test lint format protos bench compose-test released pins settings clean
+.PHONY: demo test lint format protos bench compose-test released pins settings lines clean
 
 demo: .venv/.demo ## Sets everything up, draws a sheet through the whole path, prints where it is.
 	$(BIN)/unikat demo
@@ -29,7 +29,7 @@ protos: .venv/.dev ## Generates the stubs from protos/.
 	$(BIN)/python -m tests.tools.protos
 
 settings: .venv/.dev ## Writes docs/settings.md from the declarations in the code.
-	$(BIN)/python -m unikat.cli.settings_doc > docs/settings.md
+	$(BIN)/python -m tests.tools.settings > docs/settings.md
 
 released: .venv/.dev ## Freezes the contract: from here on, what breaks it fails `make lint`.
 	$(BIN)/buf build protos -o protos/released.binpb
@@ -40,6 +40,9 @@ pins: .venv/.dev ## Writes requirements/constraints.txt from what is installed a
 
 bench: .venv/.dev ## Measures Unikat beside other servers, prints the table of benchmarks/README.md.
 	$(BIN)/python -m benchmarks peers
+
+lines: ## Counts the lines of the serving path: client, service and worker with their Lua, generated stubs aside.
+	@git ls-files unikat service worker | grep -E '\.(py|lua)$$' | grep -v ^unikat/v1/ | xargs cat | wc -l
 
 compose-test: .venv/.dev ## Brings the compose stack up, draws, kills a worker, draws on.
 	$(BIN)/python -m deploy.compose_test

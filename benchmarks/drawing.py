@@ -49,7 +49,7 @@ def microseconds(bundle: Bundle, ask: Callable[[], Weights], size: int, batches:
         asked = [(ask(), 2**63 + batch * size + row) for row in range(size)]
         begun = time.perf_counter()
         rows = [Row(weights, seed, 0, 0.75) for weights, seed in asked]
-        _, complete = feeds(schema, model.latent_size, rows)
+        _, complete = feeds(schema, bundle.model, rows)
         fed = time.perf_counter()
         for row, conditions in zip(rows, complete, strict=True):
             responses.response(row, conditions, _FILE, _TIMES)

@@ -12,16 +12,13 @@ import grpc
 
 from unikat.artwork import Artwork
 from unikat.batch import Batch, BatchOptions, BatchState, Grid, Plan, Wish, create_request, list_request
-from unikat.channel import Address
-from unikat.delivery import Delivery, only_artwork
-from unikat.link import Link
-from unikat.patience import Patience
+from unikat.delivery import Delivery, Patience, Watching, only_artwork
+from unikat.link import Address, Link
 from unikat.request import Where, generate_request, whole
 from unikat.resuming import AsyncBatchWatch, AsyncGeneration
 from unikat.v1 import batches_pb2 as pb
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import GetModelRequest, ListModelsRequest
-from unikat.watching import Watching
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -57,7 +54,6 @@ class AsyncStudio:
 
     @property
     def target(self) -> str:
-        """Where it connects to."""
         return self._link.address.target
 
     async def models(self, *, timeout: float = 10.0) -> list[Model]:
@@ -84,13 +80,14 @@ class AsyncStudio:
         seed: SupportsIndex | None = None,
         truncation: float | None = None,
         format: str = "png",
+        background: str = "",
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Artwork:
         """Draw one image: the one at `index` of the seed. All else is as in `generate`; `accepted` is with it."""
         request = generate_request(
             model, where, first_index=whole("index", index), seed=seed, truncation=truncation, format=format,
-            request_id=request_id,
+            background=background, request_id=request_id,
         )  # fmt: skip
         artwork = await self._ask(self._link.studio.Draw, request, timeout, self._reconnect_timeout)
         return only_artwork(request, artwork)
@@ -105,6 +102,7 @@ class AsyncStudio:
         seed: SupportsIndex | None = None,
         truncation: float | None = None,
         format: str = "png",
+        background: str = "",
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> AsyncGeneration:
@@ -121,6 +119,7 @@ class AsyncStudio:
         """
         request = generate_request(
             model, where, count=count, first_index=first_index, seed=seed, truncation=truncation, format=format,
+            background=background,
             request_id=request_id,
         )  # fmt: skip
         return AsyncGeneration(self._link, Delivery(request, timeout, self._reconnect_timeout))

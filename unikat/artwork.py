@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from unikat.request import FORMATS, Where
+from unikat.request import FORMAT_NAMES, Where
 from unikat.v1 import studio_pb2
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SUFFIXES: Final = {"image/png": (".png",), "image/webp": (".webp",), "image/jpeg": (".jpg", ".jpeg")}
+SUFFIXES: Final = {"image/png": (".png",), "image/webp": (".webp",), "image/jpeg": (".jpg", ".jpeg")}
 
 
 def where_of(conditions: Iterable[studio_pb2.Condition]) -> Where:
@@ -53,7 +53,7 @@ class Accepted:
     """The request as the service resolved it: with it, the same images can be asked for again.
 
     `model` is "name@version"; `conditions` are the ones asked for, blends normalised to a sum of 1; images have the
-    indexes from `first_index` on.
+    indexes from `first_index` on; `background` is "#rrggbbaa" for a model with alpha.
     """
 
     job_id: str
@@ -66,15 +66,14 @@ class Accepted:
     conditions: Where
     queue_position: int
     first_index: int = 0
+    background: str = ""
 
     @classmethod
     def of(cls, message: studio_pb2.Accepted) -> Accepted:
-        """From the message."""
-        names = {number: name for name, number in FORMATS.items()}
         return cls(
             message.job_id, message.model, message.model_digest, message.seed, message.count, message.truncation,
-            names.get(message.format, "png"), where_of(message.conditions), message.queue_position,
-            message.first_index,
+            FORMAT_NAMES.get(message.format, "png"), where_of(message.conditions), message.queue_position,
+            message.first_index, message.background,
         )  # fmt: skip
 
 
@@ -88,7 +87,6 @@ class Finished:
 
     @classmethod
     def of(cls, message: studio_pb2.Finished) -> Finished:
-        """From the message."""
         return cls(message.count, message.elapsed.ToTimedelta().total_seconds(), message.attempts)
 
 
@@ -98,8 +96,9 @@ class Artwork:
 
     `index` is its place among the images of its seed; `id` is the same for the same image wherever it is drawn;
     `conditions` name every attribute, the ones that the request left out included, and can be passed to `generate`;
-    `data` are the bytes of a file of type `media_type`; `width` and `height` are in pixels; `accepted` is only set by
-    `draw`: `Generation` has it for all of its images.
+    `data` are the bytes of a file of type `media_type`; `width` and `height` are in pixels; `background` is
+    "#rrggbbaa" for a model with alpha, else ""; `accepted` is only set by `draw`: `Generation` has it for all of its
+    images.
     """
 
     index: int
@@ -115,10 +114,10 @@ class Artwork:
     renderer: Renderer
     timings: Timings
     accepted: Accepted | None = None
+    background: str = ""
 
     @classmethod
     def of(cls, message: studio_pb2.Artwork) -> Artwork:
-        """From the message."""
         drawn_by, took = message.renderer, message.timings
         seconds = (took.queued, took.batched, took.drawn, took.encoded)
         return cls(
@@ -128,23 +127,27 @@ class Artwork:
             renderer=Renderer(drawn_by.provider, drawn_by.runtime, drawn_by.processor, drawn_by.encoder),
             timings=Timings(*(duration.ToTimedelta().total_seconds() for duration in seconds)),
             accepted=Accepted.of(message.accepted) if message.HasField("accepted") else None,
+            background=message.background,
         )  # fmt: skip
 
     def image(self) -> Image:
-        """The picture, decoded into a new PIL image in RGB. Raises PIL.UnidentifiedImageError for broken bytes."""
+        """The picture, decoded into a new PIL image in RGB, or in RGBA where it is transparent somewhere.
+
+        Raises PIL.UnidentifiedImageError for broken bytes.
+        """
         from PIL import Image  # a caller that only stores the bytes needs no decoder
 
         with Image.open(BytesIO(self.data)) as image:
-            return image.convert("RGB")
+            return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
     def array(self) -> npt.NDArray[np.uint8]:
-        """The picture, decoded into uint8 of shape (height, width, 3)."""
+        """The picture, decoded into uint8 of shape (height, width, 3), or 4 for RGBA."""
         return np.array(self.image(), dtype=np.uint8)
 
     @property
     def suffix(self) -> str:
         """The usual ending of a file of this type, for example ".png"."""
-        return _SUFFIXES[self.media_type][0]
+        return SUFFIXES[self.media_type][0]
 
     def save(self, path: str | Path) -> Path:
         """Write the bytes as they came, and return where; an ending and folders that are missing are added.
@@ -154,7 +157,7 @@ class Artwork:
         path = Path(path)
         if not path.suffix:
             path = path.with_suffix(self.suffix)
-        if path.suffix.lower() not in _SUFFIXES[self.media_type]:
+        if path.suffix.lower() not in SUFFIXES[self.media_type]:
             asked = path.suffix.lstrip(".").lower()
             raise ValueError(f'{path}: the artwork is {self.media_type}; ask for it with format="{asked}"')
         path.parent.mkdir(parents=True, exist_ok=True)

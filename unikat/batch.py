@@ -15,10 +15,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from unikat.artwork import where_of
 from unikat.errors import InvalidRequest, bad_field
-from unikat.request import FORMATS, Where, conditions_of, format_of, given_or_picked, number, whole
+from unikat.request import FORMAT_NAMES, Where, conditions_of, format_of, given_or_picked, number, text, whole
 from unikat.v1 import batches_pb2 as pb
+from unikat.v1.studio_pb2 import IMAGE_FORMAT_PNG
 
 LAYOUTS: Final[dict[str, pb.Layout]] = {"files": pb.LAYOUT_FILES, "webdataset": pb.LAYOUT_WEBDATASET}
+LAYOUT_NAMES: Final[dict[int, str]] = {number: name for name, number in LAYOUTS.items()}
 ALL: Final = "*"
 
 # Attribute -> the categories to combine; "*" stands for all of the model's, another text for one category.
@@ -97,15 +99,16 @@ class Batch:
     ended: datetime | None
     manifest: str | None
     revision: int
+    background: str = ""
 
     @classmethod
     def of(cls, message: pb.Batch) -> Batch:
-        """From the message."""
         pause = Pause(message.pause.reason, _moment(message.pause.since)) if message.HasField("pause") else None
         return cls(
             id=message.id, state=BatchState(pb.Batch.State.Name(message.state).removeprefix("STATE_")),
             model=message.model, model_digest=message.model_digest, seed=message.seed, truncation=message.truncation,
-            format=_name_of(FORMATS, message.format), layout=_name_of(LAYOUTS, message.layout),
+            format=FORMAT_NAMES[message.format or IMAGE_FORMAT_PNG],
+            layout=LAYOUT_NAMES[message.layout or pb.LAYOUT_FILES],
             destination=message.destination, shard_size=message.shard_size, shard_count=message.shard_count,
             owner=message.owner, labels=dict(sorted(message.labels.items())),
             plans=tuple(Plan(where_of(plan.conditions), plan.count) for plan in message.plans),
@@ -116,11 +119,8 @@ class Batch:
                                         for f in message.failures),
             created=_moment(message.create_time), started=_moment_if(message, "start_time"),
             ended=_moment_if(message, "end_time"), manifest=message.manifest or None, revision=message.revision,
+            background=message.background,
         )  # fmt: skip
-
-
-def _name_of(names: Mapping[str, int], number: int) -> str:
-    return next(name for name, value in names.items() if value == (number or 1))  # unspecified means the first
 
 
 def _moment(stamp: Timestamp) -> datetime:
@@ -137,6 +137,7 @@ class BatchOptions(TypedDict, total=False):
     seed: SupportsIndex | None
     truncation: float | None
     format: str
+    background: str
     layout: str
     owner: str
     labels: Mapping[str, str] | None
@@ -193,6 +194,7 @@ def create_request(
     seed: SupportsIndex | None = None,
     truncation: float | None = None,
     format: str = "png",
+    background: str = "",
     layout: str = "files",
     owner: str = "",
     labels: Mapping[str, str] | None = None,
@@ -207,7 +209,7 @@ def create_request(
         raise InvalidRequest(bad_field("layout", f"must be one of {', '.join(LAYOUTS)}, not {layout!r}"))
     request = pb.CreateBatchRequest(
         model=model, seed=given_or_picked(seed), format=format_of(format), layout=LAYOUTS[layout],
-        destination=fspath(to), owner=owner, labels=_labels(labels or {}),
+        background=text("background", background), destination=fspath(to), owner=owner, labels=_labels(labels or {}),
         shard_size=whole("shard_size", shard_size),
         request_id=request_id if request_id is not None else str(uuid.uuid4()),
     )  # fmt: skip

@@ -23,6 +23,7 @@ from google.protobuf import json_format
 from unikat.v1.model_pb2 import BundleFile, Model
 
 FORMAT_VERSION: Final = 1
+RGBA: Final = 4  # channels of a model with alpha
 GRAPH: Final = "generator.onnx"
 MANIFEST: Final = "model.json"
 SAMPLES: Final = "samples.png"
@@ -174,7 +175,7 @@ def _problems(model: Model) -> Iterator[str]:
     for field in ("version", "width", "height", "latent_size"):
         if getattr(model, field) < 1:
             yield f"{field}: must be at least 1"
-    if model.channels not in (0, 3, 4):
+    if model.channels not in (0, 3, RGBA):
         yield f"channels: must be 3, or 4 with alpha, not {model.channels}"
     yield from _attribute_problems(model)
     for combination in model.combinations:

@@ -71,7 +71,6 @@ class Studio:
 
     @property
     def target(self) -> str:
-        """Where it connects to."""
         return self._calls.target
 
     models = _by(run, AsyncStudio.models)

@@ -1,22 +1,66 @@
-"""A Generate call over as many connections as it takes: what to ask for next, and whether everything arrived once.
+"""Calls over as many connections as it takes.
 
 No I/O happens here, so the synchronous and the asynchronous client are the same but for waiting.
 """
 
 from __future__ import annotations
 
+import random
+import time
+from typing import Final
+
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
 from unikat.artwork import Accepted, Artwork, Finished
-from unikat.errors import UnikatError, error_of
-from unikat.patience import Patience
-from unikat.v1 import studio_pb2
+from unikat.batch import Batch
+from unikat.errors import Unavailable, UnikatError, error_of
+from unikat.v1 import batches_pb2, studio_pb2
 from unikat.v1.studio_pb2 import GenerateRequest, GenerateResponse
+
+FIRST_PAUSE: Final = 0.1  # seconds
+LONGEST_PAUSE: Final = 2.0  # seconds
+
+
+class Patience:
+    """How long a call that lost its service is tried again: pauses that grow, until nothing has come for too long.
+
+    `timeout` is for all of it, `reconnect_timeout` for being without progress, in seconds.
+    """
+
+    def __init__(self, timeout: float | None, reconnect_timeout: float) -> None:
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._reconnect_timeout = reconnect_timeout
+        self._failures = 0
+        self._give_up_at: float | None = None
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds to the deadline, for the next connection."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def progressed(self) -> None:
+        """Something arrived: whatever breaks from here on is a new trouble."""
+        self._failures = 0
+        self._give_up_at = None
+
+    def pause_after(self, error: UnikatError) -> float:
+        """Seconds to wait before the next connection, or `error` raised: only UNAVAILABLE is worth another try."""
+        now = time.monotonic()
+        if self._give_up_at is None:
+            self._give_up_at = now + self._reconnect_timeout
+        # Full jitter would allow pauses of nothing; half of it keeps many clients apart as well.
+        pause: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures) * random.uniform(0.5, 1.0)
+        pause = max(pause, (error.retry_after or 0.0) * random.uniform(1.0, 1.1))
+        ends = [self._give_up_at] + ([] if self._deadline is None else [self._deadline])
+        if not isinstance(error, Unavailable) or now + pause > min(ends):
+            raise error
+        self._failures += 1
+        return pause
 
 
 class Delivery(Patience):
-    """State of one call. `timeout` is for all of it, `reconnect_timeout` for being without progress, in seconds."""
+    """A Generate call: what to ask for next, and whether everything arrived once."""
 
     def __init__(self, request: GenerateRequest, timeout: float | None, reconnect_timeout: float) -> None:
         super().__init__(timeout, reconnect_timeout)
@@ -74,6 +118,33 @@ class Delivery(Patience):
         return Artwork.of(response.artwork)
 
 
+class Watching(Patience):
+    """A WatchBatch call: what to ask for next, what is news, when it is over."""
+
+    def __init__(self, batch: str, timeout: float | None, reconnect_timeout: float) -> None:
+        super().__init__(timeout, reconnect_timeout)
+        self._request = batches_pb2.WatchBatchRequest(id=batch)
+        self._latest: Batch | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the batch has ended."""
+        return self._latest is not None and self._latest.ended is not None
+
+    def next_request(self) -> batches_pb2.WatchBatchRequest:
+        """What to send on the next connection: the same request, behind the last message that arrived."""
+        return self._request
+
+    def take(self, message: batches_pb2.Batch) -> Batch | None:
+        """The batch as it is now, or None where nothing changed since the last message."""
+        self.progressed()
+        batch = Batch.of(message)
+        news = self._latest is None or batch.revision != self._latest.revision
+        self._latest = batch
+        self._request.after_revision = batch.revision
+        return batch if news else None
+
+
 def only_artwork(request: GenerateRequest, message: studio_pb2.Artwork) -> Artwork:
     """The image that a Draw call brought. Raises UnikatError (DATA_LOSS) if it is not the one that was asked for."""
     if (message.index, message.seed) != (request.first_index, request.seed):
@@ -82,6 +153,16 @@ def only_artwork(request: GenerateRequest, message: studio_pb2.Artwork) -> Artwo
             f"but image {message.index} of seed {message.seed} arrived"
         )
     return Artwork.of(message)
+
+
+def ended_early() -> UnikatError:
+    """A stream that ended well, but not with its last message, as behind a proxy that restarts."""
+    return error_of(Status(code=Code.UNAVAILABLE, message="the service ended the stream before its end"))
+
+
+def cancelled() -> UnikatError:
+    """The call was cancelled by its caller."""
+    return error_of(Status(code=Code.CANCELLED, message="the call was cancelled"))
 
 
 def _lost(message: str) -> UnikatError:

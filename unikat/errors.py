@@ -7,7 +7,7 @@ The pattern is AIP-193: `BadRequest` names the field, `RetryInfo` says when to c
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import grpc
 
 DOMAIN: Final = "unikat"
+
+M = TypeVar("M", bound=Message)
 
 
 class Reason(StrEnum):
@@ -80,7 +82,6 @@ class UnikatError(Exception):
 
     @property
     def code(self) -> grpc.StatusCode:
-        """The gRPC status code."""
         import grpc  # here: workers make statuses and never load gRPC (12 MB, 30 ms)
 
         return next((code for code in grpc.StatusCode if code.value[0] == self.status.code), grpc.StatusCode.UNKNOWN)
@@ -95,9 +96,12 @@ class UnikatError(Exception):
     @property
     def retry_after(self) -> float | None:
         """Seconds after which a second try makes sense, where the service said so."""
-        info = RetryInfo()
-        found = next((d for d in self.status.details if d.Unpack(info)), None)
-        return info.retry_delay.ToTimedelta().total_seconds() if found is not None else None
+        info = self._detail(RetryInfo)
+        return None if info is None else info.retry_delay.ToTimedelta().total_seconds()
+
+    def _detail(self, kind: type[M]) -> M | None:
+        found = kind()
+        return next((found for detail in self.status.details if detail.Unpack(found)), None)
 
 
 class InvalidRequest(UnikatError):
@@ -105,10 +109,8 @@ class InvalidRequest(UnikatError):
 
     @property
     def fields(self) -> dict[str, str]:
-        """Field path to message."""
-        bad = BadRequest()
-        found = next((d for d in self.status.details if d.Unpack(bad)), None)
-        return {v.field: v.description for v in bad.field_violations} if found is not None else {}
+        bad = self._detail(BadRequest)
+        return {} if bad is None else {v.field: v.description for v in bad.field_violations}
 
 
 class NotFound(InvalidRequest):

@@ -12,15 +12,19 @@ import os
 import threading
 from collections.abc import Awaitable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
+from google.rpc.code_pb2 import Code
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
 
-from unikat.channel import OPTIONS, Address
-from unikat.errors import UnikatError
-from unikat.patience import cancelled
+from unikat.delivery import cancelled
+from unikat.errors import UnikatError, error_of
 from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.studio_pb2_grpc import StudioStub
 
@@ -33,6 +37,69 @@ Signal = threading.Event | asyncio.Event
 
 FORK_SUPPORT: Final = "GRPC_ENABLE_FORK_SUPPORT"
 _USED_IN: Final[set[int]] = set()  # this process and those that it was forked from, as far as they used gRPC
+
+DEFAULT_TARGET: Final = "localhost:50051"
+TARGET_VARIABLE: Final = "UNIKAT_TARGET"
+
+OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
+    # A dead connection is noticed within 30 + 10 s while a call waits for images; idle channels send nothing.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # An image of 2048 x 2048 as PNG is about 12 MB; gRPC's default is 4 MB.
+    ("grpc.max_receive_message_length", 64 * 2**20),
+    # A service that comes back is found within 2 s, not within gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+
+# What gRPC makes of a connection that is refused, lost or, as by a proxy that has waited too long, reset: RST_STREAM
+# is INTERNAL, UNKNOWN, CANCELLED or UNAVAILABLE, depending on its code and on how far the call was.
+_CUT_OFF: Final = frozenset({Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED})
+
+
+@dataclass(frozen=True)
+class Address:
+    """A target ("host:port", or any gRPC name such as "unix:/run/unikat.sock") and its credentials, None for plain."""
+
+    target: str
+    credentials: grpc.ChannelCredentials | None
+
+    @classmethod
+    def of(
+        cls,
+        target: str | None,
+        tls: bool = False,
+        ca: str | Path | None = None,
+        identity: tuple[str | Path, str | Path] | None = None,
+    ) -> Address:
+        """`target` defaults to $UNIKAT_TARGET, then localhost:50051.
+
+        `ca` is a PEM file to trust, `identity` are PEM files of a certificate and its key to show; both imply `tls`.
+        Raises OSError if a file cannot be read.
+        """
+        roots = Path(ca).read_bytes() if ca is not None else None
+        chain, key = (Path(file).read_bytes() for file in identity) if identity is not None else (None, None)
+        secure = tls or roots is not None or identity is not None
+        return cls(
+            target or os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET,
+            grpc.ssl_channel_credentials(roots, key, chain) if secure else None,
+        )
+
+    def typed(self, error: grpc.RpcError) -> UnikatError:
+        """The typed error for gRPC's, with the details that the service sent along.
+
+        Every status of the service has an `ErrorInfo` of its own; one that has none and that a broken connection
+        causes as well is `Unavailable`, whatever its code.
+        """
+        status = _rich_status(error) or Status(code=_code_of(error).value[0], message=error.details() or "no details")
+        known = error_of(status)
+        if known.reason or status.code not in _CUT_OFF:
+            return known
+        if status.code == Code.UNAVAILABLE:
+            message = f"no service answers on {self.target} ({status.message})"
+        else:
+            message = f"{self.target} cut the call off ({Code.Name(status.code)}: {status.message})"
+        return error_of(Status(code=Code.UNAVAILABLE, message=message))
 
 
 class Stream(Protocol[Response_co]):
@@ -57,13 +124,11 @@ class Link:
 
     @property
     def studio(self) -> StudioStub:
-        """Stub of the Studio service."""
         self._be_connected()
         return self._studio
 
     @property
     def batches(self) -> BatchesStub:
-        """Stub of the Batches service."""
         self._be_connected()
         return self._batches
 
@@ -118,7 +183,6 @@ class Link:
             await asyncio.wait_for(cast(asyncio.Event, signal).wait(), seconds)
 
     async def close(self) -> None:
-        """End every call and the connection."""
         self.closed = True
         if self._loop is asyncio.get_running_loop():
             await self._channel.close(None)
@@ -169,3 +233,15 @@ def _refuse_after_fork() -> None:
     if len(_USED_IN) > 1 and os.environ.get(FORK_SUPPORT, "").lower() not in {"1", "true", "yes"}:
         how = f"set {FORK_SUPPORT}=1 before Python starts, or let multiprocessing spawn processes"
         raise RuntimeError(f"gRPC was used before this process was forked, so that a call would hang: {how}")
+
+
+def _rich_status(error: grpc.RpcError) -> Status | None:
+    try:
+        return rpc_status.from_call(cast(grpc.Call, error))  # every error of a call is the call
+    except ValueError:  # a proxy rewrote the code and left the details
+        return None
+
+
+def _code_of(error: grpc.RpcError) -> grpc.StatusCode:
+    code = error.code()
+    return code if isinstance(code, grpc.StatusCode) else grpc.StatusCode.UNKNOWN

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -11,13 +12,11 @@ import grpc
 
 from unikat.artwork import Accepted, Artwork, Finished
 from unikat.batch import Batch
-from unikat.delivery import Delivery
+from unikat.delivery import Delivery, Watching, cancelled, ended_early
 from unikat.errors import UnikatError
 from unikat.link import Link, Stream, run
-from unikat.patience import cancelled, ended_early
 from unikat.v1 import batches_pb2 as pb
 from unikat.v1.studio_pb2 import GenerateResponse
-from unikat.watching import Watching
 
 Response = TypeVar("Response")
 Response_contra = TypeVar("Response_contra", contravariant=True)
@@ -43,12 +42,15 @@ class AsyncResuming(AsyncIterator[Item], Generic[Response, Item]):
     nothing refers to it any more, as after a `break`. Iterating raises the errors of `unikat.errors`.
     """
 
-    def __init__(self, link: Link, connect: Callable[[], Stream[Response]], talk: Talk[Response, Item]) -> None:
+    def __init__(self, link: Link, talk: Talk[Response, Item]) -> None:
         self._link = link
-        self._connect = connect
         self._talk = talk
         self._stopped = link.signal()
-        self._stream = connect()
+        self._stream = self._connect()
+
+    @abstractmethod
+    def _connect(self) -> Stream[Response]:
+        """Begin the call, or go on with it."""
 
     async def __anext__(self) -> Item:
         while True:
@@ -101,35 +103,32 @@ class AsyncGeneration(AsyncResuming[GenerateResponse, Artwork]):
     At most a few images are held: a caller that is slower than the service slows it down.
     """
 
-    def __init__(self, link: Link, delivery: Delivery) -> None:
-        def connect() -> Stream[GenerateResponse]:
-            return link.begin(link.studio.Generate, delivery.next_request(), delivery.remaining)
+    _talk: Delivery
 
-        super().__init__(link, connect, delivery)
-        self._delivery = delivery
+    def _connect(self) -> Stream[GenerateResponse]:
+        return self._link.begin(self._link.studio.Generate, self._talk.next_request(), self._talk.remaining)
 
     async def accepted(self) -> Accepted:
         """The request as the service resolved it. Waits for it where it has not arrived."""
-        while self._delivery.accepted is None:
+        while self._talk.accepted is None:
             response = await self._receive()
             if response is not None:
-                self._delivery.take(response)
-        return self._delivery.accepted
+                self._talk.take(response)
+        return self._talk.accepted
 
     @property
     def finished(self) -> Finished | None:
         """The totals; None until the last image was taken."""
-        return self._delivery.finished
+        return self._talk.finished
 
 
 class AsyncBatchWatch(AsyncResuming[pb.Batch, Batch]):
     """A batch as it is, then at every change, until it has ended. The batch goes on when the watching ends."""
 
-    def __init__(self, link: Link, watching: Watching) -> None:
-        def connect() -> Stream[pb.Batch]:
-            return link.begin(link.batches.WatchBatch, watching.next_request(), watching.remaining)
+    _talk: Watching
 
-        super().__init__(link, connect, watching)
+    def _connect(self) -> Stream[pb.Batch]:
+        return self._link.begin(self._link.batches.WatchBatch, self._talk.next_request(), self._talk.remaining)
 
 
 class Resuming(Iterator[Item]):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -26,6 +26,8 @@ FAINT: Final = (120, 120, 126)
 # Pixel art: below this side, enlarging by whole pixels shows more than smoothing does.
 _NEAREST_BELOW: Final = 32
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -40,7 +42,7 @@ class Sheet:
     note: str = ""
     row_labels: Sequence[str] = ()
     column_labels: Sequence[str] = ()
-    captions: Sequence[Sequence[str]] = ()
+    captions: Sequence[Sequence[str | None]] = ()
 
     def draw(self) -> Image.Image:
         """The picture, in RGB. Raises ValueError if there is no image at all."""
@@ -55,8 +57,9 @@ class Sheet:
             for x, image in enumerate(row):
                 left, top = layout.corner(x, y)
                 if image is not None:
-                    picture.paste(enlarge(image), (left, top))
-                for line, words in enumerate(self.captions[y][x].splitlines() if self.captions else ()):
+                    tile = enlarge(image)
+                    picture.paste(tile, (left, top), tile if tile.has_transparency_data else None)
+                for line, words in enumerate((self.captions[y][x] or "").splitlines() if self.captions else ()):
                     text = fitted(words, layout.tile[0])
                     pen.text((left, top + layout.tile[1] + 3 + line * LINE), text, FAINT, font(text, LABEL_SIZE))
         return picture
@@ -88,7 +91,7 @@ class _Layout:
         labels = [int(font(label, LABEL_SIZE).getlength(label)) for label in sheet.row_labels]
         left = MARGIN + (max(labels) + GAP + 8 if labels else 0)
         top = MARGIN + (TITLE_SIZE + 14 if sheet.title else 0) + (LINE + 4 if sheet.column_labels else 0)
-        lines = max((caption.count("\n") + 1 for row in sheet.captions for caption in row), default=0)
+        lines = max(((caption or "").count("\n") + 1 for row in sheet.captions for caption in row), default=0)
         row_height = tile[1] + GAP + lines * LINE
         columns = max(len(row) for row in sheet.rows)
         width = left + columns * (tile[0] + GAP) - GAP + MARGIN
@@ -119,10 +122,10 @@ def enlarge(image: Image.Image) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST if tiny else Image.Resampling.LANCZOS)
 
 
-def grid(images: Sequence[Image.Image], columns: int | None = None) -> list[list[Image.Image | None]]:
-    """Images in rows of `columns`, by default about as wide as high; the last row is filled up with None."""
-    columns = columns or max(1, math.ceil(math.sqrt(len(images))))
-    padded = [*images, *[None] * (-len(images) % columns)]
+def grid(items: Sequence[T], columns: int | None = None) -> list[list[T | None]]:
+    """Images or captions in rows of `columns`, by default about as wide as high; None fills up the last row."""
+    columns = columns or max(1, math.ceil(math.sqrt(len(items))))
+    padded = [*items, *[None] * (-len(items) % columns)]
     return [padded[start : start + columns] for start in range(0, len(padded), columns)]
 
 

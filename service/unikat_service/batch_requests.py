@@ -1,45 +1,37 @@
 """CreateBatch requests, checked field by field before anything is enqueued.
 
-A large request takes Python a while, so all of it is done in threads.
+What a batch is to draw, plans or a grid, is never expanded before its size is known. A large request takes Python a
+while, so all of it is done in threads.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from math import prod
 from typing import Final
 
 from unikat.batches.destination import is_open, normalise
-from unikat.batches.spec import MAX_SHARD_SIZE, BatchSpec
+from unikat.batches.spec import MAX_SHARD_SIZE, BatchSpec, Cell, grid_cells
 from unikat.bundle import key_of
-from unikat.conditions import FieldError, choices
+from unikat.conditions import FieldError, Weights, check_conditions, choices, choose_from
 from unikat.encoders import newest_encoder
-from unikat.v1.batches_pb2 import CreateBatchRequest, Layout
+from unikat.queue.job import fingerprint
+from unikat.v1.batches_pb2 import CreateBatchRequest, Grid, Layout, Plan
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import ImageFormat
-from unikat_service.batch_cells import MAX_PROBLEMS, check_cells, shape_problems
 from unikat_service.callers import OWNER, OWNER_RULE
 from unikat_service.errors import invalid
-from unikat_service.requests import common_problems, pick_seed
+from unikat_service.requests import common_problems, pick_seed, resolved_background
 from unikat_service.settings import MAX_SHARDS, Settings
 
 DEFAULT_OWNER: Final = "default"
 MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 64, 63, 255
+MAX_CELLS: Final = 10_000
+MAX_PLANS_BYTES: Final = 3 * 2**20  # a batch is one message, and clients receive 4 MiB
+MAX_PROBLEMS: Final = 100  # more than anybody reads
 
-
-def fingerprint(request: CreateBatchRequest) -> str:
-    """SHA-256 of a request's content: the same for two calls that ask for the same."""
-    content = CreateBatchRequest()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    # Maps have no order on the wire; "deterministic" sorts them.
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).hexdigest()
-
-
-def field_problems(request: CreateBatchRequest, settings: Settings, caller: str | None) -> list[FieldError]:
-    """What is wrong whatever the model is. `caller` is who the client's certificate names, if it has one."""
-    return list(_field_problems(request, settings, caller))
+Categories = Mapping[str, Sequence[str]]
 
 
 def resolve(
@@ -63,6 +55,10 @@ def resolve(
     if 0 < request.shard_size < smallest:
         text = f"must be at least {smallest} for {total} images: a batch has at most {MAX_SHARDS} shards"
         more.append(FieldError("shard_size", text))
+    try:
+        background = resolved_background(request, model)
+    except FieldError as problem:
+        more.append(problem)
     if problems or more:
         raise invalid([*problems, *more])
     return BatchSpec(
@@ -79,10 +75,12 @@ def resolve(
         labels=dict(sorted(request.labels.items())),
         request_id=request.request_id,
         encoder="" if legacy else newest_encoder(request.format),
+        background=background,
     )
 
 
-def _field_problems(request: CreateBatchRequest, settings: Settings, caller: str | None) -> Iterator[FieldError]:
+def field_problems(request: CreateBatchRequest, settings: Settings, caller: str | None) -> Iterator[FieldError]:
+    """What is wrong whatever the model is. `caller` is who the client's certificate names, if it has one."""
     yield from common_problems(request)
     yield from shape_problems(request, settings.max_batch_images)
     yield from _destination_problems(request.destination, settings.prefixes)
@@ -121,3 +119,116 @@ def _label_problems(request: CreateBatchRequest) -> Iterator[FieldError]:
         if len(value) > MAX_LABEL_VALUE:
             text = f"a value may have {MAX_LABEL_VALUE} characters, not {len(value)}"
             yield FieldError(f"labels[{key}]", text)
+
+
+def shape_problems(request: CreateBatchRequest, max_images: int) -> Iterator[FieldError]:
+    """What is wrong with plans and grid whatever the model is."""
+    if request.plans and request.HasField("grid"):
+        yield FieldError("grid", "must be left out where there are plans: a batch is either plans or a grid")
+    elif request.HasField("grid"):
+        if not request.grid.axes:
+            yield FieldError("grid.axes", "needs at least one attribute; without any, use plans")
+        if not request.grid.count:
+            yield FieldError("grid.count", "must be at least 1: images for each combination")
+    elif request.plans:
+        yield from _plan_problems(request.plans, max_images)
+    else:
+        yield FieldError("plans", "needs at least one plan, or a grid instead")
+
+
+def check_cells(request: CreateBatchRequest, model: Model, max_images: int) -> tuple[Sequence[Cell], list[FieldError]]:
+    """The cells that a request asks for, and what the model does not know of it; cells only if nothing is wrong."""
+    if (request.plans and request.HasField("grid")) or len(request.plans) > MAX_CELLS:
+        return (), []
+    return _grid(request.grid, model, max_images) if request.HasField("grid") else _plans(request.plans, model)
+
+
+def _plan_problems(plans: Sequence[Plan], max_images: int) -> Iterator[FieldError]:
+    if len(plans) > MAX_CELLS:
+        yield FieldError("plans", f"must be at most {MAX_CELLS}, not {len(plans)}: split it into several batches")
+        return
+    empty = (i for i, plan in enumerate(plans) if not plan.count)
+    for i in islice(empty, MAX_PROBLEMS):
+        yield FieldError(f"plans[{i}].count", "must be at least 1")
+    total = sum(plan.count for plan in plans)
+    if total > max_images:
+        field = "plans[0].count" if len(plans) == 1 else "plans"
+        yield FieldError(field, _too_many_images(total, max_images))
+
+
+def _too_many_images(total: int, max_images: int) -> str:
+    return f"{total} images in all, but a batch may have {max_images}: split it into several batches"
+
+
+def _plans(plans: Sequence[Plan], model: Model) -> tuple[Sequence[Cell], list[FieldError]]:
+    cells: list[Cell] = []
+    problems: list[FieldError] = []
+    for i, plan in enumerate(plans):
+        try:
+            cells.append(Cell(check_conditions(model, plan.conditions, f"plans[{i}].conditions"), plan.count))
+        except FieldError as problem:
+            problems.append(problem)
+            if len(problems) == MAX_PROBLEMS:
+                break
+    return cells, problems
+
+
+def _grid(grid: Grid, model: Model, max_images: int) -> tuple[Sequence[Cell], list[FieldError]]:
+    schema = {attribute.name: [c.name for c in attribute.categories] for attribute in model.attributes}
+    problems = list(islice(_axis_problems(grid, schema), MAX_PROBLEMS))
+    common: Weights = {}
+    try:
+        common = check_conditions(model, grid.conditions, "grid.conditions")
+    except FieldError as problem:
+        problems.append(problem)
+    axes = {axis.attribute: axis.categories or schema.get(axis.attribute, ()) for axis in grid.axes}
+    twice = (i for i, condition in enumerate(grid.conditions) if condition.attribute in axes)
+    problems += [
+        FieldError(f"grid.conditions[{i}].attribute", f'"{grid.conditions[i].attribute}" is an axis of the grid')
+        for i in islice(twice, MAX_PROBLEMS)
+    ]
+    problems = problems or list(_size_problems(grid, axes, max_images))
+    return ((), problems) if problems else (grid_cells(axes, common, grid.count), [])
+
+
+def _axis_problems(grid: Grid, schema: Categories) -> Iterator[FieldError]:
+    seen: set[str] = set()
+    for i, axis in enumerate(grid.axes):
+        name, path = axis.attribute, f"grid.axes[{i}]"
+        if name not in schema:
+            allowed = choose_from(schema, name) if schema else "this model has none"
+            yield FieldError(f"{path}.attribute", f'unknown attribute "{name}"; {allowed}')
+            continue
+        if name in seen:
+            yield FieldError(f"{path}.attribute", f'"{name}" is an axis already; name all its categories in one')
+        seen.add(name)
+        yield from _category_problems(axis.categories, schema[name], path)
+
+
+def _category_problems(asked: Sequence[str], known: Sequence[str], path: str) -> Iterator[FieldError]:
+    seen: set[str] = set()
+    for j, category in enumerate(asked):
+        if category not in known:
+            yield FieldError(
+                f"{path}.categories[{j}]", f'unknown category "{category}"; {choose_from(known, category)}'
+            )
+        elif category in seen:
+            yield FieldError(f"{path}.categories[{j}]", f'"{category}" is named twice')
+        seen.add(category)
+
+
+def _size_problems(grid: Grid, axes: Categories, max_images: int) -> Iterator[FieldError]:
+    """Sizes are multiplied, not built: a grid of 10^9 combinations is refused like any other."""
+    cells = prod(len(categories) for categories in axes.values())
+    if not 1 <= cells <= MAX_CELLS:
+        text = f"{cells} combinations, but a batch has 1 to {MAX_CELLS}: name fewer categories, or split it"
+        yield FieldError("grid.axes", text)
+        return
+    if cells * grid.count > max_images:
+        each = f"{cells} combinations of {grid.count} images are "
+        yield FieldError("grid.count", each + _too_many_images(cells * grid.count, max_images))
+    size = sum(condition.ByteSize() + 2 for condition in grid.conditions)
+    size += sum(len(name.encode()) + max(len(c.encode()) for c in axes[name]) + 8 for name in axes)
+    if cells * size > MAX_PLANS_BYTES:
+        text = f"the conditions of {cells} combinations are too large for one message: split it into several batches"
+        yield FieldError("grid.axes", text)

@@ -20,26 +20,18 @@ from unikat.errors import Reason, UnikatError, bad_field, error_of, make_status
 from unikat.queue.batches.jobs import NoSuchBatch
 from unikat.queue.batches.keys import BATCH_ID, batch_id_of
 from unikat.queue.batches.store import BatchStore, DestinationTaken, WrongState
-from unikat.v1.batches_pb2 import (
-    DESCRIPTOR,
-    CancelBatchRequest,
-    CreateBatchRequest,
-    DeleteBatchRequest,
-    GetBatchRequest,
-    ListBatchesRequest,
-    RetryBatchRequest,
-    WatchBatchRequest,
-)
-from unikat_service.batch_pages import batch_page, check_list
-from unikat_service.batch_requests import field_problems, fingerprint, resolve
+from unikat.queue.job import fingerprint
+from unikat.v1 import batches_pb2 as pb
+from unikat_service.batch_requests import field_problems, resolve
 from unikat_service.callers import certified
 from unikat_service.catalogue import Catalogue
 from unikat_service.errors import Context, translated
+from unikat_service.paging import batch_page
 from unikat_service.requests import find_model, parse, reused
 from unikat_service.settings import Settings
-from unikat_service.watcher import Watcher, look_at, no_such_batch
+from unikat_service.watcher import Watcher, look_at
 
-NAME: Final = DESCRIPTOR.services_by_name["Batches"].full_name
+NAME: Final = pb.DESCRIPTOR.services_by_name["Batches"].full_name
 # Not those of interactive calls: no call waits for a thread because a batch is large.
 THREADS: Final = 4
 
@@ -72,7 +64,6 @@ class Batches:
             self._threads.shutdown()
 
     def handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
-        """To add to a server."""
         unary = {
             "CreateBatch": self.create_batch,
             "GetBatch": self.get_batch,
@@ -89,58 +80,48 @@ class Batches:
 
     async def create_batch(self, data: bytes, context: Context) -> bytes:
         """Check a batch and queue it; or return the one that its request_id stands for."""
-        request, caller = parse(CreateBatchRequest, data), certified(context)
-        batch = _id_for(request, caller)
+        request, caller = parse(pb.CreateBatchRequest, data), certified(context)
+        # Where callers have certificates, a request_id is one's own.
+        mine = f"{caller}/{request.request_id}" if caller is not None and request.request_id else request.request_id
+        batch = batch_id_of(mine)
         # First of all: the same call again gets its batch, whatever has become of workers, models and settings.
         there = await self._in_thread(lambda: self._same_again(batch, request))
         if there is not None:
             return there
-        problems = await self._in_thread(lambda: field_problems(request, self._settings, caller))
+        problems = await self._in_thread(lambda: list(field_problems(request, self._settings, caller)))
         model = await find_model(self._catalogue, request.model, problems)
+        legacy = self._catalogue.snapshot.is_legacy
+
+        def create() -> bytes:
+            spec = resolve(request, model, self._settings, caller, problems, legacy=legacy)
+            return self._create(batch, request, spec, caller)
+
         async with self._creating:
-            return await self._to_the_end(
-                lambda: self._create(
-                    batch,
-                    request,
-                    resolve(
-                        request, model, self._settings, caller, problems, legacy=self._catalogue.snapshot.is_legacy
-                    ),
-                    caller,
-                )
-            )
+            return await self._to_the_end(create)
 
     async def get_batch(self, data: bytes, context: Context) -> bytes:
-        """One batch."""
-        request, caller = parse(GetBatchRequest, data), certified(context)
+        request, caller = parse(pb.GetBatchRequest, data), certified(context)
         return await self._in_thread(lambda: self._message(self._visible(request.id, caller)))
 
     async def list_batches(self, data: bytes, context: Context) -> bytes:
-        """A page of batches."""
-        page = check_list(parse(ListBatchesRequest, data), certified(context))
-        return await self._in_thread(lambda: batch_page(self._store, page).SerializeToString())
+        request, caller = parse(pb.ListBatchesRequest, data), certified(context)
+        return await self._in_thread(lambda: batch_page(self._store, request, caller).SerializeToString())
 
     async def cancel_batch(self, data: bytes, context: Context) -> bytes:
-        """End a batch early."""
-        return await self._change(parse(CancelBatchRequest, data).id, context, self._store.cancel)
+        id = parse(pb.CancelBatchRequest, data).id
+        return await self._change(id, context, self._store.cancel, lambda: self._message(self._read(id)))
 
     async def retry_batch(self, data: bytes, context: Context) -> bytes:
-        """Draw again what failed."""
-        return await self._change(parse(RetryBatchRequest, data).id, context, self._store.retry)
+        id = parse(pb.RetryBatchRequest, data).id
+        return await self._change(id, context, self._store.retry, lambda: self._message(self._read(id)))
 
     async def delete_batch(self, data: bytes, context: Context) -> bytes:
-        """Forget a batch that has ended."""
-        request, caller = parse(DeleteBatchRequest, data), certified(context)
-
-        def delete() -> bytes:
-            self._visible(request.id, caller)
-            _tell(request.id, self._store.delete)
-            return Empty().SerializeToString()
-
-        return await self._in_thread(delete)
+        request = parse(pb.DeleteBatchRequest, data)
+        return await self._change(request.id, context, self._store.delete, Empty().SerializeToString)
 
     async def watch_batch(self, data: bytes, context: Context) -> None:
         """A batch at every change, until it has ended."""
-        request, caller = parse(WatchBatchRequest, data), certified(context)
+        request, caller = parse(pb.WatchBatchRequest, data), certified(context)
         look = await self._in_thread(lambda: look_at(self._visible(request.id, caller)))
         watch = self.watcher.open(request.id, look.revision)
         try:
@@ -153,7 +134,7 @@ class Batches:
         finally:
             self.watcher.close(watch)
 
-    def _same_again(self, batch: str, request: CreateBatchRequest) -> bytes | None:
+    def _same_again(self, batch: str, request: pb.CreateBatchRequest) -> bytes | None:
         """The batch that a request_id stands for already. Raises UnikatError (ALREADY_EXISTS) for other content."""
         content = self._store.content(batch) if request.request_id else None
         if content is None:
@@ -162,7 +143,7 @@ class Batches:
             raise reused()
         return self._message(self._read(batch))
 
-    def _create(self, batch: str, request: CreateBatchRequest, spec: BatchSpec, caller: str | None) -> bytes:
+    def _create(self, batch: str, request: pb.CreateBatchRequest, spec: BatchSpec, caller: str | None) -> bytes:
         content = fingerprint(request)
         try:
             if self._store.create(batch, spec, content) != content:  # somebody else was faster, with something else
@@ -171,37 +152,40 @@ class Batches:
             raise self._taken(taken.batch, caller) from taken
         return self._message(self._read(batch))
 
-    async def _change(self, batch: str, context: Context, change: Callable[[str], None]) -> bytes:
+    async def _change(
+        self, batch: str, context: Context, change: Callable[[str], None], reply: Callable[[], bytes]
+    ) -> bytes:
+        """Change a batch. Raises NoSuchBatch, and UnikatError (FAILED_PRECONDITION)."""
         caller = certified(context)
 
         def work() -> bytes:
             self._visible(batch, caller)
-            _tell(batch, change)
-            return self._message(self._read(batch))
+            try:
+                change(batch)
+            except WrongState as error:
+                violation = PreconditionFailure.Violation(type="STATE", subject=batch, description=str(error))
+                details = PreconditionFailure(violations=[violation])
+                status = make_status(Code.FAILED_PRECONDITION, str(error), Reason.BATCH_STATE, details)
+                raise error_of(status) from error
+            return reply()
 
         return await self._in_thread(work)
 
     def _visible(self, batch: str, caller: str | None) -> BatchRecord:
-        """The batch, if the caller may see it. Raises UnikatError (NOT_FOUND)."""
+        """The batch, if the caller may see it. Raises NoSuchBatch."""
         record = self._read(batch)
         if caller not in (None, record.head["owner"]):
-            raise error_of(no_such_batch(batch))
+            raise NoSuchBatch(batch)
         return record
 
     def _read(self, batch: str) -> BatchRecord:
         if not BATCH_ID.fullmatch(batch):  # which would name another key
-            raise error_of(no_such_batch(batch))
-        try:
-            return self._store.read(batch)
-        except NoSuchBatch as error:
-            raise error_of(no_such_batch(batch)) from error
+            raise NoSuchBatch(batch)
+        return self._store.read(batch)
 
     def _message(self, record: BatchRecord) -> bytes:
         """The batch with its plans."""
-        try:
-            return record.to_message(self._store.spec(record.id).cells).SerializeToString()
-        except NoSuchBatch as error:  # deleted at this moment
-            raise error_of(no_such_batch(record.id)) from error
+        return record.to_message(self._store.spec(record.id).cells).SerializeToString()
 
     def _taken(self, holder: str, caller: str | None) -> UnikatError:
         """ALREADY_EXISTS; the batch is named to those who may see it."""
@@ -222,22 +206,3 @@ class Batches:
         except asyncio.CancelledError:
             await asyncio.wait([running])
             raise
-
-
-def _id_for(request: CreateBatchRequest, caller: str | None) -> str:
-    """The batch's id; where callers have certificates, a request_id is one's own."""
-    mine = f"{caller}/{request.request_id}" if caller is not None and request.request_id else request.request_id
-    return batch_id_of(mine)
-
-
-def _tell(batch: str, change: Callable[[str], None]) -> None:
-    """Change a batch. Raises UnikatError: NOT_FOUND or FAILED_PRECONDITION."""
-    try:
-        change(batch)
-    except NoSuchBatch as error:
-        raise error_of(no_such_batch(batch)) from error
-    except WrongState as error:
-        violation = PreconditionFailure.Violation(type="STATE", subject=batch, description=str(error))
-        details = PreconditionFailure(violations=[violation])
-        status = make_status(Code.FAILED_PRECONDITION, str(error), Reason.BATCH_STATE, details)
-        raise error_of(status) from error

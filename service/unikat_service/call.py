@@ -83,6 +83,7 @@ class Call:
             conditions=to_messages(draw.weights),
             queue_position=self._open.position,
             first_index=draw.first,
+            background=draw.background,
         )
 
     async def __aenter__(self) -> Call:
@@ -241,6 +242,7 @@ def _draw_job(order: Order, caller: str) -> DrawJob:
         first=order.request.first_index,
         caller=caller,
         encoder=newest_encoder(order.image_format),
+        background=order.background,
     )
 
 

@@ -14,7 +14,8 @@ from grpc_status import rpc_status
 from redis.exceptions import RedisError
 
 from unikat.conditions import FieldError
-from unikat.errors import Reason, UnikatError, error_of, make_status, retry_later
+from unikat.errors import Reason, UnikatError, bad_field, error_of, make_status, retry_later
+from unikat.queue.batches.jobs import NoSuchBatch
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,12 @@ def shutting_down(how: str = "send the request again with the same request_id") 
     return retry_later(Code.UNAVAILABLE, text, Reason.SHUTTING_DOWN, RETRY_RESTART_S)
 
 
+def no_such_batch(batch: str) -> Status:
+    """NOT_FOUND: it was deleted, or never there."""
+    text = f'there is no batch "{batch}"; ListBatches names those there are'
+    return bad_field("id", text, Code.NOT_FOUND, Reason.BATCH_NOT_FOUND)
+
+
 def translated(handler: Handler[Result]) -> Handler[Result]:
     """A handler whose exceptions end the call with a status; a cancellation passes through as it is."""
 
@@ -60,6 +67,8 @@ def translated(handler: Handler[Result]) -> Handler[Result]:
             return await handler(request, context)
         except UnikatError as error:
             status = error.status
+        except NoSuchBatch as error:
+            status = no_such_batch(error.args[0])
         except RedisError as error:
             log.warning("Redis: %s", error)
             status = store_unavailable(error).status

@@ -13,8 +13,10 @@ from typing import Final, TypeVar
 from google.protobuf.message import DecodeError, Message
 from google.rpc.code_pb2 import Code
 
-from unikat.bundle import parse_reference
+from unikat.background import WHITE, canonical, is_opaque
+from unikat.bundle import RGBA, key_of, parse_reference
 from unikat.conditions import FieldError, Weights, check_conditions
+from unikat.encoders import WITH_ALPHA
 from unikat.errors import Reason, UnikatError, bad_field, error_of
 from unikat.queue.job import fingerprint
 from unikat.v1.batches_pb2 import CreateBatchRequest
@@ -39,6 +41,7 @@ class Order:
     seed: int
     truncation: float
     image_format: ImageFormat
+    background: str
 
 
 def parse(kind: type[M], data: bytes) -> M:
@@ -62,6 +65,10 @@ async def check_generate(request: GenerateRequest, catalogue: Catalogue, max_cou
         weights = check_conditions(model, request.conditions)
     except FieldError as problem:
         problems.append(problem)
+    try:
+        background = resolved_background(request, model)
+    except FieldError as problem:
+        problems.append(problem)
     if problems:
         raise invalid(problems)
     content = fingerprint(request)
@@ -73,7 +80,24 @@ async def check_generate(request: GenerateRequest, catalogue: Catalogue, max_cou
         seed=request.seed if request.HasField("seed") else pick_seed(request.request_id, content),
         truncation=request.truncation if request.HasField("truncation") else model.default_truncation,
         image_format=request.format or ImageFormat.IMAGE_FORMAT_PNG,
+        background=background,
     )
+
+
+def resolved_background(request: GenerateRequest | CreateBatchRequest, model: Model) -> str:
+    """What is behind the drawings, as "#rrggbbaa"; "" for a model without alpha. Raises FieldError."""
+    if model.channels != RGBA:
+        if request.background:
+            raise FieldError("background", f"must be left out: {key_of(model)} draws what is behind, too")
+        return ""
+    try:
+        background = canonical(request.background) if request.background else WHITE
+    except ValueError as error:
+        raise FieldError("background", str(error)) from error
+    if not is_opaque(background) and (request.format or ImageFormat.IMAGE_FORMAT_PNG) not in WITH_ALPHA:
+        name = ImageFormat.Name(request.format).removeprefix("IMAGE_FORMAT_")
+        raise FieldError("background", f"{name} has no transparency: ask for PNG or WebP, or for an opaque colour")
+    return background
 
 
 async def find_model(catalogue: Catalogue, reference: str, problems: Sequence[FieldError]) -> Model:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from redis.exceptions import RedisError
 
 from unikat.batches.record import BatchRecord
-from unikat.errors import Reason, bad_field, error_of
+from unikat.errors import error_of
 from unikat.queue.batches.store import BatchStore
+from unikat_service.errors import no_such_batch
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ class Look:
 
 
 def look_at(record: BatchRecord) -> Look:
-    """A batch as it was read."""
     return Look(record.revision, record.to_message().SerializeToString(), record.has_ended)
 
 
@@ -61,7 +60,6 @@ class Watch:
         return look
 
     def push(self, look: Look) -> None:
-        """Take a look from the watcher."""
         if look.revision != self.revision:
             self.revision, self._look = look.revision, look
             self._news.set()
@@ -92,7 +90,6 @@ class Watcher:
         return watch
 
     def close(self, watch: Watch) -> None:
-        """Forget a watch."""
         watches = self._watches[watch.batch]
         watches.remove(watch)
         if not watches:
@@ -132,21 +129,14 @@ class Watcher:
                 changed.add(watch.batch)
         if not changed:
             return
-        for batch, look in await self._in_thread(lambda: self._look_at(sorted(changed))):
+        read = self._store.read_many
+        looks = await self._in_thread(lambda: {record.id: look_at(record) for record in read(sorted(changed))})
+        for batch, look in looks.items():
             for watch in self._watches.get(batch, ()):
                 watch.push(look)
-
-    def _look_at(self, batches: Sequence[str]) -> list[tuple[str, Look]]:
-        return [(record.id, look_at(record)) for record in self._store.read_many(batches)]
 
     def _all(self) -> list[Watch]:
         return [watch for watches in self._watches.values() for watch in watches]
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-
-def no_such_batch(batch: str) -> Status:
-    """NOT_FOUND: it was deleted, or never there."""
-    text = f'there is no batch "{batch}"; ListBatches names those there are'
-    return bad_field("id", text, Code.NOT_FOUND, Reason.BATCH_NOT_FOUND)

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import grpc
 
 from tests.support.processes import eventually
-from unikat.channel import OPTIONS
+from unikat.link import OPTIONS
 from unikat.v1.batches_pb2 import Batch, CancelBatchRequest, CreateBatchRequest, DeleteBatchRequest, GetBatchRequest
 from unikat.v1.batches_pb2_grpc import BatchesStub
 

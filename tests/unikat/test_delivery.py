@@ -7,9 +7,8 @@ import pytest
 from google.rpc.code_pb2 import Code
 
 from tests.support.processes import eventually
-from unikat.delivery import Delivery
+from unikat.delivery import LONGEST_PAUSE, Delivery
 from unikat.errors import Reason, Unavailable, UnikatError, bad_field, error_of, retry_later
-from unikat.patience import LONGEST_PAUSE
 from unikat.request import generate_request
 from unikat.v1.studio_pb2 import Accepted, Artwork, Finished, GenerateResponse
 

@@ -17,9 +17,9 @@ from tests.support.processes import Program, eventually, spawn
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
 from unikat import Studio
+from unikat.cli.up.stack import socket_of
 from unikat.errors import InvalidRequest
 from unikat.queue.workers import WORKERS_KEY
-from unikat.up.valkey import socket_of
 
 READY = (
     r"Unikat is ready on (\S+): tiny@1 \((\d) workers?, CPUExecutionProvider\)\. Batches may be written to \S+\. Ctrl-C"
@@ -204,9 +204,9 @@ def test_a_program_that_cannot_start_ends_it_with_its_last_words(models: Path) -
 CRASH_LOOP = """
 import sys
 from pathlib import Path
-from unikat.up.process import Program
-from unikat.up.signals import Signals
-from unikat.up.supervisor import ProgramFailed, Supervisor
+from unikat.cli.up.process import Program
+from unikat.cli.problems import Problem
+from unikat.cli.up.supervisor import Signals, Supervisor
 
 log, watched = Path(sys.argv[1], "it.log"), Path(sys.argv[1], "watched")
 words = '''
@@ -224,8 +224,8 @@ with Signals() as signals:
         supervisor.start([program], 10)
         watched.touch()
         supervisor.watch()
-    except ProgramFailed as error:
-        print(error.message, "|", error.last_lines[-1])
+    except Problem as error:
+        print(error.message, "|", error.hints[-1].strip())
     finally:
         supervisor.stop([["it"]])
 """

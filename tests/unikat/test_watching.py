@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from unikat.delivery import Watching
 from unikat.v1 import batches_pb2 as pb
-from unikat.watching import Watching
 
 
 def message(revision: int, ended: bool = False) -> pb.Batch:

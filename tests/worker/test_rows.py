@@ -42,7 +42,7 @@ ROWS = st.lists(
 
 @given(ROWS)
 def test_a_row_is_fed_as_if_it_were_alone(rows: list[Row]) -> None:
-    inputs, complete = feeds(SCHEMA, LATENT, rows)
+    inputs, complete = feeds(SCHEMA, MODEL, rows)
     assert {name: (values.shape, values.dtype.name) for name, values in inputs.items()} == {
         "latent": ((len(rows), LATENT), "float32"),
         "truncation": ((len(rows), 1), "float32"),
@@ -58,13 +58,13 @@ def test_a_row_is_fed_as_if_it_were_alone(rows: list[Row]) -> None:
 
 @given(ROWS, st.sampled_from(["png-1", "png-2"]))
 def test_a_response_says_what_its_image_was_made_of(rows: list[Row], encoder: str) -> None:
-    _, complete = feeds(SCHEMA, LATENT, rows)
+    _, complete = feeds(SCHEMA, MODEL, rows)
     responses = Responses(MODEL, RENDERER)
     for row, conditions in zip(rows, complete, strict=True):
         file = ImageFile(f"bytes of {row.index}".encode(), "image/png", encoder)
         artwork = GenerateResponse.FromString(responses.response(row, conditions, file, TIMES)).artwork
         made = identity_of(MODEL.digest, conditions.weights, row.seed, row.index, row.truncation)
-        assert artwork.id == identity(MODEL.digest, row, conditions) == made
+        assert artwork.id == identity(MODEL, row, conditions) == made
         assert (artwork.index, artwork.seed, artwork.truncation) == (row.index, row.seed, row.truncation)
         assert (artwork.image, artwork.media_type) == (file.data, "image/png")
         assert (artwork.width, artwork.height, artwork.model_digest) == (16, 16, MODEL.digest)
@@ -75,7 +75,7 @@ def test_a_response_says_what_its_image_was_made_of(rows: list[Row], encoder: st
 
 def test_times_are_durations_and_never_negative() -> None:
     row = Row({}, 1, 0, 0.8)
-    _, (conditions,) = feeds(SCHEMA, LATENT, [row])
+    _, (conditions,) = feeds(SCHEMA, MODEL, [row])
     message = Responses(MODEL, RENDERER).response(row, conditions, ImageFile(b"", "image/png", "png-2"), TIMES)
     timings = GenerateResponse.FromString(message).artwork.timings
     assert timings.queued.ToMicroseconds() == 250_000
@@ -86,7 +86,7 @@ def test_times_are_durations_and_never_negative() -> None:
 
 def test_two_truncations_of_the_same_conditions_do_not_share_what_was_kept() -> None:
     rows = [Row({"style": {"ink": 1.0}, "subject": {"sea": 1.0}}, 1, 0, truncation) for truncation in (0.5, 0.75)]
-    _, complete = feeds(SCHEMA, LATENT, rows)
+    _, complete = feeds(SCHEMA, MODEL, rows)
     assert complete[0] is complete[1]
     responses, file = Responses(MODEL, RENDERER), ImageFile(b"", "image/png", "png-2")
     sent = [responses.response(row, conditions, file, TIMES) for row, conditions in zip(rows, complete, strict=True)]
@@ -95,9 +95,26 @@ def test_two_truncations_of_the_same_conditions_do_not_share_what_was_kept() -> 
     assert artworks[0].id != artworks[1].id
 
 
+def test_a_model_with_alpha_is_fed_the_background_which_is_a_part_of_the_identity() -> None:
+    model = tiny_model(alpha=True)
+    asked = ["", "#ff000080", "#00000000"]
+    rows = [Row({"style": {"ink": 1.0}, "subject": {"sea": 1.0}}, 1, 0, 1.0, background) for background in asked]
+    inputs, complete = feeds(Schema(model), model, rows)
+    assert inputs["background"].dtype == np.float32
+    assert inputs["background"].tolist() == [[1, 1, 1, 1], [1, 0, 0, pytest.approx(128 / 255)], [0, 0, 0, 0]]
+    responses, file = Responses(model, RENDERER), ImageFile(b"", "image/png", "png-2")
+    sent = [responses.response(row, conditions, file, TIMES) for row, conditions in zip(rows, complete, strict=True)]
+    artworks = [GenerateResponse.FromString(message).artwork for message in sent]
+    assert [artwork.background for artwork in artworks] == ["#ffffffff", "#ff000080", "#00000000"]
+    assert artworks[1].id == identity_of("", complete[1].weights, 1, 0, 1.0, "#ff000080")
+    assert len({artwork.id for artwork in artworks}) == 3
+    with pytest.raises(ValueError, match="background"):
+        feeds(Schema(model), model, [Row({}, 1, 0, 1.0, "red")])
+
+
 def test_a_model_without_attributes_has_no_condition_input() -> None:
     schema = Schema(tiny_model(conditional=False))
-    inputs, complete = feeds(schema, LATENT, [Row({}, 7, 3, 1.0)])
+    inputs, complete = feeds(schema, tiny_model(conditional=False), [Row({}, 7, 3, 1.0)])
     assert inputs.keys() == {"latent", "truncation"}
     assert [conditions.weights for conditions in complete] == [{}]
     assert np.array_equal(inputs["latent"], latents(7, [3], LATENT))
@@ -106,4 +123,4 @@ def test_a_model_without_attributes_has_no_condition_input() -> None:
 @pytest.mark.parametrize("asked", [{"style": {"crayon": 1.0}}, {"mood": {"calm": 1.0}}])
 def test_conditions_that_the_model_does_not_have_are_refused(asked: Weights) -> None:
     with pytest.raises(KeyError, match=r"crayon|mood"):
-        feeds(SCHEMA, LATENT, [Row({}, 1, 0, 1.0), Row(asked, 1, 1, 1.0)])
+        feeds(SCHEMA, MODEL, [Row({}, 1, 0, 1.0), Row(asked, 1, 1, 1.0)])

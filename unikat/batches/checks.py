@@ -6,14 +6,12 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
-from unikat.batches.layout import END_OF_TAR, Common, tar_around
+from unikat.batches.layout import END_OF_TAR, Row, common_of, tar_around
 from unikat.batches.storage import Storage
 
 _SPAN: Final = 8 * 2**20  # bytes of images that are read at once
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,9 @@ class FileChecks:
         self._gone = 0  # images that should be in it, and it is not there
         self.bytes_read = 0
 
-    def check(self, rows: Sequence[tuple[Row, Common]]) -> None:
+    def check(self, rows: Sequence[Row]) -> None:
         """Compare the files of some rows with them."""
-        for file, of_file in groupby(rows, key=lambda pair: _tar_of(pair[0])):
+        for file, of_file in groupby(rows, key=_tar_of):
             if file != self._tar:
                 self.finish()
                 self._tar, self._at = file, 0
@@ -50,7 +48,7 @@ class FileChecks:
                 if file:
                     self._check_tar(file, span)
                 else:
-                    self._check_files([row for row, _ in span])
+                    self._check_files(span)
 
     def finish(self) -> None:
         """Look at the end of the tar file."""
@@ -72,14 +70,14 @@ class FileChecks:
                 self.bytes_read += len(data)
                 self._compare(row, data)
 
-    def _check_tar(self, file: str, rows: Sequence[tuple[Row, Common]]) -> None:
+    def _check_tar(self, file: str, rows: Sequence[Row]) -> None:
         """Read some images, with their headers and JSON files, at once."""
         around = [
-            tar_around(common, row["index"], row["id"], row.get("conditions") or {}, row["size"])
-            for row, common in rows
+            tar_around(common_of(row), row["index"], row["id"], row.get("conditions") or {}, row["size"])
+            for row in rows
         ]
-        sizes = [len(head) + row["size"] + len(tail) for (row, _), (head, tail) in zip(rows, around, strict=True)]
-        begin = rows[0][0]["offset"] - len(around[0][0])
+        sizes = [len(head) + row["size"] + len(tail) for row, (head, tail) in zip(rows, around, strict=True)]
+        begin = rows[0]["offset"] - len(around[0][0])
         try:
             data = self._storage.read_range(file, max(0, begin), sum(sizes))
         except FileNotFoundError:
@@ -87,7 +85,7 @@ class FileChecks:
             return
         self.bytes_read += len(data)
         at = 0
-        for (row, _), (head, tail), size in zip(rows, around, sizes, strict=True):
+        for row, (head, tail), size in zip(rows, around, sizes, strict=True):
             if row["offset"] != self._at + len(head):
                 self._add(Problem("row", file, row["index"], f"the image does not begin at byte {row['offset']}"))
             self._compare(row, data[at : at + size], head, tail)
@@ -153,10 +151,10 @@ def _tar_of(row: Row) -> str:
     return file if file.endswith(".tar") else ""
 
 
-def _spans(rows: Sequence[tuple[Row, Common]]) -> Iterator[Sequence[tuple[Row, Common]]]:
+def _spans(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     """Rows, as many at a time as may be read at once."""
     begin, size = 0, 0
-    for position, (row, _) in enumerate(rows):
+    for position, row in enumerate(rows):
         size += row["size"]
         if size >= _SPAN:
             yield rows[begin : position + 1]

@@ -6,11 +6,12 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 from PIL import Image
 
+from unikat.batches.layout import Row
 from unikat.batches.spec import BatchSpec, Cell
 from unikat.batches.storage import Storage
 from unikat.sheet import Sheet, fitted, grid
@@ -20,8 +21,6 @@ _COLUMNS: Final = 8
 _IMAGES: Final = 64
 _FEWEST: Final = 3  # images a cell: below it, a row for each cell shows too little
 _LABEL_WIDTH: Final = 240  # pixels
-
-Row = dict[str, Any]
 
 
 class ContactSheet:
@@ -63,7 +62,11 @@ class ContactSheet:
         if len(cells) < 2 or max(len(there) for _, there in cells) < _FEWEST:
             everything = self._written.within(range(spec.total))
             return [("", [self._written.index(n) for n in evenly(everything, _IMAGES)])]
-        label = _Labels(spec.cells)
+        names = _differing(spec.cells)
+
+        def label(cell: Cell) -> str:
+            return ", ".join(_shares(cell.weights[name]) for name in names if name in cell.weights) or "any"
+
         chosen = [cells[n] for n in evenly(range(len(cells)), _ROWS)]
         return [(label(cell), [self._written.index(n) for n in evenly(there, _COLUMNS)]) for cell, there in chosen]
 
@@ -74,10 +77,8 @@ class ContactSheet:
         note = f"seed {spec.seed}, truncation {spec.truncation:g}, model {spec.digest[:16]}"
         if len(self._cells) == 1:
             indexes = [index for index in self._cells[0][1] if index in images]
-            rows = grid([images[index] for index in indexes])
-            captions = [[str(index) for index in indexes[y * len(rows[0]) :][: len(rows[0])]] for y in range(len(rows))]
-            captions[-1] += [""] * (len(rows[0]) - len(captions[-1]))
-            return Sheet(rows, title, note, captions=captions)
+            shown = grid([images[index] for index in indexes])
+            return Sheet(shown, title, note, captions=grid([str(index) for index in indexes]))
         rows = [[images.get(index) for index in indexes] for _, indexes in self._cells]
         captions = [[str(index) for index in indexes] for _, indexes in self._cells]
         labels = [fitted(label, _LABEL_WIDTH) for label, _ in self._cells]
@@ -88,19 +89,16 @@ class _Written:
     """The images that are written, numbered without gaps."""
 
     def __init__(self, spec: BatchSpec, shards: Sequence[int]) -> None:
-        self._ranges = [spec.shard_range(shard) for shard in shards]
-        self._firsts = [0]
-        for images in self._ranges:
-            self._firsts.append(self._firsts[-1] + len(images))
-        self._stops = [images.stop for images in self._ranges]
+        self._shards, self._size = shards, spec.shard_size  # only the batch's last shard may be smaller
+        self._count = sum(len(spec.shard_range(shard)) for shard in shards)
 
     def __len__(self) -> int:
-        return self._firsts[-1]
+        return self._count
 
     def index(self, number: int) -> int:
         """The index of an image in the batch."""
-        at = bisect_left(self._firsts, number + 1) - 1
-        return self._ranges[at][number - self._firsts[at]]
+        at, place = divmod(number, self._size)
+        return self._shards[at] * self._size + place
 
     def within(self, indexes: range) -> range:
         """Numbers of the images that have these indexes."""
@@ -108,22 +106,16 @@ class _Written:
 
     def _number(self, index: int) -> int:
         """How many images before `index` are written."""
-        at = bisect_left(self._stops, index)
-        if at == len(self._ranges):
-            return len(self)
-        return self._firsts[at] + max(0, index - self._ranges[at].start)
+        shard, place = divmod(index, self._size)
+        at = bisect_left(self._shards, shard)
+        is_written = at < len(self._shards) and self._shards[at] == shard
+        return min(at * self._size + (place if is_written else 0), self._count)
 
 
-class _Labels:
-    """Names of cells: the categories of the attributes in which they differ."""
-
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        names = dict.fromkeys(name for cell in cells for name in cell.weights)
-        first = cells[0].weights
-        self._names = [name for name in names if any(cell.weights.get(name) != first.get(name) for cell in cells)]
-
-    def __call__(self, cell: Cell) -> str:
-        return ", ".join(_shares(cell.weights[name]) for name in self._names if name in cell.weights) or "any"
+def _differing(cells: Sequence[Cell]) -> list[str]:
+    """The attributes in which cells differ."""
+    names = dict.fromkeys(name for cell in cells for name in cell.weights)
+    return [name for name in names if any(cell.weights.get(name) != cells[0].weights.get(name) for cell in cells)]
 
 
 def _shares(of: Mapping[str, float]) -> str:
@@ -143,5 +135,5 @@ def _image(storage: Storage, row: Row) -> Image.Image | None:
     with suppress(OSError, SyntaxError):  # what Pillow and the file system raise
         data = storage.read_range(row["file"], row["offset"], row["size"])
         with Image.open(BytesIO(data)) as image:
-            return image.convert("RGB")
+            return image.convert("RGBA" if image.has_transparency_data else "RGB")
     return None

@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
@@ -29,6 +29,7 @@ _UNFINISHED: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 # From so many files on, one sync of the whole file system is cheaper than one for each file
 # (256 files of 2 KB on ext4: 14 ms instead of 65 ms).
 _MANY: Final = 16
+_syncfs: Final[Any] = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # Linux's; Python does not offer it
 
 
 class FolderStorage(Storage):
@@ -52,7 +53,6 @@ class FolderStorage(Storage):
         return cls(url, root, target.relative_to(root).parts)
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
-        """See Storage."""
         for folder, names in _by_folder(files).items():
             data = {name: files[f"{folder}/{name}" if folder else name] for name in names}
             with self._reasons():
@@ -67,23 +67,18 @@ class FolderStorage(Storage):
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """See Storage."""
         folder, base = _split(name)
-        with self._reasons(), self._entered(folder, create=True) as fd:
-            temporary = _temporary(base)
-            try:
-                with os.fdopen(os.open(temporary, _NEW, 0o666, dir_fd=fd), "wb") as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.rename(temporary, base, src_dir_fd=fd, dst_dir_fd=fd)
-                os.fsync(fd)
-            except BaseException:
-                _drop(fd, [temporary])
-                raise
+        with (
+            self._reasons(),
+            self._entered(folder, create=True) as fd,
+            _replacing(fd, [base]) as temporary,
+            _created(fd, temporary[base]) as file,
+        ):
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
 
     def read_many(self, names: Sequence[str]) -> list[bytes | None]:
-        """See Storage."""
         found: dict[str, bytes] = {}
         for folder, bases in _by_folder(names).items():
             with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd:
@@ -93,29 +88,19 @@ class FolderStorage(Storage):
         return [found.get(name) for name in names]
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
-        """See Storage."""
         with self.reading(name) as file, self._reasons():
             file.seek(offset)
             return file.read(size)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[BinaryIO]:
-        """See Storage."""
         folder, base = _split(name)
         with self._missing_or_reasons(name), self._entered(folder) as fd:
             file = self._opened(fd, base)
         with file:
             yield file
 
-    def size(self, name: str) -> int | None:
-        """See Storage."""
-        folder, base = _split(name)
-        with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd:
-            return os.stat(base, dir_fd=fd, follow_symlinks=False).st_size
-        return None
-
     def remove(self, names: Iterable[str]) -> None:
-        """See Storage."""
         for folder, bases in _by_folder(names).items():
             with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd:
                 for base in bases:
@@ -123,20 +108,17 @@ class FolderStorage(Storage):
                         os.unlink(base, dir_fd=fd)
 
     def names(self, folder: str) -> list[str]:
-        """See Storage."""
         with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd, os.scandir(fd) as entries:
             found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
             return sorted(f"{name}/" if is_dir else name for name, is_dir in found if not _UNFINISHED.fullmatch(name))
         return []
 
     def tidy(self, folder: str) -> None:
-        """See Storage."""
         with self._reasons(), suppress(FileNotFoundError), self._entered(folder) as fd:
             if _nobody_writes(fd):
                 _drop(fd, [name for name in os.listdir(fd) if _UNFINISHED.fullmatch(name)])
 
     def remove_folder(self, folder: str) -> None:
-        """See Storage."""
         parent, base = _split(folder)
         with self._reasons(), suppress(FileNotFoundError), self._entered(parent) as fd, suppress(OSError):
             os.rmdir(base, dir_fd=fd)
@@ -200,19 +182,35 @@ class FolderStorage(Storage):
 
 def _put(fd: int, files: Mapping[str, bytes]) -> None:
     """Write files into the folder `fd`: all to temporary names, synced, then renamed."""
-    sync_all = _sync_file_system if len(files) >= _MANY and _sync_file_system is not None else None
-    temporary = {name: _temporary(name) for name in files}
-    try:
+    sync_once = len(files) >= _MANY and _syncfs is not None
+    with _replacing(fd, files) as temporary:
         for name, data in files.items():
-            _write(fd, temporary[name], data, sync=sync_all is None)
-        if sync_all is not None:
-            sync_all(fd)
-        for name in files:
+            with _created(fd, temporary[name]) as file:
+                file.write(data)
+                if not sync_once:
+                    file.flush()
+                    os.fsync(file.fileno())
+        if sync_once and _syncfs(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+@contextmanager
+def _replacing(fd: int, names: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Temporary names for files of the folder `fd`, which get their own when the block ends, and go if it fails."""
+    temporary = {name: f".{name}.{secrets.token_hex(4)}.tmp" for name in names}
+    try:
+        yield temporary
+        for name in temporary:
             os.rename(temporary[name], name, src_dir_fd=fd, dst_dir_fd=fd)
         os.fsync(fd)
     except BaseException:
         _drop(fd, temporary.values())
         raise
+
+
+def _created(fd: int, name: str) -> BinaryIO:
+    return os.fdopen(os.open(name, _NEW, 0o666, dir_fd=fd), "wb")
 
 
 def _nobody_writes(fd: int) -> bool:
@@ -226,44 +224,10 @@ def _nobody_writes(fd: int) -> bool:
     return True
 
 
-def _write(fd: int, name: str, data: bytes, sync: bool) -> None:
-    handle = os.open(name, _NEW, 0o666, dir_fd=fd)
-    try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(handle, left) :]
-        if sync:
-            os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _find_sync_file_system() -> Callable[[int], None] | None:
-    """Linux's `syncfs`, which Python does not offer; None where there is none."""
-    library = ctypes.CDLL(None, use_errno=True)
-    function: Any = getattr(library, "syncfs", None)
-    if function is None:
-        return None
-
-    def sync(fd: int) -> None:
-        if function(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-
-    return sync
-
-
-_sync_file_system: Final = _find_sync_file_system()
-
-
 def _drop(fd: int, names: Iterable[str]) -> None:
     for name in names:
         with suppress(OSError):
             os.unlink(name, dir_fd=fd)
-
-
-def _temporary(name: str) -> str:
-    return f".{name}.{secrets.token_hex(4)}.tmp"
 
 
 def _by_folder(names: Iterable[str]) -> dict[str, list[str]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from unikat.artwork import SUFFIXES
+from unikat.batches.spec import Common
 from unikat.conditions import Weights
 from unikat.request import FORMATS
-from unikat.v1.batches_pb2 import LAYOUT_FILES
+from unikat.v1.batches_pb2 import LAYOUT_FILES, LAYOUT_WEBDATASET
 
 MANIFEST: Final = "manifest.parquet"
 SHEET: Final = "contact-sheet.png"
@@ -17,11 +19,10 @@ CLAIM: Final = "batch.json"
 PARTS: Final = ".unikat"  # folder: the rows of each shard, until the manifest is written
 
 # By the numbers of the proto's ImageFormat. A format that this version does not know is a KeyError.
-MEDIA_TYPES: Final[dict[int, str]] = {
-    FORMATS["png"]: "image/png", FORMATS["webp"]: "image/webp", FORMATS["jpeg"]: "image/jpeg",
-}  # fmt: skip
-_SUFFIXES: Final[dict[int, str]] = {FORMATS["png"]: "png", FORMATS["webp"]: "webp", FORMATS["jpeg"]: "jpg"}
+MEDIA_TYPES: Final[dict[int, str]] = {number: f"image/{name}" for name, number in FORMATS.items()}
+_SUFFIXES: Final = {number: SUFFIXES[media_type][0] for number, media_type in MEDIA_TYPES.items()}
 
+Row = dict[str, Any]  # of the manifest
 BLOCK: Final = 512  # bytes; a tar file is made of such blocks
 END_OF_TAR: Final = bytes(2 * BLOCK)
 
@@ -37,24 +38,20 @@ class DrawnImage:
 
 
 @dataclass(frozen=True)
-class Common:
-    """What all images of a batch have in common. `model` is "name@version"."""
-
-    model: str
-    digest: str
-    seed: int
-    truncation: float
-    image_format: int
-    layout: int
-    encoder: str = ""
-
-
-@dataclass(frozen=True)
 class Place:
     """Where an image is: a file by its name in the destination, and where in it the image's bytes begin."""
 
     file: str
     offset: int
+
+
+def common_of(row: Row) -> Common:
+    """What a row says of its batch."""
+    layout = LAYOUT_WEBDATASET if row["file"].startswith("shards/") else LAYOUT_FILES
+    image_format = next(number for number, media_type in MEDIA_TYPES.items() if media_type == row["media_type"])
+    background = row.get("background") or ""
+    facts = row["model"], row["model_digest"], row["seed"], row["truncation"]
+    return Common(*facts, image_format, layout, background=background)
 
 
 def part_name(shard: int) -> str:
@@ -66,7 +63,7 @@ def shard_files(common: Common, shard: int, images: Sequence[DrawnImage]) -> tup
     """A shard's files by name, and for each image where it is in them."""
     suffix = _SUFFIXES[common.image_format]
     if common.layout == LAYOUT_FILES:
-        places = [Place(f"images/{shard:05}/{image.index:07}.{suffix}", 0) for image in images]
+        places = [Place(f"images/{shard:05}/{image.index:07}{suffix}", 0) for image in images]
         return {place.file: image.data for place, image in zip(places, images, strict=True)}, places
     name, places, blocks, at = f"shards/{shard:05}.tar", [], [], 0
     for image in images:
@@ -81,7 +78,7 @@ def tar_around(common: Common, index: int, id: str, conditions: Mapping[str, str
     """What stands before and after an image of `size` bytes in a tar file: headers, padding and its JSON file."""
     suffix = _SUFFIXES[common.image_format]
     about = _about(common, index, id, conditions)
-    head = _tar_header(f"{index:07}.{suffix}", size)
+    head = _tar_header(f"{index:07}{suffix}", size)
     tail = b"".join([bytes(-size % BLOCK), _tar_header(f"{index:07}.json", len(about)), about])
     return head, tail + bytes(-len(about) % BLOCK)
 
@@ -97,6 +94,7 @@ def _about(common: Common, index: int, id: str, conditions: Mapping[str, str]) -
         "conditions": {name: next(iter(of)) if _is_category(of) else of for name, of in weights.items()},
         "model": common.model,
         "model_digest": common.digest,
+        **({"background": common.background} if common.background else {}),
     }
     return (json.dumps(content, ensure_ascii=False) + "\n").encode()
 

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from unikat.artwork import Renderer
-from unikat.batches.layout import MANIFEST, MEDIA_TYPES, Common, DrawnImage, Place, conditions_text, part_name
-from unikat.batches.spec import BatchSpec
+from unikat.batches.layout import MANIFEST, MEDIA_TYPES, DrawnImage, Place, conditions_text, part_name
+from unikat.batches.spec import BatchSpec, Common
 from unikat.batches.storage import Storage
 
 FORMAT_VERSION: Final = 1
@@ -82,6 +82,7 @@ def _table(common: Common, images: Sequence[DrawnImage], places: Sequence[Place]
         "runtime": pa.scalar(renderer.runtime),
         "processor": pa.scalar(renderer.processor),
         **({"encoder": pa.scalar(common.encoder)} if common.encoder else {}),
+        **({"background": pa.scalar(common.background)} if common.background else {}),
     }
     columns |= {name: pa.repeat(value, len(images)) for name, value in same.items()}
     if images[0].weights:  # Parquet has no struct without fields

@@ -40,13 +40,11 @@ class ObjectStorage(Storage):
             self._store()
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
-        """See Storage."""
         with self._reasons():
             self._store().pipe({self._path(name): bytes(data) for name, data in files.items()})
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """See Storage."""
         try:
             with tempfile.NamedTemporaryFile(prefix="unikat-") as file:
                 with open(file.name, "wb") as content:
@@ -57,7 +55,6 @@ class ObjectStorage(Storage):
             raise self._local(error) from error
 
     def read_many(self, names: Sequence[str]) -> list[bytes | None]:
-        """See Storage."""
         everything = [None] * len(names)
         with self._reasons():
             paths = [self._path(name) for name in names]
@@ -65,7 +62,6 @@ class ObjectStorage(Storage):
             return [_found(reply) for reply in replies]
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
-        """See Storage."""
         path = self._path(name)
         with self._missing_or_reasons(name):
             try:
@@ -78,7 +74,7 @@ class ObjectStorage(Storage):
 
     @contextmanager
     def reading(self, name: str) -> Iterator[BinaryIO]:
-        """See Storage. The file is fetched as a whole, so that it cannot change while it is read."""
+        """The file is fetched as a whole, so that it cannot change while it is read."""
         with ExitStack() as stack:
             try:
                 file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="unikat-"))
@@ -88,21 +84,13 @@ class ObjectStorage(Storage):
                 self._store().get_file(self._path(name), file.name)
             yield stack.enter_context(open(file.name, "rb"))
 
-    def size(self, name: str) -> int | None:
-        """See Storage."""
-        with self._reasons(), suppress(FileNotFoundError):
-            return int(self._store().info(self._path(name))["size"])
-        return None
-
     def remove(self, names: Iterable[str]) -> None:
-        """See Storage."""
         paths = [self._path(name) for name in names]
         if paths:
             with self._reasons(), suppress(FileNotFoundError):
                 self._store().rm(paths)
 
     def names(self, folder: str) -> list[str]:
-        """See Storage."""
         path = self._path(folder).rstrip("/")
         with self._reasons(), suppress(FileNotFoundError):
             entries = self._store().ls(path, detail=True)
@@ -113,10 +101,10 @@ class ObjectStorage(Storage):
         return []
 
     def tidy(self, folder: str) -> None:
-        """See Storage. An object store shows nothing unfinished."""
+        """An object store shows nothing unfinished."""
 
     def remove_folder(self, folder: str) -> None:
-        """See Storage. An object store has no empty folders."""
+        """An object store has no empty folders."""
 
     def _path(self, name: str) -> str:
         return f"{self._base}/{name}"

@@ -65,7 +65,6 @@ class BatchRecord:
 
     @property
     def shards(self) -> int:
-        """Shards in all."""
         return int(self.fields[SHARDS])
 
     @property
@@ -80,7 +79,6 @@ class BatchRecord:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether it was called off."""
         return CANCELLED in self.fields
 
     @property
@@ -113,7 +111,6 @@ class BatchRecord:
 
     @property
     def state(self) -> Batch.State:
-        """Its state."""
         if self.is_cancelled:
             return Batch.STATE_CANCELLED
         if self.has_ended:
@@ -161,6 +158,7 @@ class BatchRecord:
             create_time=_timestamp(fields[CREATED]),
             manifest=fields.get(MANIFEST, ""),
             revision=self.revision,
+            background=head.get("background", ""),
         )
         for name, moment in (("start_time", STARTED), ("end_time", ENDED)):
             if moment in fields:

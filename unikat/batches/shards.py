@@ -5,31 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from unikat.artwork import Renderer
-from unikat.batch import LAYOUTS
+from unikat.batch import LAYOUT_NAMES
 from unikat.batches.contact import ContactSheet
-from unikat.batches.layout import (
-    CLAIM,
-    MANIFEST,
-    PARTS,
-    SHEET,
-    Common,
-    DrawnImage,
-    conditions_text,
-    part_name,
-    shard_files,
-)
+from unikat.batches.layout import CLAIM, MANIFEST, PARTS, SHEET, DrawnImage, conditions_text, part_name, shard_files
 from unikat.batches.manifest import FORMAT_VERSION, LostShards, merge_parts, part_bytes
 from unikat.batches.spec import BatchSpec, ShardJob
 from unikat.batches.storage import DestinationError, DestinationRefused, Storage
-from unikat.request import FORMATS
+from unikat.request import FORMAT_NAMES
 
 __all__ = ["DrawnImage", "LostShards", "Renderer", "close_batch", "write_shard"]
-
-_LAYOUT_NAMES: Final[dict[int, str]] = {number: name for name, number in LAYOUTS.items()}
-_FORMAT_NAMES: Final[dict[int, str]] = {number: name for name, number in FORMATS.items()}
 
 
 def write_shard(
@@ -44,11 +31,10 @@ def write_shard(
     ordered = sorted(images, key=lambda image: image.index)
     if [image.index for image in ordered] != list(range(job.first, job.first + job.count)):
         raise ValueError(f"shard {job.shard} has {job.count} images from index {job.first} on; given were others")
-    common = _common(job)
-    _claim(storage, _facts(common, job.fingerprint), begun)
-    files, places = shard_files(common, job.shard, ordered)
+    _claim(storage, _facts(job), begun)
+    files, places = shard_files(job, job.shard, ordered)
     storage.write_many(files)
-    storage.write(part_name(job.shard), part_bytes(common, ordered, places, renderer))
+    storage.write(part_name(job.shard), part_bytes(job, ordered, places, renderer))
 
 
 def close_batch(storage: Storage, spec: BatchSpec, shards: Iterable[int], keep_parts: bool) -> str:
@@ -62,42 +48,35 @@ def close_batch(storage: Storage, spec: BatchSpec, shards: Iterable[int], keep_p
         with suppress(DestinationError, DestinationRefused):  # nothing has to be there
             _tidy(storage)
         return ""
-    _claim(storage, _facts(_common(spec), spec.fingerprint), begun=True)
+    _claim(storage, _facts(spec), begun=True)
     sheet = ContactSheet(spec, written)
     merge_parts(storage, spec, written, sheet.see)
     picture = sheet.draw(storage)
     if picture is not None:
         storage.write(SHEET, picture)
-    storage.write(CLAIM, _to_bytes(_facts(_common(spec), spec.fingerprint) | _extent(spec)))
+    cells = [{"conditions": conditions_text(cell.weights), "count": cell.count} for cell in spec.cells]
+    extent = {"total": spec.total, "shard_size": spec.shard_size, "cells": cells}  # what only who ends it knows
+    storage.write(CLAIM, _to_bytes(_facts(spec) | extent))
     if not keep_parts:
         storage.remove(f"{PARTS}/{name}" for name in storage.names(PARTS))
     _tidy(storage)
     return storage.url_of(MANIFEST)
 
 
-def _common(of: BatchSpec | ShardJob) -> Common:
-    return Common(of.model, of.digest, of.seed, of.truncation, of.image_format, of.layout, of.encoder)
-
-
-def _facts(common: Common, fingerprint: str) -> dict[str, Any]:
+def _facts(of: BatchSpec | ShardJob) -> dict[str, Any]:
     """What `batch.json` says from the first shard on."""
     return {
         "format_version": FORMAT_VERSION,
-        "fingerprint": fingerprint,
-        "model": common.model,
-        "model_digest": common.digest,
-        "seed": common.seed,
-        "truncation": common.truncation,
-        "image_format": _FORMAT_NAMES[common.image_format],
-        "layout": _LAYOUT_NAMES[common.layout],
-        **({"encoder": common.encoder} if common.encoder else {}),
+        "fingerprint": of.fingerprint,
+        "model": of.model,
+        "model_digest": of.digest,
+        "seed": of.seed,
+        "truncation": of.truncation,
+        "image_format": FORMAT_NAMES[of.image_format],
+        "layout": LAYOUT_NAMES[of.layout],
+        **({"encoder": of.encoder} if of.encoder else {}),
+        **({"background": of.background} if of.background else {}),
     }
-
-
-def _extent(spec: BatchSpec) -> dict[str, Any]:
-    """What only who ends the batch knows."""
-    cells = [{"conditions": conditions_text(cell.weights), "count": cell.count} for cell in spec.cells]
-    return {"total": spec.total, "shard_size": spec.shard_size, "cells": cells}
 
 
 def _claim(storage: Storage, facts: dict[str, Any], begun: bool) -> None:

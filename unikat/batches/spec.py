@@ -28,27 +28,36 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class BatchSpec:
-    """A batch, fully resolved. `image_format` and `layout` are values of the proto enums, `destination` is a URL.
+class Common:
+    """What all images of a batch have in common. `model` is "name@version".
 
-    `encoder` is the name of what encodes it; "" in batches of the first release, which had no names.
-
-    Image i of the batch is image i of its seed: cells follow one another, and shards are cut without regard to them.
+    `image_format` and `layout` are values of the proto enums; `encoder` is the name of what encodes the images, "" in
+    batches of the first release, which had no names; `background` is "#rrggbbaa" for a model with alpha, else "".
     """
 
     model: str
     digest: str
-    cells: tuple[Cell, ...]
     seed: int
     truncation: float
     image_format: int
     layout: int
+    encoder: str = field(default="", kw_only=True)
+    background: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class BatchSpec(Common):
+    """A batch, fully resolved. `destination` is a URL.
+
+    Image i of the batch is image i of its seed: cells follow one another, and shards are cut without regard to them.
+    """
+
+    cells: tuple[Cell, ...]
     destination: str
     shard_size: int
     owner: str = "default"
     labels: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
-    encoder: str = ""
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -61,7 +70,6 @@ class BatchSpec:
 
     @property
     def shard_count(self) -> int:
-        """Number of shards."""
         return -(-self.total // self.shard_size)
 
     def shard_range(self, shard: int) -> range:
@@ -84,29 +92,23 @@ class BatchSpec:
         return tuple(cells)
 
     def shard_job(self, batch: str, shard: int) -> ShardJob:
-        """The payload of a shard's job."""
         return ShardJob(
             batch=batch,
             shard=shard,
             first=self.shard_range(shard).start,
             cells=self.shard_cells(shard),
-            model=self.model,
-            digest=self.digest,
-            seed=self.seed,
-            truncation=self.truncation,
-            image_format=self.image_format,
-            layout=self.layout,
             destination=self.destination,
             fingerprint=self.fingerprint,
-            encoder=self.encoder,
+            **{name: getattr(self, name) for name in Common.__dataclass_fields__},
         )
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all that the files' bytes and names follow from: the same for batches that write the same."""
         written = {name: value for name, value in self._head().items() if name not in _NOT_WRITTEN}
-        if not self.encoder:  # as it was before encoders had names
-            del written["encoder"]
+        for name in _LATER:  # as it was before there were such fields
+            if not written[name]:
+                del written[name]
         content = json.dumps([written, _to_lists(self.cells)], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -119,32 +121,25 @@ class BatchSpec:
 
     @classmethod
     def from_json(cls, head: str | bytes, cells: str | bytes) -> BatchSpec:
-        """The inverse of `to_json`."""
         found = json.loads(head)
         known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
         return cls(cells=_from_lists(json.loads(cells)), **known)
 
 
+_LATER: Final = ("encoder", "background")  # came after the first release
 _NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id"})
 
 
 @dataclass(frozen=True)
-class ShardJob:
+class ShardJob(Common):
     """Payload of the job that draws a shard. `first` is the index of its first image."""
 
     batch: str
     shard: int
     first: int
     cells: tuple[Cell, ...]
-    model: str
-    digest: str
-    seed: int
-    truncation: float
-    image_format: int
-    layout: int
     destination: str
     fingerprint: str
-    encoder: str = ""
 
     @property
     def count(self) -> int:
@@ -159,8 +154,9 @@ class ShardJob:
     def to_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the RQ job: JSON values only."""
         kwargs = {name: getattr(self, name) for name in self.__dataclass_fields__} | {"cells": _to_lists(self.cells)}
-        if not self.encoder:  # workers of the first release refuse what they do not know
-            del kwargs["encoder"]
+        for name in _LATER:  # workers of the first release refuse what they do not know
+            if not kwargs[name]:
+                del kwargs[name]
         return kwargs
 
     @classmethod
@@ -172,7 +168,7 @@ class ShardJob:
         except (TypeError, ValueError, KeyError) as error:
             raise ValueError(f"not a shard of a batch: {error}") from error
         numbers = (job.shard, job.first, job.seed, job.image_format, job.layout, *(cell.count for cell in job.cells))
-        texts = (job.batch, job.model, job.digest, job.destination, job.fingerprint, job.encoder)
+        texts = (job.batch, job.model, job.digest, job.destination, job.fingerprint, job.encoder, job.background)
         if not (all(type(n) is int and n >= 0 for n in numbers) and all(isinstance(t, str) for t in texts)):
             raise ValueError(f"not a shard of a batch: {kwargs}")
         return job

@@ -64,7 +64,6 @@ class Storage(ABC):
         return _object_storage(url)
 
     def url_of(self, name: str) -> str:
-        """URL of a file."""
         return f"{self.url.rstrip('/')}/{name}"
 
     def write(self, name: str, data: bytes) -> None:
@@ -80,7 +79,6 @@ class Storage(ABC):
         """A file to be written bit by bit: it gets its name when the block ends, and nothing is left if it fails."""
 
     def read(self, name: str) -> bytes:
-        """A whole file."""
         data = self.read_many([name])[0]
         if data is None:
             raise FileNotFoundError(self.url_of(name))
@@ -97,14 +95,6 @@ class Storage(ABC):
     @abstractmethod
     def reading(self, name: str) -> AbstractContextManager[BinaryIO]:
         """A file opened for reading and seeking."""
-
-    @abstractmethod
-    def size(self, name: str) -> int | None:
-        """Size of a file in bytes, None if there is none."""
-
-    def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
-        return self.size(name) is not None
 
     @abstractmethod
     def remove(self, names: Iterable[str]) -> None:

@@ -7,18 +7,20 @@ import os
 import random
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from unikat.artwork import Renderer
-from unikat.batch import LAYOUTS
 from unikat.batches.checks import FileChecks, FolderChecks, Problem
 from unikat.batches.destination import normalise
-from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Common, parse_conditions
+from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Row, common_of, parse_conditions
 from unikat.batches.manifest import open_parquet
+from unikat.batches.spec import Common
 from unikat.batches.storage import Storage
 from unikat.conditions import Weights
 
@@ -29,9 +31,6 @@ _COLUMNS: Final = (
     "id", "index", "file", "offset", "size", "sha256", "seed", "truncation", "model", "model_digest", "media_type",
 )  # fmt: skip
 _FILE: Final = re.compile(r"images/[0-9]{5,}/[0-9]{7,}\.(png|webp|jpg)|shards/[0-9]{5,}\.tar")
-_FORMATS: Final = {name: number for number, name in MEDIA_TYPES.items()}
-
-Row = dict[str, Any]
 
 
 class NotABatch(Exception):
@@ -74,31 +73,23 @@ class Report:
         return self.is_intact and not self.missing and self.total is not None
 
     def add(self, problem: Problem) -> None:
-        """Note a problem."""
         self.problem_count += 1
         if len(self.problems) < PROBLEMS_SHOWN:
             self.problems.append(problem)
 
     def add_extra(self, name: str) -> None:
-        """Note a file that nobody knows."""
         self.extra_count += 1
         if len(self.extra) < PROBLEMS_SHOWN:
             self.extra.append(name)
 
 
 @dataclass(frozen=True)
-class Picked:
-    """An image of the manifest and all that is needed to draw it again. `model` is "name@version"."""
+class Picked(Common):
+    """An image of the manifest and all that is needed to draw it again."""
 
     index: int
     id: str
-    file: str
-    model: str
-    model_digest: str
-    seed: int
-    truncation: float
     weights: Weights
-    image_format: int
     sha256: str
     renderer: Renderer
     data: bytes = field(repr=False)
@@ -110,13 +101,13 @@ def verify(where: str, progress: Callable[[int, int], None] = lambda checked, ro
     Raises NotABatch, ValueError for what is neither folder nor URL, DestinationError and DestinationRefused.
     """
     storage = _storage(where)
-    with _Manifest(storage) as manifest:
+    with _opened(storage) as manifest:
         claim = _claim(storage)
         total = claim.get("total")
-        report = Report(storage.url, total if isinstance(total, int) else None, manifest.rows)
+        report = Report(storage.url, total if isinstance(total, int) else None, manifest.metadata.num_rows)
         if not claim:
             report.add(Problem("missing", CLAIM, None, "is missing, or not readable"))
-        if not storage.exists(SHEET):
+        if SHEET not in storage.names(""):
             report.add(Problem("missing", SHEET, None, "is missing"))
         _check_rows(storage, manifest, claim, report, progress)
     return report
@@ -128,57 +119,41 @@ def pick(where: str, count: int, seed: int) -> list[Picked]:
     `seed` chooses which. Raises FileNotFoundError if the file of one is missing.
     """
     storage = _storage(where)
-    with _Manifest(storage) as manifest:
-        chosen = sorted(random.Random(seed).sample(range(manifest.rows), min(count, manifest.rows)))
-        return [_picked(storage, row) for row in manifest.take(chosen)]
+    with _opened(storage) as manifest:
+        rows = manifest.metadata.num_rows
+        chosen = sorted(random.Random(seed).sample(range(rows), min(count, rows)))
+        return [_picked(storage, row) for row in _rows_at(manifest, chosen)]
 
 
 def _storage(where: str) -> Storage:
     return Storage.at(normalise(where if "://" in where else os.path.abspath(where)))
 
 
-class _Manifest:
-    """The manifest's rows, a few at a time."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._url = storage.url_of(MANIFEST)
-        self._context = storage.reading(MANIFEST)
-
-    def __enter__(self) -> _Manifest:
+@contextmanager
+def _opened(storage: Storage) -> Iterator[pq.ParquetFile]:
+    """The manifest. Raises NotABatch."""
+    url = storage.url_of(MANIFEST)
+    with ExitStack() as stack:
         try:
-            self._file = open_parquet(self._context.__enter__())
+            manifest = open_parquet(stack.enter_context(storage.reading(MANIFEST)))
         except FileNotFoundError:
-            raise NotABatch(f"there is no {self._url}: no batch has written there, or it has not ended yet") from None
+            raise NotABatch(f"there is no {url}: no batch has written there, or it has not ended yet") from None
         except pa.ArrowException as error:
-            self._context.__exit__(None, None, None)
-            raise NotABatch(f"{self._url} is not readable: {error}") from error
-        if not set(_COLUMNS) <= set(self._file.schema_arrow.names):
-            self._context.__exit__(None, None, None)
-            raise NotABatch(f"{self._url} is not the manifest of a batch")
-        return self
+            raise NotABatch(f"{url} is not readable: {error}") from error
+        if not set(_COLUMNS) <= set(manifest.schema_arrow.names):
+            raise NotABatch(f"{url} is not the manifest of a batch")
+        yield manifest
 
-    def __exit__(self, *error: object) -> None:
-        self._context.__exit__(None, None, None)
 
-    @property
-    def rows(self) -> int:
-        """How many there are."""
-        rows: int = self._file.metadata.num_rows
-        return rows
-
-    def __iter__(self) -> Iterator[list[Row]]:
-        for batch in self._file.iter_batches(_ROWS_AT_ONCE, use_threads=False):
-            yield batch.to_pylist()
-
-    def take(self, positions: list[int]) -> Iterator[Row]:
-        """The rows at these positions, which are sorted."""
-        before = 0
-        for group in range(self._file.metadata.num_row_groups):
-            stop = before + self._file.metadata.row_group(group).num_rows
-            within = np.array([position - before for position in positions if before <= position < stop], np.int64)
-            if len(within):
-                yield from self._file.read_row_group(group, use_threads=False).take(within).to_pylist()
-            before = stop
+def _rows_at(manifest: pq.ParquetFile, positions: list[int]) -> Iterator[Row]:
+    """The rows at these positions, which are sorted."""
+    before = 0
+    for group in range(manifest.metadata.num_row_groups):
+        stop = before + manifest.metadata.row_group(group).num_rows
+        within = np.array([position - before for position in positions if before <= position < stop], np.int64)
+        if len(within):
+            yield from manifest.read_row_group(group, use_threads=False).take(within).to_pylist()
+        before = stop
 
 
 def _claim(storage: Storage) -> dict[str, Any]:
@@ -192,19 +167,23 @@ def _claim(storage: Storage) -> dict[str, Any]:
 
 
 def _check_rows(
-    storage: Storage, manifest: _Manifest, claim: dict[str, Any], report: Report, progress: Callable[[int, int], None]
+    storage: Storage,
+    manifest: pq.ParquetFile,
+    claim: dict[str, Any],
+    report: Report,
+    progress: Callable[[int, int], None],
 ) -> None:
     files, folders = FileChecks(storage, report.add), FolderChecks(storage, report.add_extra)
     expected = 0  # index of the next row
-    for rows in manifest:
-        sound = []
+    for batch in manifest.iter_batches(_ROWS_AT_ONCE, use_threads=False):
+        sound, rows = [], batch.to_pylist()
         for row in rows:
             expected = _check_index(row, expected, report)
             problem = _row_problem(row, claim)
             if problem:
                 report.add(Problem("row", row["file"], row["index"], problem))
             else:
-                sound.append((row, common_of(row)))
+                sound.append(row)
                 folders.see(row["file"])
         files.check(sound)
         report.checked += len(rows)
@@ -236,7 +215,7 @@ def _row_problem(row: Row, claim: dict[str, Any]) -> str:
         return f"the manifest says {row['size']} bytes from byte {row['offset']} on"
     if not _FILE.fullmatch(row["file"]):
         return "the manifest names a file that no batch writes"
-    if row["media_type"] not in _FORMATS:
+    if row["media_type"] not in MEDIA_TYPES.values():
         return f'the manifest names an unknown type, "{row["media_type"]}"'
     for name in ("model", "model_digest", "seed", "truncation"):
         if name in claim and claim[name] != row[name]:
@@ -244,28 +223,15 @@ def _row_problem(row: Row, claim: dict[str, Any]) -> str:
     return ""
 
 
-def common_of(row: Row) -> Common:
-    """What a row says of its batch."""
-    layout = LAYOUTS["webdataset" if row["file"].startswith("shards/") else "files"]
-    return Common(
-        row["model"], row["model_digest"], row["seed"], row["truncation"], _FORMATS[row["media_type"]], layout
-    )
-
-
 def _picked(storage: Storage, row: Row) -> Picked:
     problem = _row_problem(row, {})
     if problem:
         raise NotABatch(f"{storage.url_of(MANIFEST)}, image {row['index']}: {problem}")
     return Picked(
+        **vars(common_of(row)),
         index=row["index"],
         id=row["id"],
-        file=row["file"],
-        model=row["model"],
-        model_digest=row["model_digest"],
-        seed=row["seed"],
-        truncation=row["truncation"],
         weights=parse_conditions(row.get("conditions") or {}),
-        image_format=_FORMATS[row["media_type"]],
         sha256=row["sha256"],
         renderer=Renderer(row["provider"], row["runtime"], row["processor"], row.get("encoder") or ""),
         data=storage.read_range(row["file"], row["offset"], row["size"]),

@@ -13,10 +13,11 @@ from unikat.cli.batch import batches
 from unikat.cli.commands import Commands
 from unikat.cli.demo import demo
 from unikat.cli.doctor import doctor
-from unikat.cli.generate import generate
+from unikat.cli.generate import Order, generate
 from unikat.cli.models import list_models, show_model
 from unikat.cli.problems import FAILURE, Problem
-from unikat.cli.up import up
+from unikat.cli.up.command import up
+from unikat.settings import command_of
 
 app = typer.Typer(
     cls=Commands,
@@ -26,7 +27,7 @@ app = typer.Typer(
 )
 models = typer.Typer(help="What can be drawn: the models that a service offers.")
 app.command()(up)
-app.command()(generate)
+app.command("generate")(command_of(Order, generate))
 app.add_typer(models, name="models")
 models.callback(invoke_without_command=True)(list_models)
 models.command("show")(show_model)

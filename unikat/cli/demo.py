@@ -17,10 +17,10 @@ import typer
 
 from unikat.bundle import list_bundles
 from unikat.cli import options
-from unikat.cli.connect import connect
-from unikat.cli.problems import BAD_INPUT, Problem, stderr, stdout
+from unikat.cli.output import progress, stdout
+from unikat.cli.problems import BAD_INPUT, Problem, connect
+from unikat.cli.up.process import tie_to_parent
 from unikat.cli.where import describe
-from unikat.up.process import tie_to_parent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -121,8 +121,6 @@ def _draw(
     studio: Studio, model: Model, cells: list[list[tuple[str, Where]]], seed: int
 ) -> dict[tuple[int, int], Artwork]:
     """One call a cell, all at once: the service queues them, the worker puts them into batches."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     reference = f"{model.name}@{model.version}"
     # A column is one latent, drawn under the condition of each row; without attributes, every cell is another.
     rows_differ = bool(model.attributes)
@@ -132,21 +130,15 @@ def _draw(
         for x, (_, where) in enumerate(row)
     }
     drawn: dict[tuple[int, int], Artwork] = {}
-    columns = (TextColumn("Drawing"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=stderr(), transient=True, disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("", total=len(calls))
+    with progress("Drawing", len(calls)) as show:
         for place, call in calls.items():
             drawn[place] = next(call)
-            progress.advance(bar)
+            show(len(drawn), len(calls))
     return drawn
 
 
 def _write(
-    out: Path,
-    model: Model,
-    cells: list[list[tuple[str, Where]]],
-    drawn: dict[tuple[int, int], Artwork],
-    seed: int,
+    out: Path, model: Model, cells: list[list[tuple[str, Where]]], drawn: dict[tuple[int, int], Artwork], seed: int
 ) -> Path:
     from unikat.sheet import Sheet
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from unikat.cli import options
-from unikat.cli.connect import connect
-from unikat.cli.problems import Problem, explain, flag_of, stderr, stdout
+from unikat.cli.output import counted, print_json, progress, stdout
+from unikat.cli.problems import BAD_INPUT, Problem, connect, explain, flag_of
 from unikat.cli.where import describe, format_where, parse_where, typed_flag
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from rich.progress import Progress
 
     from unikat.artwork import Artwork
     from unikat.request import Where
@@ -36,17 +32,33 @@ CAPTION_LINES: Final = 3
 class Order:
     """What was asked for, and where it goes."""
 
-    model: str
-    where: Where
-    count: int
-    first_index: int
-    seed: int | None
-    truncation: float | None
-    format: str
-    request_id: str | None
-    out: Path
-    sheet: bool
-    as_json: bool
+    model: options.Reference
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Condition: attribute=category, or a blend attribute=one:0.7,other:0.3. Repeat it."),
+    ] = None
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of images.")] = 16
+    first_index: Annotated[
+        int, typer.Option(help="Index of the first image: draws any images of a seed without those before.")
+    ] = 0
+    seed: options.Seed = None
+    truncation: options.Truncation = None
+    format: options.Format = "png"
+    background: options.Background = ""
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images.")] = Path("out")
+    sheet: Annotated[bool, typer.Option(help=f"Also write a contact sheet, {SHEET}.")] = True
+    request_id: Annotated[str | None, typer.Option(help="Makes the call idempotent: the same id joins its job.")] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line: every image, then all.")] = (
+        False
+    )
+    target: options.Target = options.DEFAULT_TARGET
+    tls: options.Tls = False
+    ca: options.Ca = None
+
+    @cached_property
+    def conditions(self) -> Where:
+        """`where` as `Studio.generate` takes it. Raises Problem."""
+        return parse_where(self.where or [])
 
 
 @dataclass
@@ -57,51 +69,16 @@ class Kept:
     tiles: list[tuple[Artwork, Image]] = field(default_factory=list)
 
 
-def generate(
-    model: Annotated[str, typer.Argument(help='Model: "emoji" for its newest version, or "emoji@1".')],
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Condition: attribute=category, or a blend attribute=one:0.7,other:0.3. Repeat it."),
-    ] = None,
-    count: Annotated[int, typer.Option("--count", "-n", help="Number of images.")] = 16,
-    first_index: Annotated[
-        int, typer.Option(help="Index of the first image: draws any images of a seed without those before.")
-    ] = 0,
-    seed: Annotated[int | None, typer.Option(help="Seed; the same one draws the same images. Random.")] = None,
-    truncation: Annotated[
-        float | None, typer.Option(help="0 (the typical image) to 1 (full variety) to 2. The model's default.")
-    ] = None,
-    format: Annotated[Literal["png", "webp", "jpeg"], typer.Option(help="Image format.")] = "png",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images.")] = Path("out"),
-    sheet: Annotated[bool, typer.Option(help=f"Also write a contact sheet, {SHEET}.")] = True,
-    request_id: Annotated[
-        str | None, typer.Option(help="Makes the call idempotent: the same id joins its job.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line: every image, then all.")
-    ] = False,
-    target: options.Target = options.DEFAULT_TARGET,
-    tls: options.Tls = False,
-    ca: options.Ca = None,
-) -> None:
+def generate(order: Order) -> None:
     """Draw images, and say how to draw the same ones again."""
-    conditions = parse_where(where or [])
-    order = Order(model, conditions, count, first_index, seed, truncation, format, request_id, out, sheet, as_json)
-    with connect(target, tls, ca, flag=partial(typed_flag, conditions)) as studio:
-        studio.model(model)  # whoever mistyped the target is told at once
+    with connect(order.target, order.tls, order.ca, flag=partial(typed_flag, order.conditions)) as studio:
+        studio.model(order.model)  # whoever mistyped the target is told at once
         with studio.generate(
-            model, conditions, count=count, first_index=first_index, seed=seed, truncation=truncation, format=format,
-            request_id=request_id,
+            order.model, order.conditions, count=order.count, first_index=order.first_index, seed=order.seed,
+            truncation=order.truncation, format=order.format, background=order.background, request_id=order.request_id,
         ) as generation:  # fmt: skip
             kept = _receive(generation, order)
             _report(generation, order, kept)
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Problem(f"--out {out}: {error.strerror}", code=2) from error
 
 
 def _receive(generation: Generation, order: Order) -> Kept:
@@ -110,18 +87,20 @@ def _receive(generation: Generation, order: Order) -> Kept:
 
     kept = Kept()
     accepted = generation.accepted
-    _make_folder(order.out)
+    try:
+        order.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem(f"--out {order.out}: {error.strerror}", code=BAD_INPUT) from error
     try:
         stem = f"{accepted.model.partition('@')[0]}-s{accepted.seed}"
-        with _progress(order) as progress:
-            bar = progress.add_task(f"Drawing {accepted.model}", total=order.count)
+        with progress(f"Drawing {accepted.model}", order.count, order.as_json) as show:
             for artwork in generation:
                 kept.files.append(_save(artwork, order.out / f"{stem}-{artwork.index:05}{artwork.suffix}"))
                 if order.sheet and len(kept.tiles) < SHEET_LIMIT:
                     kept.tiles.append((artwork, artwork.image()))
                 if order.as_json:
-                    print(json.dumps(_as_dict(artwork, kept.files[-1])), flush=True)
-                progress.advance(bar)
+                    print_json(_as_dict(artwork, kept.files[-1]))
+                show(len(kept.files), order.count)
     except (UnikatError, Problem) as error:
         problem = error if isinstance(error, Problem) else explain(error, flag_of)
         if kept.files:
@@ -148,16 +127,6 @@ def _as_dict(artwork: Artwork, file: Path) -> dict[str, object]:
     }  # fmt: skip
 
 
-@contextmanager
-def _progress(order: Order) -> Iterator[Progress]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    quiet = order.as_json or not sys.stderr.isatty()
-    with Progress(*columns, console=stderr(), transient=True, disable=quiet) as progress:
-        yield progress
-
-
 def _report(generation: Generation, order: Order, kept: Kept) -> None:
     accepted, finished = generation.accepted, generation.finished
     sheet = order.out / SHEET if order.sheet else None
@@ -168,11 +137,11 @@ def _report(generation: Generation, order: Order, kept: Kept) -> None:
     if order.as_json:
         facts = {"model": accepted.model, "model_digest": accepted.model_digest, "seed": accepted.seed}
         last = {"event": "finished", "count": len(kept.files), "elapsed": elapsed, "again": again, **facts}
-        print(json.dumps(last | {"sheet": str(sheet) if sheet else None}), flush=True)
+        print_json(last | {"sheet": str(sheet) if sheet else None})
         return
     console = stdout()
-    noun = "image" if len(kept.files) == 1 else "images"
-    console.print(f"{len(kept.files)} {noun} of {accepted.model} in {elapsed:.2f} s: {kept.files[0]} ...", markup=False)
+    drawn = counted(len(kept.files), "image")
+    console.print(f"{drawn} of {accepted.model} in {elapsed:.2f} s: {kept.files[0]} ...", markup=False)
     if sheet is not None:
         console.print(f"Contact sheet: {sheet}", markup=False)
     console.print(f"Seed {accepted.seed}. The same again: {again}", markup=False)
@@ -180,12 +149,13 @@ def _report(generation: Generation, order: Order, kept: Kept) -> None:
 
 def _command(order: Order, model: str, seed: int) -> str:
     words = ["unikat", "generate", model]
-    for condition in format_where(order.where):
+    for condition in format_where(order.conditions):
         words += ["--where", condition]
     words += ["-n", str(order.count), "--seed", str(seed)]
     words += [] if order.first_index == 0 else ["--first-index", str(order.first_index)]
     words += [] if order.truncation is None else ["--truncation", f"{order.truncation!r}"]
     words += [] if order.format == "png" else ["--format", order.format]
+    words += ["--background", order.background] if order.background else []
     return shlex.join([*words, "-o", str(order.out)])
 
 
@@ -193,19 +163,11 @@ def draw_sheet(order: Order, model: str, seed: int, kept: Kept) -> Image:
     """The contact sheet: what was asked for above, under each image what was left open and came out."""
     from unikat.sheet import Sheet, grid
 
-    rows = grid([tile for _, tile in kept.tiles])
-    asked = ", ".join(f"{name}: {describe(value)}" for name, value in order.where.items())
-    captions = [_caption(artwork, order.where) for artwork, _ in kept.tiles]
-    captions += [""] * (len(rows) * len(rows[0]) - len(captions))
+    asked = ", ".join(f"{name}: {describe(value)}" for name, value in order.conditions.items())
     left_out = order.count - len(kept.tiles)
     note = f"{model}, seed {seed}" + (f", the first {len(kept.tiles)} of {order.count}" if left_out > 0 else "")
-    width = len(rows[0])
-    return Sheet(
-        rows,
-        title=asked or model,
-        note=note,
-        captions=[captions[i : i + width] for i in range(0, len(captions), width)],
-    ).draw()
+    captions = grid([_caption(artwork, order.conditions) for artwork, _ in kept.tiles])
+    return Sheet(grid([tile for _, tile in kept.tiles]), asked or model, note, captions=captions).draw()
 
 
 def _caption(artwork: Artwork, asked: Where) -> str:

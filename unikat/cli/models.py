@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from unikat.bundle import SAMPLES, BundleError, list_bundles, parse_reference, read_bundle
 from unikat.cli import options
-from unikat.cli.connect import connect
-from unikat.cli.problems import Problem, stderr, stdout
+from unikat.cli.output import print_facts, stderr, stdout
+from unikat.cli.problems import Problem, connect
 
 if TYPE_CHECKING:
     from unikat.v1.model_pb2 import Model
@@ -41,7 +42,7 @@ def list_models(
 
 
 def show_model(
-    name: Annotated[str, typer.Argument(help='Model: "emoji" for its newest version, or "emoji@1".')],
+    name: options.Reference,
     models: options.Models = options.DEFAULT_MODELS,
     target: options.Target = options.DEFAULT_TARGET,
     tls: options.Tls = False,
@@ -60,40 +61,24 @@ def show_model(
             raise
         stderr().print(f"No service says anything of it ({problem.message}); this is {models}.", style="dim")
         model = found
-    _show(model, _sample_sheet(models, model))
+    samples = models / model.name / str(model.version) / SAMPLES
+    _show(model, samples if samples.is_file() else None)
 
 
 def _read_local(models: Path, reference: str) -> Model | None:
-    from unikat.bundle import BundleError, list_bundles, parse_reference, read_bundle
-
     try:
         name, version = parse_reference(reference)
-        wanted = [
-            path
-            for path in list_bundles(models)
-            if path.parent.name == name and path.name in {str(version or path.name)}
-        ]
+        named = [path for path in list_bundles(models) if path.parent.name == name]
+        wanted = [path for path in named if version is None or path.name == str(version)]
         return read_bundle(wanted[-1]).model if wanted else None
     except (ValueError, BundleError):
         return None
 
 
-def _sample_sheet(models: Path, model: Model) -> Path | None:
-    from unikat.bundle import SAMPLES
-
-    path = models / model.name / str(model.version) / SAMPLES
-    return path if path.is_file() else None
-
-
 def _show(model: Model, samples: Path | None) -> None:
     console = stdout()
     console.print(f"{model.name}@{model.version}", style="bold", markup=False)
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="dim")
-    facts.add_column(overflow="fold")
-    for label, value in _facts(model, samples):
-        facts.add_row(label, Text(value))  # not markup, whatever brackets it has
-    console.print(facts, soft_wrap=False)
+    print_facts(_facts(model, samples))
     for attribute in model.attributes:
         console.print(f"\n{attribute.name}", style="bold", markup=False, end="")
         console.print(f"  {attribute.description}", style="dim", markup=False)
@@ -117,4 +102,4 @@ def _facts(model: Model, samples: Path | None) -> list[tuple[str, str]]:
     facts += [("measured", f"{m.name} = {m.value:.4g}  {m.description}") for m in model.metrics]
     if samples is not None:
         facts.append(("sample sheet", str(samples)))
-    return [(label, value) for label, value in facts if value]
+    return facts

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
 from rich.markup import escape
 
+from unikat.cli.output import stderr
+
 if TYPE_CHECKING:
+    from unikat.client import Studio
     from unikat.errors import UnikatError
 
 BAD_INPUT: Final = 2  # exit code: what was typed is wrong
@@ -20,6 +23,7 @@ FAILURE: Final = 1  # exit code: what was asked could not be done
 # Field of a request, without positions -> how it is written on the command line. The longest beginning counts.
 _FLAGS: Final = {
     "model": "MODEL", "count": "--count", "seed": "--seed", "truncation": "--truncation", "format": "--format",
+    "background": "--background",
     "request_id": "--request-id", "conditions": "--where", "name": "MODEL", "first_index": "--first-index",
     "plans.conditions": "--where", "plans.count": "--count", "plans": "--plan",
     "grid.conditions": "--where", "grid.count": "--count", "grid": "--grid",
@@ -39,21 +43,10 @@ class Problem(Exception):
         self.code = code
 
     def show(self) -> None:
-        """Print to stderr."""
         console = stderr()
         console.print(f"[bold red]Error:[/] {escape(self.message)}")
         for hint in self.hints:
             console.print(escape(hint), style="dim" if hint.startswith(" ") else None)
-
-
-def stderr() -> Console:
-    """Console for all that is not the result; lines are broken by the terminal only, so that they can be copied."""
-    return Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-
-
-def stdout() -> Console:
-    """Console for results; tables in files and pipes are wide rather than broken."""
-    return Console(soft_wrap=True, highlight=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -70,17 +63,14 @@ def explain(error: UnikatError, flag: Callable[[str], str]) -> Problem:
     if isinstance(error, InvalidRequest):
         lines = [f"{flag(field)}: {message}" for field, message in error.fields.items()] or [str(error)]
         return Problem("\n".join(lines), code=BAD_INPUT)
+    if isinstance(error, WrongState):
+        return Problem(str(error))
     if isinstance(error, Overloaded):
         wait = f"Try again in {error.retry_after:.0f} s." if error.retry_after else "Try again later."
         return Problem(str(error), wait)
-    if isinstance(error, Unavailable) and not error.reason:  # nobody answered who could have named one
-        return Problem(
-            str(error), "Start one with `unikat up`, or say where it is with --target or UNIKAT_TARGET.",
-            "`unikat doctor` looks for what is wrong.",
-        )  # fmt: skip
-    if isinstance(error, WrongState):
-        return Problem(str(error))
-    return Problem(str(error), "`unikat doctor` looks for what is wrong.")
+    nobody = isinstance(error, Unavailable) and not error.reason  # or it would have named one
+    start = "Start one with `unikat up`, or say where it is with --target or UNIKAT_TARGET." if nobody else ""
+    return Problem(str(error), start, "`unikat doctor` looks for what is wrong.")
 
 
 def flag_of(field: str) -> str:
@@ -88,3 +78,23 @@ def flag_of(field: str) -> str:
     names = _POSITION.sub("", field).split(".")
     beginnings = (".".join(names[:length]) for length in range(len(names), 0, -1))
     return next((_FLAGS[each] for each in beginnings if each in _FLAGS), field)
+
+
+@contextmanager
+def connect(
+    target: str, tls: bool, ca: Path | None, reconnect_timeout: float = 60.0, flag: Callable[[str], str] = flag_of
+) -> Iterator[Studio]:
+    """A studio whose errors become problems that a person can read, with what `flag` says for a request's fields."""
+    from unikat.client import Studio
+    from unikat.errors import UnikatError
+
+    try:
+        with Studio(target, tls=tls, ca=ca, reconnect_timeout=reconnect_timeout) as studio:
+            yield studio
+    except UnikatError as error:
+        raise explain(error, flag) from error
+    except OSError as error:
+        if error.filename is None:  # standard output: the program's end says it
+            raise
+        # --ca, or a folder that cannot be written any more
+        raise Problem(f"{error.filename}: {error.strerror or error}") from error

@@ -12,6 +12,7 @@ import json
 import zlib
 from base64 import b64encode
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,6 +20,7 @@ from typing import Any, Final
 from unikat.conditions import Weights
 from unikat.queue.keys import DRAW
 from unikat.queue.scripts import Argument
+from unikat.v1.batches_pb2 import CreateBatchRequest
 from unikat.v1.studio_pb2 import GenerateRequest
 
 FINGERPRINT: Final = "fingerprint"  # in a job's meta: what its request_id stands for
@@ -26,7 +28,7 @@ FINGERPRINT: Final = "fingerprint"  # in a job's meta: what its request_id stand
 _PAYLOAD: Final = (
     "model", "digest", "weights", "count", "seed", "truncation", "image_format", "enqueued_at", "deadline", "first",
 )  # fmt: skip
-_EXTRA: Final = ("encoder", "caller", "seconds", "text", "mark", "trace")
+_EXTRA: Final = ("encoder", "background", "caller", "seconds", "text", "mark", "trace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,9 @@ class DrawJob:
     `weights` are normalised (attributes left out are drawn per image by the worker), `image_format` is a value of
     the proto enum, `enqueued_at` is a Unix time in seconds, `deadline` one on Redis' clock. `first` is the index of the
     first image: in the job and its stream, images are counted from 0. `encoder` names the version that makes the files,
-    `caller` whose turn it is. Not filled today: `seconds` (of work that it is expected to take), `text` (canonical text
-    of the recipe), `mark` (id of the key of watermarks) and `trace` (W3C context). `more` carries what later releases
-    add.
+    `background` is "#rrggbbaa" for a model with alpha (`unikat.background`), `caller` whose turn it is. Not filled
+    today: `seconds` (of work that it is expected to take), `text` (canonical text of the recipe), `mark` (id of the key
+    of watermarks) and `trace` (W3C context). `more` carries what later releases add.
     """
 
     model: str
@@ -52,6 +54,7 @@ class DrawJob:
     deadline: float | None = None
     first: int = 0
     encoder: str = ""
+    background: str = ""
     caller: str = ""
     seconds: float = 0.0
     text: str = ""
@@ -154,11 +157,11 @@ def job_fields(job: DrawJob, queue: str, fingerprint: str, limits: Limits) -> li
     return [part for pair in fields.items() for part in pair]
 
 
-def fingerprint(request: GenerateRequest) -> str:
+def fingerprint(request: GenerateRequest | CreateBatchRequest) -> str:
     """SHA-256 of a request's content: the same for two calls that ask for the same, whatever they resume after."""
-    content = GenerateRequest()
-    content.CopyFrom(request)
-    content.ClearField("after_index")
+    content = deepcopy(request)
     content.ClearField("request_id")
+    if isinstance(content, GenerateRequest):
+        content.ClearField("after_index")
     # Maps have no order on the wire; "deterministic" sorts them.
     return hashlib.sha256(content.SerializeToString(deterministic=True)).hexdigest()

@@ -45,7 +45,7 @@ class GetModelRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("model", "conditions", "count", "seed", "truncation", "format", "request_id", "after_index", "first_index")
+    __slots__ = ("model", "conditions", "count", "seed", "truncation", "format", "request_id", "after_index", "first_index", "background")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +55,7 @@ class GenerateRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_INDEX_FIELD_NUMBER: _ClassVar[int]
     FIRST_INDEX_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     model: str
     conditions: _containers.RepeatedCompositeFieldContainer[Condition]
     count: int
@@ -64,7 +65,8 @@ class GenerateRequest(_message.Message):
     request_id: str
     after_index: int
     first_index: int
-    def __init__(self, model: _Optional[str] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., count: _Optional[int] = ..., seed: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., request_id: _Optional[str] = ..., after_index: _Optional[int] = ..., first_index: _Optional[int] = ...) -> None: ...
+    background: str
+    def __init__(self, model: _Optional[str] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., count: _Optional[int] = ..., seed: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., request_id: _Optional[str] = ..., after_index: _Optional[int] = ..., first_index: _Optional[int] = ..., background: _Optional[str] = ...) -> None: ...
 
 class Condition(_message.Message):
     __slots__ = ("attribute", "category", "blend")
@@ -100,7 +102,7 @@ class GenerateResponse(_message.Message):
     def __init__(self, accepted: _Optional[_Union[Accepted, _Mapping]] = ..., artwork: _Optional[_Union[Artwork, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
 
 class Accepted(_message.Message):
-    __slots__ = ("job_id", "model", "model_digest", "seed", "count", "truncation", "format", "conditions", "queue_position", "first_index")
+    __slots__ = ("job_id", "model", "model_digest", "seed", "count", "truncation", "format", "conditions", "queue_position", "first_index", "background")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +113,7 @@ class Accepted(_message.Message):
     CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
     FIRST_INDEX_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     model: str
     model_digest: str
@@ -121,10 +124,11 @@ class Accepted(_message.Message):
     conditions: _containers.RepeatedCompositeFieldContainer[Condition]
     queue_position: int
     first_index: int
-    def __init__(self, job_id: _Optional[str] = ..., model: _Optional[str] = ..., model_digest: _Optional[str] = ..., seed: _Optional[int] = ..., count: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., queue_position: _Optional[int] = ..., first_index: _Optional[int] = ...) -> None: ...
+    background: str
+    def __init__(self, job_id: _Optional[str] = ..., model: _Optional[str] = ..., model_digest: _Optional[str] = ..., seed: _Optional[int] = ..., count: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[ImageFormat, str]] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., queue_position: _Optional[int] = ..., first_index: _Optional[int] = ..., background: _Optional[str] = ...) -> None: ...
 
 class Artwork(_message.Message):
-    __slots__ = ("index", "id", "media_type", "image", "seed", "conditions", "truncation", "width", "height", "model_digest", "renderer", "timings", "accepted")
+    __slots__ = ("index", "id", "media_type", "image", "seed", "conditions", "truncation", "width", "height", "model_digest", "renderer", "timings", "accepted", "background")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +142,7 @@ class Artwork(_message.Message):
     RENDERER_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     index: int
     id: str
     media_type: str
@@ -151,7 +156,8 @@ class Artwork(_message.Message):
     renderer: Renderer
     timings: Timings
     accepted: Accepted
-    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., media_type: _Optional[str] = ..., image: _Optional[bytes] = ..., seed: _Optional[int] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., truncation: _Optional[float] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_digest: _Optional[str] = ..., renderer: _Optional[_Union[Renderer, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ...) -> None: ...
+    background: str
+    def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., media_type: _Optional[str] = ..., image: _Optional[bytes] = ..., seed: _Optional[int] = ..., conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., truncation: _Optional[float] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., model_digest: _Optional[str] = ..., renderer: _Optional[_Union[Renderer, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., background: _Optional[str] = ...) -> None: ...
 
 class Renderer(_message.Message):
     __slots__ = ("provider", "runtime", "processor", "encoder")

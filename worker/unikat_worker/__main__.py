@@ -14,10 +14,11 @@ from redis.retry import Retry
 
 from unikat.batches.destination import open_prefixes
 from unikat.queue.server import server_problem
+from unikat.settings import command_of
 from unikat_worker.buckets import Limits
 from unikat_worker.catalogue import Catalogue, Memory
 from unikat_worker.device import DeviceError, choose_device
-from unikat_worker.settings import Settings, command
+from unikat_worker.settings import Settings
 from unikat_worker.worker import DrawWorker
 
 log = logging.getLogger("worker")
@@ -71,7 +72,7 @@ def run(settings: Settings) -> None:
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command()(command(run))
+app.command()(command_of(Settings, run))
 
 if __name__ == "__main__":
     app(prog_name="python -m unikat_worker")

@@ -39,12 +39,16 @@ class Refused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image to draw. `weights` may leave attributes out; `index` is the image's in the sequence of `seed`."""
+    """One image to draw. `weights` may leave attributes out; `index` is the image's in the sequence of `seed`.
+
+    `background` is "#rrggbbaa" and counts for a model with alpha only; "" is white.
+    """
 
     weights: Weights
     seed: int
     index: int
     truncation: float
+    background: str = ""
 
 
 @dataclass(eq=False)
@@ -166,7 +170,7 @@ class ActiveJob(Drawable):
     def row(self, position: int) -> Row:
         """See `Drawable`."""
         draw = self.draw
-        return Row(draw.weights, draw.seed, draw.first + position, draw.truncation)
+        return Row(draw.weights, draw.seed, draw.first + position, draw.truncation, draw.background)
 
     @property
     def is_complete(self) -> bool:
@@ -253,7 +257,8 @@ class ActiveShard(OfBatch, Drawable):
 
     def row(self, position: int) -> Row:
         """See `Drawable`."""
-        return Row(self.weights[position], self.job.seed, self.job.first + position, self.job.truncation)
+        job = self.job
+        return Row(self.weights[position], job.seed, job.first + position, job.truncation, job.background)
 
 
 @dataclass(eq=False)

@@ -14,7 +14,9 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
 
+from unikat.background import WHITE, is_opaque, shares
 from unikat.batches.layout import MEDIA_TYPES, DrawnImage
+from unikat.bundle import RGBA
 from unikat.conditions import CompleteConditions, Schema, to_messages
 from unikat.encoders import FORMAT_OF
 from unikat.identity import canonical_text, identity_from
@@ -24,7 +26,7 @@ from unikat.v1.studio_pb2 import Artwork, GenerateResponse, Renderer
 from unikat_worker.active import ActiveJob, Batch, Drawable, Row
 from unikat_worker.buckets import Feeds
 from unikat_worker.encoding import encode
-from unikat_worker.session import CONDITION, LATENT, TRUNCATION, Session
+from unikat_worker.session import BACKGROUND, CONDITION, LATENT, TRUNCATION, Session
 
 Drawn: TypeAlias = tuple[Drawable, int, bytes | DrawnImage]
 
@@ -48,28 +50,37 @@ class Times(NamedTuple):
     encoded: float
 
 
-def feeds(schema: Schema, latent_size: int, rows: Sequence[Row]) -> tuple[Feeds, list[CompleteConditions]]:
+def feeds(schema: Schema, model: Model, rows: Sequence[Row]) -> tuple[Feeds, list[CompleteConditions]]:
     """The graph's inputs for `rows`, float32 (len(rows), width) each, and what each row is drawn with.
 
-    Raises KeyError for conditions that the model does not have, ValueError for a seed outside 0 to 2**64 - 1.
+    Raises KeyError for conditions that the model does not have, ValueError for a seed outside 0 to 2**64 - 1 and for
+    what is no background.
     """
     seeds, indices = [row.seed for row in rows], [row.index for row in rows]
-    latent, uniforms = latents_and_uniforms(seeds, indices, latent_size)
+    latent, uniforms = latents_and_uniforms(seeds, indices, model.latent_size)
     complete = schema.complete_rows([row.weights for row in rows], uniforms)
     inputs = {LATENT: latent, TRUNCATION: np.array([[row.truncation] for row in rows], dtype=np.float32)}
     if schema.size:
         inputs[CONDITION] = schema.stacked(complete)
+    if model.channels == RGBA:
+        inputs[BACKGROUND] = np.array([shares(row.background or WHITE) for row in rows], dtype=np.float32)
     return inputs, complete
 
 
-def identity(digest: str, row: Row, complete: CompleteConditions) -> str:
-    """`unikat.identity.identity_of` for a row drawn with `complete` by the model of `digest`."""
-    return identity_from(digest, row.seed, row.index, _text(complete, row.truncation))
+def background_of(model: Model, row: Row) -> str:
+    """What is behind an image: "#rrggbbaa", or "" for a model without alpha."""
+    return (row.background or WHITE) if model.channels == RGBA else ""
+
+
+def identity(model: Model, row: Row, complete: CompleteConditions) -> str:
+    """`unikat.identity.identity_of` for a row drawn with `complete` by a model."""
+    text = _text(complete, row.truncation, background_of(model, row))
+    return identity_from(model.digest, row.seed, row.index, text)
 
 
 @lru_cache(maxsize=_CACHED)
-def _text(complete: CompleteConditions, truncation: float) -> str:
-    return canonical_text(complete.weights, truncation)
+def _text(complete: CompleteConditions, truncation: float, background: str) -> str:
+    return canonical_text(complete.weights, truncation, background)
 
 
 class Responses:
@@ -85,9 +96,10 @@ class Responses:
         """The serialized `GenerateResponse` with an artwork."""
         message = GenerateResponse()
         artwork = message.artwork
-        artwork.CopyFrom(self._template(complete, row.truncation, file.media_type, file.encoder))
+        background = background_of(self._model, row)
+        artwork.CopyFrom(self._template(complete, row.truncation, background, file.media_type, file.encoder))
         artwork.index = row.index
-        artwork.id = identity(self._model.digest, row, complete)
+        artwork.id = identity(self._model, row, complete)
         artwork.image = file.data
         artwork.seed = row.seed
         timings = artwork.timings
@@ -97,8 +109,11 @@ class Responses:
         _set(timings.encoded, times.encoded)
         return message.SerializeToString()
 
-    def _make_template(self, complete: CompleteConditions, truncation: float, media_type: str, encoder: str) -> Artwork:
+    def _make_template(
+        self, complete: CompleteConditions, truncation: float, background: str, media_type: str, encoder: str
+    ) -> Artwork:
         artwork = Artwork(
+            background=background,
             media_type=media_type,
             conditions=to_messages(complete.weights),
             truncation=truncation,
@@ -120,17 +135,21 @@ def draw_rows(
 ) -> tuple[list[CompleteConditions], list[ImageFile], tuple[float, float]]:
     """What each row is drawn with, its file, and the seconds that drawing the batch and encoding an image took.
 
-    `encoders` has the name of each row's encoder. Raises what malformed rows, the runtime and encoders raise.
+    `encoders` has the name of each row's encoder. A file has alpha only where the background lets it through. Raises
+    what malformed rows, the runtime and encoders raise.
     """
     begun = time.perf_counter()
-    inputs, complete = feeds(session.schema, session.model.latent_size, rows)
+    inputs, complete = feeds(session.schema, session.model, rows)
     pixels = session.draw(inputs, alone)
     drawn = time.perf_counter()
     files: list[ImageFile | None] = [None] * len(rows)
-    for encoder in dict.fromkeys(encoders):
-        places = [place for place, each in enumerate(encoders) if each == encoder]
+    channels = [3 if is_opaque(background_of(session.model, row)) else RGBA for row in rows]
+    kinds = list(zip(encoders, channels, strict=True))
+    for kind in dict.fromkeys(kinds):
+        encoder, depth = kind
+        places = [place for place, each in enumerate(kinds) if each == kind]
         some = pixels if len(places) == len(rows) else pixels[places]
-        for place, data in zip(places, encode(some, encoder), strict=True):
+        for place, data in zip(places, encode(some[..., :depth], encoder), strict=True):
             files[place] = ImageFile(data, MEDIA_TYPES[FORMAT_OF[encoder]], encoder)
     seconds = drawn - begun, (time.perf_counter() - drawn) / len(rows)
     return complete, [file for file in files if file is not None], seconds
@@ -151,6 +170,6 @@ def draw_batch(session: Session, batch: Batch, responses: Responses) -> list[Dra
             times = Times(job.taken_at - job.draw.enqueued_at, begun - job.taken_at, drawn, encoded)
             results.append((job, position, responses.response(row, conditions, file, times)))
         else:
-            id = identity(batch.digest, row, conditions)
+            id = identity(session.model, row, conditions)
             results.append((job, position, DrawnImage(row.index, id, conditions.weights, file.data)))
     return results

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import onnxruntime as ort
 
-from unikat.bundle import GRAPH, MANIFEST, Bundle, BundleError, condition_size
+from unikat.bundle import GRAPH, MANIFEST, RGBA, Bundle, BundleError, condition_size
 from unikat.v1.model_pb2 import Model
 from unikat_worker.buckets import Feeds, Pixels, Run
 from unikat_worker.device import CPU, Device
@@ -17,7 +17,13 @@ from unikat_worker.device import CPU, Device
 LATENT: Final = "latent"
 CONDITION: Final = "condition"
 TRUNCATION: Final = "truncation"
+BACKGROUND: Final = "background"
 IMAGE: Final = "image"
+
+
+def image_shape(model: Model) -> tuple[int, int, int]:
+    """Height, width and channels of an image."""
+    return model.height, model.width, model.channels or 3
 
 
 def check_bundle(bundle: Bundle) -> None:
@@ -53,7 +59,7 @@ class BoundRun:
 
     def __init__(self, graph: ort.InferenceSession, model: Model) -> None:
         self._graph = graph
-        self._shape = (model.height, model.width, 3)
+        self._shape = image_shape(model)
         self._outputs: dict[int, ort.OrtValue] = {}
         self._lock = threading.Lock()
 
@@ -109,7 +115,11 @@ def _verified_content(bundle: Bundle) -> bytes:
 def _check_graph(graph: ort.InferenceSession, bundle: Bundle) -> None:
     model = bundle.model
     condition = condition_size(model)
-    floats = {LATENT: model.latent_size, TRUNCATION: 1} | ({CONDITION: condition} if condition else {})
+    floats = {LATENT: model.latent_size, TRUNCATION: 1}
+    if condition:
+        floats[CONDITION] = condition
+    if model.channels == RGBA:
+        floats[BACKGROUND] = RGBA
     found = {value.name: (value.type, value.shape[1:]) for value in graph.get_inputs()}
     expected = {name: ("tensor(float)", [width]) for name, width in floats.items()}
     for name in sorted(found.keys() | expected.keys()):
@@ -118,7 +128,7 @@ def _check_graph(graph: ort.InferenceSession, bundle: Bundle) -> None:
         if found.get(name) != expected[name]:
             raise BundleError(f"{bundle.graph}: input {name!r} is {found.get(name)}, expected {expected[name]}")
     outputs = {value.name: (value.type, value.shape[1:]) for value in graph.get_outputs()}
-    image = ("tensor(uint8)", [model.height, model.width, 3])
+    image = ("tensor(uint8)", [*image_shape(model)])
     if outputs != {IMAGE: image}:
         raise BundleError(f"{bundle.graph}: outputs are {outputs}, expected {IMAGE!r} as {image}")
     for value in (*graph.get_inputs(), *graph.get_outputs()):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from typing import Final
 
 import numpy as np
 
-from unikat.bundle import Bundle, BundleError, key_of
+from unikat.bundle import RGBA, Bundle, BundleError, key_of
 from unikat.conditions import Schema
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
@@ -26,10 +27,10 @@ from unikat_worker.buckets import (
     try_sizes,
 )
 from unikat_worker.device import Device
-from unikat_worker.graph import CONDITION, LATENT, TRUNCATION, BoundRun, open_graph, plain_run
+from unikat_worker.graph import BACKGROUND, CONDITION, LATENT, TRUNCATION, BoundRun, image_shape, open_graph, plain_run
 from unikat_worker.memory import allocated_bytes
 
-__all__ = ["CONDITION", "LATENT", "TRUNCATION", "Session"]
+__all__ = ["BACKGROUND", "CONDITION", "LATENT", "TRUNCATION", "Session"]
 
 _PROBES: Final = 8  # images that batch sizes are compared on
 _CPU_GAIN: Final = 0.03  # a larger batch must be faster by this share an image
@@ -56,7 +57,7 @@ class Session:
         self.model = bundle.model
         self.schema = Schema(bundle.model)
         self.bytes = bundle.graph.stat().st_size
-        self.image_bytes = bundle.model.height * bundle.model.width * 3
+        self.image_bytes = math.prod(image_shape(bundle.model))
         self._bundle = bundle
         self._device = device
         graph = open_graph(bundle, device, threads=device.threads if device.is_cuda else 1)
@@ -72,7 +73,7 @@ class Session:
         self.buckets = _choose_buckets(trial, device, key_of(bundle.model))
 
     def draw(self, feeds: Feeds, alone: bool = False) -> Pixels:
-        """Draw rows: the graph's inputs to float32 of shape (n, width); gives uint8 of shape (n, height, width, 3).
+        """Draw rows: the graph's inputs to float32 of shape (n, width); gives uint8 (n, height, width, 3 or 4).
 
         `alone`: nothing else is being drawn, so that one image may take all cores.
         """
@@ -180,6 +181,8 @@ def _probes(model: Model, schema: Schema) -> Feeds:
     }
     if schema.size:
         feeds[CONDITION] = schema.vectors(schema.complete({}, 0, rows))
+    if model.channels == RGBA:
+        feeds[BACKGROUND] = np.ones((_PROBES, RGBA), dtype=np.float32)
     return feeds
 
 

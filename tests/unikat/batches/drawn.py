@@ -36,7 +36,7 @@ def spec_of(
     """A batch in shards of 8, to a folder or a URL."""
     url = normalise(str(destination))
     number = FORMATS[image_format]
-    return BatchSpec("emoji@1", "d" * 64, cells, seed, 0.7, number, layout, url, shard_size=8)
+    return BatchSpec("emoji@1", "d" * 64, seed, 0.7, number, layout, cells, url, shard_size=8)
 
 
 def storage_of(spec: BatchSpec) -> Storage:

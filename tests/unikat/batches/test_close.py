@@ -25,10 +25,10 @@ from tests.unikat.batches.drawn import (
     storage_of,
     write,
 )
-from unikat.batches.layout import Common, Place, parse_conditions, part_name
+from unikat.batches.layout import Place, parse_conditions, part_name
 from unikat.batches.manifest import part_bytes
 from unikat.batches.shards import DrawnImage, LostShards, close_batch
-from unikat.batches.spec import BatchSpec, Cell
+from unikat.batches.spec import BatchSpec, Cell, Common
 from unikat.batches.storage import DestinationError
 from unikat.batches.verify import verify
 

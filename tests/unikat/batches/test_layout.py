@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unikat.batches.drawn import BLEND, image_file, images_of, spec_of
-from unikat.batches.layout import Common, conditions_text, parse_conditions, shard_files, tar_around
+from unikat.batches.layout import conditions_text, parse_conditions, shard_files, tar_around
+from unikat.batches.spec import Common
 from unikat.bundle import UNTYPABLE
 from unikat.request import FORMATS
 from unikat.v1.batches_pb2 import LAYOUT_FILES, LAYOUT_WEBDATASET

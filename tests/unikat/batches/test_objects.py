@@ -67,7 +67,6 @@ def test_what_is_put_can_be_read(bucket: S3) -> None:
     assert store.read_range("x", 8, 30) == b"89"
     assert (store.read_range("x", 10, 3), store.read_range("x", 30, 3)) == (b"", b"")
     assert store.read_many(["images/00002/c.png", "none"]) == [b"c", None]
-    assert (store.size("x"), store.size("none"), store.exists("x"), store.exists("none")) == (10, None, True, False)
     assert store.names("") == ["images/", "x"]
     assert store.names("images") == ["00001/", "00002/"]
     assert store.names("none") == []
@@ -76,7 +75,7 @@ def test_what_is_put_can_be_read(bucket: S3) -> None:
             read("none")
     with store.writing("m") as file:
         file.write(b"bit by ")
-        assert not store.exists("m")
+        assert "m" not in store.names("")
         file.write(b"bit")
     with store.reading("m") as spooled:
         assert spooled.read() == b"bit by bit"
@@ -90,13 +89,13 @@ def test_what_is_put_can_be_read(bucket: S3) -> None:
 def test_what_others_put_and_removed_is_seen_at_once(bucket: S3) -> None:
     store = storage()
     assert store.names("") == []
-    assert not store.exists("x")
+    assert store.read_many(["x"]) == [None]
     bucket.client().put_object(Bucket="bucket", Key="a/b/x", Body=b"first")
-    assert (store.names(""), store.exists("x"), store.read("x")) == (["x"], True, b"first")
+    assert (store.names(""), store.read("x")) == (["x"], b"first")
     bucket.client().put_object(Bucket="bucket", Key="a/b/x", Body=b"the second")
-    assert (store.size("x"), store.read("x"), store.read_range("x", 4, 6)) == (10, b"the second", b"second")
+    assert (store.read("x"), store.read_range("x", 4, 6)) == (b"the second", b"second")
     bucket.client().delete_object(Bucket="bucket", Key="a/b/x")
-    assert (store.names(""), store.exists("x")) == ([], False)
+    assert (store.names(""), store.read_many(["x"])) == ([], [None])
 
 
 def test_a_file_is_a_single_put(bucket: S3, caplog: pytest.LogCaptureFixture) -> None:

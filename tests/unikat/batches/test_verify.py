@@ -279,7 +279,7 @@ def test_picked_images_are_all_that_is_needed_to_draw_them_again(folder: Path) -
         image = drawn[picked.index]
         assert (picked.data, picked.weights, picked.id) == (image.data, image.weights, image.id)
         assert picked.sha256 == hashlib.sha256(image.data).hexdigest()
-        assert (picked.model, picked.model_digest, picked.seed) == (spec.model, spec.digest, spec.seed)
+        assert (picked.model, picked.digest, picked.seed) == (spec.model, spec.digest, spec.seed)
         assert (picked.truncation, picked.image_format) == (spec.truncation, spec.image_format)
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import typer
 
 from unikat.cli.batch.create import create
-from unikat.cli.batch.end import cancel, delete, retry
-from unikat.cli.batch.look import list_batches, show
+from unikat.cli.batch.manage import cancel, delete, list_batches, retry, show
 from unikat.cli.batch.verify import verify
 from unikat.cli.batch.watch import watch
+from unikat.cli.batch.words import OneBatch
+from unikat.settings import command_of
 
 batches = typer.Typer(
     no_args_is_help=True, help="Images by the thousand into files, as a job that goes on whatever crashes."
 )
 batches.command()(create)
-batches.command()(watch)
+batches.command("watch")(command_of(OneBatch, watch))
 batches.command("list")(list_batches)
-batches.command()(show)
-batches.command()(cancel)
-batches.command()(retry)
+for of_one in (show, cancel, retry):
+    batches.command(of_one.__name__)(command_of(OneBatch, of_one))
 batches.command()(delete)
 batches.command()(verify)

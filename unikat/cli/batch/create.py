@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -18,8 +17,8 @@ from unikat.cli import options
 from unikat.cli.batch.plan import Line, at, parse_grid, read_plan
 from unikat.cli.batch.watch import follow
 from unikat.cli.batch.words import AsJson, as_dict, asked, cells, command, place
-from unikat.cli.connect import connect
-from unikat.cli.problems import BAD_INPUT, Problem, stdout
+from unikat.cli.output import print_json, stdout
+from unikat.cli.problems import BAD_INPUT, Problem, connect
 from unikat.cli.where import parse_where, typed_flag
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def default_owner() -> str:
 
 
 def create(
-    model: Annotated[str, typer.Argument(help='Model: "emoji" for its newest version, or "emoji@1".')],
+    model: options.Reference,
     to: Annotated[
         str, typer.Option(help="Folder for the files: a path on the workers' machine, or a URL like s3://bucket/dir.")
     ],
@@ -106,11 +105,10 @@ def create(
     layout: Annotated[
         Literal["files", "webdataset"], typer.Option(help="One file an image, or tar files as webdataset reads them.")
     ] = "files",
-    seed: Annotated[int | None, typer.Option(help="Seed; the same one draws the same images. Random.")] = None,
-    truncation: Annotated[
-        float | None, typer.Option(help="0 (the typical image) to 1 (full variety) to 2. The model's default.")
-    ] = None,
-    format: Annotated[Literal["png", "webp", "jpeg"], typer.Option(help="Image format.")] = "png",
+    seed: options.Seed = None,
+    truncation: options.Truncation = None,
+    format: options.Format = "png",
+    background: options.Background = "",
     owner: Annotated[
         str | None, typer.Option(envvar="UNIKAT_OWNER", help="On whose account; owners take turns. The user's name.")
     ] = None,
@@ -133,9 +131,9 @@ def create(
     """
     wish = Wish.parse(grid or [], plan, where or [], count)
     drawing: BatchOptions = {
-        "seed": seed, "truncation": truncation, "format": format, "layout": layout, "shard_size": shard_size,
-        "owner": default_owner() if owner is None else owner, "labels": parse_labels(label or []),
-        "request_id": request_id,
+        "seed": seed, "truncation": truncation, "format": format, "background": background, "layout": layout,
+        "shard_size": shard_size, "owner": default_owner() if owner is None else owner,
+        "labels": parse_labels(label or []), "request_id": request_id,
     }  # fmt: skip
     with connect(target, tls, ca, flag=wish.flag) as studio:
         studio.model(model)  # whoever mistyped the target is told at once
@@ -165,7 +163,7 @@ def parse_labels(labels: Iterable[str]) -> dict[str, str]:
 
 def _report(batch: Batch, target: str, watching: bool, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(as_dict(batch)), flush=True)
+        print_json(as_dict(batch))
         return
     console = stdout()
     console.print(Text.assemble("Batch ", (batch.id, "bold"), f": {cells(batch.plans)} of {batch.model}"))

@@ -68,20 +68,20 @@ def read_plan(path: Path, count: int | None) -> list[Line]:
                 lines = list(_read_json(path, file, count))
             else:
                 raise Problem(f"--plan {path}: the name must end in .csv or .jsonl", code=BAD_INPUT)
-    except OSError as error:
-        raise Problem(f"--plan {path}: {error.strerror}", code=BAD_INPUT) from error
-    except UnicodeDecodeError as error:
-        raise Problem(f"--plan {path}: is not UTF-8 text", code=BAD_INPUT) from error
-    except csv.Error as error:
-        raise Problem(f"--plan {path}: {error}", code=BAD_INPUT) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        why = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", error)
+        raise Problem(f"--plan {path}: {why}", code=BAD_INPUT) from error
     if not lines:
         raise Problem(f"--plan {path}: there is nothing in it", code=BAD_INPUT)
     return lines
 
 
 def at(path: Path, number: int) -> str:
-    """A place in a plan."""
     return f"--plan {path}, line {number}"
+
+
+def _wrong(path: Path, number: int, why: str, *hints: str) -> Problem:
+    return Problem(f"{at(path, number)}: {why}", *hints, code=BAD_INPUT)
 
 
 def _read_csv(path: Path, file: Iterable[str], count: int | None) -> Iterator[Line]:
@@ -89,24 +89,20 @@ def _read_csv(path: Path, file: Iterable[str], count: int | None) -> Iterator[Li
     names = list(rows.fieldnames or ())
     if any(";" in name or "\t" in name for name in names):
         example = f"Write {COUNT},style,category and, below it, 100,noto,face."
-        raise Problem(
-            f"{at(path, 1)}: columns are separated by commas, not by semicolons or tabs", example, code=BAD_INPUT
-        )
+        raise _wrong(path, 1, "columns are separated by commas, not by semicolons or tabs", example)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:  # DictReader would take the last one's fields and say nothing
-        raise Problem(f'{at(path, 1)}: the column "{twice}" is there twice', code=BAD_INPUT)
+        raise _wrong(path, 1, f'the column "{twice}" is there twice')
     for row in rows:
         number = rows.line_num
         if None in row or None in row.values():
-            raise Problem(f"{at(path, number)}: it has other columns than the first line", code=BAD_INPUT)
+            raise _wrong(path, number, "it has other columns than the first line")
         text = (row.pop(COUNT, "") or "").strip()
         wishes = [f"{name}={value}" for name, value in row.items() if value.strip()]
         try:
             where = parse_where(wishes)
         except Problem as problem:
-            raise Problem(
-                f"{at(path, number)}: {problem.message.removeprefix('--where ')}", code=BAD_INPUT
-            ) from problem
+            raise _wrong(path, number, problem.message.removeprefix("--where ")) from problem
         yield _line(path, number, where, int(text) if text.isdecimal() else text or None, count)
 
 
@@ -117,10 +113,10 @@ def _read_json(path: Path, file: Iterable[str], count: int | None) -> Iterator[L
         try:
             line = json.loads(text)
         except ValueError as error:
-            raise Problem(f"{at(path, number)}: no JSON: {error}", code=BAD_INPUT) from error
+            raise _wrong(path, number, f"no JSON: {error}") from error
         if not isinstance(line, dict) or set(line) - {"where", COUNT} or not isinstance(line.get("where", {}), dict):
             example = 'Write {"where": {"style": "noto", "category": {"face": 0.7, "heart": 0.3}}, "count": 100}'
-            raise Problem(f"{at(path, number)}: it is no line of a plan", example, code=BAD_INPUT)
+            raise _wrong(path, number, "it is no line of a plan", example)
         yield _line(path, number, line.get("where", {}), line.get(COUNT), count)
 
 
@@ -129,5 +125,5 @@ def _line(path: Path, number: int, where: Where, given: object, count: int | Non
 
     images = count if given is None else given
     if images is None:
-        raise Problem(f"{at(path, number)}: it has no count; --count would be for all that have none", code=BAD_INPUT)
+        raise _wrong(path, number, "it has no count; --count would be for all that have none")
     return Line(number, Plan(where, cast(int, images)))  # what it is instead, `create_batch` says

@@ -14,9 +14,9 @@ from PIL import Image
 from rich.text import Text
 
 from unikat.batches.verify import Picked, pick
-from unikat.cli.batch.words import counted
-from unikat.cli.problems import Problem, stdout
-from unikat.request import FORMATS
+from unikat.cli.output import counted, stdout
+from unikat.cli.problems import Problem
+from unikat.request import FORMAT_NAMES
 
 if TYPE_CHECKING:
     from unikat.artwork import Artwork, Renderer
@@ -36,7 +36,6 @@ class Redrawn:
     drawn_again_by: list[Renderer]
 
     def print(self) -> None:
-        """Say it."""
         now, then = _names(self.drawn_again_by), _names(self.drawn_by)
         if not self.different:
             elsewhere = "" if now == then else f"; the batch was drawn by {then}"
@@ -66,7 +65,7 @@ def _names(renderers: list[Renderer]) -> str:
 def draw_again(studio: Studio, destination: str, count: int, progress: Callable[[int, int], None]) -> Redrawn:
     """`count` images at random. Raises Problem if the service does not serve the model that drew them."""
     picked = pick(destination, count, secrets.randbits(32))
-    for model, digest in {(each.model, each.model_digest) for each in picked}:
+    for model, digest in {(each.model, each.digest) for each in picked}:
         served = studio.model(model).digest
         if served != digest:
             raise Problem(f"the batch was drawn by {model} ({digest}), the service has another one ({served})")
@@ -92,14 +91,14 @@ def _same_pixels(artwork: Artwork, picked: Picked) -> bool:
 
 
 def _draw(studio: Studio, picked: Picked) -> Artwork:
-    names: dict[int, str] = {number: name for name, number in FORMATS.items()}
     [artwork] = studio.generate(
         picked.model,
         {name: as_sent(of) for name, of in picked.weights.items()},
         first_index=picked.index,
         seed=picked.seed,
         truncation=picked.truncation,
-        format=names[picked.image_format],
+        background=picked.background,
+        format=FORMAT_NAMES[picked.image_format],
     )
     return artwork
 

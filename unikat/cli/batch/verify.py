@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from unikat.cli import options
 from unikat.cli.batch.create import absolute
-from unikat.cli.batch.words import counted, known_batch, place, span
-from unikat.cli.connect import connect
-from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, stderr, stdout
+from unikat.cli.batch.words import indexes, known_batch, place, span
+from unikat.cli.output import counted, print_json, progress, stderr, stdout
+from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, connect
 from unikat.queue.batches.keys import BATCH_ID
 
 if TYPE_CHECKING:
@@ -47,20 +44,20 @@ def verify(
     """
     destination = _destination(where, target, tls, ca)
     began = time.monotonic()
-    with _readable(), _Bar("Reading", as_json) as bar:
+    with _readable(), progress("Reading", quiet=as_json) as show:
         from unikat.batches.verify import verify as check
 
-        report = check(destination, bar)
+        report = check(destination, show)
     seconds = time.monotonic() - began
     redrawn = None
     if redraw and report.rows:
         from unikat.cli.batch.redraw import draw_again
 
-        with _readable(), connect(target, tls, ca) as studio, _Bar("Drawing again", as_json) as bar:
-            redrawn = draw_again(studio, destination, redraw, bar)
+        with _readable(), connect(target, tls, ca) as studio, progress("Drawing again", redraw, as_json) as show:
+            redrawn = draw_again(studio, destination, redraw, show)
     good = report.is_complete and (redrawn is None or not redrawn.different)
     if as_json:
-        print(json.dumps(_as_dict(report, redrawn) | {"ok": good}), flush=True)
+        print_json(_as_dict(report, redrawn) | {"ok": good})
     else:
         _print(report, redrawn, seconds)
     if not good:
@@ -85,11 +82,9 @@ def _readable() -> Iterator[None]:
         raise _not_installed(error) from error
     try:
         yield
-    except NotABatch as error:
-        raise Problem(str(error)) from error
     except ValueError as error:
         raise Problem(f"DESTINATION: {error}", code=BAD_INPUT) from error
-    except (DestinationError, DestinationRefused) as error:
+    except (NotABatch, DestinationError, DestinationRefused) as error:
         raise Problem(str(error)) from error
     except FileNotFoundError as error:
         raise Problem(f"{error}: the file is missing; without --redraw, all that is missing is listed") from error
@@ -100,26 +95,6 @@ def _readable() -> Iterator[None]:
 def _not_installed(error: ImportError) -> Problem:
     extra = "s3" if error.name == "s3fs" or "s3fs" in str(error) else "batches"
     return Problem(f"a package is missing: {error.name or error}", f"Install it: pip install 'unikat[{extra}]'")
-
-
-class _Bar:
-    """A bar on a terminal; called with how many of how many are done."""
-
-    def __init__(self, what: str, quiet: bool) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        quiet = quiet or not sys.stderr.isatty()
-        self._progress = Progress(*columns, console=stderr(), transient=True, disable=quiet)
-        self._task = self._progress.add_task(what, total=None)
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.stop()
-
-    def __call__(self, done: int, total: int) -> None:
-        self._progress.update(self._task, completed=done, total=total)
 
 
 def _print(report: Report, redrawn: Redrawn | None, seconds: float) -> None:
@@ -134,7 +109,7 @@ def _print(report: Report, redrawn: Redrawn | None, seconds: float) -> None:
         found = counted(report.problem_count, "problem")
         Problem(f"{where}: {found} in {images}", *_first(damage, report.problem_count)).show()
     if report.missing:
-        gaps = [f"  {_indexes(gap)}" for gap in report.missing]
+        gaps = [f"  {indexes(gap.start, len(gap))}" for gap in report.missing]
         missing = counted(report.missing_count, "image")
         verb = "is" if report.missing_count == 1 else "are"
         what = f"{missing} {verb} not in the manifest; the batch failed or was called off"
@@ -149,10 +124,6 @@ def _print(report: Report, redrawn: Redrawn | None, seconds: float) -> None:
 
 def _first(lines: Sequence[str], number: int) -> list[str]:
     return [*lines[:SHOWN], *([f"  and {number - SHOWN:,} more"] if number > SHOWN else [])]
-
-
-def _indexes(gap: range) -> str:
-    return f"image {gap.start}" if len(gap) == 1 else f"images {gap.start} to {gap.stop - 1}"
 
 
 def _as_dict(report: Report, redrawn: Redrawn | None) -> dict[str, object]:

@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from unikat.cli import options
-from unikat.cli.problems import BAD_INPUT, Problem, did_you_mean
+from unikat.cli.output import counted
+from unikat.cli.problems import BAD_INPUT, Problem, connect, did_you_mean
 from unikat.cli.where import describe
 
 if TYPE_CHECKING:
@@ -27,11 +28,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead, one ob
 
 SHOWN: Final = 12  # categories of an attribute, before "and 20 more"
 SUGGESTED: Final = 200  # batches, the newest, among which one that is spelled alike is looked for
-
-
-def counted(number: int, noun: str) -> str:
-    """ "1 image", "1,400 images"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def span(seconds: float) -> str:
@@ -57,6 +53,17 @@ def rate(images_per_second: float) -> str:
     return f"{images_per_second:,.0f} images/s" if images_per_second >= 10 else f"{images_per_second:.1f} images/s"
 
 
+def outlook(batch: Batch) -> str:
+    """Rate and time left, as far as they can be told."""
+    left = f"{span(batch.remaining)} left" if batch.remaining else ""
+    return ", ".join(filter(None, [rate(batch.images_per_second), left]))
+
+
+def indexes(first: int, count: int) -> str:
+    """ "images 512 to 767"."""
+    return f"image {first}" if count == 1 else f"images {first} to {first + count - 1}"
+
+
 def place(url: str) -> str:
     """A destination as people write it: a path for a folder."""
     return url.removeprefix("file://") if url.startswith("file:///") else url
@@ -75,7 +82,6 @@ def command(target: str, *words: str) -> str:
 
 
 def why_paused(pause: Pause) -> str:
-    """A pause in a sentence."""
     return f"paused for {age(pause.since)}: {pause.reason}; it goes on by itself when that works again"
 
 
@@ -110,6 +116,23 @@ def as_dict(batch: Batch) -> dict[str, Any]:
         facts["pause"]["since"] = batch.pause.since.isoformat()
     times = {name: value.isoformat() for name, value in vars(batch).items() if isinstance(value, datetime)}
     return facts | times
+
+
+@dataclass(frozen=True)
+class OneBatch:
+    """Parameters of a command about one batch."""
+
+    id: Id
+    as_json: AsJson = False
+    target: options.Target = options.DEFAULT_TARGET
+    tls: options.Tls = False
+    ca: options.Ca = None
+
+    @contextmanager
+    def known(self) -> Iterator[Studio]:
+        """A studio, as `known_batch` has it."""
+        with connect(self.target, self.tls, self.ca) as studio, known_batch(studio, self.id):
+            yield studio
 
 
 @contextmanager

@@ -10,23 +10,10 @@ import typer
 
 from unikat.cli import options
 from unikat.cli.batch.words import place
-from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, stderr, stdout
-from unikat.up.signals import Signals
-from unikat.up.stack import (
-    SERVICE,
-    CannotStart,
-    Settings,
-    check_installed,
-    check_redis,
-    free_address,
-    locked,
-    open_destinations,
-    programs,
-    served,
-)
-from unikat.up.supervisor import ProgramFailed, Supervisor
-from unikat.up.valkey import NAME as VALKEY
-from unikat.up.valkey import valkey
+from unikat.cli.output import stderr, stdout
+from unikat.cli.problems import BAD_INPUT, Problem
+from unikat.cli.up import stack
+from unikat.cli.up.supervisor import Signals, Supervisor
 
 DESTINATIONS: Final = "UNIKAT_DESTINATIONS"
 DEFAULT_OPEN: Final = "out"
@@ -63,33 +50,26 @@ def up(
     """
     if not models.is_dir():
         raise Problem(f"--models {models}: there is no such folder", "It holds <name>/<version>/.", code=BAD_INPUT)
-    try:
-        check_installed(embedded=redis_url is None)
-        if redis_url is not None:
-            check_redis(redis_url)
-        destinations = _destinations(context, opened)
-        with locked(data):
-            settings = Settings(free_address(listen), workers, models, data, redis_url, device, destinations)
-            _run(settings, _echo if verbose else None)
-    except CannotStart as error:
-        raise Problem(str(error), error.hint, code=BAD_INPUT if error.mistyped else FAILURE) from error
-    except ProgramFailed as error:
-        raise Problem(
-            error.message, f"The end of {error.log}:", *(f"    {line}" for line in error.last_lines)
-        ) from error
+    stack.check_installed(embedded=redis_url is None)
+    if redis_url is not None:
+        stack.check_redis(redis_url)
+    destinations = _destinations(context, opened)
+    with stack.locked(data):
+        settings = stack.Settings(stack.free_address(listen), workers, models, data, redis_url, device, destinations)
+        _run(settings, _echo if verbose else None)
 
 
 def _destinations(context: typer.Context, opened: list[str] | None) -> tuple[str, ...]:
-    """The prefixes as URLs. Raises CannotStart."""
+    """The prefixes as URLs. Raises Problem."""
     if opened is None:
-        return open_destinations([DEFAULT_OPEN], create=True)
+        return stack.open_destinations([DEFAULT_OPEN], create=True)
     source = context.get_parameter_source("opened")
     if source is not None and source.name == "ENVIRONMENT":  # cut at blanks by then, which a path may have
         opened = os.environ[DESTINATIONS].split(",")
-    return open_destinations(opened, create=False)
+    return stack.open_destinations(opened, create=False)
 
 
-def _run(settings: Settings, echo: Callable[[str, str], None] | None) -> None:
+def _run(settings: stack.Settings, echo: Callable[[str, str], None] | None) -> None:
     settings.logs.mkdir(parents=True, exist_ok=True)
     with Signals() as signals:
         supervisor = Supervisor(signals, _say, echo)
@@ -98,22 +78,19 @@ def _run(settings: Settings, echo: Callable[[str, str], None] | None) -> None:
                 stdout().print(_ready_line(settings), markup=False)
                 supervisor.watch()
         finally:
-            supervisor.stop([[SERVICE], settings.worker_names, [VALKEY]])
+            supervisor.stop([[stack.SERVICE], settings.worker_names, [stack.VALKEY]])
 
 
-def _start(supervisor: Supervisor, settings: Settings) -> bool:
+def _start(supervisor: Supervisor, settings: stack.Settings) -> bool:
     if settings.redis_url is None:
-        try:
-            server = valkey(settings.data, settings.logs / "valkey.log")
-        except RuntimeError as error:
-            raise CannotStart(str(error), "Use a server of your own: --redis-url redis://localhost:6379") from error
+        server = stack.valkey(settings.data, settings.logs / "valkey.log")
         if not supervisor.start([server], READY_WITHIN):
             return False
-    return supervisor.start(programs(settings), READY_WITHIN)
+    return supervisor.start(stack.programs(settings), READY_WITHIN)
 
 
-def _ready_line(settings: Settings) -> str:
-    models, providers = served(settings.url)
+def _ready_line(settings: stack.Settings) -> str:
+    models, providers = stack.served(settings.url)
     offered = ", ".join(models) or f"no model yet; put one into {settings.models}/"
     workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
     drawing = ", ".join([workers, *providers])

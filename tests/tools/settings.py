@@ -1,17 +1,20 @@
-"""docs/settings.md from the declarations of all programs: `python -m unikat.cli.settings_doc > docs/settings.md`."""
+"""docs/settings.md from the declarations of all programs: `python -m tests.tools.settings > docs/settings.md`."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
 from enum import Enum
-from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
 from typer.models import OptionInfo
+
+from unikat import cli
+from unikat_service.__main__ import app as serve
+from unikat_worker.__main__ import app as work
 
 INTRODUCTION: Final = """\
 # Settings
@@ -23,7 +26,7 @@ _TYPES: Final = {int: "whole number", float: "number", str: "text", Path: "path"
 
 
 def document() -> str:
-    """The whole page. Raises ImportError where service or worker are not installed."""
+    """The whole page."""
     parts = [INTRODUCTION]
     for title, declared in _programs():
         rows = list(_rows(declared))
@@ -33,10 +36,11 @@ def document() -> str:
 
 
 def _programs() -> Iterator[tuple[str, Callable[..., object]]]:
-    yield from _commands("unikat", import_module("unikat.cli").app)
-    # By name: this package must work where the other two are not installed.
-    for title, package in (("unikat serve", "unikat_service"), ("unikat work", "unikat_worker")):
-        yield title, import_module(f"{package}.settings").Settings
+    yield from _commands("unikat", cli.app)
+    for title, app in (("unikat serve", serve), ("unikat work", work)):
+        (command,) = app.registered_commands
+        assert command.callback is not None
+        yield title, command.callback
 
 
 def _commands(name: str, app: typer.Typer) -> Iterator[tuple[str, Callable[..., object]]]:

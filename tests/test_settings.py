@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unikat.cli.settings_doc import document
+from tests.tools.settings import document
 
-PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 
 def test_the_page_is_generated_from_the_declarations() -> None:
-    assert PAGE.read_text(encoding="utf-8") == document(), "run: python -m unikat.cli.settings_doc > docs/settings.md"
+    assert PAGE.read_text(encoding="utf-8") == document(), "run: make settings"
 
 
 def test_every_program_and_every_variable_of_the_readme_is_on_the_page() -> None:

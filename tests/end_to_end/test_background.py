@@ -1,0 +1,115 @@
+"""A model with alpha: its drawings over any colour, or over nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.end_to_end.stack import Stack, running_stack
+from tests.support.tiny_model import write_tiny_bundle
+from unikat import Studio
+from unikat.batches.verify import pick, verify
+from unikat.errors import InvalidRequest
+
+pytestmark = pytest.mark.xdist_group("background")
+
+TOMATO = (255, 99, 71)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that is opened to batches."""
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, out: Path) -> Iterator[Stack]:
+    """A model with alpha and one without."""
+    models = tmp_path_factory.mktemp("models")
+    write_tiny_bundle(models)
+    write_tiny_bundle(models, "person", alpha=True)
+    with running_stack(models, fsync="no", UNIKAT_DESTINATIONS=str(out)) as running:
+        yield running
+
+
+@pytest.fixture
+def studio(stack: Stack) -> Iterator[Studio]:
+    with Studio(stack.target) as connected:
+        yield connected
+
+
+def test_a_drawing_lies_over_the_colour_that_is_asked_for(studio: Studio) -> None:
+    sticker = studio.draw("person", seed=5, background="none")
+    drawing = sticker.array()
+    assert drawing.shape == (16, 16, 4)
+    assert sticker.background == "#00000000"
+    alpha = drawing[..., 3]
+    assert (alpha == 0).any()
+    assert (alpha == 255).any()
+    over = studio.draw("person", seed=5, background="tomato")
+    picture = over.array()
+    assert (over.background, picture.shape) == ("#ff6347ff", (16, 16, 3))
+    assert over.accepted is not None
+    assert over.accepted.background == "#ff6347ff"
+    assert (picture[alpha == 0] == TOMATO).all()
+    assert (picture[alpha == 255] == drawing[alpha == 255][:, :3]).all()
+    share = alpha[..., None] / 255
+    composite = share * drawing[..., :3] + (1 - share) * np.array(TOMATO)
+    assert np.abs(picture - composite).max() < 2  # grey levels: alpha is rounded in one of them
+    assert len({sticker.id, over.id, studio.draw("person", seed=5).id}) == 3
+
+
+def test_without_a_background_it_is_white(studio: Studio) -> None:
+    plain, white = studio.draw("person", seed=3), studio.draw("person", seed=3, background="#ffffff")
+    assert plain.background == white.background == "#ffffffff"
+    assert (plain.data, plain.id) == (white.data, white.id)
+
+
+def test_images_of_several_backgrounds_and_formats_are_drawn_together(studio: Studio) -> None:
+    asked = [("none", "png"), ("#12345678", "webp"), ("navy", "jpeg"), ("navy", "png"), ("", "webp")]
+    alone = [studio.draw("person", seed=9, background=background, format=name) for background, name in asked]
+    calls = [studio.generate("person", seed=9, background=background, format=name) for background, name in asked]
+    assert [[artwork.data for artwork in call] for call in calls] == [[artwork.data] for artwork in alone]
+    modes = [artwork.image().mode for artwork in alone]
+    assert modes == ["RGBA", "RGBA", "RGB", "RGB", "RGB"]
+
+
+@pytest.mark.parametrize(
+    ("model", "background", "format", "words"),
+    [
+        ("person", "no-colour", "png", "no-colour"),
+        ("person", "none", "jpeg", "JPEG has no transparency"),
+        ("person", "#00000080", "jpeg", "opaque"),
+        ("tiny", "white", "png", "tiny@1 draws what is behind"),
+    ],
+)
+def test_a_background_that_cannot_be_is_refused(
+    studio: Studio, out: Path, model: str, background: str, format: str, words: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=words) as drawn:
+        studio.draw(model, background=background, format=format)
+    with pytest.raises(InvalidRequest, match=words) as queued:
+        studio.create_batch(model, to=out / "refused", background=background, format=format)
+    for raised in (drawn, queued):
+        assert list(raised.value.fields) == ["background"]
+
+
+@pytest.mark.parametrize("layout", ["files", "webdataset"])
+def test_a_batch_has_one_background_and_every_image_can_be_drawn_again(studio: Studio, out: Path, layout: str) -> None:
+    folder = out / layout
+    batch = studio.create_batch("person", to=folder, count=40, seed=2, background="none", layout=layout, shard_size=16)
+    assert batch.background == "#00000000"
+    for seen in studio.watch_batch(batch.id):
+        batch = seen
+    assert batch.drawn == 40
+    report = verify(str(folder))
+    assert report.is_intact, report
+    assert set(pq.read_table(folder / "manifest.parquet")["background"].to_pylist()) == {"#00000000"}
+    for picked in pick(str(folder), 5, seed=1):
+        again = studio.draw("person", index=picked.index, seed=picked.seed, background=picked.background)
+        assert (again.data, again.id) == (picked.data, picked.id)
+        assert again.image().mode == "RGBA"
