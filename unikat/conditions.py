@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,9 +80,13 @@ def _check_value(condition: Condition, categories: Sequence[str], path: str) -> 
     if kind is None:
         raise FieldError(path, f"needs a category or a blend; categories: {choices(categories)}")
     if kind == "category":
-        _check_category(condition.category, categories, f"{path}.category")
-        return {condition.category: 1.0}
-    given = condition.blend.weights
+        category = _spelled(condition.category, categories)
+        _check_category(category, categories, f"{path}.category")
+        return {category: 1.0}
+    given: dict[str, float] = {}
+    for name, weight in condition.blend.weights.items():
+        name = _spelled(name, categories)
+        given[name] = given.get(name, 0.0) + weight
     for name in sorted(given):
         field = f"{path}.blend.weights[{name}]"
         _check_category(name, categories, field)
@@ -91,6 +96,11 @@ def _check_value(condition: Condition, categories: Sequence[str], path: str) -> 
     if not total > 0:
         raise FieldError(f"{path}.blend.weights", "must sum to more than 0")
     return {name: given[name] / total for name in categories if given.get(name, 0.0) > 0}
+
+
+def _spelled(name: str, categories: Sequence[str]) -> str:
+    # Prepared data has names in NFC; macOS types "é" as two characters.
+    return name if name in categories else unicodedata.normalize("NFC", name)
 
 
 def _check_category(name: str, categories: Sequence[str], field: str) -> None:

@@ -46,6 +46,48 @@ def test_one_command_makes_a_model_and_another_trains_it_further(tmp_path: Path)
     assert read_bundle(models / "2").model.training.images_seen == 128
 
 
+def test_the_report_and_the_sheet_of_the_pictures_are_shown(tmp_path: Path) -> None:
+    pictures = folders_of_pictures(tmp_path / "pictures" / "train")
+    (pictures / "Thumbs.db").write_bytes(b"x")
+    out = tmp_path / "models" / "my-art" / "1"
+    result = run(tmp_path / "pictures", "--run", tmp_path / "run", "--out", out, "--images=64")
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.stderr.split())
+    assert "category (3): cats 10, dogs 10, newts 10" in told
+    assert "Thumbs.db 1" in told
+    assert f"contact sheet: {tmp_path / 'run' / 'data' / 'contact_sheet.png'}" in told
+    assert (tmp_path / "run" / "data" / "contact_sheet.png").is_file()
+
+
+def test_pictures_that_are_mostly_left_out_stop_before_the_training(tmp_path: Path) -> None:
+    pictures = folders_of_pictures(tmp_path / "pictures")
+    for index in range(20):
+        (pictures / "cats" / f"phone-{index}.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    common: list[str | Path] = [
+        pictures,
+        "--run",
+        tmp_path / "run",
+        "--out",
+        tmp_path / "models" / "my-art" / "1",
+        "--images=64",
+    ]
+    result = run(*common)
+    assert result.exit_code == 2
+    told = " ".join(result.stderr.split())
+    assert "30 images of 32 x 32 pixels" in told  # the report, all the same
+    assert "20 of 50 pictures would be left out (40%): 20 unreadable format (cats/phone-0.heic" in told
+    assert not (tmp_path / "run" / "config.json").exists()
+    assert not (tmp_path / "models").exists()
+    assert run(*common, "--max-left-out=1").exit_code == 0
+
+
+def test_pictures_are_read_as_prepare_reads_them(tmp_path: Path) -> None:
+    pictures, out = folders_of_pictures(tmp_path / "pictures"), tmp_path / "models" / "my-art" / "1"
+    result = run(pictures, "--run", tmp_path / "run", "--out", out, "--images=64", "--label-level=1", "--attribute=pet")
+    assert result.exit_code == 0, result.output
+    assert [attribute.name for attribute in read_bundle(out).model.attributes] == ["pet"]
+
+
 def test_the_time_is_kept(tmp_path: Path) -> None:
     pictures = folders_of_pictures(tmp_path / "pictures")
     result = run(pictures, "--run", tmp_path / "run", "--out", tmp_path / "models" / "my-art" / "1", "--minutes=0.01")

@@ -43,12 +43,29 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 
 def test_a_csv_file_is_a_column_an_attribute_and_a_count(tmp_path: Path) -> None:
-    text = '\ufeffstyle,count,subject\nink,3,\n"ink:0.5,oil:0.5", 4 ,sea\n,,\n'
+    text = '\ufeffstyle,count,subject\nink,3,\n"ink:0.5,oil:0.5", 4 ,sea\noil,,\n'
     assert read_plan(written(tmp_path, "plan.csv", text), 7) == [
         Line(2, Plan({"style": "ink"}, 3)),
         Line(3, Plan({"style": {"ink": 0.5, "oil": 0.5}, "subject": "sea"}, 4)),
-        Line(4, Plan({}, 7)),
+        Line(4, Plan({"style": "oil"}, 7)),
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"count;style\r\n3;ink\r\n",
+        b"sep=;\nstyle;count;;\nink;3;;\n;;;\n",
+        b'"sep=;"\nstyle;count\nink;3\n',
+        "style\tcount\nink\t3\n".encode("utf-16"),
+        b"Style, Count\nink,3.0\n,\n\n",
+        b",style,count\n0,ink,3\n",
+        b"style,count\rink,3\r",
+    ],
+)
+def test_a_spreadsheets_plan_is_read(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "plan.csv").write_bytes(text)
+    assert [line.plan for line in read_plan(tmp_path / "plan.csv", None)] == [Plan({"style": "ink"}, 3)]
 
 
 def test_a_jsonl_file_is_a_plan_a_line(tmp_path: Path) -> None:
@@ -63,13 +80,12 @@ def test_a_jsonl_file_is_a_plan_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
-        ("plan.txt", "", ": the name must end in .csv or .jsonl"),
+        ("plan.txt", "", ": the name must end in .csv, .tsv or .jsonl"),
         ("plan.csv", "", ": there is nothing in it"),
         ("plan.csv", "style,count\n", ": there is nothing in it"),
         ("plan.csv", "style,count\nink,1\nink,1,2\n", ", line 3: it has other columns than the first line"),
         ("plan.csv", "style,style,count\nink,oil,1\n", ', line 1: the column "style" is there twice'),
-        ("plan.csv", "style;count\nink;1\n", ", line 1: columns are separated by commas, not by semicolons or tabs"),
-        ("plan.csv", "style\tcount\nink\t1\n", ", line 1: columns are separated by commas"),
+        ("plan.csv", "Style,style,count\nink,oil,1\n", ", line 1: two columns have the same name in small letters"),
         ("plan.csv", "style,count\nink\n", ", line 2: it has other columns than the first line"),
         ("plan.csv", "style,count\nink,\n", ", line 2: it has no count"),
         ("plan.csv", "style\nink\n", ", line 2: it has no count"),
@@ -91,7 +107,7 @@ def test_a_plan_that_is_wrong_says_in_which_line(tmp_path: Path, name: str, text
 def test_a_plan_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     with pytest.raises(Problem, match=r"missing\.csv: No such file or directory"):
         read_plan(tmp_path / "missing.csv", 1)
-    (tmp_path / "binary.csv").write_bytes(b"style,count\n\xff\xfe,1\n")
+    (tmp_path / "binary.csv").write_bytes(b"style,count\n\xff\0,1\n")
     with pytest.raises(Problem, match=r"binary\.csv: is not UTF-8 text"):
         read_plan(tmp_path / "binary.csv", 1)
 

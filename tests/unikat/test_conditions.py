@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.tiny_model import STYLES, SUBJECTS, tiny_model
 from unikat.conditions import FieldError, Schema, Weights, check_conditions, choices, choose_from, to_messages
 from unikat.sampling import Purpose, condition_uniforms, philox
-from unikat.v1.model_pb2 import Model
+from unikat.v1.model_pb2 import Attribute, Category, Model
 from unikat.v1.studio_pb2 import Blend, Condition
 
 MODEL = tiny_model()
@@ -30,6 +30,15 @@ def test_a_category_weighs_one_and_a_blend_is_divided_by_its_sum() -> None:
 
 def test_a_weight_of_zero_is_no_part_of_a_blend() -> None:
     assert check_conditions(MODEL, [blend("style", ink=2, oil=0)]) == {"style": {"ink": 1.0}}
+
+
+def test_a_category_is_found_however_its_accents_are_written() -> None:
+    attribute = Attribute(name="place", categories=[Category(name="caf\u00e9"), Category(name="sea")])
+    model = Model(attributes=[attribute])
+    typed = "cafe\u0301"  # as macOS types it
+    assert check_conditions(model, [Condition(attribute="place", category=typed)]) == {"place": {"caf\u00e9": 1.0}}
+    both = Condition(attribute="place", blend=Blend(weights={typed: 1, "caf\u00e9": 2, "sea": 1}))
+    assert check_conditions(model, [both]) == {"place": {"caf\u00e9": 0.75, "sea": 0.25}}
 
 
 @pytest.mark.parametrize(

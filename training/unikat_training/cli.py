@@ -1,12 +1,10 @@
 """`unikat train` and its like: prepare a data set, train on it, export a bundle."""
 
-import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, get_type_hints
 
 import typer
 from rich.console import Console
@@ -14,8 +12,10 @@ from rich.markup import escape
 
 from unikat.bundle import BundleError
 from unikat_training.config import CONFIG, Config, load_config
+from unikat_training.data.commands import FOLDER_FLAGS
 from unikat_training.data.commands import app as prepare
 from unikat_training.data.dataset import Dataset, DatasetError
+from unikat_training.data.folder.options import FolderOptions
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.command import evaluate as run_evaluation
 from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP
@@ -25,6 +25,7 @@ from unikat_training.export import Release
 from unikat_training.export import export as export_bundle
 from unikat_training.fit import SESSION, Plan
 from unikat_training.fit import fit as fit_folder
+from unikat_training.flags import Given, changed, flags_of, with_flags
 from unikat_training.latent_tools.command import explore as run_explore
 from unikat_training.loop import train as run_training
 from unikat_training.operation import Operation
@@ -32,7 +33,6 @@ from unikat_training.parallel import is_main_process
 from unikat_training.presets import DEFAULT, load_preset, preset_description, preset_names, preset_text
 from unikat_training.renamed import SETTINGS, current_settings
 
-Settings = TypeVar("Settings", Config, Operation)
 HIDDEN = typer.Option(hidden=True)
 
 app = typer.Typer(
@@ -55,26 +55,17 @@ def told() -> Iterator[None]:
 
 
 def settings(kind: type[Config] | type[Operation], usual: Operation | None = None) -> list[inspect.Parameter]:
-    """A flag for each field of a settings class, None where it is not given: a setting is declared there, once."""
-    hints = get_type_hints(kind, include_extras=True)
-    flags = []
-    for field in fields(kind):
-        base, option = get_args(hints[field.name])
-        option = copy.copy(option)
-        option.show_default = (
-            str(getattr(usual, field.name, field.default))
-            if kind is Operation or field.name == "preset"
-            else "the preset's"
-        )
-        flag = Annotated[base | None, option]  # type: ignore[valid-type]  # a type known only at run time
-        flags.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=flag))
-    return flags
+    """A flag for each field of a settings class: a setting is declared there, once."""
+    known = kind is Operation
+    return flags_of(
+        kind, lambda name, default: str(getattr(usual, name, default)) if known or name == "preset" else "the preset's"
+    )
 
 
 def train(
     dataset: Annotated[Path, typer.Argument(help="Folder of a prepared data set.", show_default=False)],
     run: Annotated[Path, typer.Option(help="Folder of the run; continued from its latest checkpoint if it is there.")],
-    **given: int | float | bool | str | None,
+    **given: Given,
 ) -> None:
     """Train, or go on training. Stop with Ctrl-C or SIGTERM: a checkpoint is written first.
 
@@ -93,14 +84,6 @@ def train(
         typer.echo(f"{run}: {progress.images:,} images in {progress.seconds / 3600:.2f} hours")
 
 
-def changed(settings: Settings, given: Mapping[str, int | float | bool | str | None]) -> Settings:
-    """`settings` with those of its fields that were given as flags."""
-    names = {field.name for field in fields(settings)}
-    # Any: Typer has checked each value against its field's type
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if name in names and value is not None}
-    return replace(settings, **chosen)
-
-
 def earlier_flags() -> list[inspect.Parameter]:
     """The earlier names of settings go on being flags, which `--help` does not show."""
     hints = get_type_hints(Config)
@@ -110,15 +93,6 @@ def earlier_flags() -> list[inspect.Parameter]:
         )
         for old, new in SETTINGS.items()
     ]
-
-
-def with_flags(command: Callable[..., None], flags: list[inspect.Parameter]) -> Callable[..., None]:
-    """`command` with its `**given` spelled out, which is what Typer reads."""
-    signature = inspect.signature(command)
-    spelled = [parameter for parameter in signature.parameters.values() if parameter.name != "given"] + flags
-    command.__signature__ = signature.replace(parameters=spelled)  # type: ignore[attr-defined]  # inspect honours it
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in spelled}
-    return command
 
 
 app.command()(with_flags(train, settings(Config) + earlier_flags() + settings(Operation)))
@@ -139,20 +113,23 @@ def fit(
     licence: Annotated[str, typer.Option(help="SPDX licence of pictures and weights.")] = Release.licence,
     evaluate: Annotated[bool, typer.Option(help="Measure the model for its card, after the training.")] = True,
     judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = JUDGE,
-    **given: int | float | bool | str | None,
+    **given: Given,
 ) -> None:
     """From a folder of pictures to a model that serves: prepare, train, measure, export.
 
-    With the --run of an earlier model, and another --out, that one is trained further.
+    How the pictures were read is printed before the training, with the path of a sheet of them. With the --run of an
+    earlier model, and another --out, that one is trained further.
     """
     with told():
         operation = changed(SESSION, {**given, "minutes": minutes})
-        bundle = fit_folder(Plan(folder, out, run, size, preset, licence, evaluate, judge), operation)
+        reading = changed(FolderOptions(), given)
+        bundle = fit_folder(Plan(folder, out, run, size, preset, licence, evaluate, reading, judge), operation)
     typer.echo(bundle.path)
 
 
 SPELLED = {"minutes"}  # flags that `fit` has in its own words
-app.command()(with_flags(fit, [flag for flag in settings(Operation, SESSION) if flag.name not in SPELLED]))
+OF_FIT = [flag for flag in settings(Operation, SESSION) if flag.name not in SPELLED]
+app.command()(with_flags(fit, FOLDER_FLAGS + OF_FIT))
 
 
 @app.command()

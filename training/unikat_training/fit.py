@@ -1,15 +1,18 @@
 """From a folder of pictures to a bundle, in one go: what `prepare`, `train` and `export` do one after the other."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from rich.console import Console
 
 from unikat.bundle import Bundle
 from unikat_training.config import CONFIG, load_config
-from unikat_training.data.build import Output, build
+from unikat_training.data.build import Output
 from unikat_training.data.dataset import Dataset
-from unikat_training.data.folder.layout import list_pictures
-from unikat_training.data.folder.prepare import folder_pictures, folder_recipe
+from unikat_training.data.folder.options import FolderOptions
+from unikat_training.data.folder.prepare import FolderPlan, read_folder
+from unikat_training.data.printing import build_and_print
 from unikat_training.evaluation.extractors import JUDGE, load_judge
 from unikat_training.evaluation.release import EvaluationSettings
 from unikat_training.export import Release, export, name_and_version
@@ -36,6 +39,7 @@ class Plan:
     preset: str = "projected"
     licence: str = Release.licence
     evaluate: bool = True  # measure the model, for its card
+    reading: FolderOptions = field(default_factory=FolderOptions)  # how the folder is read
     judge: str = JUDGE  # in whose features
 
     @property
@@ -51,9 +55,9 @@ def fit(plan: Plan, operation: Operation) -> Bundle:
     """
     run = plan.run_folder
     load_preset(plan.preset, plan.size).check_resolution(plan.size)  # before the pictures are prepared
+    dataset = prepared(plan, run / DATA)
     if plan.evaluate:
         load_judge(plan.judge, plan.size)  # before the training: its weights may have to be fetched
-    dataset = Dataset.load(run / DATA) if (run / DATA).exists() else prepared(plan, run / DATA)
     begun = (run / CONFIG).exists()
     config = load_config(run)[0] if begun else load_preset(plan.preset, dataset.resolution)
     progress = train(dataset, run, config, operation)
@@ -65,10 +69,15 @@ def fit(plan: Plan, operation: Operation) -> Bundle:
 
 
 def prepared(plan: Plan, path: Path) -> Dataset:
+    """The data set of a run, prepared unless it is there, with a report on standard error.
+
+    Raises DatasetError for pictures that cannot be used, and where more of them would be left out than is accepted.
+    """
+    if path.exists():
+        log.info("%s: the pictures are those that were prepared before; for other ones choose another --run", path)
+        return Dataset.load(path)
     name, _ = name_and_version(plan.out)
-    listing = list_pictures(plan.folder, None, ())
-    recipe = folder_recipe(name, listing, plan.size, plan.licence, "")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    report = build(recipe, folder_pictures(listing, plan.size, "crop", JOBS), Output(path, dry_run=False, force=False))
-    log.info("prepared %s: digest %s", path, report.digest)
+    output = Output(path, max_left_out=plan.reading.max_left_out)
+    recipe, pictures, _ = read_folder(FolderPlan(plan.folder, name, plan.size, plan.reading, plan.licence), JOBS)
+    build_and_print(recipe, pictures, output, Console(stderr=True))
     return Dataset.load(path)

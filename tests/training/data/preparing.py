@@ -59,15 +59,24 @@ class Prepared:
 
     @property
     def message(self) -> str:
-        """The error message of a refused preparation."""
+        """What is printed by a refused preparation, on one line."""
         assert self.code == 2, self.printed
-        return self.printed
+        return self.said
+
+    @property
+    def said(self) -> str:
+        """What is printed, on one line."""
+        return " ".join(self.printed.split())
 
 
 def prepare(out: Path, *arguments: str | Path) -> Prepared:
     """Runs `unikat prepare ARGUMENTS --out OUT` in this process."""
     result = CliRunner().invoke(app, [*map(str, arguments), "--out", str(out)], catch_exceptions=False)
     return Prepared(out, result.exit_code, result.output)
+
+
+# Nothing stops the preparation, whatever is left out: what is left out is what is tested.
+TAKE_ALL = ("--max-left-out", "1")
 
 
 def labels_by_item(dataset: Dataset) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.data.preparing import fill, labels_by_item, png, prepare
+from tests.training.data.preparing import TAKE_ALL, fill, labels_by_item, png, prepare
 
 
 def test_folders_are_the_categories_of_one_attribute(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_everything_that_is_left_out_is_named_in_the_report(tmp_path: Path) -> N
     pictures = fill(tmp_path / "in", files)
     (pictures / "dog" / "gone.png").symlink_to("nowhere.png")
 
-    result = prepare(tmp_path / "out", "folder", pictures)
+    result = prepare(tmp_path / "out", "folder", pictures, *TAKE_ALL)
 
     assert len(result.dataset) == 6
     assert result.problems == {
@@ -88,7 +88,7 @@ def test_everything_that_is_left_out_is_named_in_the_report(tmp_path: Path) -> N
 def test_a_category_without_a_usable_picture_is_dropped(tmp_path: Path) -> None:
     pictures = fill(tmp_path / "in", {"cat/1.png": png(1), "dog/1.png": png(2), "owl/1.png": b"no"})
 
-    assert prepare(tmp_path / "out", "folder", pictures).dataset.attributes[0].categories == ("cat", "dog")
+    assert prepare(tmp_path / "out", "folder", pictures, *TAKE_ALL).dataset.attributes[0].categories == ("cat", "dog")
 
 
 def test_link_loops_and_pipes_are_left_alone(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_link_loops_and_pipes_are_left_alone(tmp_path: Path) -> None:
     (pictures / "cat" / "loop").symlink_to("..")
     os.mkfifo(pictures / "dog" / "pipe.png")
 
-    result = prepare(tmp_path / "out", "folder", pictures)
+    result = prepare(tmp_path / "out", "folder", pictures, *TAKE_ALL)
 
     assert sorted(result.dataset.items) == ["cat/1.png", "dog/1.png"]
     assert result.problems == {("unsafe", "cat/loop/"), ("unsafe", "dog/pipe.png")}
@@ -131,7 +131,7 @@ def test_a_zip_writes_nothing_outside_and_its_bad_members_are_named(tmp_path: Pa
         file.writestr("a/huge.png", bytes(257 * 1024 * 1024))
     before = {path for path in tmp_path.rglob("*") if "out" not in path.name}
 
-    result = prepare(tmp_path / "out", "folder", archive)
+    result = prepare(tmp_path / "out", "folder", archive, *TAKE_ALL)
 
     assert result.dataset.items == ("a/good.png",)
     assert result.problems == {("unsafe", "../evil.png"), ("unsafe", "/evil2.png"), ("unsafe", "a/huge.png")}
@@ -147,7 +147,7 @@ def test_a_damaged_member_of_a_zip_is_a_broken_picture(tmp_path: Path) -> None:
     content[content.index(png(2)) + 100] ^= 255
     archive.write_bytes(content)
 
-    result = prepare(tmp_path / "out", "folder", archive)
+    result = prepare(tmp_path / "out", "folder", archive, *TAKE_ALL)
 
     assert result.dataset.items == ("a/1.png",)
     assert result.problems == {("broken", "b/2.png")}

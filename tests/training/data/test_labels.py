@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.data.preparing import fill, labels_by_item, png, prepare
+from tests.training.data.preparing import TAKE_ALL, fill, labels_by_item, png, prepare
 
 
 def folder_with(tmp_path: Path, names: list[str], tables: dict[str, str]) -> Path:
@@ -36,7 +36,7 @@ def test_attributes_can_be_chosen_among_the_columns(tmp_path: Path) -> None:
 
     assert [a.name for a in dataset.attributes] == ["style"]
     refused = prepare(tmp_path / "other", "folder", path, "--attribute", "stile")
-    assert "choose from id, style" in refused.message
+    assert "choose from id, path, style" in refused.message
 
 
 def test_a_spreadsheets_csv_is_read(tmp_path: Path) -> None:
@@ -77,14 +77,14 @@ def test_what_a_table_gets_wrong_is_named(tmp_path: Path) -> None:
     table = "file,style\n1.png,oil\n2.png,\n3.png,oil,extra\nno.png,ink\n../up.png,ink\n,ink\n1.png,ink\n1.png,oil\n"
     path = folder_with(tmp_path, ["1.png", "2.png", "3.png", "4.png"], {"labels.csv": table})
 
-    result = prepare(tmp_path / "out", "folder", path)
+    result = prepare(tmp_path / "out", "folder", path, *TAKE_ALL)
 
     assert labels_by_item(result.dataset) == {"1.png": ("oil",)}
     assert result.problems == {
         ("unlabelled", "2.png"),
         ("bad label", "labels.csv:4"),
         ("label without image", "no.png"),
-        ("unsafe", "../up.png"),
+        ("label without image", "../up.png"),
         ("bad label", "labels.csv:7"),
         ("bad label", "1.png"),
         ("unlabelled", "3.png"),
@@ -96,7 +96,7 @@ def test_a_bare_file_name_finds_its_picture_when_there_is_only_one(tmp_path: Pat
     table = "image,style\n1.png,oil\n2.png,ink\n"
     path = folder_with(tmp_path, ["images/1.png", "a/2.png", "b/2.png"], {"labels.csv": table})
 
-    result = prepare(tmp_path / "out", "folder", path)
+    result = prepare(tmp_path / "out", "folder", path, "--labels", "labels.csv", *TAKE_ALL)
 
     assert labels_by_item(result.dataset) == {"images/1.png": ("oil",)}
     assert ("label without image", "2.png") in result.problems
@@ -114,12 +114,12 @@ def test_every_field_of_a_jsonl_is_an_attribute(tmp_path: Path) -> None:
         {"file": "1.png", "year": 1900, "signed": True},
         {"file": "2.png", "year": 1950, "signed": False},
         {"file": "3.png", "year": None, "signed": False},
-        {"file": "4.png", "year": [1], "signed": False},
+        {"file": "4.png", "year": [1, 2], "signed": False},
     ]
     text = "\n".join(map(json.dumps, rows)) + "\n{broken\n[1]\n"
     path = folder_with(tmp_path, [f"{i}.png" for i in range(1, 5)], {"labels.jsonl": text})
 
-    result = prepare(tmp_path / "out", "folder", path)
+    result = prepare(tmp_path / "out", "folder", path, *TAKE_ALL)
 
     assert labels_by_item(result.dataset) == {"1.png": ("1900", "true"), "2.png": ("1950", "false")}
     assert result.problems == {
@@ -137,19 +137,20 @@ def test_the_table_itself_can_be_the_path(tmp_path: Path) -> None:
     chosen = prepare(tmp_path / "out", "folder", path / "a.csv").dataset
 
     assert labels_by_item(chosen) == {"1.png": ("oil",)}
-    assert "a.csv, b.csv" in prepare(tmp_path / "other", "folder", path).message
+    assert "a.csv (style), b.csv (x)" in prepare(tmp_path / "other", "folder", path).message
     assert prepare(tmp_path / "third", "folder", path, "--labels", "b.csv").dataset.attributes[0].name == "x"
 
 
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        (b"name,style\n1.png,oil\n", "exactly one column must be named file"),
-        (b"file,path,style\n1.png,1.png,oil\n", "exactly one column"),
-        (b"file,style,style\n1.png,a,b\n", "column 'style' is there twice"),
+        (b"name,style\n9.jpg,oil\n", "no column names the pictures (columns: name, style; a picture is called 1.png)"),
+        (b"file,style,style\n1.png,a,b\n", 'labels.csv:1: the column "style" is there twice'),
         (b"file,\n1.png,a\n", "a column has no name"),
-        ("file,style\n1.png,Öl\n".encode("latin-1"), "save it as UTF-8"),
-        (b"", "exactly one column"),
+        (b"file,style\n1.png,\x81\n", "is neither UTF-8 nor cp1252"),
+        (b"file,style\n1.png,\xff\0\n", "save it as UTF-8"),
+        (b"", "no column names the pictures (columns: none"),
+        (b"file,style\n", "--labels folders or --labels none"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, table: bytes, said: str) -> None:
@@ -187,7 +188,7 @@ def test_stylegans_archive_without_labels_is_a_plain_data_set(tmp_path: Path) ->
 def test_odd_pairs_in_stylegans_archive_are_named(tmp_path: Path) -> None:
     pairs = [["00000/img00000000.png", 1], ["x.png", 1], ["00000/img00000001.png", [0.5, 0.5]], None]
 
-    result = prepare(tmp_path / "out", "folder", stylegan_zip(tmp_path, pairs))
+    result = prepare(tmp_path / "out", "folder", stylegan_zip(tmp_path, pairs), *TAKE_ALL)
 
     assert len(result.dataset) == 1
     assert {

@@ -1,10 +1,12 @@
-"""Any ordinary picture becomes upright RGB on white."""
+"""Any ordinary picture becomes upright RGB, or RGBA where something of it is transparent."""
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.training.data.preparing import picture, png
-from unikat_training.data.pictures import BrokenPictureError, UnsafePictureError, decode, fingerprint, fit
+from unikat_training.data.pictures import (
+    WHITE,
+    BrokenPictureError,
+    OtherFormatError,
+    UnsafePictureError,
+    decode,
+    fingerprint,
+    fit,
+    on_colour,
+)
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -51,17 +62,84 @@ def test_cmyk_becomes_the_same_colour() -> None:
     assert np.abs(found - (255, 0, 0)).max() <= 4
 
 
-def test_transparency_shows_white_and_not_what_is_hidden_under_it() -> None:
+def test_transparency_is_kept_and_what_is_hidden_under_it_is_not() -> None:
     image = Image.new("RGBA", (2, 1), (255, 0, 0, 0))
     image.putpixel((1, 0), (0, 0, 0, 128))
-    assert np.asarray(decode(saved(image)))[0].tolist() == [[255, 255, 255], [127, 127, 127]]
+    decoded = decode(saved(image))
+    assert np.asarray(decoded)[0].tolist() == [[0, 0, 0, 0], [0, 0, 0, 128]]
+    assert np.asarray(on_colour(decoded, WHITE))[0].tolist() == [[255, 255, 255], [127, 127, 127]]
 
 
-def test_a_transparent_palette_colour_shows_white() -> None:
+def test_a_transparent_palette_colour_shows_the_background() -> None:
     image = Image.new("P", (2, 1), 0)
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putpixel((1, 0), 1)
-    assert np.asarray(decode(saved(image, transparency=0)))[0].tolist() == [[255, 255, 255], [0, 0, 255]]
+    decoded = decode(saved(image, transparency=0))
+    assert np.asarray(on_colour(decoded, (9, 8, 7)))[0].tolist() == [[9, 8, 7], [0, 0, 255]]
+
+
+def test_alpha_that_hides_nothing_is_none() -> None:
+    assert decode(saved(picture(1).convert("RGBA"))).mode == "RGB"
+
+
+def test_an_animation_that_begins_with_an_empty_frame_shows_the_next() -> None:
+    frames = [Image.new("RGBA", (14, 14)), picture(1, (14, 14)).convert("RGBA")]
+    content = saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    assert decode(content).convert("RGB").tobytes() == picture(1, (14, 14)).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the file is empty"),
+        (bytes(100), "zeros only"),
+        (b"<!DOCTYPE html><title>403", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"hello", "not a picture of a known format"),
+    ],
+)
+def test_what_is_no_picture_is_said_to_be_what_it_is(content: bytes, said: str) -> None:
+    with pytest.raises(BrokenPictureError, match=said):
+        decode(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"), [(b"\0\0\0\x18ftypheic" + bytes(50), "HEIC"), (b"\xff\x0a" + bytes(50), "JPEG XL")]
+)
+def test_a_format_without_a_decoder_is_named_whatever_the_file_is_called(content: bytes, name: str) -> None:
+    with pytest.raises(OtherFormatError, match=f"{name}: not read here; save it as PNG or JPEG"):
+        decode(content)
+
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 20">{}</svg>'
+
+
+@pytest.mark.parametrize("before", ["", "\ufeff", '<?xml version="1.0"?>\n<!-- drawn -->\n'])
+def test_a_drawing_in_svg_is_rendered_with_its_alpha(before: str) -> None:
+    image = decode((before + SVG.format('<rect width="10" height="10" fill="red"/>')).encode())
+    assert (image.mode, image.size) == ("RGBA", (512, 1024))
+    assert [image.getpixel((256, y)) for y in (100, 900)] == [(255, 0, 0, 255), (0, 0, 0, 0)]
+
+
+def test_a_drawing_never_shows_other_files(tmp_path: Path) -> None:
+    picture(1).save(tmp_path / "secret.png")
+    inside = base64.b64encode(SVG.format(f'<image href="{tmp_path}/secret.png"/>').encode()).decode()
+    for href in (f"{tmp_path}/secret.png", f"file://{tmp_path}/secret.png", f"data:image/svg+xml;base64,{inside}"):
+        for name in ("href", "xlink:href"):
+            drawing = SVG.format(f'<image {name} = "{href}" width="10" height="10"/>')
+            with pytest.raises(BrokenPictureError, match="refers to other files"):
+                decode(drawing.encode())
+
+
+def test_a_broken_drawing_is_broken() -> None:
+    with pytest.raises(BrokenPictureError):
+        decode(SVG.format("<rect").encode())
+
+
+def test_with_alpha_what_is_around_a_padded_picture_is_nothing() -> None:
+    pixels = fit(Image.new("RGB", (20, 10), "red"), 20, "pad", None)
+    assert pixels[0, 0].tolist() == [0, 0, 0, 0]
+    assert pixels[10, 10].tolist() == [255, 0, 0, 255]
 
 
 def test_the_first_frame_of_an_animation_is_taken() -> None:
@@ -108,9 +186,9 @@ def test_no_damage_raises_anything_but_broken_or_unsafe(data: st.DataObject) -> 
     cut = data.draw(st.integers(0, len(content)))
     try:
         image = decode(bytes(content[:cut]))
-    except (BrokenPictureError, UnsafePictureError):
+    except (BrokenPictureError, UnsafePictureError, OtherFormatError):
         return
-    assert image.mode == "RGB"
+    assert image.mode in ("RGB", "RGBA")
 
 
 @settings(max_examples=100, deadline=None)

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,8 @@ class Recipe:
     warnings: tuple[str, ...] = ()
     recorded_digest: str = ""  # of the images as they came out before; empty: not known
     channels: int = 3  # 4: with alpha
+    notes: tuple[str, ...] = ()  # how pictures were read, for the report
+    litter: Mapping[str, int] = field(default_factory=dict)  # files passed over, by name
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,17 @@ class Output:
     path: Path
     dry_run: bool = False
     force: bool = False
+    max_left_out: float = 1.0  # of the pictures; where more are lost, nothing is written
 
     @property
     def sheet(self) -> Path:
         """Where the contact sheet is found afterwards."""
-        return self.path.with_name(f"{self.path.name}-{SHEET}") if self.dry_run else self.path / SHEET
+        return self.sheet_beside if self.dry_run else self.path / SHEET
+
+    @property
+    def sheet_beside(self) -> Path:
+        """Where it is when no data set was written."""
+        return self.path.with_name(f"{self.path.name}-{SHEET}")
 
     def check(self) -> None:
         """Raises DatasetError when there is something at the path that must not be replaced."""
@@ -78,6 +86,20 @@ class Picture:
     labels: tuple[str, ...]
     pixels: npt.NDArray[np.uint8]  # (H, W, 3), or (H, W, 4) with alpha, colours not multiplied by it
     fingerprint: bytes
+    shape: tuple[int, int] | None = None  # width and height as it was, where that says something
+
+
+class LeftOutError(DatasetError):
+    """More pictures were left out than is accepted; `report` is what the data set would have been."""
+
+    def __init__(self, report: Report, output: Output) -> None:
+        lost, share = len(report.lost), 100 * report.left_out
+        super().__init__(
+            f"{lost} of {lost + report.count} pictures would be left out ({share:.0f}%): {report.losses()}. "
+            "To go on without them: --max-left-out 1"
+        )
+        self.report = report
+        self.sheet = output.sheet_beside
 
 
 @dataclass
@@ -86,6 +108,7 @@ class _Collection:
 
     names: list[str] = field(default_factory=list)
     labels: list[tuple[str, ...]] = field(default_factory=list)
+    shapes: list[tuple[int, int]] = field(default_factory=list)
     first: dict[bytes, int] = field(default_factory=dict)  # fingerprint -> index of the picture that was kept
 
     def duplicate(self, picture: Picture) -> Problem | None:
@@ -94,6 +117,7 @@ class _Collection:
         if index == len(self.names):
             self.names.append(picture.name)
             self.labels.append(picture.labels)
+            self.shapes += [picture.shape] if picture.shape else []
             return None
         if self.labels[index] == picture.labels:
             return Problem("duplicate", picture.name, f"same as {self.names[index]}")
@@ -104,21 +128,28 @@ class _Collection:
 def build(recipe: Recipe, pictures: Iterable[Picture | Problem], output: Output) -> Report:
     """Writes the data set, its contact sheet and report, and returns the report.
 
-    The folder appears complete or not at all. Raises DatasetError when no picture is left or the place is taken.
+    The folder appears complete or not at all. Raises DatasetError when no picture is left or the place is taken,
+    LeftOutError when too few are; then there is a contact sheet of them.
     """
     output.check()
-    report = Report(recipe.name, recipe.resolution, warnings=list(recipe.warnings))
+    report = Report(
+        recipe.name, recipe.resolution, warnings=list(recipe.warnings), notes=recipe.notes, litter=recipe.litter
+    )
     with _workplace(output.path) as folder:
         collection = _write_images(folder / IMAGES, recipe, pictures, report)
         if not collection.names:
             raise DatasetError(_nothing_left(report))
         labels, report.attributes = _number_labels(recipe.attributes, collection.labels)
         report.warn_about_balance()
+        report.warn_about_shapes(collection.shapes)
         report.digest = sha256_of(folder / IMAGES)
         if recipe.recorded_digest not in ("", report.digest):
             report.warnings.append(f"the pixels are not the recorded ones ({recipe.recorded_digest}): other renderer?")
         images: npt.NDArray[np.uint8] = np.load(folder / IMAGES, mmap_mode="r")
         write_contact_sheet(folder / SHEET, images, labels, report.attributes)
+        if report.left_out > output.max_left_out:
+            os.replace(folder / SHEET, output.sheet_beside)
+            raise LeftOutError(report, output)
         if output.dry_run:
             os.replace(folder / SHEET, output.sheet)
             return report
@@ -164,7 +195,7 @@ def _write_images(file: Path, recipe: Recipe, pictures: Iterable[Picture | Probl
 
 
 def _nothing_left(report: Report) -> str:
-    problems = [f"{p.item}: {p.kind} {p.detail}".strip() for p in report.problems[:5]]
+    problems = [f"{p.item}: {p.kind}{', ' if p.detail else ''}{p.detail}" for p in report.problems[:5]]
     found = "; ".join(problems) if problems else "there were no pictures at all"
     return f"no usable picture for {report.name}: {found}"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from unikat_training.data.build import Output, Picture, Recipe, build
+from unikat_training.data.build import Output, Picture, Recipe
 from unikat_training.data.emoji.packages import default_cache
 from unikat_training.data.emoji.prepare import Collection, EmojiDrawings, emoji_recipe, fetch_all
 from unikat_training.data.fashion_mnist import (
@@ -24,12 +25,13 @@ from unikat_training.data.fashion_mnist import (
     read_split,
 )
 from unikat_training.data.fields import DatasetError
-from unikat_training.data.folder.layout import list_pictures
-from unikat_training.data.folder.prepare import UNSPECIFIED, folder_pictures, folder_recipe
-from unikat_training.data.pictures import Fit
+from unikat_training.data.folder.options import FolderOptions
+from unikat_training.data.folder.prepare import UNSPECIFIED, FolderPlan, read_folder
 from unikat_training.data.portraits.prepare import COUNT, portraits_recipe
 from unikat_training.data.portraits.prepare import portraits as drawn_portraits
+from unikat_training.data.printing import build_and_print
 from unikat_training.data.report import Problem
+from unikat_training.flags import Given, changed, flags_of, with_flags
 
 Item = TypeVar("Item")
 
@@ -73,35 +75,30 @@ def emoji(
         _finish(console, progress, emoji_recipe(size, collection), pictures, output)
 
 
-@app.command()
 def folder(
-    path: Annotated[Path, typer.Argument(help="A folder, a zip, or a CSV or JSONL file with pictures beside it.")],
+    path: Annotated[Path, typer.Argument(help="A folder, a zip, a tar, or a file of labels with pictures beside it.")],
     size: Size = 64,
     out: Out = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="File of labels: CSV, TSV, JSONL or StyleGAN's dataset.json; else looked for.")
-    ] = None,
-    attribute: Annotated[
-        list[str] | None,
-        typer.Option(help="Folders: the attribute's name. Tables: a column to use (repeatable; all by default)."),
-    ] = None,
-    fit: Annotated[Fit, typer.Option(help="Crop the middle square, or pad to a square with white.")] = "crop",
     licence: Annotated[str, typer.Option(help="SPDX expression, such as CC-BY-4.0.")] = UNSPECIFIED,
     credit: Annotated[str, typer.Option(help="Whom the licence asks to name.")] = "",
     jobs: Jobs = 2,
     dry_run: DryRun = False,
     force: Force = False,
+    **given: Given,
 ) -> None:
     """Your own pictures: folders of folders, a table of labels, StyleGAN's archive, or no labels."""
     console = Console(stderr=True)
-    output = _output(out, Path(os.path.abspath(path)).stem, dry_run, force)
+    options = changed(FolderOptions(), given)
+    output = replace(_output(out, Path(os.path.abspath(path)).stem, dry_run, force), max_left_out=options.max_left_out)
     with _told(console), _progress(console) as progress:
         output.check()
-        listing = list_pictures(path, labels, tuple(attribute or ()))
-        recipe = folder_recipe(output.path.name, listing, size, licence, credit)
-        total = len(listing.items) + len(listing.problems)
-        pictures = _track(progress, "pictures", folder_pictures(listing, size, fit, jobs), total)
-        _finish(console, progress, recipe, pictures, output)
+        plan = FolderPlan(path, output.path.name, size, options, licence, credit)
+        recipe, pictures, total = read_folder(plan, jobs)
+        _finish(console, progress, recipe, _track(progress, "pictures", pictures, total), output)
+
+
+FOLDER_FLAGS = flags_of(FolderOptions, lambda _, default: str(default) if default else False)
+app.command()(with_flags(folder, FOLDER_FLAGS))
 
 
 @app.command("fashion-mnist")
@@ -150,15 +147,17 @@ def _output(out: Path | None, name: str, dry_run: bool, force: bool) -> Output:
 def _finish(
     console: Console, progress: Progress, recipe: Recipe, pictures: Iterable[Picture | Problem], output: Output
 ) -> None:
-    report = build(recipe, pictures, output)
-    progress.stop()
-    report.print(console)
-    console.print(f"contact sheet: {escape(str(output.sheet))}", soft_wrap=True)
+    report = build_and_print(recipe, _then(pictures, progress.stop), output, console)
     console.print(f"images digest: {report.digest}", soft_wrap=True)
     if output.dry_run:
         console.print("dry run: no data set was written")
     else:
         typer.echo(output.path)  # the only line on stdout: for scripts
+
+
+def _then(items: Iterable[Item], last: Callable[[], None]) -> Iterator[Item]:
+    yield from items
+    last()
 
 
 @contextmanager

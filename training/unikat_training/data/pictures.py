@@ -1,4 +1,4 @@
-"""Decodes any ordinary picture to upright RGB on white, and fits it into a square."""
+"""Decodes any ordinary picture to upright RGB, with alpha where it has some, and fits it into a square."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from unikat_training.data import svg
+from unikat_training.data.formats import HEAD, other_picture, way_out, why_no_picture
+
 # What decoders are tried, whatever the file's name says. Not EPS: that would start Ghostscript on a stranger's file.
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "TGA", "ICO", "JPEG2000")
-SUFFIXES: Final = frozenset(
-    (
-        *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-        *(".ppm", ".pgm", ".pbm", ".avif", ".tga", ".ico", ".jp2"),
-    )
-)
 MAX_PIXELS: Final = 100_000_000  # 300 MB as RGB; a few bytes of PNG can claim a thousand times more
 
+FRAMES: Final = 30  # of an animation, among which the first is looked for that shows something
+
 Fit = Literal["crop", "pad"]
+Colour = tuple[int, int, int]
+WHITE: Final[Colour] = (255, 255, 255)
 
 
 class BrokenPictureError(ValueError):
@@ -32,23 +33,33 @@ class UnsafePictureError(ValueError):
     """The picture claims more pixels than MAX_PIXELS."""
 
 
-def decode(content: bytes) -> Image.Image:
-    """The picture as upright RGB, transparency over white, the first frame of an animation.
+class OtherFormatError(ValueError):
+    """The file is a picture, of a format that is not decoded here."""
 
-    Raises BrokenPictureError or UnsafePictureError, and nothing else.
+
+def decode(content: bytes) -> Image.Image:
+    """The picture, upright, as RGB; as RGBA where something of it is transparent, black where nothing can be seen.
+
+    Of an animation the first frame that is not of one colour. Raises BrokenPictureError, UnsafePictureError or
+    OtherFormatError, and nothing else.
     """
     try:
+        if svg.is_svg(content):
+            return _rgb_or_rgba(svg.render(content))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decoders warn about metadata that is not used here
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise UnsafePictureError(f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are decoded")
+                _seek_shown(image)
                 image.load()
-                return _on_white(_to_8_bit(_upright(image)))
+                return _rgb_or_rgba(_to_8_bit(_upright(image)))
     except Image.DecompressionBombError as error:
         raise UnsafePictureError(str(error)) from error
     except UnidentifiedImageError as error:  # its own message holds a memory address
-        raise BrokenPictureError("not a picture of a known format") from error
+        if what := other_picture(content[:HEAD]):
+            raise OtherFormatError(way_out(what)) from error
+        raise BrokenPictureError(why_no_picture(content)) from error
     except (BrokenPictureError, UnsafePictureError):
         raise
     except Exception as error:
@@ -56,8 +67,12 @@ def decode(content: bytes) -> Image.Image:
         raise BrokenPictureError(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
 
 
-def fit(image: Image.Image, size: int, how: Fit) -> npt.NDArray[np.uint8]:
-    """An RGB picture as (size, size, 3): `crop` keeps the middle square, `pad` the whole picture on white."""
+def fit(image: Image.Image, size: int, how: Fit, background: Colour | None = WHITE) -> npt.NDArray[np.uint8]:
+    """A picture as (size, size, 3) on `background`; (size, size, 4) with its alpha where that is None.
+
+    `crop` keeps the middle square, `pad` the whole picture, with the background (or nothing) around it.
+    """
+    image = image.convert("RGBA") if background is None else on_colour(image, background)
     width, height = image.size
     if how == "crop":
         side = min(width, height)
@@ -65,9 +80,16 @@ def fit(image: Image.Image, size: int, how: Fit) -> npt.NDArray[np.uint8]:
         return np.asarray(_resize(image, (size, size), (left, top, left + side, top + side)), dtype=np.uint8)
     scale = size / max(width, height)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-    square = Image.new("RGB", (size, size), "white")
+    square = Image.new(image.mode, (size, size), background or (0, 0, 0, 0))
     square.paste(_resize(image, inner, (0, 0, width, height)), ((size - inner[0]) // 2, (size - inner[1]) // 2))
     return np.asarray(square, dtype=np.uint8)
+
+
+def on_colour(image: Image.Image, colour: Colour) -> Image.Image:
+    """A picture as RGB, its transparent parts on a colour."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, colour), image).convert("RGB")
 
 
 def on_white(layers: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -80,7 +102,8 @@ def on_white(layers: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def fingerprint(image: Image.Image) -> bytes:
     """Equal for two pictures of the same size and pixels, whatever files they came from."""
-    return hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes()).digest()
+    head = f"{image.width}x{image.height}x{len(image.getbands())}:"
+    return hashlib.sha256(head.encode() + image.tobytes()).digest()
 
 
 def _resize(image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:
@@ -106,8 +129,26 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray((values // 257).astype(np.uint8))  # 65535 -> 255
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _rgb_or_rgba(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    low, _ = rgba.getchannel("A").getextrema()
+    if low == 255:
+        return rgba.convert("RGB")
+    if low == 0:  # what nobody can see must not tell pictures apart
+        hidden = rgba.getchannel("A").point(lambda alpha: 255 * (alpha == 0))
+        rgba.paste((0, 0, 0, 0), mask=hidden)
+    return rgba
+
+
+def _seek_shown(image: Image.Image) -> None:
+    """Goes to the first frame that is not of one colour; many animations begin with an empty one."""
+    frames = min(getattr(image, "n_frames", 1), FRAMES)
+    for frame in range(frames if frames > 1 else 0):
+        image.seek(frame)
+        pixels = np.asarray(image.convert("RGBA"))
+        if (pixels != pixels[0, 0]).any():
+            return
+    if frames > 1:
+        image.seek(0)

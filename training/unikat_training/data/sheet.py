@@ -19,6 +19,7 @@ MIN_CELL = 48  # pixels; smaller images are enlarged by a whole factor
 MAX_CELL = 128
 MARGIN = 220  # pixels for the category names
 GAP = 2
+CHECK = 8  # pixels
 HEADING = 26
 # Pillow's own font knows English only; this one also Europe's other languages, Greek and Cyrillic.
 FONT = str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
@@ -48,10 +49,18 @@ def write_contact_sheet(
             picture = Image.fromarray(np.asarray(images[index]))
             resample = Image.Resampling.NEAREST if cell >= resolution else Image.Resampling.LANCZOS
             picture = picture.resize((cell, cell), resample)
-            place = (margin + column * (cell + GAP), top)
-            sheet.paste(picture, place, picture if picture.mode == "RGBA" else None)
+            sheet.paste(on_checks(picture), (margin + column * (cell + GAP), top))
         top += height
     sheet.save(file)
+
+
+def on_checks(picture: Image.Image) -> Image.Image:
+    """A picture as RGB; one with alpha on grey checks, on which both white and black drawings can be seen."""
+    if picture.mode != "RGBA":
+        return picture
+    rows, columns = np.indices((picture.height, picture.width)) // CHECK
+    checks = Image.fromarray(np.where((rows + columns) % 2, 150, 190).astype(np.uint8)).convert("RGBA")
+    return Image.alpha_composite(checks, picture).convert("RGB")
 
 
 def _draw_text(draw: ImageDraw.ImageDraw, row: _Row, top: int, cell: int) -> None:

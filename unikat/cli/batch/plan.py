@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from unikat.cli.problems import BAD_INPUT, Problem
 from unikat.cli.where import parse_where
+from unikat.tables import TableError, read_csv, read_text
 
 if TYPE_CHECKING:
     from unikat.batch import Plan
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 ALL: Final = "*"
 COUNT: Final = "count"
+_CSV_ENDINGS: Final = (".csv", ".tsv")
 _JSON_ENDINGS: Final = (".jsonl", ".ndjson")
+_WHOLE: Final = re.compile(r"([0-9]+)(?:\.0*)?")
 
 
 def parse_grid(options: Iterable[str]) -> dict[str, str | list[str]]:
@@ -59,18 +62,21 @@ class Line:
 
 
 def read_plan(path: Path, count: int | None) -> list[Line]:
-    """The lines of a CSV or JSONL file; `count` is for lines that have none. Raises Problem that names the line."""
+    """The lines of a CSV, TSV or JSONL file; `count` is for lines that have none. Raises Problem that names the line.
+
+    The rules of tables are those of files of labels (`unikat.tables`).
+    """
+    ending = path.suffix.lower()
+    if ending not in _CSV_ENDINGS + _JSON_ENDINGS:
+        raise Problem(f"--plan {path}: the name must end in .csv, .tsv or .jsonl", code=BAD_INPUT)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix.lower() == ".csv":
-                lines = list(_read_csv(path, file, count))
-            elif path.suffix.lower() in _JSON_ENDINGS:
-                lines = list(_read_json(path, file, count))
-            else:
-                raise Problem(f"--plan {path}: the name must end in .csv or .jsonl", code=BAD_INPUT)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        why = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", error)
-        raise Problem(f"--plan {path}: {why}", code=BAD_INPUT) from error
+        text, _ = read_text(path.read_bytes())
+        lines = list((_read_csv if ending in _CSV_ENDINGS else _read_json)(path, text, count))
+    except OSError as error:
+        raise Problem(f"--plan {path}: {error.strerror}", code=BAD_INPUT) from error
+    except TableError as error:
+        where = ", " if str(error).startswith("line ") else ": "
+        raise Problem(f"--plan {path}{where}{error}", code=BAD_INPUT) from error
     if not lines:
         raise Problem(f"--plan {path}: there is nothing in it", code=BAD_INPUT)
     return lines
@@ -84,30 +90,32 @@ def _wrong(path: Path, number: int, why: str, *hints: str) -> Problem:
     return Problem(f"{at(path, number)}: {why}", *hints, code=BAD_INPUT)
 
 
-def _read_csv(path: Path, file: Iterable[str], count: int | None) -> Iterator[Line]:
-    rows = csv.DictReader(file, strict=True)
-    names = list(rows.fieldnames or ())
-    if any(";" in name or "\t" in name for name in names):
-        example = f"Write {COUNT},style,category and, below it, 100,noto,face."
-        raise _wrong(path, 1, "columns are separated by commas, not by semicolons or tabs", example)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:  # DictReader would take the last one's fields and say nothing
-        raise _wrong(path, 1, f'the column "{twice}" is there twice')
-    for row in rows:
-        number = rows.line_num
-        if None in row or None in row.values():
-            raise _wrong(path, number, "it has other columns than the first line")
-        text = (row.pop(COUNT, "") or "").strip()
-        wishes = [f"{name}={value}" for name, value in row.items() if value.strip()]
+def _read_csv(path: Path, text: str, count: int | None) -> Iterator[Line]:
+    table = read_csv(text)
+    names = {column: column.lower() for column in table.columns}  # attributes are in small letters
+    if len(set(names.values())) != len(names):
+        raise _wrong(path, 1, "two columns have the same name in small letters")
+    for row in table.rows:
+        if row.cells != table.width:
+            raise _wrong(path, row.line, "it has other columns than the first line")
+        cells = {names[column]: cell.strip() for column, cell in row.values.items()}
+        given = cells.pop(COUNT, "")
+        # A column without a name is the index that pandas writes.
+        wishes = [f"{name}={value}" for name, value in cells.items() if name and value]
         try:
             where = parse_where(wishes)
         except Problem as problem:
-            raise _wrong(path, number, problem.message.removeprefix("--where ")) from problem
-        yield _line(path, number, where, int(text) if text.isdecimal() else text or None, count)
+            raise _wrong(path, row.line, problem.message.removeprefix("--where ")) from problem
+        yield _line(path, row.line, where, _count(given), count)
 
 
-def _read_json(path: Path, file: Iterable[str], count: int | None) -> Iterator[Line]:
-    for number, text in enumerate(file, 1):
+def _count(text: str) -> int | str | None:
+    whole = _WHOLE.fullmatch(text)  # spreadsheets write 3.0
+    return int(whole[1]) if whole else text or None
+
+
+def _read_json(path: Path, content: str, count: int | None) -> Iterator[Line]:
+    for number, text in enumerate(content.split("\n"), 1):
         if not text.strip():
             continue
         try:

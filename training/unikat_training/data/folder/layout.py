@@ -1,170 +1,125 @@
-"""Finds out how a folder or zip is labelled, and pairs files with labels."""
+"""Finds out how a folder or archive is labelled, and pairs pictures with labels."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections import defaultdict
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 from unikat_training.data.fields import DatasetError
-from unikat_training.data.folder.container import Container, display, is_outside, open_container
-from unikat_training.data.folder.tables import STYLEGAN, TABLE_SUFFIXES, Row, Table, read_table
-from unikat_training.data.naming import typable
-from unikat_training.data.pictures import SUFFIXES
+from unikat_training.data.folder import options as ways
+from unikat_training.data.folder.container import Container, Place, display, open_container
+from unikat_training.data.folder.levels import in_split, split_folders
+from unikat_training.data.folder.listing import Found, Listing
+from unikat_training.data.folder.matching import stem
+from unikat_training.data.folder.options import FolderOptions
+from unikat_training.data.folder.sources import LabelSearch
+from unikat_training.data.formats import (
+    FILMS_AND_PAGES,
+    HEAD,
+    OTHER_PICTURES,
+    SUFFIXES,
+    TABLE_SUFFIXES,
+    is_readable,
+    may_be_picture,
+    other_picture,
+    suffix,
+    way_out,
+)
+from unikat_training.data.naming import clean, typable
 from unikat_training.data.report import Problem
 
 
-@dataclass
-class Listing:
-    """Files of a container and their labels, before any is decoded. Without attributes it is a plain set."""
+def list_pictures(path: Path, options: FolderOptions) -> Listing:
+    """Lists what is at `path`: a folder, a zip, a tar, or a file of labels with its pictures beside it.
 
-    path: Path
-    attributes: tuple[str, ...] = ()
-    items: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-
-def list_pictures(path: Path, labels: Path | None, chosen: tuple[str, ...]) -> Listing:
-    """Lists what is at `path`: a folder, a zip, or a CSV or JSONL file with its pictures beside it.
-
-    `labels` names the label file when it should not be looked for; `chosen` names the attributes.
     Raises DatasetError when there is nothing to list or it is unclear how it is labelled.
     """
-    if path.is_file() and path.suffix.lower() in TABLE_SUFFIXES:
-        path, labels = path.parent, labels or path
+    if path.is_file() and suffix(path.name) in TABLE_SUFFIXES:
+        if options.labels == ways.AUTO:
+            options = replace(options, labels=str(path))
+        path = path.parent
     container = open_container(path)
-    root = _root(container)
-    name, content = _label_file(container, root, labels)
-    table = read_table(name, content, chosen) if content is not None else None
-    listing = Listing(path, problems=list(container.problems))
-    used = {name} | ({STYLEGAN} if content is not None else set())
-    files = [file for file in container.files if file not in used and file != root + name]
-    if table is not None:
-        _pair(listing, files, root, table)
-    elif content is None and any("/" in file.removeprefix(root) for file in files if _is_picture(file)):
-        _by_folder(listing, files, root, chosen)
-    else:
-        _refuse_attribute(chosen, "the pictures have no labels")
-        _plain(listing, files)
-    if not listing.items and not listing.problems:
-        raise DatasetError(f"PATH {path}: no pictures; looked for {' '.join(sorted(SUFFIXES))}")
-    listing.attributes, listing.items, listing.warnings = typable(listing.attributes, listing.items)
+    listing = Listing(path, problems=container.problems, litter=container.litter)
+    pictures = _pictures(container, listing)
+    listing.places = {name: container.files[name] for name in pictures}
+    if not pictures:
+        raise DatasetError(_nothing(path, listing))
+    found = LabelSearch(container, pictures, options, listing).found()
+    _pair(listing, pictures, found, options)
+    named = typable(listing.attributes, [labels for _, labels in listing.items], options.fold)
+    listing.attributes = named.attributes
+    listing.items = [(file, labels) for (file, _), labels in zip(listing.items, named.rows, strict=True)]
+    listing.warnings += named.warnings
     return listing
 
 
-def _root(container: Container) -> str:
-    """The one folder that wraps everything, as archives often have it; "" when there is none."""
-    tops = {file.partition("/")[0] for file in container.files}
-    if len(tops) != 1 or not all("/" in file for file in container.files):
-        return ""
-    prefix = f"{tops.pop()}/"
-    inner = [file.removeprefix(prefix) for file in container.files]
-    # With pictures only, it is no wrapping but the one category.
-    wraps = all("/" in name for name in inner if _is_picture(name)) or any(_is_label_file(name) for name in inner)
-    return prefix if wraps else ""
+def _pictures(container: Container, listing: Listing) -> list[str]:
+    """The files that can be decoded; what else there is becomes a problem, unless it may be of use."""
+    pictures, others = list[str](), dict[str, str]()
+    for name, place in container.files.items():
+        ending = suffix(name)
+        what = OTHER_PICTURES.get(ending, "")
+        if may_be_picture(name):
+            head = _head(place)
+            ending, what = (".png" if is_readable(head) else ending), other_picture(head)
+        if what:
+            others[name] = what
+        elif ending not in SUFFIXES:
+            listing.problems.append(Problem("not an image", display(name)))
+        else:
+            pictures.append(name)
+    stems = {stem(name).casefold() for name in pictures}
+    for name, what in others.items():
+        if what in FILMS_AND_PAGES:
+            listing.problems.append(Problem("not an image", display(name), what))
+        else:  # a camera's raw file may have a JPEG beside it
+            kind = "other format" if stem(name).casefold() in stems else "unreadable format"
+            listing.problems.append(Problem(kind, display(name), way_out(what)))
+    return pictures
 
 
-def _label_file(container: Container, root: str, labels: Path | None) -> tuple[str, bytes | None]:
+def _head(place: Place) -> bytes:
     try:
-        if labels is not None:
-            inside = labels.as_posix()
-            if inside in container.files:
-                return inside, container.read(inside)
-            return labels.name, labels.read_bytes()
-        found = [f.removeprefix(root) for f in container.files if _is_label_file(f.removeprefix(root))]
-        if STYLEGAN in found:
-            found = [STYLEGAN]
-        if len(found) > 1:
-            raise DatasetError(f"more than one file of labels; choose one by --labels: {', '.join(found)}")
-        return (found[0], container.read(root + found[0])) if found else ("", None)
-    except (OSError, ValueError) as error:
-        if isinstance(error, DatasetError):
-            raise
-        raise DatasetError(f"--labels {labels or found[0]}: cannot be read: {error}") from error
+        return place.read(HEAD)
+    except (OSError, ValueError):
+        return b""
 
 
-def _is_label_file(name: str) -> bool:
-    return "/" not in name and (name == STYLEGAN or PurePosixPath(name).suffix.lower() in TABLE_SUFFIXES)
+def _nothing(path: Path, listing: Listing) -> str:
+    kinds = Counter(suffix(p.item) or "no ending" for p in listing.problems)
+    others = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common(8))
+    there = f"; there are {others}" if others else ""
+    way = next((f" ({p.item}: {p.detail})" for p in listing.problems if p.kind == "unreadable format"), "")
+    return f"PATH {path}: no pictures{there}{way}; looked for {' '.join(sorted(SUFFIXES))}"
 
 
-def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
-
-
-def _refuse_attribute(chosen: tuple[str, ...], reason: str) -> None:
-    if chosen:
-        raise DatasetError(f"--attribute {chosen[-1]}: {reason}")
-
-
-def _plain(listing: Listing, files: list[str]) -> None:
-    for file in files:
-        if _is_picture(file):
-            listing.items.append((file, ()))
-        else:
-            listing.problems.append(Problem("not an image", display(file)))
-
-
-def _by_folder(listing: Listing, files: list[str], root: str, chosen: tuple[str, ...]) -> None:
-    _refuse_attribute(chosen[1:], "folders are one attribute; give one name")
-    listing.attributes = chosen or ("category",)
-    for file in files:
-        category, inside, _ = file.removeprefix(root).partition("/")
-        if not _is_picture(file):
-            listing.problems.append(Problem("not an image", display(file)))
-        elif inside:
-            listing.items.append((file, (display(category),)))
-        else:
-            listing.problems.append(Problem("unlabelled", display(file), "it is in no category's folder"))
-
-
-def _pair(listing: Listing, files: list[str], root: str, table: Table) -> None:
-    listing.attributes = table.attributes
-    listing.problems += table.problems
-    finder = _Finder(files, root)
-    labelled: dict[str, tuple[str | None, ...]] = {}
-    for row in table.rows:
-        file = finder.find(row)
-        if isinstance(file, Problem):
-            listing.problems.append(file)
-        elif labelled.setdefault(file, row.values) != row.values:
-            listing.problems.append(Problem("bad label", display(file), "labelled twice, differently; the first holds"))
-    for file in files:
-        values = labelled.get(file)
-        if values is None:
-            kind = "unlabelled" if _is_picture(file) else "not an image"
-            listing.problems.append(Problem(kind, display(file)))
+def _pair(listing: Listing, pictures: list[str], found: Found, options: FolderOptions) -> None:
+    """Sorts pictures into items and problems."""
+    chosen = _in_split(pictures, found, options)
+    listing.attributes = found.attributes
+    unlabelled = tuple(None for _ in found.attributes)
+    for picture in pictures:
+        if picture not in chosen:
+            listing.problems.append(Problem("excluded", display(picture), "of another split"))
             continue
-        missing = [a for a, value in zip(table.attributes, values, strict=True) if value is None]
+        values = [clean(value) if value else "" for value in found.of.get(picture, unlabelled)]
+        missing = [name for name, value in zip(found.attributes, values, strict=True) if not value]
         if missing:
-            listing.problems.append(Problem("unlabelled", display(file), f"no {', '.join(missing)}"))
+            detail = f"no {', '.join(missing)}" if picture in found.of else ""
+            listing.problems.append(Problem("unlabelled", display(picture), detail))
         else:
-            listing.items.append((file, tuple(value for value in values if value is not None)))
+            listing.items.append((picture, tuple(values)))
 
 
-class _Finder:
-    """Finds the file that a table means: by its path, or by its bare name when only one file has it."""
-
-    def __init__(self, files: list[str], root: str) -> None:
-        self._paths = {_key(file.removeprefix(root)): file for file in files}
-        self._names: dict[str, list[str]] = defaultdict(list)
-        for file in files:
-            self._names[_key(file).rpartition("/")[2]].append(file)
-
-    def find(self, row: Row) -> str | Problem:
-        if is_outside(row.file):
-            return Problem("unsafe", row.file, "a label's path leads outside")
-        key = _key(row.file)
-        if key in self._paths:
-            return self._paths[key]
-        same = self._names[key] if "/" not in key and key in self._names else []
-        if len(same) == 1:
-            return same[0]
-        detail = f"{len(same)} files have that name; give the path" if same else ""
-        return Problem("label without image", row.file, detail)
-
-
-def _key(path: str) -> str:
-    # macOS writes "é" as two characters (NFD), most others as one (NFC); Windows separates by "\".
-    return unicodedata.normalize("NFC", path.replace("\\", "/")).removeprefix("./")
+def _in_split(pictures: list[str], found: Found, options: FolderOptions) -> set[str]:
+    if not options.split:
+        return set(pictures)
+    wanted = {split.casefold() for split in options.split}
+    known = {*split_folders(pictures), *found.splits.values()}
+    folders = {part.casefold() for picture in pictures for part in picture.split("/")[:-1]}
+    possible = {each.casefold() for each in known} | folders
+    missing = [split for split in options.split if split.casefold() not in possible]
+    if missing:
+        raise DatasetError(f"--split {missing[0]}: no such split; choose from {', '.join(sorted(known)) or 'none'}")
+    return {p for p in pictures if in_split(p, options.split) or found.splits.get(p, "").casefold() in wanted}

@@ -1,154 +1,289 @@
-"""Labels written in a file: CSV, JSONL, or StyleGAN's dataset.json."""
+"""Files of labels as rows by column: CSV, TSV, JSONL, JSON, Parquet, StyleGAN's dataset.json, files beside pictures."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
-from unikat_training.data import fields
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from unikat.batches.layout import parse_conditions
+from unikat.tables import TableError, plain, read_csv, read_text
 from unikat_training.data.fields import DatasetError, Object
+from unikat_training.data.folder.embedded import class_names, picture_names, plain_columns
+from unikat_training.data.formats import SUFFIXES, suffix
 from unikat_training.data.report import Problem
 
-FILE_COLUMNS = ("file", "path", "filename", "file_name", "image")
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
-STYLEGAN = "dataset.json"
+STYLEGAN: Final = "dataset.json"
+LABEL: Final = "category"  # the attribute where a file of labels has no name for it
+_CONDITIONS: Final = "conditions"  # what `unikat batch` calls the labels of its pictures
+_SIDECAR_LABELS: Final = ("label", "class", "category", "cls")
+_LIST: Final = re.compile(rf"(.*(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))[\s,;:|]+(\S.*)", re.IGNORECASE)
+PICTURE: Final = "\0picture"  # the column that names pictures in the same file; no other is called so
+SPREADSHEETS: Final = (".xlsx", ".xls", ".ods", ".numbers")
+SIDECARS: Final = (".json", ".cls")
 
 
-@dataclass(frozen=True)
-class Row:
-    """The labels of one file; a value is None where the table does not say."""
-
-    file: str
-    values: tuple[str | None, ...]
+Rows: TypeAlias = list[tuple[str, Mapping[str, object]]]  # where a row is, and what it says
 
 
 @dataclass
 class Table:
-    """All that a label file says."""
+    """What a file of labels says. `name` is its path; rows are by line, values by column."""
 
-    attributes: tuple[str, ...]
-    rows: list[Row] = field(default_factory=list)
+    name: str
+    columns: tuple[str, ...] = ()
+    rows: Rows = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    file_column: str = ""  # where it is known beforehand
 
 
-def read_table(name: str, content: bytes, chosen: tuple[str, ...]) -> Table | None:
-    """Reads label file `name`; `chosen` are the attributes to use, none: all.
+def read_table(name: str, content: bytes) -> Table | None:
+    """Reads the file of labels `name`; None where it is another kind of file, or says that there are no labels.
 
-    None when a StyleGAN file says that there are no labels. Raises DatasetError when the file cannot be used.
+    Raises DatasetError when it cannot be used.
     """
+    ending = suffix(name)
+    if ending == ".parquet":
+        return _read_parquet(name, content)
+    if ending in SPREADSHEETS:
+        raise DatasetError(f"{name}: not read here; save it as CSV")
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{name}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
-    if name.lower().endswith(".json"):
-        return _read_stylegan(name, text, chosen)
-    records = list(_json_lines(name, text) if name.lower().endswith(".jsonl") else _csv_rows(name, text))
-    return _table(name, records, chosen)
-
-
-def _table(name: str, records: list[tuple[int, Object | str]], chosen: tuple[str, ...]) -> Table:
-    rows = [record for _, record in records if isinstance(record, dict)]
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    files = [column for column in columns if column.strip().lower() in FILE_COLUMNS]
-    if len(files) != 1:
-        found = ", ".join(columns) or "none"
-        raise DatasetError(f"{name}: exactly one column must be named {' or '.join(FILE_COLUMNS)}; columns: {found}")
-    others = tuple(column for column in columns if column != files[0])
-    missing = [column for column in chosen if column not in others]
-    if missing:
-        raise DatasetError(f"--attribute {missing[0]}: {name} has no such column; choose from {', '.join(others)}")
-    attributes = chosen or others
-    if any(not attribute.strip() for attribute in attributes):
-        raise DatasetError(f"{name}: a column has no name; name it, or choose columns by --attribute")
-    table = Table(tuple(attribute.strip() for attribute in attributes))
-    for number, record in records:
-        row = _row(record, files[0], attributes) if isinstance(record, dict) else record
-        if isinstance(row, Row):
-            table.rows.append(row)
+        text, encoding = read_text(content)
+        if ending in (".csv", ".tsv"):
+            table = _read_csv(name, text)
+        elif ending in (".jsonl", ".ndjson"):
+            table = _read_json_lines(name, text)
+        elif ending == ".txt":
+            table = _read_list(name, text)
+            if not table.rows:
+                return None  # any other text
         else:
-            table.problems.append(Problem("bad label", f"{name}:{number}", row))
+            found = _read_json(name, text)
+            if found is None:
+                return None
+            table = found
+    except TableError as error:
+        line, colon, rest = str(error).partition(": ")
+        where = f":{line.removeprefix('line ')}: {rest}" if colon and line.startswith("line ") else f": {error}"
+        raise DatasetError(f"{name}{where}") from error
+    if encoding == "cp1252":
+        table.notes.append(f"{name} is not UTF-8: it is read as Windows' cp1252; look whether names are right")
     return table
 
 
-def _row(record: Object, file: str, attributes: tuple[str, ...]) -> Row | str:
-    """The row, or what is wrong with it."""
-    path = record.get(file)
-    if not isinstance(path, str) or not path.strip():
-        return f"no {file}"
-    values = []
-    for attribute in attributes:
-        value = record.get(attribute)
-        if isinstance(value, list | dict):
-            return f"{attribute} of {path} is a {type(value).__name__}; expected one value"
-        values.append(_category(value))
-    return Row(path.strip(), tuple(values))
+def category(value: object) -> str | None:
+    """The name of a category, None where there is none. Raises ValueError, with why, for what is no single value.
 
-
-def _category(value: object) -> str | None:
-    if value is None:
+    Whole floats are whole numbers, as NumPy and pandas write them; of a one-hot vector the position counts.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value).strip() or None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, list | tuple):
+        if len(value) == 1:
+            return category(value[0])
+        if sorted(value, key=str) == [*(0 for _ in value[1:]), 1]:
+            return str(list(value).index(1))
+        raise ValueError("is a list; expected one value")
+    if isinstance(value, dict):
+        raise ValueError("is a blend or another object; expected one value")
+    return plain(str(value)) or None
 
 
-def _csv_rows(name: str, text: str) -> Iterator[tuple[int, Object | str]]:
-    heading = text.partition("\n")[0]
-    delimiter = max(",;\t|", key=heading.count)  # the first wins when there is one column only
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        columns = next(reader, [])
-        repeated = {column for column in columns if columns.count(column) > 1}
-        if repeated:
-            raise DatasetError(f"{name}: column {sorted(repeated)[0]!r} is there twice")
-        for cells in reader:
-            if len(cells) > len(columns):
-                yield reader.line_num, f"{len(cells)} cells for {len(columns)} columns"
-            elif cells:
-                padded = cells + [""] * (len(columns) - len(cells))
-                yield reader.line_num, dict(zip(columns, padded, strict=True))
-    except csv.Error as error:
-        raise DatasetError(f"{name}:{reader.line_num}: {error}") from error
-
-
-def _json_lines(name: str, text: str) -> Iterator[tuple[int, Object | str]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield number, f"not JSON: {error}"
-                continue
-            yield number, value if isinstance(value, dict) else "not a JSON object"
-
-
-def _read_stylegan(name: str, text: str, chosen: tuple[str, ...]) -> Table | None:
-    try:
-        document = fields.as_object(json.loads(text), name)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DatasetError(f"{name}: not JSON: {error}") from error
-    if "format" in document:
-        raise DatasetError(f"{name}: this is a prepared data set already; train on it, or give the original pictures")
-    if document.get("labels", ()) is None:
-        return None
-    if len(chosen) > 1:
-        raise DatasetError(f"--attribute {chosen[1]}: {name} labels one attribute; give one name")
-    names = document.get("classes")  # not StyleGAN's own, but without it classes are but numbers
-    table = Table(chosen or ("category",))
-    for index, pair in enumerate(fields.array(document, "labels", where=f"{name}: ")):
-        row = _pair(pair, names if isinstance(names, list) else [])
-        if isinstance(row, Row):
-            table.rows.append(row)
-        else:
-            table.problems.append(Problem("bad label", f"{name}: labels[{index}]", row))
+def sidecar_table(contents: Iterable[tuple[str, str, bytes]]) -> Table:
+    """The labels in files beside pictures, as webdataset has them: a picture, its .cls or .json, its content."""
+    table, columns = Table("the files beside the pictures", file_column="file"), dict[str, None]()
+    for picture, name, content in contents:
+        try:
+            values = _sidecar(name, content)
+        except (ValueError, RecursionError) as error:
+            table.problems.append(Problem("bad label", name, str(error)))
+            continue
+        if values:
+            columns |= dict.fromkeys(values)
+            table.rows.append((name, {"file": picture, **values}))
+    table.columns = ("file", *columns)
     return table
 
 
-def _pair(pair: object, names: list[object]) -> Row | str:
-    if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str) or type(pair[1]) is not int:
-        return 'expected ["path", whole number]'
-    path, number = pair
-    return Row(path, (str(names[number]) if 0 <= number < len(names) else str(number),))
+def _sidecar(name: str, content: bytes) -> Object:
+    text = content.decode("utf-8-sig")
+    if suffix(name) == ".cls":
+        return {LABEL: text.strip()}
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        return {}
+    conditions = document.get(_CONDITIONS)
+    if isinstance(conditions, dict):
+        return conditions
+    label = next((key for key in _SIDECAR_LABELS if key in document), None)
+    return {LABEL: document[label]} if label else {}
+
+
+def _read_csv(name: str, text: str) -> Table:
+    found = read_csv(text)
+    table = Table(name, found.columns)
+    for row in found.rows:
+        where = f"{name}:{row.line}"
+        if row.cells > found.width:
+            table.problems.append(Problem("bad label", where, f"{row.cells} cells for {found.width} columns"))
+        else:
+            table.rows.append((where, row.values))
+    for column in found.columns:
+        _drop_fractions([values for _, values in table.rows], column)
+    return table
+
+
+def _read_list(name: str, text: str) -> Table:
+    """Lines of a picture and its label, without a heading: "cat/1.png 0"."""
+    table = Table(name, ("file", LABEL), file_column="file")
+    for number, line in enumerate(text.split("\n"), 1):
+        if found := _LIST.fullmatch(line.strip()):
+            table.rows.append((f"{name}:{number}", {"file": found[1], LABEL: found[2]}))
+    return table
+
+
+def _drop_fractions(rows: list[Mapping[str, object]], column: str) -> None:
+    """ "1.0" to "1" in a column of nothing else: pandas writes whole numbers so where one is missing."""
+    cells = [str(row[column]).strip() for row in rows]
+    if any(cells) and all(cell.removesuffix(".0").isdecimal() and cell.endswith(".0") for cell in cells if cell):
+        for row, cell in zip(rows, cells, strict=True):
+            if isinstance(row, dict):
+                row[column] = cell.removesuffix(".0")
+
+
+def _read_json_lines(name: str, text: str) -> Table:
+    table = Table(name)
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                _add_record(table, f"{name}:{number}", json.loads(line))
+            except (ValueError, RecursionError) as error:
+                table.problems.append(Problem("bad label", f"{name}:{number}", f"not JSON: {error}"))
+    return _with_columns(table)
+
+
+def _add_record(table: Table, where: str, value: object) -> None:
+    if isinstance(value, dict):
+        table.rows.append((where, {plain(str(key)): item for key, item in value.items()}))
+    else:
+        table.problems.append(Problem("bad label", where, "not a JSON object"))
+
+
+def _with_columns(table: Table) -> Table:
+    table.columns = tuple(dict.fromkeys(key for _, row in table.rows for key in row))
+    return table
+
+
+def _read_json(name: str, text: str) -> Table | None:
+    """A list of objects, {"picture": label, …}, or what StyleGAN's tools write."""
+    stylegan = name.rpartition("/")[2] == STYLEGAN
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if not stylegan:
+            return None
+        raise DatasetError(f"{name}: not JSON: {error}") from error
+    if isinstance(document, dict) and stylegan:
+        if "format" in document:
+            raise DatasetError(
+                f"{name}: this is a prepared data set already; train on it, or give the original pictures"
+            )
+        return _read_stylegan(name, document)
+    if isinstance(document, dict) and {"images", "annotations"} <= document.keys():
+        raise DatasetError(f"{name}: says what is where in pictures (COCO), not what a picture is as a whole")
+    if isinstance(document, dict) and document:
+        return _by_key(name, document)
+    if isinstance(document, list) and document and all(isinstance(row, dict) for row in document):
+        table = Table(name)
+        for index, row in enumerate(document):
+            _add_record(table, f"{name}[{index}]", row)
+        return _with_columns(table)
+    if stylegan:
+        raise DatasetError(f"{name}: expected an object, found a {type(document).__name__}")
+    return None
+
+
+def _read_stylegan(name: str, document: Object) -> Table | None:
+    labels = document.get("labels")
+    if labels is None:
+        return None
+    if isinstance(labels, dict):
+        labels = [list(pair) for pair in labels.items()]
+    if not isinstance(labels, list):
+        raise DatasetError(f"{name}: labels: expected a list of pairs, found a {type(labels).__name__}")
+    names = document.get("classes")  # not StyleGAN's own, but without it classes are but numbers
+    classes = [str(each) for each in names] if isinstance(names, list) else []
+    table = Table(name, ("file", LABEL), file_column="file")
+    for index, pair in enumerate(labels):
+        where = f"{name}: labels[{index}]"
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+            table.problems.append(Problem("bad label", where, 'expected ["path", label]'))
+            continue
+        label = pair[1]
+        if isinstance(label, int | float) and 0 <= label < len(classes) and label == int(label):
+            label = classes[int(label)]
+        table.rows.append((where, {"file": pair[0], LABEL: label}))
+    return table
+
+
+def _by_key(name: str, document: Object) -> Table | None:
+    """{"picture": label, …}, {"picture": {"attribute": label, …}, …} or {"label": ["picture", …], …}."""
+    values, rows = list(document.values()), Rows()
+    if all(isinstance(value, dict) for value in values):
+        rows = [
+            (f"{name}: {key}", {"file": key, **value}) for key, value in document.items() if isinstance(value, dict)
+        ]
+    elif all(isinstance(value, list) for value in values):
+        pairs = [(file, key) for key, value in document.items() if isinstance(value, list) for file in value]
+        rows = [(f"{name}: {file}", {"file": file, LABEL: key}) for file, key in pairs if isinstance(file, str)]
+    elif not any(isinstance(value, list | dict) for value in values):
+        rows = [(f"{name}: {key}", {"file": key, LABEL: value}) for key, value in document.items()]
+    return _with_columns(Table(name, (), rows, file_column="file")) if rows else None
+
+
+def _read_parquet(name: str, content: bytes) -> Table:
+    try:
+        parquet = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+        # Not the pictures, where it holds some.
+        read = parquet.read(columns=plain_columns(parquet.schema_arrow), use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{name}: not a Parquet file: {error}") from error
+    if _CONDITIONS in read.column_names and "file" in read.column_names:  # the manifest of a batch
+        drawn = zip(read["file"].to_pylist(), read[_CONDITIONS].to_pylist(), strict=True)
+        rows: list[Object] = [{"file": file, **_drawn(texts)} for file, texts in drawn]
+        return _with_columns(Table(name, (), _numbered(name, rows), file_column="file"))
+    rows = read.to_pylist()
+    for column, classes in class_names(read.schema).items():
+        for row in rows:
+            row[column] = _class(row.get(column), classes)
+    if len(read.column_names) == len(parquet.schema_arrow.names):
+        return Table(name, tuple(read.column_names), _numbered(name, rows))
+    for row, picture in zip(rows, picture_names(name, len(rows)), strict=True):  # it holds the pictures themselves
+        row[PICTURE] = picture
+    return Table(name, (PICTURE, *read.column_names), _numbered(name, rows), file_column=PICTURE)
+
+
+def _numbered(name: str, rows: Iterable[Object]) -> Rows:
+    return [(f"{name}: row {i}", row) for i, row in enumerate(rows)]
+
+
+def _class(value: object, names: list[str]) -> str | None:
+    # -1 is how unlabelled pictures of a test split are marked
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+
+
+def _drawn(conditions: Mapping[str, str]) -> Object:
+    """Conditions as a batch records them: a category, or the weights of a blend, which is no category."""
+    weights = parse_conditions(conditions)
+    return {name: next(iter(of)) if len(of) == 1 else dict(of) for name, of in weights.items()}

@@ -1,0 +1,70 @@
+"""How a folder is read: `FolderOptions`. Each field is a flag of `prepare folder` and of `fit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from typer import Option
+
+from unikat_training.data.pictures import Fit
+
+AUTO: Final = "auto"
+FOLDERS: Final = "folders"
+NAMES: Final = "names"
+NONE: Final = "none"
+KEEP: Final = "keep"
+LEFT_OUT: Final = 0.33  # a third
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How a folder is read."""
+
+    labels: Annotated[
+        str,
+        Option(
+            metavar="FILE|folders|names|none",
+            help="Where labels are: a file (CSV, TSV, JSONL, JSON, Parquet), the folders, the beginnings of the files' "
+            "names, or nowhere (auto: what is found, in this order: a file, files beside the pictures, folders).",
+        ),
+    ] = AUTO
+    label_level: Annotated[
+        tuple[int, ...],
+        Option(
+            metavar="N",
+            help="Which folders of a path are labels: 1 is right below PATH, -1 is where the pictures are; repeatable, "
+            "an attribute each.",
+            show_default="the outermost ones that tell pictures apart",
+        ),
+    ] = ()
+    file_column: Annotated[
+        str, Option(help="The column of a file of labels that names the pictures.", show_default="the one that does")
+    ] = ""
+    attribute: Annotated[
+        tuple[str, ...],
+        Option(
+            help="Files of labels: a column to use. Folders: the attribute's name. Repeatable.",
+            show_default="all columns whose values recur",
+        ),
+    ] = ()
+    split: Annotated[
+        tuple[str, ...],
+        Option(help="Of train, valid, test: only the pictures of this one; repeatable.", show_default="all"),
+    ] = ()
+    fold: Annotated[
+        bool, Option("--fold", help="Make one of categories that differ in capitals, blanks, - and _ only.")
+    ] = False
+    fit: Annotated[Fit, Option(help="Crop the middle square, or pad to a square with the background.")] = "crop"
+    background: Annotated[
+        str,
+        Option(
+            metavar="COLOUR|keep",
+            help="What transparent pictures are shown on, such as white or #808080; keep: nothing, alpha is trained "
+            "too (auto: white, or else a colour on which they can be seen).",
+        ),
+    ] = AUTO
+    max_left_out: Annotated[
+        float,
+        Option(min=0, max=1, help="Stop when more than this share of the pictures would be left out (1: never)."),
+    ] = LEFT_OUT

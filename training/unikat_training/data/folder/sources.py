@@ -1,0 +1,191 @@
+"""Where labels come from: a file, files beside the pictures, folders, names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unikat_training.data.fields import DatasetError
+from unikat_training.data.folder import options as ways
+from unikat_training.data.folder.columns import Labels, read_labels
+from unikat_training.data.folder.container import Container, display
+from unikat_training.data.folder.levels import PathLabels, folder_labels, hint_of_names, level_labels, name_labels
+from unikat_training.data.folder.listing import Found, Listing
+from unikat_training.data.folder.matching import Matcher, stem
+from unikat_training.data.folder.options import FolderOptions
+from unikat_training.data.folder.tables import SIDECARS, SPREADSHEETS, STYLEGAN, Table, read_table, sidecar_table
+from unikat_training.data.formats import TABLE_SUFFIXES, suffix
+from unikat_training.data.report import Problem
+
+_FEW = 0.1  # of the pictures that the best table names; one that names less is about something else
+
+
+@dataclass
+class LabelSearch:
+    """Looks for the labels of `pictures`; what it finds on the way is added to the listing."""
+
+    container: Container
+    pictures: list[str]
+    options: FolderOptions
+    listing: Listing
+
+    def found(self) -> Found:
+        """The labels that there are. Raises DatasetError for those that cannot be used, and for wrong options."""
+        options = self.options
+        way = ways.FOLDERS if options.labels == ways.AUTO and options.label_level else options.labels
+        if way == ways.NONE:
+            if options.attribute or options.label_level or options.file_column:
+                raise DatasetError("--labels none: takes no --attribute, --label-level and --file-column")
+            return Found()
+        if way == ways.NAMES:
+            return self._by_path(name_labels(self.pictures, options), "the beginnings of the files' names")
+        if way != ways.FOLDERS:
+            found = self._by_tables() if way == ways.AUTO else self._by_asked_table()
+            if found is not None:
+                return found
+        if options.file_column:
+            raise DatasetError(f"--file-column {options.file_column}: there is no file of labels")
+        levels = level_labels if options.label_level else folder_labels
+        by_path = self._by_path(levels(self.pictures, options), "the folders")
+        if not by_path.attributes:
+            if options.attribute:
+                raise DatasetError(f"--attribute {options.attribute[-1]}: the pictures have no labels")
+            hint = hint_of_names(self.pictures)
+            self.listing.warnings += [hint] if hint else []
+        return by_path
+
+    def _matcher(self) -> Matcher:
+        return Matcher(self.pictures, any_folder=bool(self.options.file_column))
+
+    def _by_path(self, found: PathLabels, source: str) -> Found:
+        self.listing.notes += found.notes
+        self.listing.warnings += found.warnings
+        if found.attributes:
+            self.listing.notes.append(f"labels: {source}")
+        return Found(found.attributes, found.of)
+
+    def _by_asked_table(self) -> Found:
+        name, content = _asked_table(self.container, self.options.labels)
+        table = read_table(name, content)
+        if table is None:
+            raise DatasetError(f"--labels {self.options.labels}: no labels are in it")
+        return self._merged([(table, read_labels(table, self._matcher(), self.options))])
+
+    def _by_tables(self) -> Found | None:
+        """Labels from files; None when there are none that could be meant."""
+        matcher, failures = self._matcher(), list[DatasetError]()
+        used = list[tuple[Table, Labels]]()
+        for table in self._tables(failures):
+            try:
+                read = read_labels(table, matcher, self.options)
+            except DatasetError as error:
+                if suffix(table.name) in (".txt", ".json"):  # may be about anything
+                    self.listing.notes.append(f"not used: {error}")
+                else:
+                    failures.append(error)
+                continue
+            if read.attributes:
+                used.append((table, read))
+            elif read.notes:
+                why = "; ".join(read.notes)
+                failures.append(DatasetError(f"{why}; choose a column by --attribute, or do without by --labels none"))
+            else:
+                self.listing.warnings.append(f"{table.name} has no labels, so it is not used")
+        asked = self.options.attribute or self.options.file_column
+        folders_tell = not asked and bool(folder_labels(self.pictures, self.options).attributes)
+        if used and folders_tell and sum(len(read.of) for _, read in used) < len(self.pictures) / 2:
+            names = ", ".join(table.name for table, _ in used)
+            self.listing.warnings.append(f"{names}: less than half of the pictures are in it; --labels FILE takes it")
+            return None
+        found = self._merged(self._main(used)) if used else self._by_sidecars()
+        if failures and found is None and not folders_tell:
+            raise failures[0]
+        self.listing.warnings += [f"not used: {failure}" for failure in failures]
+        return found
+
+    def _main(self, used: list[tuple[Table, Labels]]) -> list[tuple[Table, Labels]]:
+        """Those that label pictures: not a list of the categories' names, whose numbers are pictures' names, too."""
+        _, best = max(used, key=lambda each: len(each[1].of))
+        main = [
+            each for each in used if each[1].attributes == best.attributes or len(each[1].of) >= _FEW * len(best.of)
+        ]
+        self.listing.warnings += [
+            f"{table.name} names few pictures, so it is not used"
+            for table, read in used
+            if not any(read is kept for _, kept in main)
+        ]
+        return main
+
+    def _tables(self, failures: list[DatasetError]) -> list[Table]:
+        """The files that can be tables: StyleGAN's where there is one, else all that are no file beside a picture."""
+        listing, files = self.listing, self.container.files
+        beside = {stem(name) for name in self.pictures} | {*self.pictures}  # of 1.png: 1.json or 1.png.json
+        bare = {name.rpartition("/")[2] for name in beside}  # one a picture in another folder, as YOLO has them
+        endings = (*TABLE_SUFFIXES, *SPREADSHEETS, ".txt")
+        names = [name for name in files if suffix(name) in endings and stem(name) not in beside]
+        names = [n for n in names if suffix(n) not in (".txt", ".json") or stem(n).rpartition("/")[2] not in bare]
+        stylegan = [name for name in names if name.rpartition("/")[2] == STYLEGAN]
+        tables = []
+        for name in stylegan or [name for name in names if "submission" not in name.lower()]:  # Kaggle's has no labels
+            try:
+                table = read_table(name, files[name].read())
+            except (OSError, ValueError) as error:
+                failures.append(DatasetError(str(error) if isinstance(error, DatasetError) else f"{name}: {error}"))
+                continue
+            if table is not None:
+                tables.append(table)
+            elif name in stylegan:
+                listing.notes.append(f"{name} says that the pictures have no labels")
+                listing.problems = [p for p in listing.problems if p.item != name]
+        return tables
+
+    def _by_sidecars(self) -> Found | None:
+        beside = {stem(name): name for name in self.container.files if suffix(name) in SIDECARS}
+        pairs = [(picture, beside[stem(picture)]) for picture in self.pictures if stem(picture) in beside]
+        table = sidecar_table((picture, name, self.container.files[name].read()) for picture, name in pairs)
+        if not table.rows:
+            return None
+        return self._merged([(table, read_labels(table, self._matcher(), self.options))])
+
+    def _merged(self, used: list[tuple[Table, Labels]]) -> Found:
+        """The labels of tables of the same columns, such as one a split. Raises DatasetError for other ones."""
+        listing = self.listing
+        if len({read.attributes for _, read in used}) > 1:
+            raise DatasetError(
+                "more than one file of labels, with other columns; choose one by --labels: "
+                + ", ".join(f"{table.name} ({', '.join(read.attributes)})" for table, read in used)
+            )
+        of, splits = dict[str, tuple[str | None, ...]](), dict[str, str]()
+        for _, read in used:
+            for picture, values in read.of.items():
+                if of.setdefault(picture, values) != values:
+                    detail = "labelled twice, differently; the first holds"
+                    listing.problems.append(Problem("bad label", display(picture), detail))
+            splits |= read.splits
+            listing.problems += read.problems
+            listing.notes += read.notes
+        names = {table.name for table, _ in used}
+        listing.notes.append(f"labels: {', '.join(sorted(names))}")
+        listing.problems = [
+            p
+            for p in listing.problems
+            if p.kind != "not an image" or not (p.item in names or suffix(p.item) in SIDECARS)
+        ]
+        return Found(used[0][1].attributes, of, splits)
+
+
+def _asked_table(container: Container, labels: str) -> tuple[str, bytes]:
+    endings = (*TABLE_SUFFIXES, ".txt")
+    if suffix(labels) not in endings:
+        raise DatasetError(
+            f"--labels {labels}: must be folders, names, none, or a file that ends in {' '.join(endings)}"
+        )
+    path = Path(labels)
+    try:
+        if path.as_posix() in container.files:
+            return path.as_posix(), container.files[path.as_posix()].read()
+        inside = path.resolve().is_relative_to(container.path.resolve())
+        name = path.resolve().relative_to(container.path.resolve()).as_posix() if inside else path.name
+        return name, path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"--labels {labels}: cannot be read: {error}") from error
