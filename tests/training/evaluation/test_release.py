@@ -52,7 +52,9 @@ def test_it_is_with_force_and_its_card_says_so(untrained: Path, evaluation: Eval
     card = (bundle.path / CARD).read_text()
     assert "Published with `--force`, although its condition accuracy is too low" in card
     assert "colour: condition accuracy is too low" in card
+    assert card.index("| headline | real pictures |") < card.index("| KID in pooled pixels |")
     assert "| Fréchet distance in pooled pixels |" in card
+    assert "precision in" not in card
     assert "![neighbours](neighbours.png)" in card
     assert "was not measured" not in card
 

@@ -42,7 +42,7 @@ def similar(evaluation: Evaluation) -> list[tuple[str, ...]]:
 
 def times(value: float, limit: float) -> str:
     """Where the limit is around 0, as KID's may be, a ratio to it says nothing."""
-    return f" ({value / limit:.3g} x real)" if limit > 0 and value != limit else ""
+    return f" ({value / limit:.3g} × real)" if limit > 0 and value != limit else ""
 
 
 def asked(evaluation: Evaluation) -> list[tuple[str, ...]]:
