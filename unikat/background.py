@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from PIL import ImageColor
-
 NONE: Final = "#00000000"
 WHITE: Final = "#ffffffff"
 
@@ -18,6 +16,8 @@ def canonical(text: str) -> str:
 
     Nothing is "#00000000" whatever colour is transparent. Raises ValueError for what is no colour.
     """
+    from PIL import ImageColor  # here: a service whose models have no alpha never loads it
+
     if text in ("none", "transparent"):
         return NONE
     try:

@@ -21,6 +21,7 @@ from unikat.v1.studio_pb2 import Blend, Condition
 
 # Attribute -> category -> weight; the weights of an attribute sum to 1, categories in the model's order.
 Weights = Mapping[str, Mapping[str, float]]
+CategoryNames = Mapping[str, Sequence[str]]  # attribute -> its categories
 
 _CACHED: Final = 1024  # complete conditions kept by a schema: some 2 kB each
 _CACHED_SHARES: Final = 2**17  # shares of combinations kept by a schema: 32 bytes each
@@ -61,7 +62,16 @@ def check_conditions(model: Model, conditions: Sequence[Condition], field: str =
     Raises FieldError, with the field path and the valid choices, for an unknown or repeated attribute, an unknown
     category, no value, and weights that are negative, not finite or do not sum to more than 0.
     """
-    schema = {attribute.name: [c.name for c in attribute.categories] for attribute in model.attributes}
+    return check_named(category_names(model), conditions, field)
+
+
+def category_names(model: Model) -> CategoryNames:
+    """A model's attributes and their categories, in its order."""
+    return {attribute.name: [c.name for c in attribute.categories] for attribute in model.attributes}
+
+
+def check_named(schema: CategoryNames, conditions: Sequence[Condition], field: str = "conditions") -> Weights:
+    """`check_conditions` for the attributes and categories of a model."""
     weights: dict[str, dict[str, float]] = {}
     for position, condition in enumerate(conditions):
         path = f"{field}[{position}]"
@@ -175,8 +185,8 @@ class Schema:
         return np.concatenate([conditions.vector for conditions in complete]).reshape(len(complete), self.size)
 
     @cached_property
-    def _categories(self) -> dict[str, list[str]]:
-        return {attribute.name: [c.name for c in attribute.categories] for attribute in self.model.attributes}
+    def _categories(self) -> CategoryNames:
+        return category_names(self.model)
 
     @cached_property
     def _columns(self) -> dict[tuple[str, str], int]:

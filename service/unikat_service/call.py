@@ -9,8 +9,8 @@ stream. Images are pure functions, so an attempt goes on exactly where its prede
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -100,6 +100,11 @@ class Call:
         else:
             self._caller_is_gone()
 
+    @property
+    def is_next(self) -> bool:
+        """Whether no other job waited before its own when it was accepted."""
+        return self._open.position == 0
+
     async def ready(self, seconds: float) -> None:
         """Return when there is a response, at the latest after `seconds`."""
         await self._subscribed.ready(seconds)
@@ -151,12 +156,13 @@ class Call:
             draw = replace(draw, encoder="", deadline=None if seconds is None else time.time() + seconds)
         results = self._subscribed
         submission = Submission(results.job_id, draw, self._fingerprint, results.lease, seconds, legacy)
-        reply = self._service.calls.enqueue(submission)
+        reply = self._service.calls.enqueue(submission, self._service.delivery.jobs, self._caller_is_gone)
         try:
-            answer = answer_of(submission, await asyncio.shield(reply))
+            answer = answer_of(submission, await reply)
         except (asyncio.CancelledError, RedisError) as error:
             # What is under way, or was done although the reply is lost, is let go of when it is known.
-            reply.add_done_callback(lambda _: self._caller_is_gone())
+            if not reply.cancelled():
+                self._caller_is_gone()
             raise _no_room(self._service.settings.max_memory_percent) if isinstance(error, OutOfMemoryError) else error  # noqa: B904
         if isinstance(answer, Full):
             self._close_results()
@@ -248,7 +254,7 @@ def _draw_job(order: Order, caller: str) -> DrawJob:
 
 def _attempt_ids(request_id: str) -> Iterator[str]:
     if not request_id:
-        yield "c-" + uuid.uuid4().hex
+        yield "c-" + os.urandom(16).hex()
         return
     first = job_id_of(request_id)
     yield first

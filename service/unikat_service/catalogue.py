@@ -15,7 +15,7 @@ from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
 from unikat.bundle import key_of, parse_reference
-from unikat.conditions import choose_from
+from unikat.conditions import CategoryNames, category_names, choose_from
 from unikat.errors import Reason, bad_field, error_of, retry_later
 from unikat.queue.connection import Connection
 from unikat.queue.live import LiveWorkers, live_workers
@@ -84,6 +84,7 @@ class Catalogue:
         self._redis = redis
         self._grace = grace
         self._parsed: dict[str, Model] = {}  # by digest; immutable, so for good
+        self._names: dict[str, CategoryNames] = {}  # of the same
         self._seen: dict[tuple[str, str], float] = {}  # ("name@version", digest) -> when it was last served
         self._current: dict[str, str] = {}  # "name@version" -> the digest that most workers served when one did
         self._asked = 0.0  # when Redis was last asked
@@ -125,6 +126,10 @@ class Catalogue:
             text = f'there is no model "{reference}"; {there_are}'
             raise error_of(bad_field(field, text, Code.NOT_FOUND, Reason.MODEL_NOT_FOUND))
         return model
+
+    def category_names(self, model: Model) -> CategoryNames:
+        """Attributes and categories of a model that `find` found."""
+        return self._names[model.digest]
 
     async def refresh(self) -> None:
         """Ask Redis; raises what Redis raises, and remembers it for callers."""
@@ -172,6 +177,7 @@ class Catalogue:
                 continue
             try:
                 self._parsed[digest] = json_format.Parse(text, Model(), ignore_unknown_fields=True)
+                self._names[digest] = category_names(self._parsed[digest])
             except json_format.ParseError as error:
                 log.warning("The description of %s is not a model: %s", digest, error)
 

@@ -68,9 +68,8 @@ class Subscription:
         """Return when `next` has something, at the latest after `seconds`."""
         if self._entries or self._failure is not None:
             return
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        timer = loop.call_later(seconds, self._wake)
+        self._waiter = self._delivery.loop.create_future()
+        timer = self._delivery.loop.call_later(seconds, self._wake)
         try:
             await self._waiter
         finally:
@@ -81,7 +80,7 @@ class Subscription:
         while not self._entries:
             if self._failure is not None:
                 raise error_of(self._failure)
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._delivery.loop.create_future()
             await self._waiter
         entry = self._entries.pop(0)
         if isinstance(entry, bytes):
@@ -135,13 +134,19 @@ class Delivery:
 
     def __init__(self, inbox: Inbox, calls: DrawCalls, reads: Connection, catalogue: Catalogue) -> None:
         """`reads` is for what may be large."""
-        self.clock = asyncio.get_running_loop().time
+        self.loop = asyncio.get_running_loop()  # asking for it is a system call
+        self.clock = self.loop.time
         self.held = 0  # bytes that calls have not sent yet
         self._inbox, self._calls, self._reads, self._catalogue = inbox, calls, reads, catalogue
         self._subscriptions: dict[bytes, list[Subscription]] = {}  # by job
         self._wanted: dict[Subscription, None] = {}  # whose streams are to be read, in this order
         self._is_wanted = asyncio.Event()
         self._entry_bytes = 4096.0  # moving average
+
+    @property
+    def jobs(self) -> int:
+        """Jobs that calls wait for."""
+        return len(self._subscriptions)
 
     @property
     def subscriptions(self) -> list[Subscription]:

@@ -15,7 +15,7 @@ from google.rpc.code_pb2 import Code
 
 from unikat.background import WHITE, canonical, is_opaque
 from unikat.bundle import RGBA, key_of, parse_reference
-from unikat.conditions import FieldError, Weights, check_conditions
+from unikat.conditions import FieldError, Weights, check_named
 from unikat.encoders import WITH_ALPHA
 from unikat.errors import Reason, UnikatError, bad_field, error_of
 from unikat.queue.job import fingerprint
@@ -26,6 +26,8 @@ from unikat_service.catalogue import Catalogue
 from unikat_service.errors import invalid
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+_FORMATS: Final = frozenset(ImageFormat.values())
 
 M = TypeVar("M", bound=Message)
 
@@ -62,7 +64,7 @@ async def check_generate(request: GenerateRequest, catalogue: Catalogue, max_cou
     problems = list(_field_problems(request, max_count))
     model = await find_model(catalogue, request.model, problems)
     try:
-        weights = check_conditions(model, request.conditions)
+        weights = check_named(catalogue.category_names(model), request.conditions)
     except FieldError as problem:
         problems.append(problem)
     try:
@@ -71,7 +73,7 @@ async def check_generate(request: GenerateRequest, catalogue: Catalogue, max_cou
         problems.append(problem)
     if problems:
         raise invalid(problems)
-    content = fingerprint(request)
+    content = fingerprint(request) if request.request_id else ""  # nobody else can join its job
     return Order(
         request=request,
         fingerprint=content,
@@ -139,7 +141,7 @@ def common_problems(request: GenerateRequest | CreateBatchRequest) -> Iterator[F
     truncation = request.truncation
     if request.HasField("truncation") and not (math.isfinite(truncation) and 0 <= truncation <= 2):
         yield FieldError("truncation", f"must be a finite number from 0 to 2, not {truncation}")
-    if request.format not in ImageFormat.values():
+    if request.format not in _FORMATS:
         known = ", ".join(ImageFormat.keys())
         yield FieldError("format", f"must be one of {known}, not {request.format}")
     if request.request_id and not REQUEST_ID.fullmatch(request.request_id):

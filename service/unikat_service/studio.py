@@ -71,7 +71,8 @@ class Studio:
         async with Call(self._service, await self._check(parse(GenerateRequest, data)), context) as call:
             # With the first image, if that comes soon: a message of its own would wake the caller, and take the core
             # from what draws the image.
-            await call.ready(ACCEPTED_WITHIN_S)
+            if call.is_next:
+                await call.ready(ACCEPTED_WITHIN_S)
             await context.write(GenerateResponse(accepted=call.accepted).SerializeToString())
             while (response := await call.next()) is not None:
                 await context.write(response)

@@ -15,7 +15,7 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from unikat.queue.draws import Publication, Published, Taken, publish, published, take, taken
-from unikat.queue.job import DrawJob, Limits, job_fields
+from unikat.queue.job import DrawJob, Limits, common_fields, own_fields
 from unikat.queue.keys import queue_name
 from unikat.queue.scripts import Argument, script
 from unikat_worker.active import ActiveJob, Ending
@@ -41,18 +41,23 @@ def run(redis: Redis, name: str, *arguments: Argument) -> Any:  # noqa: ANN401  
     return redis.execute_command(*script(name).command(*arguments))
 
 
+def enqueue_head(limits: Limits = LIMITS) -> list[Argument]:
+    """What jobs have in common, as the service submits them."""
+    fields = common_fields(limits)
+    return [10_000, 600, len(fields) // 2, *fields]
+
+
 def enqueue_arguments(
-    job_id: str, job: DrawJob, lease: str = "front/1", limits: Limits = LIMITS, model: str = MODEL, queue: str = QUEUE
+    job_id: str, job: DrawJob, lease: str = "front/1", model: str = MODEL, queue: str = QUEUE
 ) -> list[Argument]:
     """One job, as the service submits it."""
-    fields = job_fields(job, queue, "print", limits)
-    return [job_id, model, queue, lease, "", len(fields) // 2, *fields]
+    return [job_id, model, queue, lease, "", *own_fields(job, "print")]
 
 
 def enqueue(redis: Redis, jobs: Sequence[tuple[str, DrawJob]], limits: Limits = LIMITS) -> list[str]:
     """What became of each: queued, exists, full."""
-    arguments = [each for job_id, job in jobs for each in enqueue_arguments(job_id, job, limits=limits)]
-    return [reply[0].decode() for reply in run(redis, "enqueue", 10_000, 600, *arguments)]
+    arguments = [each for job_id, job in jobs for each in enqueue_arguments(job_id, job)]
+    return [reply[0].decode() for reply in run(redis, "enqueue", *enqueue_head(limits), *arguments)]
 
 
 def execute(redis: Redis, command: Sequence[Argument]) -> Any:  # noqa: ANN401  (a script's reply)

@@ -15,7 +15,17 @@ from typing import TypeVar
 
 from redis import Redis
 
-from tests.queue.driver import MODEL, Driver, draw_job, enqueue, enqueue_arguments, publish_all, run, take_jobs
+from tests.queue.driver import (
+    MODEL,
+    Driver,
+    draw_job,
+    enqueue,
+    enqueue_arguments,
+    enqueue_head,
+    publish_all,
+    run,
+    take_jobs,
+)
 from unikat.queue.calls import SLICE
 from unikat.queue.draws import MOST_TAKEN, Completion, Publication, Taken, ring
 from unikat.queue.job import rq_result
@@ -122,7 +132,7 @@ def callers(redis: Redis, count: int) -> None:
         enqueue_arguments(f"waits-{number}", draw_job(), queue=queue_name(MODEL, f"caller-{number}"))
         for number in range(count)
     ]
-    run(redis, "enqueue", 10_000, 600, *(each for job in jobs for each in job))
+    run(redis, "enqueue", *enqueue_head(), *(each for job in jobs for each in job))
 
 
 def fastest(redis: Redis, prepare: Callable[[], T], act: Callable[[T], object]) -> float:

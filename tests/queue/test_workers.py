@@ -26,7 +26,7 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from tests.end_to_end.stack import free_port
-from tests.queue.driver import enqueue_arguments, run
+from tests.queue.driver import enqueue_arguments, enqueue_head, run
 from tests.support.processes import eventually, spawn
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
@@ -56,7 +56,7 @@ class Jobs:
         job = draw_job(bundle, seed, count)
         model = model_key(job.model, job.digest)
         arguments = enqueue_arguments(name, job, model=model, queue=queue_name(model, caller))
-        assert run(self.redis, "enqueue", 10_000, 600, *arguments)[0][0] == b"queued"
+        assert run(self.redis, "enqueue", *enqueue_head(), *arguments)[0][0] == b"queued"
         return self.job(name)
 
     def enqueue_as_before(self, bundle: Bundle, seed: int = 1) -> Job:

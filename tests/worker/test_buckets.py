@@ -96,10 +96,16 @@ class Costing:
 CPU_RULES = Rules(seconds=1.0, gain=0.03, clock=time.thread_time)
 
 
-def test_a_size_that_gains_nothing_ends_the_trial_and_is_not_used() -> None:
+def test_more_than_4_images_that_gain_nothing_end_the_trial_and_are_not_used() -> None:
     flat = Costing(once=0, each=1)
-    assert set(try_sizes(flat, PROBES, [1, 2, 4, 8], CPU_RULES).seconds) == {1}
-    assert flat.sizes == {1, 2}
+    assert set(try_sizes(flat, PROBES, [1, 2, 4, 8, 16], CPU_RULES).seconds) == {1, 2, 4}
+    assert flat.sizes == {1, 2, 4, 8}
+
+
+def test_a_size_that_is_slower_an_image_ends_the_trial_and_is_not_used() -> None:
+    slow = Costing(once=-1, each=2)  # per image: 1.0, 1.5 ms
+    assert set(try_sizes(slow, PROBES, [1, 2, 4, 8], CPU_RULES).seconds) == {1}
+    assert slow.sizes == {1, 2}
 
 
 def test_sizes_are_tried_up_to_the_point_of_gain() -> None:
@@ -189,6 +195,11 @@ def test_a_graph_that_was_changed_is_not_taken_for_more_threads(
         tried(session, one)
     assert session._wide is None
     assert "restore the file" in caplog.text
+
+
+def test_images_are_cut_into_whole_buckets_where_one_nearly_fits() -> None:
+    buckets = Buckets({1: 0.011, 2: 0.021, 4: 0.04}, pads=False)
+    assert [buckets.images_within(ms / 1000) for ms in (5, 19, 27, 29, 50, 55, 65, 80)] == [0, 1, 2, 4, 4, 4, 8, 8]
 
 
 def test_a_cpu_splits_and_a_gpu_pads() -> None:

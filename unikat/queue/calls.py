@@ -20,13 +20,16 @@ from google.rpc.status_pb2 import Status
 
 from unikat.errors import Reason, make_status
 from unikat.queue.connection import Connection, Reply
-from unikat.queue.job import FINGERPRINT, DrawJob, Limits, job_fields
+from unikat.queue.job import FINGERPRINT, DrawJob, Limits, common_fields, own_fields
 from unikat.queue.keys import LEGACY_MODEL, LEGACY_QUEUE, model_key, queue_name
 from unikat.queue.scripts import Argument, Script, script
 from unikat.queue.stream import RESPONSE, STATUS, stream_key
 
 SLICE: Final = 64  # jobs in one call of a script: 2 ms of Redis' time, in which it serves nobody else
 TURNS: Final = 4  # of the event loop, in which calls come that are sent together
+MANY: Final = 16  # calls in progress from which a script call for each costs more than waiting for others does
+PATIENCE_S: Final = 0.002  # then
+DONE_PATIENCE_S: Final = 0.05  # for leases of callers that have everything: nobody waits
 DONE_TTL_S: Final = 30  # results whose end every caller has are kept this long
 RETRIED: Final = 10_000  # releases that are kept for another try while Redis is away
 
@@ -59,12 +62,11 @@ class Submission:
             return LEGACY_QUEUE
         return queue_name(model_key(self.job.model, self.job.digest), self.job.caller)
 
-    def arguments(self, limits: Limits) -> list[Argument]:
+    def arguments(self) -> list[Argument]:
         """Of enqueue.lua."""
-        fields = job_fields(self.job, self.queue, self.fingerprint, limits)
         model = LEGACY_MODEL if self.legacy else model_key(self.job.model, self.job.digest)
         limit = "" if self.seconds is None else f"{self.seconds:.3f}"
-        return [self.job_id, model, self.queue, self.lease, limit, len(fields) // 2, *fields]
+        return [self.job_id, model, self.queue, self.lease, limit, *own_fields(self.job, self.fingerprint)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,38 +123,70 @@ class Condition:
 Entry: TypeAlias = "tuple[int, bytes | Status]"  # number in the stream, and a GenerateResponse's bytes or the end
 
 
+Abandoned: TypeAlias = "Callable[[], object] | None"
+
+
 class _Batch:
     """Calls of one script. While one is under way, what comes meanwhile waits, and is sent together."""
 
     def __init__(self, connection: Connection, run: Script, head: Callable[[], list[Argument]]) -> None:
         self._connection, self._script, self._head = connection, run, head
-        self._waiting: list[tuple[list[Argument], asyncio.Future[Reply]]] = []
+        self._waiting: list[tuple[list[Argument], asyncio.Future[Reply], Abandoned]] = []
+        self._due = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
 
-    def add(self, arguments: list[Argument]) -> asyncio.Future[Reply]:
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append((arguments, future))
+    def add(self, arguments: list[Argument], patience: float, abandoned: Abandoned = None) -> asyncio.Future[Reply]:
+        """Send with what comes within `patience` seconds, or within a few turns of the loop.
+
+        `abandoned` is called instead of the future that was cancelled meanwhile: it is sent in any case.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
+        self._waiting.append((arguments, future, abandoned))
         if self.task is None:
             self.task = asyncio.create_task(self._send())
+        if not patience or len(self._waiting) >= SLICE:
+            self._due.set()
+        elif self._timer is None:
+            self._timer = loop.call_later(patience, self._due.set)
         return future
+
+    def hurry(self) -> None:
+        """What waits is not to wait longer."""
+        self._due.set()
 
     async def _send(self) -> None:
         while self._waiting:
+            await self._due.wait()
             for _ in range(TURNS):  # an idle loop is through at once, and a busy one has more calls to send
                 await asyncio.sleep(0)
             calls, self._waiting = self._waiting[:SLICE], self._waiting[SLICE:]
+            if not self._waiting:
+                self._rest()
             try:
                 arguments = [each for call in calls for each in call[0]]
                 replies = await self._connection.run(self._script, *self._head(), *arguments)
             except Exception as error:  # whatever it is: these calls fail, and others go on
-                for _, future in calls:
-                    if not future.done():
-                        future.set_exception(error)
+                for _, future, abandoned in calls:
+                    _settle(future, abandoned, error)
                 continue
-            for (_, future), reply in zip(calls, replies, strict=True):
-                if not future.done():
-                    future.set_result(reply)
+            for (_, future, abandoned), reply in zip(calls, replies, strict=True):
+                _settle(future, abandoned, reply)
         self.task = None
+
+    def _rest(self) -> None:
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _settle(future: asyncio.Future[Reply], abandoned: Abandoned, reply: Reply) -> None:
+    if not future.done():
+        future.set_exception(reply) if isinstance(reply, Exception) else future.set_result(reply)
+    elif abandoned is not None:
+        abandoned()
 
 
 class DrawCalls:
@@ -170,9 +204,13 @@ class DrawCalls:
         # Called with a job that was ended and waits in its queue.
         self.on_removed: Callable[[str], object] = str
 
-    def enqueue(self, submission: Submission) -> asyncio.Future[Reply]:
-        """Enqueue a job and take a lease on it, or on the job that has its id. `answer_of` reads the reply."""
-        return self._enqueue.add(submission.arguments(self._limits))
+    def enqueue(self, submission: Submission, others: int, abandoned: Abandoned) -> asyncio.Future[Reply]:
+        """Enqueue a job and take a lease on it, or on the job that has its id. `answer_of` reads the reply.
+
+        `others`: calls in progress. Where there are many, it waits a moment for more that begin. If the future is
+        cancelled, `abandoned` is called when Redis has replied, or does not.
+        """
+        return self._enqueue.add(submission.arguments(), PATIENCE_S if others > MANY else 0.0, abandoned)
 
     def release(self, job_id: str, lease: str, outcome: Outcome, complete: int = 0, status: bytes = b"") -> None:
         """Give a lease up. `complete`: number behind which the stream is complete, `status` its end if all are gone."""
@@ -186,7 +224,10 @@ class DrawCalls:
 
     async def drained(self) -> None:
         """Return when nothing is under way."""
-        while tasks := [batch.task for batch in (self._enqueue, self._release) if batch.task is not None]:
+        batches = self._enqueue, self._release
+        while tasks := [batch.task for batch in batches if batch.task is not None]:
+            for batch in batches:
+                batch.hurry()
             await asyncio.wait(tasks)
             await asyncio.sleep(0)  # for what follows from the replies
 
@@ -206,10 +247,12 @@ class DrawCalls:
             elif len(self._unreleased) < RETRIED:
                 self._unreleased.append(arguments)
 
-        self._release.add(arguments).add_done_callback(released)
+        patience = DONE_PATIENCE_S if arguments[2] == Outcome.DONE else 0.0
+        self._release.add(arguments, patience).add_done_callback(released)
 
     def _enqueue_head(self) -> list[Argument]:
-        return [self._max_queue if self.accepts else 0, self._limits.result_ttl]
+        fields = common_fields(self._limits)
+        return [self._max_queue if self.accepts else 0, self._limits.result_ttl, len(fields) // 2, *fields]
 
     def _release_head(self) -> list[Argument]:
         return [DONE_TTL_S, int(time.time()), self._limits.result_ttl]

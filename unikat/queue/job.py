@@ -12,8 +12,9 @@ import json
 import zlib
 from base64 import b64encode
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -69,7 +70,7 @@ class DrawJob:
     @property
     def extra(self) -> str:
         """The hash field `unikat`: JSON."""
-        return json.dumps({**self.more, **{name: getattr(self, name) for name in _EXTRA if getattr(self, name)}})
+        return json.dumps({**self.more, **{name: value for name in _EXTRA if (value := getattr(self, name))}})
 
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, Any], extra: str | bytes = b"") -> DrawJob:
@@ -90,8 +91,7 @@ class DrawJob:
     def from_hash(cls, data: bytes, extra: bytes, deadline: bytes) -> DrawJob:
         """From the hash fields `data`, `unikat` and `unikat_deadline`. Raises ValueError, also for another call."""
         _, kwargs = call_of(data, [DRAW])
-        job = cls.from_kwargs(kwargs, extra)
-        return replace(job, deadline=float(deadline)) if deadline else job
+        return cls.from_kwargs(kwargs | {"deadline": float(deadline)} if deadline else kwargs, extra)
 
 
 def call_of(data: bytes, functions: Collection[str]) -> tuple[str, dict[str, Any]]:
@@ -99,10 +99,10 @@ def call_of(data: bytes, functions: Collection[str]) -> tuple[str, dict[str, Any
 
     Raises ValueError unless it is one of `functions`, and for what is not JSON; pickle is never read.
     """
-    try:
-        raw = zlib.decompress(data)
-    except zlib.error:
-        raw = data
+    raw = data
+    if not data.startswith(b"["):  # RQ compresses
+        with suppress(zlib.error):
+            raw = zlib.decompress(data)
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -141,20 +141,23 @@ class Limits:
     failure_ttl: int
 
 
-def job_fields(job: DrawJob, queue: str, fingerprint: str, limits: Limits) -> list[Argument]:
-    """Fields and values of a new job's hash, the same as `rq.Queue.enqueue` writes, and ours."""
+def common_fields(limits: Limits) -> list[Argument]:
+    """Fields and values of the hashes of all jobs that are enqueued now, as `rq.Queue.enqueue` writes them."""
     now = rq_time()
-    call: list[Any] = [DRAW, None, [], job.to_kwargs()]
     fields: dict[str, Argument] = {
-        "created_at": now, "data": json.dumps(call), "success_callback_name": "",
-        "failure_callback_name": "", "stopped_callback_name": "", "started_at": "", "ended_at": "",
-        "last_heartbeat": "", "worker_name": "", "group_id": "", "retries_left": limits.retries,
-        "retry_intervals": "[0]", "origin": queue,
-        "description": f"{job.count} of {job.model}", "enqueued_at": now, "timeout": -1,
+        "created_at": now, "success_callback_name": "", "failure_callback_name": "", "stopped_callback_name": "",
+        "started_at": "", "ended_at": "", "last_heartbeat": "", "worker_name": "", "group_id": "",
+        "retries_left": limits.retries, "retry_intervals": "[0]", "enqueued_at": now, "timeout": -1,
         "result_ttl": limits.result_ttl, "failure_ttl": limits.failure_ttl, "status": "queued",
-        "meta": json.dumps({FINGERPRINT: fingerprint}), "unikat": job.extra,
     }  # fmt: skip
     return [part for pair in fields.items() for part in pair]
+
+
+def own_fields(job: DrawJob, fingerprint: str) -> list[Argument]:
+    """Values of the fields that differ: `data`, `description`, `meta`, and ours, `unikat`."""
+    data = json.dumps([DRAW, None, [], job.to_kwargs()])
+    meta = json.dumps({FINGERPRINT: fingerprint}) if fingerprint else "{}"
+    return [data, f"{job.count} of {job.model}", meta, job.extra]
 
 
 def fingerprint(request: GenerateRequest | CreateBatchRequest) -> str:

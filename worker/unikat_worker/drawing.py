@@ -127,7 +127,8 @@ class Responses:
 
 
 def _set(duration: Duration, seconds: float) -> None:
-    duration.FromMicroseconds(max(0, round(seconds * 1e6)))  # clocks of two machines may disagree
+    microseconds = max(0, round(seconds * 1e6))  # clocks of two machines may disagree
+    duration.seconds, duration.nanos = microseconds // 1_000_000, microseconds % 1_000_000 * 1000
 
 
 def draw_rows(

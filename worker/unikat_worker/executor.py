@@ -38,7 +38,7 @@ class Executor:
             return _FIRST_LIMIT
         if session.buckets.pads:
             return session.buckets.largest_within(self._batch_s)
-        return max(1, min(self._max_batch, int(self._batch_s / session.buckets.seconds_per_image)))
+        return max(1, min(self._max_batch, session.buckets.images_within(self._batch_s)))
 
     def gain(self, digest: str) -> float:
         """How many times faster an image is in a large batch than alone."""

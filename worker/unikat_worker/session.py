@@ -91,10 +91,10 @@ class Session:
             return self._run_timed(feeds, count)
         drawn = []
         for part in parts:
-            # Padding repeats the last row: any row would do, no row depends on another.
-            rows = np.minimum(np.arange(part.start, part.start + part.size), part.stop - 1)
-            batch = self._run_timed(take(feeds, rows), part.size)
-            drawn.append(batch[: part.stop - part.start])
+            rows: Feeds = {name: values[part.start : part.stop] for name, values in feeds.items()}
+            if part.stop - part.start < part.size:  # padded with the last row: any would do, none depends on another
+                rows = take(rows, np.minimum(np.arange(part.size), part.stop - part.start - 1))
+            drawn.append(self._run_timed(rows, part.size)[: part.stop - part.start])
         return np.concatenate(drawn)
 
     def _run_timed(self, feeds: Feeds, size: int) -> Pixels:
@@ -125,7 +125,7 @@ class Session:
             log.info("%s: with all threads the bits differ: one image takes one", key_of(self.model))
             return
         self.bytes *= 2
-        self._wide = Wide(wide, self.buckets.seconds_per_image)
+        self._wide = Wide(wide, self.buckets.seconds[1])
 
 
 class Wide:

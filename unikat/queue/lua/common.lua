@@ -6,10 +6,9 @@ local function kind(key) return call('TYPE', key).ok end
 
 -- The number of a stream's last entry (0: none) and the code of the status that ended it: -1 none, -2 it is no stream.
 local function stream_end(key)
-  local found = kind(key)
-  if found == 'none' then return 0, -1 end
-  if found ~= 'stream' then return 0, -2 end
-  local last = call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+  local found = redis.pcall('XREVRANGE', key, '+', '-', 'COUNT', 1) -- a read, of which only the key's type can be wrong
+  if found.err then return 0, -2 end
+  local last = found[1]
   if not last then return 0, -1 end
   if last[2][1] == 's' then
     -- A serialized google.rpc.Status begins with its code: field 1, a varint below 128.
@@ -38,9 +37,34 @@ local function ring(model, queue)
   if call('EXISTS', bell) == 0 then call('RPUSH', bell, '1') end
 end
 
+local clock -- stands still while a script runs
 local function redis_time()
-  local time = call('TIME')
-  return string.format('%d.%06d', time[1], time[2])
+  if not clock then
+    local time = call('TIME')
+    clock = string.format('%d.%06d', time[1], time[2])
+  end
+  return clock
+end
+
+-- One call for all jobs instead of one for each: `later` notes what to add to a command (`head`: what the calls have in
+-- common), `flush` calls.
+local noted, heads, finished_by = {}, {}, {}
+local function later(head, ...)
+  local id = table.concat(head, '\n')
+  if not noted[id] then
+    noted[id] = head
+    heads[#heads + 1] = head
+  end
+  for _, each in ipairs({...}) do table.insert(noted[id], each) end
+end
+
+local function flush()
+  for _, command in ipairs(heads) do call(unpack(command)) end
+  for worker, total in pairs(finished_by) do
+    call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', total.jobs)
+    call('HINCRBYFLOAT', 'rq:worker:' .. worker, 'total_working_time', string.format('%.6f', total.seconds))
+  end
+  noted, heads, finished_by = {}, {}, {}
 end
 
 local FIELDS = {
@@ -61,12 +85,11 @@ end
 
 -- Begins a job as RQ does: it is started, and in the registries for `ttl` seconds. `text` and `now` are the time, as RQ
 -- writes it and in seconds. Returns {id, queue, execution, data, extra, deadline, attempts, crashes, last entry's number,
--- code of its end, seconds that its result is kept, foreign}; nil for what is not a job that waits.
+-- code of its end, seconds that its result is kept, foreign}; nil for what is not a job that waits. `flush` comes after.
 local function begin(id, queue, execution, worker, text, now, ttl)
   local key = 'rq:job:' .. id
-  if kind(key) ~= 'hash' then return nil end
-  local f = call('HMGET', key, unpack(FIELDS))
-  if not f[2] or not WAITING[f[1] or ''] then return nil end
+  local f = redis.pcall('HMGET', key, unpack(FIELDS)) -- a read, of which only the key's type can be wrong
+  if f.err or not f[2] or not WAITING[f[1] or ''] then return nil end
   local stream = 'unikat:stream:' .. id
   local number, code = stream_end(stream)
   if code > -1 and f[14] then -- `rq requeue`: nobody else leaves `exc_info`. How it ended before counts no more.
@@ -84,8 +107,8 @@ local function begin(id, queue, execution, worker, text, now, ttl)
   call('EXPIRE', 'rq:execution:' .. member, ttl)
   call('ZADD', 'rq:executions:' .. id, until_ + 60, execution)
   call('EXPIRE', 'rq:executions:' .. id, ttl + 60)
-  call('ZADD', 'rq:wip:' .. queue, until_, member)
-  call('SADD', 'rq:worker:' .. worker .. ':executions', member)
+  later({'ZADD', 'rq:wip:' .. queue}, until_, member)
+  later({'SADD', 'rq:worker:' .. worker .. ':executions'}, member)
   return {
     id, queue, execution, f[2], f[3] or '', f[4] or '', attempts, tonumber(f[6] or '0') or 0, number, code,
     tonumber(f[7] or '') or 0, foreign(f),
@@ -101,9 +124,9 @@ local function gone(job, queue, execution)
   return nil
 end
 
--- Finishes a job as RQ does. `result` is RQ's text of its result, `begun` and `ended` are times, `kept` the seconds that
--- the result is kept. Returns 'finished', or 'dependents' for one that RQ itself has to finish: others wait for it, or its
--- result is not kept.
+-- Finishes a job as RQ does; `flush` comes after. `result` is RQ's text of its result, `begun` and `ended` are times,
+-- `kept` the seconds that the result is kept. Returns 'finished', or 'dependents' for one that RQ itself has to finish:
+-- others wait for it, or its result is not kept.
 local function finish(worker, text, now, job, queue, execution, result, begun, ended, seconds, kept)
   local key, member = 'rq:job:' .. job, job .. ':' .. execution
   if tonumber(kept) < 1 or call('EXISTS', key .. ':dependents') == 1 then return 'dependents' end
@@ -113,13 +136,13 @@ local function finish(worker, text, now, job, queue, execution, result, begun, e
   call('XADD', results, 'MAXLEN', '~', 10, '*', 'type', '1', 'worker_name', worker, 'return_value', result,
     'execution_id', execution, 'execution_started_at', begun, 'execution_ended_at', ended)
   call('EXPIRE', results, kept)
-  call('ZADD', 'rq:finished:' .. queue, math.floor(tonumber(now)) + tonumber(kept), job)
-  call('DEL', 'rq:execution:' .. member)
-  call('ZREM', 'rq:wip:' .. queue, member)
   call('ZREM', 'rq:executions:' .. job, execution)
-  call('SREM', 'rq:worker:' .. worker .. ':executions', member)
-  call('HINCRBY', 'rq:worker:' .. worker, 'successful_job_count', 1)
-  call('HINCRBYFLOAT', 'rq:worker:' .. worker, 'total_working_time', seconds)
   call('EXPIRE', 'unikat:calls:' .. job, kept)
+  later({'ZADD', 'rq:finished:' .. queue}, math.floor(tonumber(now)) + tonumber(kept), job)
+  later({'ZREM', 'rq:wip:' .. queue}, member)
+  later({'SREM', 'rq:worker:' .. worker .. ':executions'}, member)
+  later({'DEL'}, 'rq:execution:' .. member)
+  local before = finished_by[worker] or {jobs = 0, seconds = 0}
+  finished_by[worker] = {jobs = before.jobs + 1, seconds = before.seconds + tonumber(seconds)}
   return 'finished'
 end

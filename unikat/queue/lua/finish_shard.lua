@@ -16,4 +16,6 @@ if shard ~= '' and f[1] then -- else the batch was deleted meanwhile
   if f[3] or told >= tonumber(f[2]) then settled = 1 end
 end
 local state = gone(ARGV[8], ARGV[9], ARGV[10])
-return {state or finish(worker, text, now, unpack(ARGV, 8)), settled}
+state = state or finish(worker, text, now, unpack(ARGV, 8))
+flush()
+return {state, settled}

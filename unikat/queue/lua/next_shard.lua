@@ -15,6 +15,7 @@ local function take(batch)
     if not id then return nil end
     local job = begin(id, queue, ARGV[5], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]))
     if job then
+      flush()
       call('EXPIRE', 'rq:worker:' .. ARGV[1] .. ':executions', ARGV[4])
       local f = call('HMGET', key, 'head', 'shards', 'cancelled', 'ended', 'round')
       if f[1] and not f[3] and not f[4] and call('HSETNX', key, 'started', ARGV[3]) == 1 then

@@ -52,4 +52,5 @@ while at <= #ARGV do
   out[#out + 1] = publish(job, queue, execution, number, first, last, done)
   at = last + (done and 7 or 2)
 end
+flush()
 return out

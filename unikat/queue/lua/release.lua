@@ -26,7 +26,7 @@ local function shorten(job)
   for _, key in ipairs({'rq:job:' .. job, 'rq:results:' .. job, 'unikat:stream:' .. job}) do
     call('EXPIRE', key, short)
   end
-  call('ZADD', 'rq:finished:' .. f[2], 'XX', math.floor(now) + short, job)
+  later({'ZADD', 'rq:finished:' .. f[2], 'XX'}, math.floor(now) + short, job)
 end
 
 local function close(job, complete, status)
@@ -46,4 +46,5 @@ for at = 4, #ARGV, 5 do
   end
   out[#out + 1] = ended
 end
+flush()
 return out

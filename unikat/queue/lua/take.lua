@@ -9,34 +9,35 @@ local function add(id, queue)
   jobs[#jobs + 1] = begin(id, queue, ARGV[6 + models + #jobs + 1], worker, text, now, ttl)
 end
 
--- Takes one job; false if the model has none.
-local function take_one(model)
-  if model == '' then
-    local id = call('LPOP', 'rq:queue:unikat')
-    if id then add(id, 'unikat') end
-    return id
+-- Takes a job, or where nobody else waits for a turn, at most `most`; how many, 0 if the model has none.
+local function take_some(model, most)
+  local turns, queue = 'unikat:turns:' .. model, 'unikat'
+  if model ~= '' then
+    queue = call('LPOP', turns)
+    if not queue then return 0 end
+    if most > 1 and call('EXISTS', turns) == 1 then most = 1 end
   end
-  local turns = 'unikat:turns:' .. model
-  local queue = call('LPOP', turns)
-  if not queue then return false end
-  local id = call('LPOP', 'rq:queue:' .. queue)
-  if call('EXISTS', 'rq:queue:' .. queue) == 1 then call('RPUSH', turns, queue) end
-  if id then add(id, queue) end
-  return true
+  local ids = call('LPOP', 'rq:queue:' .. queue, most) or {}
+  if model ~= '' and call('EXISTS', 'rq:queue:' .. queue) == 1 then call('RPUSH', turns, queue) end
+  for _, id in ipairs(ids) do add(id, queue) end
+  if model == '' then return #ids end
+  return math.max(1, #ids) -- an empty queue had a turn, too
 end
 
 local dry, active, looks = {}, models, most + 256 -- what is no job any more is thrown away, some at a time
 while #jobs < most and active > 0 and looks > 0 do
   for i = 1, models do
     if #jobs < most and not dry[i] then
-      looks = looks - 1
-      if not take_one(ARGV[6 + i]) then
+      local found = take_some(ARGV[6 + i], active == 1 and most - #jobs or 1)
+      looks = looks - math.max(1, found)
+      if found == 0 then
         dry[i] = true
         active = active - 1
       end
     end
   end
 end
+flush()
 
 if #jobs > 0 then call('EXPIRE', 'rq:worker:' .. worker .. ':executions', ttl) end
 
