@@ -12,13 +12,14 @@ from unikat.v1.model_pb2 import Attribute, Category, Model
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.classifier import VERSION
 from unikat_training.evaluation.condition_accuracy import Predictions
-from unikat_training.evaluation.evaluate import REFERENCE_SEED, Effort, kept_classifier
+from unikat_training.evaluation.evaluate import REFERENCE_SEED
 from unikat_training.evaluation.extractors import Lite1Features
 from unikat_training.evaluation.material import FeaturePipeline, Pictures, default_cache
+from unikat_training.evaluation.setup import Effort, kept_classifier
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
 
-SUBSETS = 2  # of KID, which is not reported
+SUBSETS = 50  # of KID
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ class Evaluator:
         return replace(
             blank,
             frechet=round(found.frechet, 2),
-            precision=round(found.precision, 4),
             recall=round(found.recall, 4),
+            kid=round(found.kid, 4),
+            density=round(found.density, 4),
+            coverage=round(found.coverage, 4),
             accuracy=accuracy,
         )
 
@@ -87,7 +90,6 @@ class Evaluator:
             images=0,
             images_per_second=0.0,
             frechet=0.0,
-            precision=0.0,
             recall=0.0,
             accuracy={},
         )

@@ -29,9 +29,11 @@ class Result:
     images: int  # training images shown
     images_per_second: float  # of CPU time
     frechet: float
-    precision: float
     recall: float
     accuracy: dict[str, float]  # of the classifier by attribute; empty of a model without conditions
+    kid: float | None = None  # None, as what follows: measured by an earlier version
+    density: float | None = None
+    coverage: float | None = None
 
     @property
     def conditions(self) -> Conditions:

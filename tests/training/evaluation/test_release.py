@@ -52,7 +52,9 @@ def test_it_is_with_force_and_its_card_says_so(untrained: Path, evaluation: Eval
     card = (bundle.path / CARD).read_text()
     assert "Published with `--force`, although its condition accuracy is too low" in card
     assert "colour: condition accuracy is too low" in card
+    assert card.index("| headline | real pictures |") < card.index("| KID in pooled pixels |")
     assert "| Fréchet distance in pooled pixels |" in card
+    assert "precision in" not in card
     assert "![neighbours](neighbours.png)" in card
     assert "was not measured" not in card
 
@@ -134,7 +136,7 @@ def test_the_command_measures_unless_it_is_told_not_to(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     out = tmp_path / "models" / "shapes" / "1"
-    refused = run(untrained, "--out", out, "--samples=40", "--steps=40")
+    refused = run(untrained, "--out", out, "--samples=40", "--steps=40", "--judge=efficientnet-lite1")
     assert refused.exit_code == 2, refused.output
     assert "is too low" in re.sub(r"[\s│]+", " ", refused.output)
     assert not out.exists()

@@ -8,9 +8,8 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from unikat_training.evaluation.classifier import Classifier
-from unikat_training.evaluation.material import FeaturePipeline
 from unikat_training.evaluation.neighbours import Floats
+from unikat_training.evaluation.setup import EvaluationSetup
 from unikat_training.evaluation.subject import Subject
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the second category
@@ -72,17 +71,17 @@ def path_of(subject: Subject, pair: Pair, count: int) -> Floats:
     return path
 
 
-def measure_blends(
-    subject: Subject, classifier: Classifier, pipeline: FeaturePipeline, pairs: list[Pair], images: int
-) -> tuple[Blend, ...]:
-    """`images` latents a pair, the same along the way, at the model's default truncation."""
-    out = []
+def measure_blends(subject: Subject, setup: EvaluationSetup, pairs: list[Pair]) -> tuple[Blend, ...]:
+    """Some latents a pair, the same along the way, at the model's default truncation."""
+    if setup.classifier is None:
+        return ()
+    out, images = [], setup.effort.blend_images
     for pair in pairs:
         path = path_of(subject, pair, images)
         indices = np.tile(np.arange(images), len(WEIGHTS))
         drawn = subject.draw(indices, path.reshape(len(indices), -1), subject.truncations[-1])
-        pictures = pipeline.extract(drawn, np.zeros((len(indices), len(subject.sizes)), dtype=np.int64))
-        found = classifier.probabilities(pictures)[pair.column].reshape(len(WEIGHTS), images, -1)
+        pictures = setup.pipeline.extract(drawn, np.zeros((len(indices), len(subject.sizes)), dtype=np.int64))
+        found = setup.classifier.probabilities(pictures)[pair.column].reshape(len(WEIGHTS), images, -1)
         probabilities = found[:, :, [pair.one, pair.other]].astype(np.float64)
         out.append(blend_of(subject, pair, probabilities, mixed_share(pictures.main.reshape(len(WEIGHTS), images, -1))))
     return tuple(out)

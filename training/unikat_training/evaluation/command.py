@@ -9,10 +9,11 @@ import typer
 from rich.console import Console
 
 from unikat_training.data.dataset import Dataset
-from unikat_training.evaluation.evaluate import Effort, Request
+from unikat_training.evaluation.evaluate import Request
 from unikat_training.evaluation.evaluate import evaluate as run_evaluation
-from unikat_training.evaluation.extractors import load_extractor
+from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP, load_extractor, load_judge
 from unikat_training.evaluation.report import show, write_report
+from unikat_training.evaluation.setup import Effort
 from unikat_training.evaluation.subject import Subject
 
 
@@ -28,10 +29,11 @@ def evaluate(
     features: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME=FILE: measure the similarity in the features of this network too (inception: TorchScript; "
-            "others, as dinov2: ONNX or TorchScript for 224 x 224); may be repeated."
+            help="FILE or NAME=FILE: measure the similarity in the features of this network too, ONNX or TorchScript "
+            "(inception=FILE: that of StyleGAN's authors); may be repeated."
         ),
     ] = None,
+    judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = JUDGE,
     samples: Annotated[
         int, typer.Option(min=0, help="Pictures drawn a truncation (0: as many as trained on, 1,000 to 10,000).")
     ] = Effort.samples,
@@ -53,12 +55,13 @@ def evaluate(
 
     It is the exported ONNX file that is measured, at truncation 1 and at the model's own default.
     """
-    subject = Subject.load(bundle)
+    subject, data = Subject.load(bundle), Dataset.load(dataset)
     request = Request(
         subject,
-        Dataset.load(dataset),
+        data,
         Dataset.load(test) if test else None,
         [Subject.load(path) for path in reference or ()],
+        main=load_judge(judge, data.resolution),
         extractors=[load_extractor(spec) for spec in features or ()],
         cache=cache,
         effort=Effort(samples=samples, steps=steps),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,11 @@ class Predictions:
 
     def accuracy(self, column: int) -> float:
         return float((self.predicted[:, column] == self.labels[:, column]).mean())
+
+    def together(self, columns: Sequence[int]) -> float:
+        """Share of the pictures in which all of these attributes are right."""
+        chosen = list(columns)
+        return float((self.predicted[:, chosen] == self.labels[:, chosen]).all(axis=1).mean())
 
     def kappa(self, column: int, size: int) -> float:
         shares = [np.bincount(each[:, column], minlength=size) / len(each) for each in (self.predicted, self.labels)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,16 +18,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unikat_training.errors import TrainingError
+from unikat_training.evaluation.mobilenet import MobileNetV2
 from unikat_training.features import DEEPER_STAGES, Lite1
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Halves = npt.NDArray[np.float16]
+Network = Callable[[Tensor], Floats]  # (B, 3, S, S) -> (B, D) or (B, D, h, w)
 
-LEAST_SIDE, MOST_SIDE = 64, 240  # pixels; Lite1 was trained at 240, and below 64 its coarsest map is a single place
+LEAST_SIDE = 64  # pixels, below which the coarsest map of a network is a single place
+MOBILENET_SIDE, LITE1_SIDE, FILE_SIDE = 224, 240, 224  # pixels that they were trained at
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
-DINO_SIDE = 224  # pixels: 16 patches of 14
 
 
 class FeatureExtractor(Protocol):
@@ -39,18 +43,22 @@ class FeatureExtractor(Protocol):
     def __call__(self, pixels: Pixels) -> Floats: ...
 
 
-class Lite1Features:
-    """EfficientNet-Lite1's pooled features, (B, 1280): what its ImageNet classifier sees.
+class StagedFeatures(ABC):
+    """Pooled features (B, D) of a network that was trained on ImageNet: what its classifier sees.
 
-    Not Lite0's, which discriminators look through. Pictures are shown at `side`, a function of their resolution.
+    Pictures are shown at `side`, a function of their resolution. `stages` are the layers at whose ends `with_levels`
+    looks, too.
     """
 
-    def __init__(self, resolution: int) -> None:
-        self.network = Lite1().eval()
-        self.side = min(max(resolution, LEAST_SIDE), MOST_SIDE)
+    def __init__(self, label: str, side: int, stages: Iterable[nn.Module]) -> None:
+        self.label, self.side = label, side
         self.noted: list[Tensor] = []  # of the maps of the last pass, (B, C) each
-        for end in accumulate(stage.blocks for stage in DEEPER_STAGES):
-            self.network.blocks[end - 1].register_forward_hook(self.note)
+        for stage in stages:
+            stage.register_forward_hook(self.note)
+
+    @abstractmethod
+    def see(self, images: Tensor) -> Tensor:
+        """Images (B, 3, S, S) in [0, 1] -> (B, D)."""
 
     def note(self, block: nn.Module, inputs: object, maps: Tensor) -> None:
         deviation, mean = torch.std_mean(maps, dim=(2, 3), correction=0)
@@ -58,28 +66,62 @@ class Lite1Features:
 
     @property
     def name(self) -> str:
-        return f"EfficientNet-Lite1 at {self.side} px"
+        return f"{self.label} at {self.side} px"
 
     @torch.no_grad()
     def __call__(self, pixels: Pixels) -> Floats:
-        images = resized(pixels, self.side) * 2 - 1  # (B, 3, S, S) in [-1, 1]
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = resized(pixels, self.side).contiguous(memory_format=torch.channels_last)
         self.noted.clear()
-        features: Floats = self.network.pooled(self.network(images)[-1]).numpy()
+        features: Floats = self.see(images).numpy()
         return features
 
     def with_levels(self, pixels: Pixels) -> tuple[Floats, Halves]:
-        """The same, and the mean and deviation of each channel after each stage, (B, 1568)."""
+        """The same, and the mean and deviation of each channel after each stage, (B, L)."""
         features = self(pixels)
         return features, torch.cat(self.noted, dim=1).half().numpy()
 
 
+class MobileNetFeatures(StagedFeatures):
+    """MobileNetV2's, (B, 1280), with levels (B, 1424): the default judge, whose features no discriminator here has."""
+
+    def __init__(self, resolution: int) -> None:
+        self.network = MobileNetV2()
+        stages = (self.network.features[last] for last in self.network.stages)
+        super().__init__("MobileNetV2", min(max(resolution, LEAST_SIDE), MOBILENET_SIDE), stages)
+
+    def see(self, images: Tensor) -> Tensor:
+        return self.network(normalised(images))  # type: ignore[no-any-return]  # torch's modules return Any
+
+
+class Lite1Features(StagedFeatures):
+    """EfficientNet-Lite1's, (B, 1280), with levels (B, 1568).
+
+    A cousin of Lite0, which discriminators look through: of the same family, authors and training. Evaluations up to
+    format 2 were measured in it.
+    """
+
+    def __init__(self, resolution: int) -> None:
+        self.network = Lite1().eval()
+        ends = accumulate(stage.blocks for stage in DEEPER_STAGES)
+        side = min(max(resolution, LEAST_SIDE), LITE1_SIDE)
+        super().__init__("EfficientNet-Lite1", side, (self.network.blocks[end - 1] for end in ends))
+
+    def see(self, images: Tensor) -> Tensor:
+        return self.network.pooled(self.network(images * 2 - 1)[-1])
+
+
 def with_levels(extractor: FeatureExtractor, pixels: Pixels) -> tuple[Floats, Halves]:
-    """Features (B, D), and what is seen at all levels (B, L), which of other networks than Lite1 is the same."""
-    if isinstance(extractor, Lite1Features):
+    """Features (B, D), and what is seen at all levels (B, L), which of a network in a file is the same."""
+    if isinstance(extractor, StagedFeatures):
         return extractor.with_levels(pixels)
     features = extractor(pixels)
     return features, features.astype(np.float16)
+
+
+def normalised(images: Tensor) -> Tensor:
+    """Images (B, 3, H, W) in [0, 1], by ImageNet's mean and deviation."""
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+    return (images - mean) / deviation
 
 
 def resized(pixels: Pixels, side: int) -> Tensor:
@@ -91,23 +133,25 @@ def resized(pixels: Pixels, side: int) -> Tensor:
 
 
 class FileFeatures:
-    """Features by a network in a file: TorchScript (.pt), or ONNX (.onnx), which gives (B, D) or its first output so.
+    """Features by a network in a file: TorchScript (.pt), or ONNX (.onnx), whose first output counts.
 
     `inception` is shown uint8 (B, 3, H, H), as the TorchScript of StyleGAN's authors wants it, which resizes by itself;
-    everything else what DINOv2 wants: (B, 3, 224, 224), normalised by ImageNet's mean and deviation.
+    everything else (B, 3, S, S), normalised by ImageNet's mean and deviation, with the S of the ONNX file's input, or
+    else 224. Outputs (B, D) are the features; maps (B, D, h, w) are averaged over their places.
     """
 
     def __init__(self, label: str, path: Path) -> None:
-        self.label = label
+        self.label, self.side = label, FILE_SIDE
         try:
             self.digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-            self.run = onnx_function(path) if path.suffix == ".onnx" else script_function(path, label == "inception")
+            if path.suffix == ".onnx":
+                self.run, self.side = onnx_function(path)
+            else:
+                self.run = script_function(path, label == "inception")
         except (OSError, RuntimeError, ValueError) as error:
-            raise TrainingError(
-                f"--features {label}={path}: not a TorchScript or ONNX file that can be read: {error}"
-            ) from error
+            raise TrainingError(f"{path}: not a TorchScript or ONNX file that can be read: {error}") from error
         except onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf as error:
-            raise TrainingError(f"--features {label}={path}: not an ONNX file: {error}") from error
+            raise TrainingError(f"{path}: not an ONNX file: {error}") from error
 
     @property
     def name(self) -> str:
@@ -117,21 +161,29 @@ class FileFeatures:
         if self.label == "inception":
             shown = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
         else:
-            mean, deviation = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
-            shown = (resized(pixels, DINO_SIDE) - mean) / deviation
-        found: Floats = self.run(shown)
+            shown = normalised(resized(pixels, self.side))
+        found = self.run(shown)
+        if found.ndim == 4:
+            found = found.mean(axis=(2, 3))
         if found.ndim != 2 or len(found) != len(pixels):
-            raise TrainingError(f"--features {self.label}: gives {found.shape} for {len(pixels)} pictures, not (B, D)")
+            raise TrainingError(f"{self.label}: gives {found.shape} for {len(pixels)} pictures, not (B, D)")
         return found.astype(np.float32)
 
 
-def onnx_function(path: Path) -> Any:  # noqa: ANN401  # a function of Tensor to array
+def onnx_function(path: Path) -> tuple[Network, int]:
+    """The network, and the side of the pictures that it wants."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda shown: session.run(None, {name: shown.numpy()})[0]
+    wanted = session.get_inputs()[0]
+    side = wanted.shape[-1] if len(wanted.shape) == 4 and isinstance(wanted.shape[-1], int) else FILE_SIDE
+
+    def run(shown: Tensor) -> Floats:
+        found: Floats = session.run(None, {wanted.name: shown.numpy()})[0]
+        return found
+
+    return run, side
 
 
-def script_function(path: Path, features: bool) -> Any:  # noqa: ANN401  # a function of Tensor to array
+def script_function(path: Path, features: bool) -> Network:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is old; it is what these weights are published as
         network = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]  # torch lacks types
@@ -146,8 +198,27 @@ def script_function(path: Path, features: bool) -> Any:  # noqa: ANN401  # a fun
 
 
 def load_extractor(spec: str) -> FeatureExtractor:
-    """ "dinov2=weights.onnx" to its extractor. Raises TrainingError for what is not NAME=FILE or no network."""
-    label, equals, path = spec.partition("=")
-    if not (label and equals and path):
-        raise TrainingError(f"--features: must be NAME=FILE, as in dinov2=weights.onnx, not {spec!r}")
-    return FileFeatures(label, Path(path))
+    """ "dinov2=weights.onnx" or "weights.onnx" to its extractor. Raises TrainingError for what is no network."""
+    label, _, file = spec.rpartition("=")
+    path = Path(file)
+    if not path.is_file():
+        raise TrainingError(f"{spec!r}: must be FILE or NAME=FILE, as in dinov2=weights.onnx; there is no file {path}")
+    return FileFeatures(label or path.stem, path)
+
+
+def load_judge(spec: str, resolution: int) -> FeatureExtractor:
+    """In whose features everything is measured: one of `JUDGES`, or what `load_extractor` takes."""
+    if spec in JUDGES:
+        return JUDGES[spec](resolution)
+    try:
+        return load_extractor(spec)
+    except TrainingError as error:
+        raise TrainingError(f"--judge: must be one of {', '.join(JUDGES)}, or a file: {error}") from error
+
+
+JUDGES: Mapping[str, Callable[[int], FeatureExtractor]] = {
+    "mobilenet-v2": MobileNetFeatures,
+    "efficientnet-lite1": Lite1Features,
+}
+JUDGE = "mobilenet-v2"
+JUDGE_HELP = f"In whose features everything is measured: {', '.join(JUDGES)}, or FILE or NAME=FILE (ONNX, TorchScript)."

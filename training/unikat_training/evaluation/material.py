@@ -20,18 +20,18 @@ from safetensors.numpy import load_file, save_file
 from unikat_training.data.dataset import Dataset
 from unikat_training.data.pictures import on_white
 from unikat_training.evaluation.extractors import FeatureExtractor, Halves, Pixels, with_levels
-from unikat_training.evaluation.hashing import Bits, hashes
+from unikat_training.evaluation.hashing import Hashes, hashes
 from unikat_training.evaluation.neighbours import Floats
 
-VERSION = 2  # of what is kept on disk: older files are not read
+VERSION = 3  # of what is kept on disk: older files are not read
 BATCH = 64
 THUMB = 32  # pixels a side, at most, of what the classifier sees: a cost that does not grow with the resolution
-BITS, LEVELS, THUMBS = "hashes", "levels", "thumbs"
+HASHES, LEVELS, THUMBS = "hashes", "levels", "thumbs"
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """N pictures: features (N, D) by extractor, thumbs uint8 (N, T, T, 3), hashes (N, 256), labels (N, A).
+    """N pictures: features (N, D) by extractor, thumbs uint8 (N, T, T, 3), hashes, labels (N, A).
 
     `levels` (N, L) is what the first extractor sees at all its levels: for the classifier alone.
     """
@@ -39,7 +39,7 @@ class Pictures:
     features: dict[str, Floats]
     levels: Halves
     thumbs: Pixels
-    bits: Bits
+    hashes: Hashes
     labels: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -55,8 +55,18 @@ class Pictures:
             {name: values[rows] for name, values in self.features.items()},
             self.levels[rows],
             self.thumbs[rows],
-            self.bits[rows],
+            self.hashes[rows],
             self.labels[rows],
+        )
+
+    def joined(self, other: Pictures) -> Pictures:
+        """These pictures, then the others."""
+        return Pictures(
+            {name: np.concatenate([values, other.features[name]]) for name, values in self.features.items()},
+            np.concatenate([self.levels, other.levels]),
+            np.concatenate([self.thumbs, other.thumbs]),
+            np.concatenate([self.hashes, other.hashes]),
+            np.concatenate([self.labels, other.labels]),
         )
 
 
@@ -78,7 +88,7 @@ class FeaturePipeline:
         found: dict[str, list[Floats]] = {extractor.name: [] for extractor in self.extractors}
         levels: list[Halves] = []
         small: list[Pixels] = []
-        bits: list[Bits] = []
+        hashed: list[Hashes] = []
         for pixels in batches:
             features, level = with_levels(self.extractors[0], pixels)
             found[self.extractors[0].name].append(features)
@@ -86,10 +96,10 @@ class FeaturePipeline:
             for extractor in self.extractors[1:]:
                 found[extractor.name].append(extractor(pixels))
             small.append(thumbs(pixels))
-            bits.append(hashes(pixels))
+            hashed.append(hashes(pixels))
             self.seen(len(pixels))
         joined = {name: np.concatenate(parts) for name, parts in found.items()}
-        return Pictures(joined, np.concatenate(levels), np.concatenate(small), np.concatenate(bits), labels)
+        return Pictures(joined, np.concatenate(levels), np.concatenate(small), np.concatenate(hashed), labels)
 
     def extract_dataset(self, dataset: Dataset) -> Pictures:
         """The pictures of a data set or a part of one. What is seen of the whole file is kept, by its digest."""
@@ -99,8 +109,7 @@ class FeaturePipeline:
             starts = range(0, len(dataset.images), BATCH)
             batches = (on_white(np.array(dataset.images[start : start + BATCH])) for start in starts)
             whole = self.extract(batches, np.zeros((len(dataset.images), 0), dtype=np.int64))
-            bits = whole.bits.astype(np.uint8)
-            keep(path, {**whole.features, LEVELS: whole.levels, THUMBS: whole.thumbs, BITS: bits})
+            keep(path, {**whole.features, LEVELS: whole.levels, THUMBS: whole.thumbs, HASHES: whole.hashes})
         else:
             self.seen(len(dataset.images))
         return replace(whole.some(dataset.rows), labels=dataset.labels)
@@ -113,8 +122,8 @@ class FeaturePipeline:
         kept = recalled(path)
         try:
             features = {extractor.name: kept[extractor.name] for extractor in self.extractors}
-            bits, labels = kept[BITS].astype(np.bool_), np.zeros((count, 0), dtype=np.int64)
-            whole = Pictures(features, kept[LEVELS], kept[THUMBS], bits, labels)
+            labels = np.zeros((count, 0), dtype=np.int64)
+            whole = Pictures(features, kept[LEVELS], kept[THUMBS], kept[HASHES], labels)
         except KeyError:
             return None
         return whole if len(whole.thumbs) == count else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unikat_training.evaluation.hashing import Bits, near_copies
+from unikat_training.evaluation.hashing import Hashes, near_copies
 from unikat_training.evaluation.neighbours import Doubles, Floats, Places, nearest
 
 CLOSE = 0.05  # the quantile of test -> train distances below which a picture counts as close
@@ -16,13 +16,17 @@ COPYING_Z = -3.0  # of the rank test, below which a model draws closer to its tr
 
 @dataclass(frozen=True)
 class Memorisation:
-    """Of pictures against the training pictures; `CLOSE`, 0.5 and the test pictures' own rates are what is due."""
+    """Of pictures against the training pictures.
+
+    `CLOSE`, 0.5 and the rates of test pictures, which nobody has seen, are what is due (negative control); slightly
+    changed training pictures say how many copies would be found (positive control).
+    """
 
     close: float  # share closer to a training picture than the nearest 5% of test pictures are
     farther: float  # probability that one is farther from the training set than a test picture; 0.5: no difference
     z: float  # of that, as Meehan et al. (2020) test it, here in one cell; far below 0: copying
     authentic: float  # share farther from its nearest training picture than that one from its own (Alaa et al. 2022)
-    near_copies: float  # share whose perceptual hash is almost that of a training picture
+    near_copies: float  # share whose perceptual hash is almost that of a training picture, moved a little or not
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Training:
     """The training pictures: features (N, D) and hashes."""
 
     features: Floats
-    bits: Bits
+    hashes: Hashes
 
     def spacing(self, places: Places) -> Doubles:
         """The distance of each of these pictures (n,) to the nearest other one, (n,)."""
@@ -51,7 +55,7 @@ class Neighbours:
         return cls(*nearest(features, training.features))
 
 
-def memorised(found: Neighbours, bits: Bits, test: Neighbours, training: Training) -> Memorisation:
+def memorised(found: Neighbours, hashes: Hashes, test: Neighbours, training: Training) -> Memorisation:
     """Figures of pictures whose neighbours are `found`; of the test pictures themselves with `found` = `test`."""
     farther, z = rank_test(found.distances, test.distances)
     return Memorisation(
@@ -59,7 +63,7 @@ def memorised(found: Neighbours, bits: Bits, test: Neighbours, training: Trainin
         farther=farther,
         z=z,
         authentic=float((found.distances > training.spacing(found.places)).mean()),
-        near_copies=near_copies(bits, training.bits),
+        near_copies=near_copies(hashes, training.hashes),
     )
 
 

@@ -8,14 +8,19 @@ from pathlib import Path
 from unikat.v1.model_pb2 import Metric
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.evaluate import Effort, Request, TooFewPictures, evaluate
-from unikat_training.evaluation.extractors import FeatureExtractor
+from unikat_training.evaluation.evaluate import Request, evaluate
+from unikat_training.evaluation.extractors import JUDGE, FeatureExtractor, load_judge
 from unikat_training.evaluation.references import previous_version
 from unikat_training.evaluation.report import JSON, body, metrics
 from unikat_training.evaluation.results import low_condition_accuracy
+from unikat_training.evaluation.setup import Effort, TooFewPictures
 from unikat_training.evaluation.subject import Subject
 
-SHEETS = ("neighbours.png", "blends.png")
+SHEETS = {
+    "neighbours.png": "Generated pictures (left) that are nearest to a training picture (right), with their distances",
+    "blends.png": "From one category to another, one latent a row",
+    "wishes.png": "Wishes that the data cannot contain, one a row: categories that never occur together in it",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class EvaluationSettings:
     cache: Path | None = None
     effort: Effort = field(default_factory=Effort)
     force: bool = False  # publish even what has a low condition accuracy
-    main: FeatureExtractor | None = None
+    judge: str = JUDGE  # in whose features it is measured, as `load_judge` takes it
+    main: FeatureExtractor | None = None  # instead
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def evaluate_release(
         data,
         Dataset.load(settings.test) if settings.test else None,
         references(subject, settings, versions),
-        main=settings.main,
+        main=settings.main or load_judge(settings.judge, data.resolution),
         cache=settings.cache,
         effort=settings.effort,
         progress=progress,
@@ -86,9 +92,6 @@ def evaluate_release(
         told
     )
     files = {name: sheets.files[name] for name in SHEETS if name in sheets.files}
-    pictures = [
-        f"Generated pictures (left) that are nearest to a training picture (right), with their distances:\n\n"
-        f"![neighbours]({SHEETS[0]})"
-    ] + [f"From one category to another, one latent a row:\n\n![blends]({SHEETS[1]})"] * (SHEETS[1] in files)
+    pictures = [f"{SHEETS[name]}:\n\n![{name.removesuffix('.png')}]({name})" for name in files]
     section = "\n\n".join(["## Evaluation", *forced, *body(evaluation), *pictures])
     return ReleaseEvaluation(section, True, metrics(evaluation), {**files, JSON: evaluation.to_json().encode()})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +11,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from unikat.v1.model_pb2 import Metric
-from unikat_training.evaluation.blends import Blend
-from unikat_training.evaluation.condition_accuracy import Mistake
 from unikat_training.evaluation.hashing import NEAR
-from unikat_training.evaluation.memorisation import CLOSE, Memorisation
+from unikat_training.evaluation.headline import headline
+from unikat_training.evaluation.jitter import BRIGHTNESS, CONTROLS, NOISE, SHIFT
+from unikat_training.evaluation.memorisation import CLOSE
 from unikat_training.evaluation.results import Evaluation, Sampled
+from unikat_training.evaluation.sections import blend_table, class_table, combination_table, diversity_table, wish_table
 from unikat_training.evaluation.sheets import Sheets
-from unikat_training.evaluation.similarity import NEIGHBOURS, SUBSET, Similarity
+from unikat_training.evaluation.similarity import NEIGHBOURS, SUBSET
+from unikat_training.evaluation.tables import number, table
 
 JSON, MARKDOWN = "evaluation.json", "evaluation.md"
 
@@ -31,6 +32,7 @@ class Line:
     meaning: str
     limit: float
     values: tuple[float, ...]
+    copies: float | None = None  # of figures of copying: what slightly changed training pictures reach
 
 
 def columns(evaluation: Evaluation) -> list[Sampled]:
@@ -46,11 +48,19 @@ def titles(evaluation: Evaluation) -> list[str]:
 SIMILARITY = {
     "frechet": ("Fréchet distance", "lower is nearer"),
     "kid": ("KID", f"lower is nearer; around 0 for pictures of the same kind; subsets of up to {SUBSET}"),
-    "precision": ("precision", f"share of the pictures among real ones, by {NEIGHBOURS} neighbours"),
-    "recall": ("recall", "share of the real pictures among them"),
-    "density": ("density", "how densely real pictures lie around them"),
+    "density": ("density", f"how densely real pictures lie around them, by {NEIGHBOURS} neighbours"),
     "coverage": ("coverage", "share of the real pictures that have one of them near"),
 }
+MANIFOLDS = {
+    "precision": ("precision", "share of the pictures in the ball around any real one"),
+    "recall": ("recall", "share of the real pictures in the ball around any of them"),
+}
+CAVEAT = (
+    f"Precision and recall (Kynkäänniemi et al. 2019), balls up to the {NEIGHBOURS}-th neighbour. Read neither by "
+    "itself: a picture far from all others has a ball that holds nearly everything, so that noise has once "
+    "reached a precision of 0.59. Density counts in how many balls a picture lies, and coverage asks for the real "
+    "pictures' balls alone (Naeem et al. 2020)."
+)
 MEMORISATION = {
     "close": ("closer than test pictures", f"share nearer to training than the nearest {CLOSE:.0%} of test pictures"),
     "farther": ("farther than test pictures", "probability to lie farther from training than a test picture"),
@@ -61,12 +71,9 @@ MEMORISATION = {
 
 
 def lines(evaluation: Evaluation) -> Iterator[Line]:
-    """Everything that is one number a model."""
+    """Everything that is one number a model, without copying."""
     models = columns(evaluation)
-    for position, limit in enumerate(evaluation.limit.similarity):
-        for field, (name, meaning) in SIMILARITY.items():
-            found = [each.similarity[position] for each in models]
-            yield similarity_line(f"{name} in {limit.features}", meaning, field, limit, found)
+    yield from similarity_lines(evaluation, SIMILARITY)
     for position, first in enumerate(evaluation.default.condition_accuracy):
         own = [each.condition_accuracy[position] for each in models]
         values = tuple(each.accuracy for each in own)
@@ -81,21 +88,29 @@ def lines(evaluation: Evaluation) -> Iterator[Line]:
     if all(each.diversity for each in models):
         worst = tuple(min(d.share for d in each.diversity) for each in models)
         yield Line("least diversity of a class", "of that of its real pictures", 1.0, worst)
+
+
+def similarity_lines(evaluation: Evaluation, figures: Mapping[str, tuple[str, str]]) -> Iterator[Line]:
+    """Of each extractor's features."""
+    models = columns(evaluation)
+    for position, limit in enumerate(evaluation.limit.similarity):
+        for field, (name, meaning) in figures.items():
+            values = tuple(getattr(each.similarity[position], field) for each in models)
+            yield Line(f"{name} in {limit.features}", meaning, getattr(limit, field), values)
+
+
+def copying_lines(evaluation: Evaluation) -> Iterator[Line]:
+    """The limit is what pictures reach that nobody has seen, `copies` what copies reach."""
+    limit = evaluation.limit
     for field, (name, meaning) in MEMORISATION.items():
-        yield memory_line(name, meaning, field, evaluation.limit.memorisation, [each.memorisation for each in models])
-
-
-def similarity_line(name: str, meaning: str, field: str, limit: Similarity, found: Sequence[Similarity]) -> Line:
-    return Line(name, meaning, getattr(limit, field), tuple(getattr(each, field) for each in found))
-
-
-def memory_line(name: str, meaning: str, field: str, limit: Memorisation, found: Sequence[Memorisation]) -> Line:
-    return Line(name, meaning, getattr(limit, field), tuple(getattr(each, field) for each in found))
+        values = tuple(getattr(each.memorisation, field) for each in columns(evaluation))
+        yield Line(name, meaning, getattr(limit.memorisation, field), values, getattr(limit.copies, field))
 
 
 def markdown(evaluation: Evaluation) -> str:
     """The whole report."""
-    parts = [f"# Evaluation of {evaluation.model}", *body(evaluation)]
+    detail = f"{CAVEAT}\n\n{figure_table(evaluation, similarity_lines(evaluation, MANIFOLDS))}"
+    parts = [f"# Evaluation of {evaluation.model}", *body(evaluation), detail]
     return "\n\n".join(parts) + "\n"
 
 
@@ -104,16 +119,36 @@ def body(evaluation: Evaluation) -> list[str]:
     parts = [measured_on(evaluation)]
     if evaluation.warnings:
         parts.append("\n".join(f"- **Warning:** {warning}" for warning in evaluation.warnings))
-    head = ("figure", "real pictures (limit)", *titles(evaluation), "what it is")
-    rows = [(line.name, number(line.limit), *map(number, line.values), line.meaning) for line in lines(evaluation)]
-    parts.append(table(head, rows))
+    parts.append(headline(evaluation))
+    parts.append(figure_table(evaluation, lines(evaluation)))
     deviations = "; ".join(f"{s.features} {s.kid_std:.2g}" for s in evaluation.default.similarity)
     parts.append(f"KID's deviation over its subsets: {deviations}.")
-    parts += [part for part in (class_table(evaluation), diversity_table(evaluation)) if part]
+    parts.append(copying_table(evaluation))
+    told = (combination_table, wish_table, class_table, diversity_table)
+    parts += [part for section in told if (part := section(evaluation))]
     if evaluation.blends:
         parts.append(blend_table(evaluation.blends))
     parts.append(how(evaluation))
     return parts
+
+
+def figure_table(evaluation: Evaluation, shown: Iterable[Line]) -> str:
+    head = ("figure", "real pictures (limit)", *titles(evaluation), "what it is")
+    return table(head, [(line.name, number(line.limit), *map(number, line.values), line.meaning) for line in shown])
+
+
+def copying_table(evaluation: Evaluation) -> str:
+    """With both controls."""
+    head = ("copying", "copies (positive control)", "held-out pictures (control)", *titles(evaluation), "what it is")
+    rows = [
+        (line.name, number(line.copies or 0), number(line.limit), *map(number, line.values), line.meaning)
+        for line in copying_lines(evaluation)
+    ]
+    return (
+        f"Copies are up to {CONTROLS} training pictures, each moved by at most {SHIFT:.1%} of its side, and "
+        f"changed by at most {BRIGHTNESS} + {NOISE} of 255 grey levels; a figure that does not tell them from held-out "
+        "pictures says nothing about copying.\n\n" + table(head, rows)
+    )
 
 
 def measured_on(evaluation: Evaluation) -> str:
@@ -122,80 +157,12 @@ def measured_on(evaluation: Evaluation) -> str:
     return (
         f"{evaluation.default.count:,} pictures a column, drawn by `generator.onnx` under the conditions of the "
         f"training pictures in their shares, against {data.test:,} test pictures ({data.test_name}; {kept}); "
-        f"{data.trained:,} training pictures. The limit puts training pictures in the place of generated ones, and "
+        f"{data.trained:,} training pictures, in features of "
+        f"{evaluation.judge}. The limit puts training pictures in the place of generated ones, and "
         "test pictures for the figures of copying. A Fréchet distance is comparable only in the same features and "
         "numbers of pictures: few pictures make it larger, the limit's too, so that it flatters in proportion to the "
         "limit; KID has no such bias."
     )
-
-
-def class_table(evaluation: Evaluation) -> str:
-    """The classifier, and what it says of each category."""
-    rows = [
-        (
-            each.attribute,
-            c.category,
-            *(share(c.generated), mistaken(c.generated_mistake), f"{c.generated_count:,}"),
-            *(share(c.real), mistaken(c.real_mistake), f"{c.real_count:,}"),
-        )
-        for each in evaluation.default.condition_accuracy
-        for c in each.categories
-    ]
-    kinds = ("generated", "real")
-    columns = [f"{kind}: {what}" for kind in kinds for what in ("recognised", "mostly mistaken for", "pictures")]
-    truncation = f"Category by category, at truncation {evaluation.default.truncation:g}:"
-    return (
-        "\n\n".join((classifier_accuracy(evaluation), truncation, table(("attribute", "category", *columns), rows)))
-        if rows
-        else ""
-    )
-
-
-def classifier_accuracy(evaluation: Evaluation) -> str:
-    """How good the classifier itself is: its accuracy on real pictures, with the standard error."""
-    data, told = evaluation.data, []
-    for each in evaluation.default.condition_accuracy:
-        error = math.sqrt(each.real_accuracy * (1 - each.real_accuracy) / data.test)
-        told.append(f"{each.attribute} {each.real_accuracy:.1%} (± {error:.1%})")
-    return (
-        f"The classifier was trained on the {data.trained:,} training pictures and is right for these shares of the "
-        f"{data.test:,} test pictures: {', '.join(told)}. Where it is often wrong about real pictures it "
-        "says little about generated ones: read the two side by side."
-    )
-
-
-def mistaken(mistake: Mistake | None) -> str:
-    return f"{mistake.category} {mistake.share:.0%}" if mistake else "–"
-
-
-def diversity_table(evaluation: Evaluation) -> str:
-    rows = [(each.name, f"{each.share:.2f}", f"{each.count:,}") for each in evaluation.default.diversity]
-    head = ("class", "diversity, of that of its real pictures", "generated")
-    return table(head, rows) if rows else ""
-
-
-def blend_table(blends: Sequence[Blend]) -> str:
-    between, monotone = (sum(getattr(b, name) for b in blends) for name in ("between", "monotone"))
-    rows = [
-        (
-            f"{b.attribute}: {b.one} – {b.other}",
-            " ".join(f"{value:.2f}" for value in b.share),
-            f"{b.mass[len(b.mass) // 2]:.2f}",
-            share(b.mixed),
-            "yes" if b.monotone else "no",
-            "yes" if b.between else "no",
-        )
-        for b in blends
-    ]
-    head = (
-        "blend",
-        "share of the second at 0, .25, .5, .75, 1",
-        "both, at .5",
-        "mixed",
-        "monotone",
-        "half lies between",
-    )
-    return f"Blends: of {len(blends)} pairs {between} lie between, {monotone} are monotone.\n\n" + table(head, rows)
 
 
 def how(evaluation: Evaluation) -> str:
@@ -204,22 +171,10 @@ def how(evaluation: Evaluation) -> str:
     return f"Seeds: {seeds}. Versions: {versions}. It took {evaluation.seconds:.0f} s."
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
-
-
-def number(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
-def share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
-
-
 def show(evaluation: Evaluation, console: Console) -> None:
     """The table and the warnings, in the terminal."""
     shown = Table("figure", "limit", *titles(evaluation), title=f"Evaluation of {evaluation.model}")
-    for line in lines(evaluation):
+    for line in (*lines(evaluation), *copying_lines(evaluation)):
         shown.add_row(line.name, number(line.limit), *map(number, line.values))
     console.print(shown)
     for warning in evaluation.warnings:
@@ -239,14 +194,17 @@ def write_report(evaluation: Evaluation, sheets: Sheets, folder: Path) -> None:
 def metrics(evaluation: Evaluation) -> list[Metric]:
     """What goes into `model.json`: every line of the model itself, at each truncation."""
     out = []
-    for line in lines(evaluation):
+    for line in (*lines(evaluation), *copying_lines(evaluation)):
+        limits = f"real pictures: {number(line.limit)}"
+        if line.copies is not None:
+            limits += f"; slightly changed training pictures: {number(line.copies)}"
         for sampled, value in zip(evaluation.samples, line.values, strict=False):
             where = f"truncation {sampled.truncation:g}"
             out.append(
                 Metric(
                     name=f"{line.name} ({where})",
                     value=value,
-                    description=f"{line.meaning}; real pictures: {number(line.limit)}; {sampled.count:,} pictures",
+                    description=f"{line.meaning}; {limits}; {sampled.count:,} pictures",
                 )
             )
     return out

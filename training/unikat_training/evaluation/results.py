@@ -7,15 +7,20 @@ import math
 from dataclasses import asdict, dataclass, replace
 
 from unikat_training.evaluation.blends import Blend
+from unikat_training.evaluation.combinations import NewCombinations
 from unikat_training.evaluation.condition_accuracy import ConditionAccuracy
 from unikat_training.evaluation.diversity import COLLAPSED, Diversity
 from unikat_training.evaluation.memorisation import COPYING_Z, Memorisation
 from unikat_training.evaluation.similarity import Similarity
+from unikat_training.evaluation.wishes import Wish
 
-FORMAT = 2  # in 1 `condition_accuracy` was called `obedience`
+# In 1 `condition_accuracy` was called `obedience`; before 3 there were no `judge`, `combinations`, `wishes` and
+# `limit.copies`, and figures were measured in features of EfficientNet-Lite1.
+FORMAT = 3
 MINIMUM = 0.5  # of `kappa_share`, where the run's configuration has no `min_condition_accuracy`
 MINIMUM_SETTING = "min_condition_accuracy"
 FEW = 200  # test pictures, with fewer of which figures are rough
+CAUGHT = 0.8  # of the slightly changed training pictures, below which near copies are not reliably found
 COPYING = 0.45  # probability of being the farther one, below which copying is not just significant but plain
 
 
@@ -39,10 +44,11 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Limit:
-    """What real pictures reach: training pictures in the place of generated ones, test pictures for memorisation."""
+    """What real pictures reach: training pictures in the place of generated ones; for memorisation its controls."""
 
     similarity: tuple[Similarity, ...]
-    memorisation: Memorisation
+    memorisation: Memorisation  # of test pictures: negative control
+    copies: Memorisation  # of slightly changed training pictures: positive control
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Data:
     digest: str
     trained: int  # pictures of the training part
     test: int  # pictures of the test part
+    taught: int  # pictures of combinations kept from training, which the classifier was trained on all the same
     test_name: str
     held_out: float  # of the run; 0: the test pictures were trained on, unless they are of another data set
     clean: bool  # whether the test pictures were kept from training, for all that is known
@@ -65,8 +72,11 @@ class Evaluation:
     model: str
     digest: str  # of the graph
     data: Data
+    judge: str  # the features that all but the further similarities are measured in
     samples: tuple[Sampled, ...]
     blends: tuple[Blend, ...]
+    combinations: NewCombinations | None  # None: none was kept from training
+    wishes: tuple[Wish, ...]
     limit: Limit
     references: tuple[Sampled, ...]
     minimum: float
@@ -130,7 +140,12 @@ def warnings_of(evaluation: Evaluation) -> list[str]:
 
 def copying_warnings(evaluation: Evaluation) -> list[str]:
     out = []
-    real = evaluation.limit.memorisation
+    real, copies = evaluation.limit.memorisation, evaluation.limit.copies
+    if copies.near_copies < CAUGHT:
+        out.append(
+            f"of slightly changed training pictures only {copies.near_copies:.0%} are found as near copies: the share "
+            "of near copies says little here"
+        )
     for sampled in evaluation.samples:
         found, where = sampled.memorisation, f"at truncation {sampled.truncation:g}"
         if found.z < COPYING_Z and found.farther < COPYING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,8 @@ from unikat_training.evaluation.extractors import Pixels
 from unikat_training.evaluation.memorisation import Neighbours
 from unikat_training.evaluation.results import Evaluation
 from unikat_training.evaluation.subject import Subject
-from unikat_training.pictures import LABEL_SIZE, TILE, Row, draw_sheet, png
+from unikat_training.evaluation.wishes import Wish
+from unikat_training.pictures import COLUMNS, LABEL_SIZE, TILE, Row, draw_sheet, png
 
 ROWS, PAIRS = 8, 6  # of the sheet of neighbours
 STEPS = 9  # of an interpolation
@@ -40,6 +42,8 @@ def draw_sheets(
     }
     if subject.sizes:
         files["blends.png"] = blend_sheet(subject)
+    if evaluation.wishes:
+        files["wishes.png"] = wish_sheet(subject, evaluation.wishes)
     return Sheets(files)
 
 
@@ -85,6 +89,19 @@ def blend_sheet(subject: Subject) -> bytes:
 def name_of(subject: Subject, pair: Pair) -> str:
     categories = subject.model.attributes[pair.column].categories
     return f"{categories[pair.one].name} / {categories[pair.other].name}"
+
+
+def wish_sheet(subject: Subject, wishes: Sequence[Wish]) -> bytes:
+    """A wish a row, and the share of its drawings in which the classifier finds it."""
+    labels = np.array([each.labels for each in wishes], dtype=np.int64)
+    conditions = subject.conditions(labels)
+    rows = [Row(f"{w.name}: {w.recognised:.0%}", conditions[i]) for i, w in enumerate(wishes)]
+
+    def draw(index: int, row: Row) -> npt.NDArray[np.uint8]:
+        asked = np.repeat(row.condition[None], COLUMNS, axis=0)
+        return np.concatenate(list(subject.draw(np.arange(COLUMNS), asked, subject.truncations[-1])))
+
+    return png(draw_sheet(rows, COLUMNS, draw))
 
 
 def curves(evaluation: Evaluation, found: Neighbours, test: Neighbours) -> bytes:

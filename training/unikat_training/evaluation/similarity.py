@@ -24,8 +24,8 @@ class Similarity:
     frechet: float  # 0 is best; never to be called FID unless the features are Inception's
     kid: float  # 0 is best; may be slightly below
     kid_std: float  # over the subsets
-    precision: float  # share of them that lie among real pictures
-    recall: float  # share of real pictures that lie among them
+    precision: float  # share of them that lie among real pictures; blown up by outliers among these
+    recall: float  # share of real pictures that lie among them; blown up by outliers among them
     density: float  # around 1 for real pictures; above: they crowd where real ones are dense
     coverage: float  # share of real pictures that have one of them for a neighbour
 
@@ -39,7 +39,9 @@ def compare(features: str, real: Floats, other: Floats, subsets: int) -> Similar
 
 
 def frechet_distance(one: Floats, other: Floats) -> float:
-    """|mean difference|² + tr(S1 + S2 - 2 (S1 S2)^½) of normal distributions fitted to (N, D) and (M, D).
+    """Of normal distributions (Dowson & Landau 1982; FID of Heusel et al. 2017 in the features of Inception):
+
+    |mean difference|² + tr(S1 + S2 - 2 (S1 S2)^½) fitted to (N, D) and (M, D).
 
     The trace of the root is that of (S1^½ S2 S1^½)^½, which is symmetric: eigenvalues of symmetric matrices are exact
     and real, however few pictures there are.
@@ -61,7 +63,11 @@ def trace_of_root(x: Doubles, y: Doubles) -> float:
 
 
 def kernel_distance(one: Floats, other: Floats, subsets: int) -> tuple[float, float]:
-    """KID (Binkowski et al. 2018): squared MMD, unbiased, of kernel (x·y / D + 1)³; mean and deviation over subsets."""
+    """KID of (N, D) and (M, D): mean and deviation over subsets.
+
+    The squared maximum mean discrepancy with the kernel (x·y / D + 1)³, by its unbiased estimator, which few pictures
+    make noisier but not larger (Bińkowski, Sutherland, Arbel & Gretton, "Demystifying MMD GANs", ICLR 2018).
+    """
     size = min(SUBSET, len(one), len(other))
     rng = np.random.default_rng(KERNEL_SEED)
     found = []
@@ -78,7 +84,14 @@ def kernel(x: Doubles, y: Doubles) -> Doubles:
 
 
 def overlap(real: Floats, other: Floats) -> tuple[float, float, float, float]:
-    """Precision, recall, density and coverage: manifolds are the balls that reach to the k-th neighbour."""
+    """Precision, recall, density and coverage of other (M, D) with real (N, D); balls reach to the k-th neighbour.
+
+    Precision: the share of the others in any real ball; recall: of the real ones in any of the others' balls
+    (Kynkäänniemi et al., "Improved precision and recall", NeurIPS 2019). A point far from its own kind has a ball that
+    holds nearly everything. Density counts in how many real balls each of the others lies, over k; coverage is the
+    share of real balls that hold any of the others (Naeem et al., "Reliable fidelity and diversity metrics for
+    generative models", ICML 2020, eq. 3 and 4).
+    """
     of_real, of_other = radii(real, NEIGHBOURS), radii(other, NEIGHBOURS)
     inside = np.zeros(len(other), dtype=np.int64)  # in how many real balls each of the others lies
     recalled, covered = np.zeros((2, len(real)), dtype=np.bool_)

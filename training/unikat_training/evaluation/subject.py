@@ -14,7 +14,7 @@ import numpy.typing as npt
 from unikat.bundle import key_of, read_bundle
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
-from unikat_training.data.dataset import Dataset
+from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.extractors import Pixels
 from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, threads
@@ -56,6 +56,11 @@ class Subject:
     def sizes(self) -> tuple[int, ...]:
         """The number of categories of each attribute."""
         return tuple(len(attribute.categories) for attribute in self.model.attributes)
+
+    @property
+    def unseen_over(self) -> tuple[str, ...]:
+        """The attributes of whose combinations some were kept from its training."""
+        return Shares.of(self.config).unseen_over or tuple(attribute.name for attribute in self.model.attributes)
 
     @property
     def truncations(self) -> tuple[float, ...]:
@@ -104,5 +109,9 @@ class Subject:
 
     def sample(self, count: int, truncation: float, pipeline: FeaturePipeline) -> Pictures:
         """So many pictures, image i under the i-th of `labels`."""
-        labels = self.labels(count)
-        return pipeline.extract(self.draw(np.arange(count), self.conditions(labels), truncation), labels)
+        return self.draw_labels(self.labels(count), truncation, pipeline)
+
+    def draw_labels(self, labels: npt.NDArray[np.int64], truncation: float, pipeline: FeaturePipeline) -> Pictures:
+        """Image i under the i-th of these labels (N, A)."""
+        indices = np.arange(len(labels))
+        return pipeline.extract(self.draw(indices, self.conditions(labels), truncation), labels)
