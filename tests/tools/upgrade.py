@@ -2,7 +2,8 @@
 
 The service and the worker of an earlier commit serve; those of this one join, the old ones leave one by one, an old
 worker comes back, the new one goes. Meanwhile callers of both services draw without a pause: no call may fail, no index
-may be missing, and an image has the same pixels whoever draws it.
+may be missing, and an image has the same pixels whoever draws it. Two batches, one of each service, are drawn beside by
+whichever workers there are: both must be whole, with the same pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,10 +29,12 @@ from PIL import Image
 
 from tests.support.valkey import running_valkey
 from unikat import Studio
+from unikat.batches.verify import verify
 
 ROOT: Final = Path(__file__).parents[2]
 CALLERS: Final = 3  # of each service
 SEEDS: Final = 50
+BATCH, SHARD = 3000, 50  # images
 
 
 @dataclass
@@ -114,20 +117,23 @@ def upgrade(old: Release, new: Release, model: str, seconds: float) -> Callers:
         callers.phase = name
         time.sleep(seconds * factor)
 
-    with running_valkey() as valkey, ExitStack() as olds, ExitStack() as news:
+    with running_valkey() as valkey, tempfile.TemporaryDirectory() as out, ExitStack() as olds, ExitStack() as news:
         env = {
             "UNIKAT_REDIS_URL": valkey.url, "UNIKAT_MODELS": str(ROOT / "models"), "UNIKAT_LISTEN": "127.0.0.1:0",
+            "UNIKAT_DESTINATIONS": out,
         }  # fmt: skip
         old_worker = ExitStack()
         old_worker.enter_context(old.program("worker", env))
         _, ready = olds.enter_context(old.program("service", env))
         olds.enter_context(callers.of("old", _target(ready)))
+        batches = [_begin_batch(_target(ready), model, Path(out) / "old")]
         phase("1 old service, old worker")
         new_worker = ExitStack()
         new_worker.enter_context(new.program("worker", env))
         phase("2 a new worker joins")
         _, ready = news.enter_context(new.program("service", env))
         news.enter_context(callers.of("new", _target(ready)))
+        batches.append(_begin_batch(_target(ready), model, Path(out) / "new"))
         phase("3 a new service joins")
         old_worker.close()
         phase("4 the old worker leaves", 2.5)  # it counts as alive for 10 s
@@ -138,7 +144,32 @@ def upgrade(old: Release, new: Release, model: str, seconds: float) -> Callers:
             new_worker.close()
             phase("7 the new worker leaves")
             news.close()
+        with new.program("worker", env), new.program("service", env) as (_, ready):
+            callers.problems += _batch_problems(_target(ready), batches, Path(out))
     return callers
+
+
+def _begin_batch(target: str, model: str, folder: Path) -> str:
+    with Studio(target) as studio:
+        return studio.create_batch(model, to=folder, count=BATCH, shard_size=SHARD, seed=SEEDS).id
+
+
+def _batch_problems(target: str, batches: Sequence[str], out: Path) -> Iterator[str]:
+    """What is wrong with the batches, once they have ended. Their files may be of two encoders."""
+    with Studio(target) as studio:
+        for batch in batches:
+            *_, last = studio.watch_batch(batch, timeout=120)
+            if last.state != "SUCCEEDED":
+                yield f"batch {batch}: {last}"
+    pictures = {}
+    for name in ("old", "new"):
+        report = verify(str(out / name))
+        if not report.is_intact:
+            yield f"batch of the {name} service: {report}"
+        files = sorted((out / name / "images").glob("*/*.png"))
+        pictures[name] = [np.asarray(Image.open(path)).tobytes() for path in files]
+    if len(pictures["old"]) != BATCH or pictures["old"] != pictures["new"]:
+        yield f"the batches differ: {[len(of) for of in pictures.values()]} images"
 
 
 def _target(ready: str) -> str:
