@@ -35,6 +35,7 @@ ROOT: Final = Path(__file__).parents[2]
 CALLERS: Final = 3  # of each service
 SEEDS: Final = 50
 BATCH, SHARD = 3000, 50  # images
+GRACE_S: Final = 20.0
 
 
 @dataclass
@@ -64,7 +65,11 @@ class Release:
             yield process, ready
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(GRACE_S)
+            except subprocess.TimeoutExpired:  # as supervisors do: the first release may hang where it is stopped
+                process.kill()
+                process.wait()
 
 
 @dataclass
@@ -117,18 +122,19 @@ def upgrade(old: Release, new: Release, model: str, seconds: float) -> Callers:
         callers.phase = name
         time.sleep(seconds * factor)
 
-    with running_valkey() as valkey, tempfile.TemporaryDirectory() as out, ExitStack() as olds, ExitStack() as news:
+    with (
+        running_valkey() as valkey, tempfile.TemporaryDirectory() as out, ExitStack() as old_worker,
+        ExitStack() as new_worker, ExitStack() as olds, ExitStack() as news,
+    ):  # fmt: skip
         env = {
             "UNIKAT_REDIS_URL": valkey.url, "UNIKAT_MODELS": str(ROOT / "models"), "UNIKAT_LISTEN": "127.0.0.1:0",
             "UNIKAT_DESTINATIONS": out,
         }  # fmt: skip
-        old_worker = ExitStack()
         old_worker.enter_context(old.program("worker", env))
         _, ready = olds.enter_context(old.program("service", env))
         olds.enter_context(callers.of("old", _target(ready)))
         batches = [_begin_batch(_target(ready), model, Path(out) / "old")]
         phase("1 old service, old worker")
-        new_worker = ExitStack()
         new_worker.enter_context(new.program("worker", env))
         phase("2 a new worker joins")
         _, ready = news.enter_context(new.program("service", env))
