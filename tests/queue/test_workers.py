@@ -30,6 +30,7 @@ from tests.queue.driver import enqueue_arguments, enqueue_head, run
 from tests.support.processes import eventually, spawn
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
+from tests.worker.batching import Batches
 from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import Bundle, key_of
 from unikat.queue.job import DrawJob
@@ -112,6 +113,21 @@ def test_one_version_of_two_digests_gives_each_job_its_own_pictures(jobs: Jobs, 
                 assert {artwork.model_digest for artwork in outcome.artworks} == {bundle.model.digest}
                 images.append(outcome.images)
             assert images[0] != images[1]
+
+
+def test_a_worker_without_the_model_leaves_batches_to_others_and_no_shard_spends_a_try(
+    jobs: Jobs, tmp_path: Path
+) -> None:
+    write_tiny_bundle(tmp_path / "left", "brush")
+    batches = Batches(jobs.redis, write_tiny_bundle(tmp_path / "right", "chalk", work=3), tmp_path / "out")
+    with jobs.bench("left").worker(destinations=batches.opened) as left:
+        with jobs.bench("right").worker(destinations=batches.opened):
+            for batch in [batches.create(owner=owner) for owner in ("ann", "bob")]:
+                batches.assert_complete(batch)
+                shards = [jobs.job(f"b-{batch}-{shard:05}") for shard in range(7)]
+                assert [shard.retries_left for shard in shards] == [3] * 7
+                assert [shard.return_value() for shard in shards[:6]] == [{"images": 16, "attempts": 1}] * 6
+        assert "left to workers that have its model" in left.output
 
 
 @pytest.mark.parametrize("replaced", [False, True])

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import cast
 
 from rq.job import JobStatus
 
@@ -19,7 +20,9 @@ from unikat.queue.batches.keys import batch_key, done_key
 from unikat.queue.batches.progress import BatchProgress
 from unikat.queue.draws import Completion
 from unikat.queue.job import rq_result
+from unikat.queue.workers import WORKERS_KEY, worker_key
 from unikat_worker.active import ActiveClose, ActiveShard, Ending, OfBatch, Refused
+from unikat_worker.catalogue import UnknownModel
 from unikat_worker.settlement import HeldJob, Settler
 
 log = logging.getLogger(__name__)
@@ -82,6 +85,11 @@ class BatchSettler:
             log.error("job %s is refused: %s", item.id, error)
         if isinstance(error, DestinationRefused):
             held.rq.retries_left = None
+        if isinstance(error, UnknownModel) and isinstance(item, ActiveShard) and self._is_served(item.digest):
+            log.info("batch %s is left to workers that have its model", item.batch)
+            held.leave_to_others(at_front=True)
+            item.ending = Ending.RETURNED
+            return
         told = held.rq.get_status(refresh=False) in (JobStatus.SCHEDULED, JobStatus.QUEUED)  # by a try that broke off
         again = told or (held.rq.should_retry and not stopped)
         held.fail(error, stopped)
@@ -89,6 +97,13 @@ class BatchSettler:
             return
         self.progress.mark_failed(self.redis, item.batch, item.shard, why(error))
         self.progress.close_if_settled(item.batch)
+
+    def _is_served(self, digest: str) -> bool:
+        """Whether a live worker has said that it has a model."""
+        names = cast(list[bytes], self.redis.zrange(WORKERS_KEY, 0, -1))
+        keys = [worker_key(name.decode()) for name in names]
+        statuses = cast(list[bytes | None], self.redis.mget(keys) if keys else [])
+        return any(status is not None and digest.encode() in status for status in statuses)
 
     def end(self, close: ActiveClose) -> None:
         """The manifest is written."""

@@ -60,7 +60,7 @@ class BatchThread:
         )
         self._pause = _BACKOFF[0]
         self._looked_at = 0.0
-        self._left: dict[str, float] = {}  # batches that this worker may not write to: until when others are waited for
+        self._left: dict[str, float] = {}  # batches that others can draw or write, and this worker cannot: until when
         self._dry_until = 0.0  # there was no shard at all
         self._others_at = 0.0  # when shards are looked for of owners who have none here
 
@@ -160,7 +160,10 @@ class BatchThread:
     def _settle(self) -> None:
         self._write_queue.turn()
         while self._ended:  # out of the list only when it is done
-            self._settler.settle(self._ended[0])
+            item = self._ended[0]
+            self._settler.settle(item)
+            if item.ending is Ending.RETURNED and item.error is not None:
+                self._left[item.batch] = time.monotonic() + _LEFT
             self._state.executions.pop(self._ended.pop(0).taken.execution, None)
             self._dry_until = 0.0  # it may have been the last one, and the job that ends the batch is there
 
@@ -204,7 +207,6 @@ class BatchThread:
         """Nothing may be raised before the item is somewhere: RQ knows that it is begun."""
         if item.ending is None and (error := refusal(item, self._prefixes)) is not None:
             item.ending, item.error = Ending.RETURNED, error
-            self._left[item.batch] = time.monotonic() + _LEFT
         if item.ending is not None:
             self._ended.append(item)
         elif isinstance(item, ActiveShard):
