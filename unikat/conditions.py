@@ -94,14 +94,12 @@ def _check_value(condition: Condition, categories: Sequence[str], path: str) -> 
         _check_category(category, categories, f"{path}.category")
         return {category: 1.0}
     given: dict[str, float] = {}
-    for name, weight in condition.blend.weights.items():
-        name = _spelled(name, categories)
-        given[name] = given.get(name, 0.0) + weight
-    for name in sorted(given):
-        field = f"{path}.blend.weights[{name}]"
+    for typed, weight in sorted(condition.blend.weights.items()):
+        name, field = _spelled(typed, categories), f"{path}.blend.weights[{typed}]"
         _check_category(name, categories, field)
-        if not (math.isfinite(given[name]) and given[name] >= 0):
-            raise FieldError(field, f"must be a finite number of at least 0, not {given[name]}")
+        if not (math.isfinite(weight) and weight >= 0):
+            raise FieldError(field, f"must be a finite number of at least 0, not {weight}")
+        given[name] = given.get(name, 0.0) + weight  # by both of its spellings, perhaps
     total = math.fsum(given.values())
     if not total > 0:
         raise FieldError(f"{path}.blend.weights", "must sum to more than 0")

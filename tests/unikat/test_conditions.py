@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tiny_model import STYLES, SUBJECTS, tiny_model
-from unikat.conditions import FieldError, Schema, Weights, check_conditions, choices, choose_from, to_messages
+from unikat.conditions import FieldError, Schema, Weights, check_conditions, check_named, choices, choose_from, to_messages
 from unikat.sampling import Purpose, condition_uniforms, philox
 from unikat.v1.model_pb2 import Attribute, Category, Model
 from unikat.v1.studio_pb2 import Blend, Condition
@@ -204,3 +204,12 @@ def test_what_is_left_out_follows_the_training_distribution_given_what_is_asked(
 def test_a_combination_that_training_never_saw_can_still_be_asked_for() -> None:
     asked = {"style": {"chalk": 1.0}, "subject": {"hill": 1.0}}
     assert SCHEMA.complete(asked, 1, [0]) == [asked]
+
+
+def test_a_negative_weight_is_refused_beside_a_positive_one_of_the_same_category_spelled_otherwise() -> None:
+    names = {"place": ["caf\u00e9", "sea"]}
+    blend = Blend(weights={"caf\u00e9": 2.0, "cafe\u0301": -1.0})
+    with pytest.raises(FieldError, match="at least 0"):
+        check_named(names, [Condition(attribute="place", blend=blend)])
+    blend.weights["cafe\u0301"] = 1.0
+    assert check_named(names, [Condition(attribute="place", blend=blend)]) == {"place": {"caf\u00e9": 1.0}}

@@ -21,7 +21,7 @@ from unikat.bundle import Bundle
 from unikat.queue.batches.keys import batch_key
 from unikat.queue.batches.progress import BatchProgress
 from unikat.v1.batches_pb2 import Batch
-from unikat_worker.active import ActiveShard
+from unikat_worker.active import ActiveShard, Ending
 from unikat_worker.batches.admission import admit
 from unikat_worker.batches.files import CalledOff, Files
 from unikat_worker.device import CPU, Device
@@ -213,3 +213,14 @@ def test_no_file_is_begun_of_a_batch_that_was_cancelled(batches: Batches) -> Non
     with pytest.raises(CalledOff):
         files.write(shard)
     assert not (batches.root / batch).exists()
+
+
+def test_a_job_of_a_batch_whose_record_is_not_readable_is_refused(batches: Batches) -> None:
+    batch = batches.create(cells=CELLS)
+    batches.store.cancel(batch)
+    batches.redis.hset(batch_key(batch), r.HEAD, "{")
+    found = BatchProgress(batches.redis).take("worker-1")
+    assert found is not None
+    close = admit(found)
+    assert (close.id, close.ending) == (f"b-{batch}-close-0", Ending.FAILED)
+    assert "its batch is not readable" in str(close.error)

@@ -216,6 +216,7 @@ class OfBatch(Item):
     """A job of a batch. `found` is what was known of the batch when it was taken."""
 
     found: TakenOfBatch
+    destination: str = field(default="", kw_only=True)  # the batch's; "" for one that was deleted
 
     @property
     def batch(self) -> str:

@@ -145,8 +145,8 @@ class Rules:
     in quieter moments. `gain`, where it is not 0: the first size that is not faster by that share an image than the
     best one before it is left out, and none is tried that will take too long at their pace. Up to 4 images it has only
     to be as fast: two threads that draw side by side share caches, and then 4 images at a time take 5% less of the
-    processor than one (benchmarks/README.md), while a thread alone gains 1 to 4%. `clock`: of the calling thread where
-    that draws alone, so that what else the machine does is not counted.
+    processor than one (`python -m benchmarks.limit BUNDLE 2 1 4 1.5 isal`, and with 1 for 4), while one alone gains
+    1 to 4%. `clock`: of the calling thread where that draws alone, so that what else the machine does is not counted.
     """
 
     seconds: float

@@ -20,11 +20,13 @@ def admit(found: TakenOfBatch) -> OfBatch:
     try:
         check_callbacks(found.job)
         function, kwargs = call_of(found.job.data, [DRAW_SHARD, CLOSE_BATCH])
-        item = _close(found, kwargs) if function == CLOSE_BATCH else _shard(found, kwargs)
+        owner, destination = _about(found)
+        item = _close(found, kwargs) if function == CLOSE_BATCH else _shard(found, kwargs, owner, destination)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         refused = OfBatch(found.job, found)
         refused.refuse(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}")
         return refused
+    item.destination = destination
     if not found.head:
         item.ending = Ending.CANCELLED  # the batch was deleted
     elif isinstance(item, ActiveClose):
@@ -42,7 +44,7 @@ def refusal(item: OfBatch, prefixes: Sequence[str]) -> DestinationRefused | None
     `prefixes`: what is open to this worker.
     """
     try:
-        Storage.check_open(_about(item.found)[1], prefixes)
+        Storage.check_open(item.destination, prefixes)
     except DestinationRefused as refused:
         cancelled = item.found.cancelled
         nothing_to_write = cancelled and (is_given_up(cancelled) or not item.found.written)
@@ -59,8 +61,7 @@ def _about(found: TakenOfBatch) -> tuple[str, str]:
         raise ValueError(f"its batch is not readable: {type(error).__name__}: {error}") from error
 
 
-def _shard(found: TakenOfBatch, kwargs: dict[str, object]) -> ActiveShard:
-    owner, destination = _about(found)
+def _shard(found: TakenOfBatch, kwargs: dict[str, object], owner: str, destination: str) -> ActiveShard:
     shard = ShardJob.from_kwargs(kwargs)
     if shard.batch != found.batch or shard_job_id(found.batch, shard.shard) != found.job.id:
         raise ValueError(f"it holds shard {shard.shard} of batch {shard.batch}")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import cast
 
-from rq.job import JobStatus
+from rq.job import Job
 
 from unikat.batches import record as r
 from unikat.batches.storage import DestinationRefused
@@ -90,10 +90,11 @@ class BatchSettler:
             held.leave_to_others(at_front=True)
             item.ending = Ending.RETURNED
             return
-        told = held.rq.get_status(refresh=False) in (JobStatus.SCHEDULED, JobStatus.QUEUED)  # by a try that broke off
-        again = told or (held.rq.should_retry and not stopped)
         held.fail(error, stopped)
-        if again or item.shard is None or self.progress.is_done(item.batch, item.shard):
+        status = self.redis.hget(held.rq.key, "status")
+        if status not in (b"failed", b"stopped", None):  # it is tried again, or somebody else has it
+            return
+        if item.shard is None or self.progress.is_done(item.batch, item.shard):
             return
         self.progress.mark_failed(self.redis, item.batch, item.shard, why(error))
         self.progress.close_if_settled(item.batch)
@@ -136,7 +137,7 @@ class BatchSettler:
             for shard in lost:
                 pipe.setbit(done_key(close.batch), shard, 0)
             pipe.hincrby(batch_key(close.batch), r.REVISION, 1)
-            pipe.delete(f"rq:job:{close.id}")
+            pipe.delete(Job.key_for(close.id))
             pipe.execute()
 
     def lost(self, items: Iterable[OfBatch]) -> list[OfBatch]:
