@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tiny_model import STYLES, SUBJECTS, tiny_model
-from unikat.conditions import FieldError, Schema, Weights, check_conditions, check_named, choices, choose_from, to_messages
+from unikat.conditions import (
+    FieldError,
+    Schema,
+    Weights,
+    check_conditions,
+    check_named,
+    choices,
+    choose_from,
+    to_messages,
+)
 from unikat.sampling import Purpose, condition_uniforms, philox
 from unikat.v1.model_pb2 import Attribute, Category, Model
 from unikat.v1.studio_pb2 import Blend, Condition
