@@ -14,10 +14,11 @@ from unikat_training.evaluation.classifier import VERSION
 from unikat_training.evaluation.condition_accuracy import Predictions
 from unikat_training.evaluation.evaluate import REFERENCE_SEED
 from unikat_training.evaluation.extractors import Lite1Features
-from unikat_training.evaluation.material import FeaturePipeline, Pictures, default_cache
+from unikat_training.evaluation.material import FeaturePipeline, Pictures
 from unikat_training.evaluation.setup import Effort, kept_classifier
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
+from unikat_training.fetching import cache_folder
 
 SUBSETS = 50  # of KID
 
@@ -34,7 +35,7 @@ class Evaluator:
 
     @classmethod
     def of(cls, data: Dataset, test: Dataset, effort: Effort) -> Evaluator:
-        pipeline = FeaturePipeline([Lite1Features(data.resolution)], default_cache())
+        pipeline = FeaturePipeline([Lite1Features(data.resolution)], cache_folder("evaluation"))
         return cls(data, pipeline, pipeline.extract_dataset(data), pipeline.extract_dataset(test), effort)
 
     def measure(self, subject: Subject, raced: Raced, blank: Result) -> Result:

@@ -1,22 +1,17 @@
 """`unikat train` and its like: prepare a data set, train on it, export a bundle."""
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, get_type_hints
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from unikat.bundle import BundleError
 from unikat_training.config import CONFIG, Config, load_config
 from unikat_training.data.commands import FOLDER_FLAGS
 from unikat_training.data.commands import app as prepare
-from unikat_training.data.dataset import Dataset, DatasetError
+from unikat_training.data.dataset import Dataset
 from unikat_training.data.folder.options import FolderOptions
-from unikat_training.errors import TrainingError
+from unikat_training.errors import told
 from unikat_training.evaluation.command import evaluate as run_evaluation
 from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP
 from unikat_training.evaluation.release import EvaluationSettings
@@ -42,16 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(prepare, name="prepare")
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Ends the command with the message of an error that a person can do something about, without a traceback."""
-    try:
-        yield
-    except (TrainingError, DatasetError, BundleError, FileExistsError) as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(2) from error
 
 
 def settings(kind: type[Config] | type[Operation], usual: Operation | None = None) -> list[inspect.Parameter]:

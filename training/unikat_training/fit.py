@@ -8,11 +8,10 @@ from rich.console import Console
 
 from unikat.bundle import Bundle
 from unikat_training.config import CONFIG, load_config
-from unikat_training.data.build import Output
+from unikat_training.data.build import Output, build
 from unikat_training.data.dataset import Dataset
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.prepare import FolderPlan, read_folder
-from unikat_training.data.printing import build_and_print
 from unikat_training.evaluation.extractors import JUDGE, load_judge
 from unikat_training.evaluation.release import EvaluationSettings
 from unikat_training.export import Release, export, name_and_version
@@ -79,5 +78,5 @@ def prepared(plan: Plan, path: Path) -> Dataset:
     name, _ = name_and_version(plan.out)
     output = Output(path, max_left_out=plan.reading.max_left_out)
     recipe, pictures, _ = read_folder(FolderPlan(plan.folder, name, plan.size, plan.reading, plan.licence), JOBS)
-    build_and_print(recipe, pictures, output, Console(stderr=True))
+    build(recipe, pictures, output, Console(stderr=True))
     return Dataset.load(path)

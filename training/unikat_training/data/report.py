@@ -79,8 +79,8 @@ class Report:
         """Their share, of those that are in the data set or should be."""
         return len(self.lost) / max(1, len(self.lost) + self.count)
 
-    def losses(self) -> str:
-        """What was left out, why, and what helps."""
+    def told_losses(self) -> str:
+        """What was left out, why, and what helps: the message where it is too much."""
         kinds = Counter(problem.kind for problem in self.lost)
         parts = []
         for kind, count in kinds.most_common():
@@ -89,7 +89,11 @@ class Report:
             why = Counter(p.detail for p in lost).most_common(1)[0][0] if kind == "unlabelled" else ""
             named = ", ".join(p.item for p in lost[:NAMES_PRINTED])
             parts.append(f"{count} {kind} ({named}{more}{f'; {why}' if why else ''}): {LOSSES[kind]}")
-        return "; ".join(parts)
+        whole = len(self.lost) + self.count
+        return (
+            f"{len(self.lost)} of {whole} pictures would be left out ({100 * self.left_out:.0f}%): {'; '.join(parts)}. "
+            "To go on without them: --max-left-out 1"
+        )
 
     def warn_about_shapes(self, shapes: list[tuple[int, int]]) -> None:
         """Adds a warning where many pictures, (width, height), are too small for the data set or too long to crop."""
@@ -132,8 +136,8 @@ class Report:
         }
         file.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
-    def print(self, console: Console) -> None:
-        """Prints the totals, the categories and the problems (the first few names of each kind)."""
+    def print(self, console: Console, sheet: Path) -> None:
+        """Prints the totals, the categories, the problems (the first few names of each kind) and where a sheet is."""
         console.print(f"{escape(self.name)}: {self.count} images of {self.resolution} x {self.resolution} pixels")
         for attribute in self.attributes:
             pairs = list(zip(attribute.categories, attribute.counts, strict=True))
@@ -149,6 +153,7 @@ class Report:
             console.print(self._table())
         for warning in self.warnings:
             console.print(f"[yellow]warning:[/] {escape(warning)}")
+        console.print(f"contact sheet: {escape(str(sheet))}", soft_wrap=True)
 
     def _table(self) -> Table:
         table = Table("problem", "count", "what happens", "for example")

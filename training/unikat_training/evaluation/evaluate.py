@@ -22,7 +22,7 @@ from unikat_training.evaluation.diversity import measure_diversity
 from unikat_training.evaluation.extractors import JUDGE, FeatureExtractor, load_judge
 from unikat_training.evaluation.jitter import CONTROLS
 from unikat_training.evaluation.jitter import SEED as JITTER_SEED
-from unikat_training.evaluation.material import FeaturePipeline, default_cache
+from unikat_training.evaluation.material import FeaturePipeline
 from unikat_training.evaluation.memorisation import Neighbours, memorised
 from unikat_training.evaluation.references import check_comparable, note_of
 from unikat_training.evaluation.results import MINIMUM, MINIMUM_SETTING, Data, Evaluation, Limit, Sampled
@@ -31,6 +31,7 @@ from unikat_training.evaluation.sheets import Sheets, draw_sheets
 from unikat_training.evaluation.similarity import KERNEL_SEED
 from unikat_training.evaluation.subject import SEED, Subject
 from unikat_training.evaluation.wishes import IMAGES, WISHES, measure_wishes
+from unikat_training.fetching import cache_folder
 from unikat_training.progress import progress_bar
 
 REFERENCE_SEED = 13  # which training pictures stand in for generated ones
@@ -112,7 +113,7 @@ def evaluate(request: Request) -> tuple[Evaluation, Sheets]:
     parts = split(subject, data, request.test)
     extractors = (request.main or load_judge(JUDGE, data.resolution), *request.extractors)
     with progress_bar(pictures_to_see(request, parts), 0, "img", request.progress) as bar:
-        pipeline = FeaturePipeline(extractors, request.cache or default_cache(), bar.update)
+        pipeline = FeaturePipeline(extractors, request.cache or cache_folder("evaluation"), bar.update)
         bar.set_description("real pictures")
         setup = prepare(subject, parts, pipeline, request.effort)
         bar.set_description(subject.name)

@@ -70,11 +70,6 @@ class Pictures:
         )
 
 
-def default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "unikat" / "evaluation"
-
-
 @dataclass(frozen=True)
 class FeaturePipeline:
     """Extracts features, and keeps those of data sets in the folder `cache`. `seen` gets the size of each batch."""

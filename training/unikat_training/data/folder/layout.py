@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder import options as ways
 from unikat_training.data.folder.container import Container, Place, display, open_container
 from unikat_training.data.folder.levels import in_split, split_folders
@@ -28,6 +27,7 @@ from unikat_training.data.formats import (
 )
 from unikat_training.data.naming import clean, typable
 from unikat_training.data.report import Problem
+from unikat_training.errors import DatasetError
 
 
 def list_pictures(path: Path, options: FolderOptions) -> Listing:

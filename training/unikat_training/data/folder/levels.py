@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder.container import display
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.naming import clean
+from unikat_training.errors import DatasetError
 
 _SPLIT: Final = re.compile(
     r"(train|training|val|valid|validation|test|testing|dev|eval|evaluation|holdout|pred|unlabell?ed)(\d*)",

@@ -12,9 +12,8 @@ from typing import Final
 import numpy as np
 from PIL import ImageColor
 
-from unikat_training.data.build import AttributePlan, Picture, Recipe
-from unikat_training.data.dataset import Source
-from unikat_training.data.fields import DatasetError
+from unikat_training.data.build import Picture, Recipe
+from unikat_training.data.dataset import Attribute, Source
 from unikat_training.data.folder.container import Place, display
 from unikat_training.data.folder.layout import list_pictures
 from unikat_training.data.folder.listing import Listing
@@ -33,6 +32,7 @@ from unikat_training.data.pictures import (
     fit,
 )
 from unikat_training.data.report import Problem
+from unikat_training.errors import DatasetError
 
 UNSPECIFIED = "unspecified"
 # An SPDX expression's shape; LicenseRef-… is SPDX's own way to name what is not on its list.
@@ -100,7 +100,7 @@ def _recipe(plan: FolderPlan, listing: Listing, shape: Shape) -> Recipe:
     return Recipe(
         plan.name,
         shape.size,
-        tuple(AttributePlan(attribute) for attribute in listing.attributes),
+        tuple(Attribute(attribute) for attribute in listing.attributes),
         (source,),
         tuple(warnings),
         channels=4 if shape.background is None else 3,

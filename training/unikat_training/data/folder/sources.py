@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder import options as ways
 from unikat_training.data.folder.columns import Labels, read_labels
 from unikat_training.data.folder.container import Container, display
@@ -16,6 +15,7 @@ from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.tables import SIDECARS, SPREADSHEETS, STYLEGAN, Table, read_table, sidecar_table
 from unikat_training.data.formats import TABLE_SUFFIXES, suffix
 from unikat_training.data.report import Problem
+from unikat_training.errors import DatasetError
 
 _FEW = 0.1  # of the pictures that the best table names; one that names less is about something else
 

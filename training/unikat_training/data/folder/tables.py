@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 
 from unikat.batches.layout import parse_conditions
 from unikat.tables import TableError, plain, read_csv, read_text
-from unikat_training.data.fields import DatasetError, Object
+from unikat_training.data.fields import Object
 from unikat_training.data.folder.embedded import class_names, picture_names, plain_columns
 from unikat_training.data.formats import SUFFIXES, suffix
 from unikat_training.data.report import Problem
+from unikat_training.errors import DatasetError
 
 STYLEGAN: Final = "dataset.json"
 LABEL: Final = "category"  # the attribute where a file of labels has no name for it
