@@ -14,8 +14,7 @@ from unikat_training.data.folder.options import FolderOptions
 from unikat_training.errors import told
 from unikat_training.evaluation.command import evaluate as run_evaluation
 from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP
-from unikat_training.evaluation.release import EvaluationSettings
-from unikat_training.evaluation.setup import Effort
+from unikat_training.evaluation.setup import Effort, EvaluationSettings
 from unikat_training.export import Release
 from unikat_training.export import export as export_bundle
 from unikat_training.fit import SESSION, Plan
@@ -178,9 +177,10 @@ def export(
             test,
             tuple(reference or ()),
             previous,
+            force,
+            judge,
             effort=Effort(samples=samples, steps=steps),
-            force=force,
-            judge=judge,
+            progress=True,
         )
         bundle = export_bundle(run, out, dataset, release, True, evaluation if evaluate else None)
     typer.echo(bundle.path)

@@ -20,7 +20,8 @@ from unikat_training.config import Config, load_config
 from unikat_training.data.dataset import Dataset
 from unikat_training.environment import ENVIRONMENT
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.release import NOT_EVALUATED, EvaluationSettings, evaluate_release
+from unikat_training.evaluation.release import NOT_EVALUATED, evaluate_release
+from unikat_training.evaluation.setup import EvaluationSettings
 from unikat_training.evaluation.subject import Subject
 from unikat_training.graph import (
     BATCHES,
@@ -106,7 +107,7 @@ def export(
             model.metrics.extend(measure_rounding(exported, graph, conditions).metrics())
         evaluated = NOT_EVALUATED
         if evaluation:
-            evaluated = evaluate_release(Subject(graph, model), trained.whole, evaluation, out.parent, progress)
+            evaluated = evaluate_release(Subject(graph, model), trained.whole, evaluation, out.parent)
         model.metrics.extend(evaluated.metrics)
         tools = latent_tools(stored, graph, model, choose_rows(trained.dataset), progress)
         files: dict[str, Path | bytes] = {

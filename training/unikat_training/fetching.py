@@ -38,7 +38,7 @@ def fetched(file: Path, command: Callable[[str], Sequence[str]]) -> Path:
             raise FetchError(f"took more than {TIMEOUT} s") from error
         made = Path(folder) / file.name
         if done.returncode != 0 or not made.is_file():
-            reason = (done.stderr or done.stdout).strip()[-500:] or "no message"
+            reason = " ".join((done.stderr or done.stdout).split())[-500:] or "no message"
             raise FetchError(f"failed ({done.returncode}): {reason}")
         os.replace(made, file)
     return file

@@ -13,7 +13,7 @@ from unikat_training.data.dataset import Dataset
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.prepare import FolderPlan, read_folder
 from unikat_training.evaluation.extractors import JUDGE, load_judge
-from unikat_training.evaluation.release import EvaluationSettings
+from unikat_training.evaluation.setup import EvaluationSettings
 from unikat_training.export import Release, export, name_and_version
 from unikat_training.loop import train
 from unikat_training.operation import Operation
@@ -62,7 +62,9 @@ def fit(plan: Plan, operation: Operation) -> Bundle:
     progress = train(dataset, run, config, operation)
     log.info("trained on %d images in %.1f minutes; see %s", progress.images, progress.seconds / 60, run)
     # Forced: whoever tries this out wants to see a model whose condition accuracy is still low; its card tells it.
-    evaluation = EvaluationSettings(force=True, judge=plan.judge) if plan.evaluate else None
+    evaluation = None
+    if plan.evaluate:
+        evaluation = EvaluationSettings(force=True, judge=plan.judge, progress=operation.progress)
     release = Release(licence=plan.licence)
     return export(run, plan.out, None, release, operation.progress, evaluation)
 

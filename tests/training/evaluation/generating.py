@@ -6,6 +6,7 @@ A latent chooses among the pictures whose labels match the condition, so what is
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from tests.training.making import COLOURS, SHAPES, drawing, write_dataset
 from unikat.bundle import Bundle, write_bundle
 from unikat.v1.model_pb2 import Attribute, Category, Combination, Model, TrainingRun
 from unikat_training.data.dataset import Dataset, Shares
-from unikat_training.evaluation.evaluate import Request
-from unikat_training.evaluation.setup import Effort
+from unikat_training.evaluation.evaluate import evaluate
+from unikat_training.evaluation.results import Evaluation
+from unikat_training.evaluation.setup import Effort, EvaluationSettings
+from unikat_training.evaluation.sheets import Sheets
 from unikat_training.evaluation.subject import Subject
 
 LATENT = 16
@@ -140,6 +143,13 @@ class PooledPixels:
 QUICK = Effort(samples=240, subsets=4, steps=40, pairs=1, blend_images=4)
 
 
-def request(subject: Subject, data: Dataset, cache: Path, **more: Any) -> Request:  # noqa: ANN401  # Request's fields
-    """One that takes seconds."""
-    return Request(subject, data, main=PooledPixels(), cache=cache, effort=QUICK, **more)
+def evaluated(
+    subject: Subject,
+    data: Dataset,
+    cache: Path,
+    references: Sequence[Subject] = (),
+    **more: Any,  # noqa: ANN401  # settings
+) -> tuple[Evaluation, Sheets]:
+    """In seconds."""
+    settings = EvaluationSettings(**{"judge": PooledPixels(), "cache": cache, "effort": QUICK, **more})
+    return evaluate(subject, data, settings, references)

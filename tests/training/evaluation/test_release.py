@@ -17,7 +17,8 @@ from unikat.v1.model_pb2 import Model
 from unikat_training.cli import app
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.references import previous_version
-from unikat_training.evaluation.release import EvaluationSettings, references
+from unikat_training.evaluation.release import references
+from unikat_training.evaluation.setup import EvaluationSettings
 from unikat_training.evaluation.subject import Subject
 from unikat_training.export import export
 from unikat_training.loop import train
@@ -33,7 +34,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSettings:
-    return EvaluationSettings(cache=tmp_path_factory.mktemp("cache"), effort=QUICK, main=PooledPixels())
+    return EvaluationSettings(cache=tmp_path_factory.mktemp("cache"), effort=QUICK, judge=PooledPixels())
 
 
 def test_a_model_of_low_condition_accuracy_is_not_exported(

@@ -9,11 +9,10 @@ import typer
 from rich.console import Console
 
 from unikat_training.data.dataset import Dataset
-from unikat_training.evaluation.evaluate import Request
 from unikat_training.evaluation.evaluate import evaluate as run_evaluation
-from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP, load_extractor, load_judge
+from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP
 from unikat_training.evaluation.report import show, write_report
-from unikat_training.evaluation.setup import Effort
+from unikat_training.evaluation.setup import Effort, EvaluationSettings
 from unikat_training.evaluation.subject import Subject
 
 
@@ -55,19 +54,17 @@ def evaluate(
 
     It is the exported ONNX file that is measured, at truncation 1 and at the model's own default.
     """
-    subject, data = Subject.load(bundle), Dataset.load(dataset)
-    request = Request(
-        subject,
-        data,
-        Dataset.load(test) if test else None,
-        [Subject.load(path) for path in reference or ()],
-        main=load_judge(judge, data.resolution),
-        extractors=[load_extractor(spec) for spec in features or ()],
+    subject = Subject.load(bundle)
+    settings = EvaluationSettings(
+        test,
+        judge=judge,
+        features=tuple(features or ()),
         cache=cache,
         effort=Effort(samples=samples, steps=steps),
         progress=progress,
     )
-    evaluation, sheets = run_evaluation(request)
+    references = [Subject.load(path) for path in reference or ()]
+    evaluation, sheets = run_evaluation(subject, Dataset.load(dataset), settings, references)
     folder = out or Path("evaluations") / subject.name.replace("@", "-")
     write_report(evaluation, sheets, folder)
     show(evaluation, Console())

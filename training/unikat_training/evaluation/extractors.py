@@ -206,8 +206,10 @@ def load_extractor(spec: str) -> FeatureExtractor:
     return FileFeatures(label or path.stem, path)
 
 
-def load_judge(spec: str, resolution: int) -> FeatureExtractor:
-    """In whose features everything is measured: one of `JUDGES`, or what `load_extractor` takes."""
+def load_judge(spec: str | FeatureExtractor, resolution: int) -> FeatureExtractor:
+    """In whose features everything is measured: one of `JUDGES`, what `load_extractor` takes, or an extractor."""
+    if not isinstance(spec, str):
+        return spec
     if spec in JUDGES:
         return JUDGES[spec](resolution)
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unikat_training.evaluation.hashing import Hashes, near_copies
+from unikat_training.evaluation.material import Pictures
 from unikat_training.evaluation.neighbours import Doubles, Floats, Places, nearest
 
 CLOSE = 0.05  # the quantile of test -> train distances below which a picture counts as close
@@ -30,20 +31,6 @@ class Memorisation:
 
 
 @dataclass(frozen=True)
-class Training:
-    """The training pictures: features (N, D) and hashes."""
-
-    features: Floats
-    hashes: Hashes
-
-    def spacing(self, places: Places) -> Doubles:
-        """The distance of each of these pictures (n,) to the nearest other one, (n,)."""
-        unique, back = np.unique(places, return_inverse=True)
-        spacing: Doubles = nearest(self.features[unique], self.features, own=unique)[1][back]
-        return spacing
-
-
-@dataclass(frozen=True)
 class Neighbours:
     """The nearest training picture of each of some pictures, and its distance."""
 
@@ -51,18 +38,20 @@ class Neighbours:
     distances: Doubles
 
     @classmethod
-    def of(cls, features: Floats, training: Training) -> Neighbours:
-        return cls(*nearest(features, training.features))
+    def of(cls, features: Floats, training: Floats) -> Neighbours:
+        return cls(*nearest(features, training))
 
 
-def memorised(found: Neighbours, hashes: Hashes, test: Neighbours, training: Training) -> Memorisation:
+def memorised(found: Neighbours, hashes: Hashes, test: Neighbours, training: Pictures) -> Memorisation:
     """Figures of pictures whose neighbours are `found`; of the test pictures themselves with `found` = `test`."""
     farther, z = rank_test(found.distances, test.distances)
+    chosen, back = np.unique(found.places, return_inverse=True)
+    spacing = nearest(training.main[chosen], training.main, own=chosen)[1][back]  # of each neighbour to its own, (n,)
     return Memorisation(
         close=float((found.distances < np.quantile(test.distances, CLOSE)).mean()),
         farther=farther,
         z=z,
-        authentic=float((found.distances > training.spacing(found.places)).mean()),
+        authentic=float((found.distances > spacing).mean()),
         near_copies=near_copies(hashes, training.hashes),
     )
 

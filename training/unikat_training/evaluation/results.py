@@ -11,6 +11,7 @@ from unikat_training.evaluation.combinations import NewCombinations
 from unikat_training.evaluation.condition_accuracy import ConditionAccuracy
 from unikat_training.evaluation.diversity import COLLAPSED, Diversity
 from unikat_training.evaluation.memorisation import COPYING_Z, Memorisation
+from unikat_training.evaluation.setup import Data
 from unikat_training.evaluation.similarity import Similarity
 from unikat_training.evaluation.wishes import Wish
 
@@ -49,20 +50,6 @@ class Limit:
     similarity: tuple[Similarity, ...]
     memorisation: Memorisation  # of test pictures: negative control
     copies: Memorisation  # of slightly changed training pictures: positive control
-
-
-@dataclass(frozen=True)
-class Data:
-    """What was measured on."""
-
-    name: str
-    digest: str
-    trained: int  # pictures of the training part
-    test: int  # pictures of the test part
-    taught: int  # pictures of combinations kept from training, which the classifier was trained on all the same
-    test_name: str
-    held_out: float  # of the run; 0: the test pictures were trained on, unless they are of another data set
-    clean: bool  # whether the test pictures were kept from training, for all that is known
 
 
 @dataclass(frozen=True)
