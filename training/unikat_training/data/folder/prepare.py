@@ -96,7 +96,9 @@ def _recipe(plan: FolderPlan, listing: Listing, shape: Shape) -> Recipe:
         )
     elif "CC-BY" in licence and not credit:
         warnings.append(f"--credit is not given, and {licence} asks for it")
-    source = Source(plan.name, f"file:{display(os.path.basename(os.path.abspath(listing.path)))}", licence, credit)
+    source = Source(
+        plan.name, f"file:{display(os.path.basename(os.path.abspath(listing.container.path)))}", licence, credit
+    )
     return Recipe(
         plan.name,
         shape.size,
@@ -105,7 +107,7 @@ def _recipe(plan: FolderPlan, listing: Listing, shape: Shape) -> Recipe:
         tuple(warnings),
         channels=4 if shape.background is None else 3,
         notes=tuple(dict.fromkeys(listing.notes)),
-        litter=dict(listing.litter),
+        litter=dict(listing.container.litter),
     )
 
 
@@ -146,7 +148,7 @@ def _pictures(listing: Listing, shape: Shape, processes: int) -> Iterator[Pictur
 
 def _jobs(listing: Listing, shape: Shape) -> Iterator[Job]:
     for file, labels in listing.items:
-        yield Job(listing.places[file], display(file), labels, shape)
+        yield Job(listing.container.files[file], display(file), labels, shape)
 
 
 def _is_unseen(job: Job, background: Colour) -> bool:
