@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.training.race import Raced
 from benchmarks.training.results import Result
-from unikat.v1.model_pb2 import Attribute, Category, Model
+from unikat.v1.model_pb2 import Model
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.classifier import VERSION
 from unikat_training.evaluation.condition_accuracy import Predictions
@@ -47,11 +47,7 @@ class Evaluator:
 
     def limit(self, blank: Result) -> Result:
         """`blank` with what training pictures reach in the place of drawn ones; the classifier on the test pictures."""
-        attributes = [
-            Attribute(name=each.name, categories=[Category(name=name) for name in each.categories])
-            for each in self.data.attributes
-        ]
-        subject = Subject(self.data.path, Model(attributes=attributes))
+        subject = Subject(self.data.path, Model(attributes=[each.message() for each in self.data.attributes]))
         order = np.random.default_rng(REFERENCE_SEED).permutation(len(self.train))[: self.effort.samples]
         return self.compared(blank, self.train.some(np.sort(order)), self.accuracy(subject, self.test))
 

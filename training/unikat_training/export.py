@@ -12,7 +12,7 @@ import torch
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, parse_reference, write_bundle
-from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Metric, Model, TrainingRun
+from unikat.v1.model_pb2 import Combination, DataSource, Metric, Model, TrainingRun
 from unikat_training.card import model_card
 from unikat_training.changes import Change, load_changes
 from unikat_training.checkpoint import Progress, choose_checkpoint, load_checkpoint
@@ -183,16 +183,7 @@ def describe(trained: Trained, release: Release, parity: Parity) -> Model:
         height=data.resolution,
         latent_size=config.latent,
         channels=data.channels,
-        attributes=[
-            Attribute(
-                name=attribute.name,
-                description=attribute.description,
-                categories=[
-                    Category(name=n, count=c) for n, c in zip(attribute.categories, attribute.counts, strict=True)
-                ],
-            )
-            for attribute in data.attributes
-        ],
+        attributes=[attribute.message() for attribute in data.attributes],
         combinations=combinations(data),
         default_truncation=release.truncation,
         licence=release.licence,

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.training.making import COLOURS, SHAPES, drawing, write_dataset
 from unikat.bundle import Bundle, write_bundle
-from unikat.v1.model_pb2 import Attribute, Category, Combination, Model, TrainingRun
+from unikat.v1.model_pb2 import Combination, Model, TrainingRun
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.evaluate import evaluate
 from unikat_training.evaluation.results import Evaluation
@@ -88,14 +88,7 @@ def describe(data: Dataset, held_out: float | None = 0.1, truncation: float = 1.
         width=SIZE,
         height=SIZE,
         latent_size=LATENT,
-        attributes=[
-            Attribute(
-                name=a.name,
-                description=a.description,
-                categories=[Category(name=n, count=c) for n, c in zip(a.categories, a.counts, strict=True)],
-            )
-            for a in trained.attributes
-        ],
+        attributes=[attribute.message() for attribute in trained.attributes],
         combinations=[
             Combination(categories=row.tolist(), count=int(count))
             for row, count in zip(found, counts, strict=True)

@@ -231,8 +231,7 @@ def _write_metadata(
 
 
 def _attribute_as_json(attribute: Attribute) -> dict[str, object]:
-    pairs = zip(attribute.categories, attribute.counts, strict=True)
-    categories = [{"name": name, "count": count} for name, count in pairs]
+    categories = [{"name": name, "count": count} for name, count in attribute.counted.items()]
     return {"name": attribute.name, "description": attribute.description, "categories": categories}
 
 

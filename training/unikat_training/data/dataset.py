@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE, digest_of
+from unikat.v1 import model_pb2
 from unikat_training.data import fields
 from unikat_training.data.pictures import on_white
 from unikat_training.data.split import LEAST_VALIDATION, Chosen, places, unseen_rows
@@ -28,6 +29,16 @@ class Attribute:
     description: str = ""
     categories: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """Category -> images."""
+        return dict(zip(self.categories, self.counts, strict=True))
+
+    def message(self) -> model_pb2.Attribute:
+        """As the manifest of a bundle has it."""
+        categories = [model_pb2.Category(name=name, count=count) for name, count in self.counted.items()]
+        return model_pb2.Attribute(name=self.name, description=self.description, categories=categories)
 
 
 @dataclass(frozen=True)

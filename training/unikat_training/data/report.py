@@ -110,7 +110,7 @@ class Report:
         """Adds a warning for every attribute that a model will hardly learn to follow."""
         for attribute in self.attributes:
             size = len(attribute.categories)
-            rare = [c for c, n in zip(attribute.categories, attribute.counts, strict=True) if n < RARE]
+            rare = [category for category, count in attribute.counted.items() if count < RARE]
             if size == 1:
                 self.warnings.append(f"{attribute.name}: only one category, so it controls nothing")
             elif size > max(2, self.count // 2):
@@ -127,7 +127,7 @@ class Report:
             "resolution": self.resolution,
             "count": self.count,
             "digest": self.digest,
-            "attributes": {a.name: dict(zip(a.categories, a.counts, strict=True)) for a in self.attributes},
+            "attributes": {attribute.name: attribute.counted for attribute in self.attributes},
             "notes": list(self.notes),
             "passed_over": dict(self.litter),
             "problem_counts": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
@@ -140,7 +140,7 @@ class Report:
         """Prints the totals, the categories, the problems (the first few names of each kind) and where a sheet is."""
         console.print(f"{escape(self.name)}: {self.count} images of {self.resolution} x {self.resolution} pixels")
         for attribute in self.attributes:
-            pairs = list(zip(attribute.categories, attribute.counts, strict=True))
+            pairs = list(attribute.counted.items())
             shown = ", ".join(f"{category} {count}" for category, count in pairs[:20])
             more = f", and {len(pairs) - 20} more" if len(pairs) > 20 else ""
             console.print(f"  {escape(attribute.name)} ({len(pairs)}): {escape(shown)}{more}")

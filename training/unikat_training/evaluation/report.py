@@ -19,7 +19,7 @@ from unikat_training.evaluation.results import Evaluation, Sampled
 from unikat_training.evaluation.sections import blend_table, class_table, combination_table, diversity_table, wish_table
 from unikat_training.evaluation.sheets import Sheets
 from unikat_training.evaluation.similarity import NEIGHBOURS, SUBSET
-from unikat_training.evaluation.tables import number, table
+from unikat_training.markdown import number, table
 
 JSON, MARKDOWN = "evaluation.json", "evaluation.md"
 
