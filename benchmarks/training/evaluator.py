@@ -41,7 +41,7 @@ class Evaluator:
     def measure(self, subject: Subject, raced: Raced, blank: Result) -> Result:
         """`blank` with what a model reaches at truncation 1."""
         subject.columns(self.data)
-        pictures = subject.sample(self.effort.samples, 1.0, self.pipeline)
+        pictures = subject.draw_labels(subject.labels(self.effort.samples), 1.0, self.pipeline)
         measured = replace(blank, images=raced.images, images_per_second=round(raced.images_per_second, 2))
         return self.compared(measured, pictures, self.accuracy(subject, pictures))
 

@@ -14,7 +14,7 @@ from unikat_training.data.folder.options import FolderOptions
 from unikat_training.errors import told
 from unikat_training.evaluation.command import evaluate as run_evaluation
 from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP
-from unikat_training.evaluation.setup import Effort, EvaluationSettings
+from unikat_training.evaluation.setup import EvaluationSettings, evaluation_flags
 from unikat_training.export import Release
 from unikat_training.export import export as export_bundle
 from unikat_training.fit import SESSION, Plan
@@ -129,11 +129,10 @@ def presets(
             typer.echo(f"{each:<12}{preset_description(each)}")
 
 
-app.command("evaluate")(told()(run_evaluation))
+app.command("evaluate")(with_flags(run_evaluation, evaluation_flags(left_out=("previous", "force"))))
 app.command("explore")(told()(run_explore))
 
 
-@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The bundle to write: MODELS/NAME/VERSION, as in models/emoji/1.")],
@@ -151,36 +150,16 @@ def export(
     evaluate: Annotated[
         bool, typer.Option(help="Measure the model first; without it the card says that nothing was measured.")
     ] = True,
-    force: Annotated[
-        bool, typer.Option("--force", help="Export a model whose condition accuracy is too low; its card says so.")
-    ] = False,
-    samples: Annotated[
-        int, typer.Option(min=0, help="Pictures drawn to measure (0: as many as trained on, 1,000 to 10,000).")
-    ] = Effort.samples,
-    steps: Annotated[int, typer.Option(min=1, help="Of the training of the classifiers that measure.")] = Effort.steps,
-    test: Annotated[
-        Path | None, typer.Option(help="A data set of other pictures to measure on.", show_default="what was held out")
-    ] = None,
-    reference: Annotated[list[Path] | None, typer.Option(help="A bundle to be measured beside it; repeatable.")] = None,
-    judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = JUDGE,
-    previous: Annotated[
-        bool, typer.Option(help="Measure the version before beside it, if MODELS/NAME has one.")
-    ] = EvaluationSettings.previous,
+    **given: Given,
 ) -> None:
     """Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card.
 
     A model whose pictures do not show what their conditions say is refused, unless it is forced.
     """
     with told():
-        release = Release(truncation, checkpoint, licence, weights)
-        evaluation = EvaluationSettings(
-            test,
-            tuple(reference or ()),
-            previous,
-            force,
-            judge,
-            effort=Effort(samples=samples, steps=steps),
-            progress=True,
-        )
-        bundle = export_bundle(run, out, dataset, release, True, evaluation if evaluate else None)
+        release, evaluation = Release(truncation, checkpoint, licence, weights), EvaluationSettings.of(given)
+        bundle = export_bundle(run, out, dataset, release, evaluation.progress, evaluation if evaluate else None)
     typer.echo(bundle.path)
+
+
+app.command()(with_flags(export, evaluation_flags()))

@@ -21,6 +21,7 @@ from unikat.bundle import Bundle, write_bundle
 from unikat.v1.model_pb2 import Combination, Model, TrainingRun
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.evaluate import evaluate
+from unikat_training.evaluation.extractors import JUDGES
 from unikat_training.evaluation.results import Evaluation
 from unikat_training.evaluation.setup import Effort, EvaluationSettings
 from unikat_training.evaluation.sheets import Sheets
@@ -133,6 +134,7 @@ class PooledPixels:
         return means
 
 
+JUDGES[PooledPixels.name] = lambda resolution: PooledPixels()
 QUICK = Effort(samples=240, subsets=4, steps=40, pairs=1, blend_images=4)
 
 
@@ -144,5 +146,7 @@ def evaluated(
     **more: Any,  # noqa: ANN401  # settings
 ) -> tuple[Evaluation, Sheets]:
     """In seconds."""
-    settings = EvaluationSettings(**{"judge": PooledPixels(), "cache": cache, "effort": QUICK, **more})
+    settings = EvaluationSettings(
+        **{"judge": PooledPixels.name, "progress": False, "cache": cache, "effort": QUICK, **more}
+    )
     return evaluate(subject, data, settings, references)

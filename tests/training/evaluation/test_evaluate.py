@@ -27,7 +27,7 @@ from tests.training.making import COLOURS, SHAPES, write_dataset
 from unikat_training.cli import app
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.references import note_of
+from unikat_training.evaluation.evaluate import note_of
 from unikat_training.evaluation.report import body, lines, markdown, metrics, titles, write_report
 from unikat_training.evaluation.results import Evaluation, low_condition_accuracy
 from unikat_training.evaluation.setup import Effort

@@ -10,9 +10,8 @@ from PIL import Image
 
 from unikat_training.evaluation.extractors import Pixels
 from unikat_training.evaluation.hashing import OFFSETS, Hashes, hashes, near_copies
-from unikat_training.evaluation.jitter import jittered
 from unikat_training.evaluation.material import HASHES, Pictures
-from unikat_training.evaluation.memorisation import Memorisation, Neighbours, memorised, rank_test
+from unikat_training.evaluation.memorisation import Memorisation, Neighbours, jittered, memorised, rank_test
 from unikat_training.evaluation.neighbours import Floats
 
 

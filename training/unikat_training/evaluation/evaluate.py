@@ -12,19 +12,17 @@ import numpy as np
 import torch
 
 from unikat.bundle import digest_of
-from unikat_training.data.dataset import Dataset
+from unikat_training.data.dataset import Dataset, Shares
+from unikat_training.errors import TrainingError
 from unikat_training.evaluation.blends import WEIGHTS, choose_pairs, measure_blends
 from unikat_training.evaluation.classifier import TRAINING_SEED, train_classifier
 from unikat_training.evaluation.combinations import measure_new
 from unikat_training.evaluation.condition_accuracy import ConditionAccuracy, Predictions, measure_condition_accuracy
 from unikat_training.evaluation.diversity import measure_diversity
 from unikat_training.evaluation.extractors import load_extractor, load_judge
-from unikat_training.evaluation.jitter import CONTROLS
-from unikat_training.evaluation.jitter import SEED as JITTER_SEED
 from unikat_training.evaluation.material import FeaturePipeline
-from unikat_training.evaluation.memorisation import Neighbours
-from unikat_training.evaluation.references import check_comparable, note_of
-from unikat_training.evaluation.results import MINIMUM, MINIMUM_SETTING, Evaluation, Limit, Sampled
+from unikat_training.evaluation.memorisation import CONTROLS, JITTER_SEED, Neighbours
+from unikat_training.evaluation.results import MINIMUM, MINIMUM_SETTING, Evaluation, Limit, Sampled, warnings_of
 from unikat_training.evaluation.setup import Effort, EvaluationSettings, EvaluationSetup, Parts, prepare, split
 from unikat_training.evaluation.sheets import Sheets, draw_sheets
 from unikat_training.evaluation.similarity import KERNEL_SEED
@@ -41,6 +39,8 @@ SEEDS = {
     "reference": REFERENCE_SEED,
     "jitter": JITTER_SEED,
 }
+SAW_TEST = "trained on these test pictures too"
+MAY_KNOW_TEST = "of other training data: it may know the test pictures"
 PACKAGES = ("torch", "onnxruntime", "numpy", "unikat")
 
 
@@ -55,7 +55,7 @@ class Drawn:
 
 def measure(setup: EvaluationSetup, subject: Subject, truncation: float) -> Drawn:
     """All figures of one model at one truncation."""
-    pictures = subject.sample(setup.count, truncation, setup.pipeline)
+    pictures = subject.draw_labels(subject.labels(setup.count), truncation, setup.pipeline)
     attributes = list(subject.model.attributes)
     neighbours = Neighbours.of(pictures.main, setup.train.main)
     predictions = Predictions.of(setup.classifier, pictures) if setup.classifier else None
@@ -129,9 +129,9 @@ def evaluate(
             seeds=SEEDS,
             effort=asdict(effort) | {"samples": setup.count, "threads": torch.get_num_threads()},
             versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-            warnings=parts.warnings,
         )
-    evaluation = found.warned(round(time.monotonic() - began, 1))
+    warnings, seconds = (*parts.warnings, *warnings_of(found)), round(time.monotonic() - began, 1)
+    evaluation = replace(found, warnings=warnings, seconds=seconds)
     return evaluation, draw_sheets(evaluation, subject, parts.trained, own[-1].neighbours, setup.neighbours)
 
 
@@ -144,3 +144,26 @@ def pictures_to_see(subjects: Sequence[Subject], parts: Parts, effort: Effort) -
     new = samples if parts.unseen else 0
     changed = min(CONTROLS, len(parts.trained))
     return drawn + blended + wished + new + changed + len(parts.trained.images) + len(parts.test.images)
+
+
+def check_comparable(reference: Subject, subject: Subject, data: Dataset) -> None:
+    """Raises TrainingError for a model that does not draw the same under the same conditions."""
+    if reference.columns(data) != subject.columns(data):
+        theirs, ours = ([attribute.name for attribute in each.model.attributes] for each in (reference, subject))
+        raise TrainingError(f"--reference: {reference.name} has the attributes {theirs}, but {subject.name} has {ours}")
+
+
+def note_of(reference: Subject, data: Dataset, shares: Shares, other_test: bool) -> str:
+    """What a reader has to know of a reference: its preset, and whether it knows the pictures that are measured on.
+
+    `shares.test` of `data` is measured on, unless that is `other_test`, pictures of another data set.
+    Which pictures are held out follows from their names: of a larger share they are the same ones, and more.
+    """
+    preset = reference.config.get("preset")
+    told = [f"preset {preset}"] if preset else []
+    if not other_test:
+        if reference.model.training.data_digest != data.digest:
+            told.append(MAY_KNOW_TEST)
+        elif (theirs := Shares.of(reference.config)).test < shares.test or theirs.together != shares.together:
+            told.append(SAW_TEST)
+    return "; ".join(told)

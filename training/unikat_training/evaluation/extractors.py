@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -192,10 +192,8 @@ def load_extractor(spec: str) -> FeatureExtractor:
     return FileFeatures(label or path.stem, path)
 
 
-def load_judge(spec: str | FeatureExtractor, resolution: int) -> FeatureExtractor:
-    """In whose features everything is measured: one of `JUDGES`, what `load_extractor` takes, or an extractor."""
-    if not isinstance(spec, str):
-        return spec
+def load_judge(spec: str, resolution: int) -> FeatureExtractor:
+    """In whose features everything is measured: one of `JUDGES`, or what `load_extractor` takes."""
     if spec in JUDGES:
         return JUDGES[spec](resolution)
     try:
@@ -204,7 +202,7 @@ def load_judge(spec: str | FeatureExtractor, resolution: int) -> FeatureExtracto
         raise TrainingError(f"--judge: must be one of {', '.join(JUDGES)}, or a file: {error}") from error
 
 
-JUDGES: Mapping[str, Callable[[int], FeatureExtractor]] = {
+JUDGES: dict[str, Callable[[int], FeatureExtractor]] = {
     "mobilenet-v2": MobileNetFeatures,
     "efficientnet-lite1": Lite1Features,
 }

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unikat.bundle import BundleError
 from unikat.v1.model_pb2 import Metric
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.evaluate import evaluate
-from unikat_training.evaluation.references import previous_version
 from unikat_training.evaluation.report import JSON, body, metrics
 from unikat_training.evaluation.results import low_condition_accuracy
 from unikat_training.evaluation.setup import EvaluationSettings, TooFewPictures
 from unikat_training.evaluation.subject import Subject
+
+log = logging.getLogger(__name__)
 
 SHEETS = {
     "neighbours.png": "Generated pictures (left) that are nearest to a training picture (right), with their distances",
@@ -38,9 +41,34 @@ NOT_EVALUATED = ReleaseEvaluation(
 )
 
 
+def previous_version(subject: Subject, versions: Path) -> Subject | None:
+    """The newest earlier version in the folder `models/NAME`, if it draws the same under the same conditions."""
+    earlier = [int(path.name) for path in versions.glob("*") if path.name.isdecimal()]
+    earlier = [version for version in earlier if version < subject.model.version]
+    if not earlier:
+        return None
+    path = versions / str(max(earlier))
+    try:
+        previous = Subject.load(path)
+    except BundleError as error:
+        log.warning("%s is not measured beside the new version: %s", path, error)
+        return None
+    if drawn(previous) != drawn(subject):
+        log.warning("%s is not measured beside the new version: it has other attributes or another size", path)
+        return None
+    return previous
+
+
+def drawn(subject: Subject) -> tuple[object, ...]:
+    """What two models have to have in common to be measured side by side."""
+    model = subject.model
+    attributes = [(each.name, [category.name for category in each.categories]) for each in model.attributes]
+    return (model.width, model.height, attributes)
+
+
 def references(subject: Subject, settings: EvaluationSettings, versions: Path) -> list[Subject]:
     """The bundles that were named, and the version before, from the folder `models/NAME`."""
-    named = [Subject.load(path) for path in settings.references]
+    named = [Subject.load(path) for path in settings.reference]
     previous = previous_version(subject, versions) if settings.previous else None
     if previous is None or previous.name in {each.name for each in named}:
         return named

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 from unikat_training.evaluation.blends import Blend
 from unikat_training.evaluation.combinations import NewCombinations
@@ -78,10 +78,6 @@ class Evaluation:
     def default(self) -> Sampled:
         return self.samples[-1]
 
-    def warned(self, seconds: float) -> Evaluation:
-        """With the warnings that its own figures call for, added to those it has."""
-        return replace(self, warnings=(*self.warnings, *warnings_of(self)), seconds=seconds)
-
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"
 
@@ -102,6 +98,7 @@ def low_condition_accuracy(evaluation: Evaluation) -> list[str]:
 
 
 def warnings_of(evaluation: Evaluation) -> list[str]:
+    """What its own figures call for."""
     default = evaluation.default
     out = []
     if evaluation.data.test < FEW:

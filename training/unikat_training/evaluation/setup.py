@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from typer import Option
 
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.data.split import places
@@ -14,12 +18,12 @@ from unikat_training.errors import TrainingError
 from unikat_training.evaluation import classifier as classifiers
 from unikat_training.evaluation.classifier import Classifier, train_classifier
 from unikat_training.evaluation.condition_accuracy import Predictions
-from unikat_training.evaluation.extractors import JUDGE, FeatureExtractor
-from unikat_training.evaluation.jitter import CONTROLS, jittered
+from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP
 from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, keep, recalled
-from unikat_training.evaluation.memorisation import Memorisation, Neighbours, memorised
+from unikat_training.evaluation.memorisation import CONTROLS, Memorisation, Neighbours, jittered, memorised
 from unikat_training.evaluation.similarity import NEIGHBOURS, Similarity, compare
 from unikat_training.evaluation.subject import Subject
+from unikat_training.flags import Given, changed, flags_of
 
 SHARE = 0.1  # of a data set of which nothing was held out, to have something to measure on all the same
 LEAST_TEST = NEIGHBOURS + 1
@@ -33,9 +37,12 @@ class TooFewPictures(TrainingError):
 class Effort:
     """How much is drawn and computed. More makes figures steadier; the defaults take minutes on two cores."""
 
-    samples: int = 0  # generated pictures a truncation; 0: as many as training pictures, 1,000 to 10,000
+    samples: Annotated[
+        int, Option(min=0, help="Pictures drawn a truncation (0: as many as trained on, 1,000 to 10,000).")
+    ] = 0
     subsets: int = 50  # of KID
-    steps: int = 2000  # of each classifier's training: about a minute on two cores
+    # a minute on two cores
+    steps: Annotated[int, Option(min=1, help="Of the training of each classifier that measures.")] = 2000
     pairs: int = 15  # of categories that are blended, an attribute
     blend_images: int = 8  # a pair and weight
 
@@ -49,17 +56,51 @@ class Effort:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How a model is measured, by itself or before it is published."""
+    """How a model is measured, by itself or before it is published. Each field but `effort` is also a flag."""
 
-    test: Path | None = None  # a data set of other pictures to measure on; default: what was held out
-    references: tuple[Path, ...] = ()  # bundles to be measured beside it
-    previous: bool = True  # before publishing: the version before too, if there is one
-    force: bool = False  # publish even what has a low condition accuracy
-    judge: str | FeatureExtractor = JUDGE  # in whose features all is measured, as `load_judge` takes it
-    features: tuple[str, ...] = ()  # in which similarity is measured too, as `load_extractor` takes them
-    cache: Path | None = None  # default: the user's cache folder
+    test: Annotated[
+        Path | None, Option(help="A data set of other pictures to measure on.", show_default="what was held out")
+    ] = None
+    reference: Annotated[
+        tuple[Path, ...], Option(help="Another bundle, to be measured beside it; may be repeated.")
+    ] = ()
+    features: Annotated[
+        tuple[str, ...],
+        Option(
+            help="FILE or NAME=FILE: measure the similarity in the features of this network too, ONNX or TorchScript "
+            "(inception=FILE: that of StyleGAN's authors); may be repeated."
+        ),
+    ] = ()
+    judge: Annotated[str, Option(help=JUDGE_HELP)] = JUDGE
+    cache: Annotated[
+        Path | None,
+        Option(
+            envvar="UNIKAT_EVALUATION_CACHE",
+            help="Folder where the classifier and the features of real pictures are kept.",
+            show_default="~/.cache/unikat/evaluation",
+        ),
+    ] = None
+    progress: Annotated[bool, Option(help="Show a progress bar.")] = True
+    previous: Annotated[bool, Option(help="Measure the version before beside it, if MODELS/NAME has one.")] = True
+    force: Annotated[
+        bool, Option("--force", help="Export a model whose condition accuracy is too low; its card says so.")
+    ] = False
     effort: Effort = field(default_factory=Effort)
-    progress: bool = False  # show a bar
+
+    @classmethod
+    def of(cls, given: Mapping[str, Given]) -> EvaluationSettings:
+        """Those that were given as flags."""
+        return changed(cls(effort=changed(Effort(), given)), given)
+
+
+def evaluation_flags(left_out: Sequence[str] = ()) -> list[inspect.Parameter]:
+    """Of the fields of `Effort` and `EvaluationSettings`."""
+    flags = [
+        flag
+        for kind in (Effort, EvaluationSettings)
+        for flag in flags_of(kind, lambda _, default: str(default) if default not in (None, ()) else False)
+    ]
+    return [flag for flag in flags if flag.name not in left_out]
 
 
 @dataclass(frozen=True)

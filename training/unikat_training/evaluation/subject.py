@@ -108,10 +108,6 @@ class Subject:
             latent = latents(SEED, indices[rows].tolist(), self.model.latent_size)
             yield run_graph(session, latent, conditions[rows], truncation)
 
-    def sample(self, count: int, truncation: float, pipeline: FeaturePipeline) -> Pictures:
-        """So many pictures, image i under the i-th of `labels`."""
-        return self.draw_labels(self.labels(count), truncation, pipeline)
-
     def draw_labels(self, labels: npt.NDArray[np.int64], truncation: float, pipeline: FeaturePipeline) -> Pictures:
         """Image i under the i-th of these labels (N, A)."""
         indices = np.arange(len(labels))
