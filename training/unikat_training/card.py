@@ -2,6 +2,8 @@
 
 import json
 
+from unikat.bundle import RGBA
+from unikat.licences import asks
 from unikat.v1.model_pb2 import Model
 from unikat_training.changes import parse_changes
 from unikat_training.config import Config
@@ -37,6 +39,7 @@ def model_card(model: Model, exported: ExportedGenerator, size: int, evaluation:
 
 def heading(model: Model, exported: ExportedGenerator, size: int) -> str:
     parameters = sum(parameter.numel() for parameter in exported.parameters())
+    planes = "RGBA, over any background or none" if model.channels == RGBA else "RGB"
     return f"""# {model.name}, version {model.version}
 
 {model.description}
@@ -48,7 +51,7 @@ without choosing among the results.
 
 | | |
 | --- | --- |
-| image | {model.width} x {model.height}, RGB |
+| image | {model.width} x {model.height}, {planes} |
 | latent | {model.latent_size} numbers, standard normal |
 | network | {GENERATORS[config_of(model).generator]}, {parameters:,} parameters, {precision(model)} |
 | file | `generator.onnx`, {size / 1e6:.1f} MB, no random numbers inside |
@@ -92,7 +95,15 @@ def data(model: Model) -> str:
     if not model.sources:
         return f"{intro} Their origin and licence were not recorded."
     rows = [(s.name, s.origin, s.licence, s.credit) for s in model.sources]
-    return f"{intro}\n\n{table(('source', 'origin', 'licence', 'credit'), rows)}"
+    asked = "".join(f"- {line}.\n" for line in asks(model))
+    return f"""{intro}
+
+{table(("source", "origin", "licence", "credit"), rows)}
+
+What is asked of whoever shows, shares or sells a drawing:
+
+{asked}
+`unikat models show {model.name}@{model.version} --credits` prints the text to put beside it."""
 
 
 def training(model: Model) -> str:
