@@ -15,7 +15,8 @@ from unikat_training.evaluation.condition_accuracy import Predictions
 from unikat_training.evaluation.evaluate import REFERENCE_SEED
 from unikat_training.evaluation.extractors import Lite1Features
 from unikat_training.evaluation.material import FeaturePipeline, Pictures
-from unikat_training.evaluation.setup import Effort, kept_classifier
+from unikat_training.evaluation.settings import Effort
+from unikat_training.evaluation.setup import kept_classifier
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
 from unikat_training.fetching import cache_folder

@@ -14,7 +14,7 @@ from unikat_training.data.folder.options import FolderOptions
 from unikat_training.errors import told
 from unikat_training.evaluation.command import evaluate as run_evaluation
 from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP
-from unikat_training.evaluation.setup import EvaluationSettings, evaluation_flags
+from unikat_training.evaluation.settings import EvaluationSettings, evaluation_flags
 from unikat_training.export import Release
 from unikat_training.export import export as export_bundle
 from unikat_training.fit import SESSION, Plan

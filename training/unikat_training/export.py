@@ -21,7 +21,7 @@ from unikat_training.data.dataset import Dataset
 from unikat_training.environment import ENVIRONMENT
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.release import NOT_EVALUATED, evaluate_release
-from unikat_training.evaluation.setup import EvaluationSettings
+from unikat_training.evaluation.settings import EvaluationSettings
 from unikat_training.evaluation.subject import Subject
 from unikat_training.graph import (
     BATCHES,

@@ -23,7 +23,7 @@ from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.evaluate import evaluate
 from unikat_training.evaluation.extractors import JUDGES
 from unikat_training.evaluation.results import Evaluation
-from unikat_training.evaluation.setup import Effort, EvaluationSettings
+from unikat_training.evaluation.settings import Effort, EvaluationSettings
 from unikat_training.evaluation.sheets import Sheets
 from unikat_training.evaluation.subject import Subject
 

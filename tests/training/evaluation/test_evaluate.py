@@ -30,7 +30,7 @@ from unikat_training.errors import TrainingError
 from unikat_training.evaluation.evaluate import note_of
 from unikat_training.evaluation.report import body, lines, markdown, metrics, titles, write_report
 from unikat_training.evaluation.results import Evaluation, low_condition_accuracy
-from unikat_training.evaluation.setup import Effort
+from unikat_training.evaluation.settings import Effort
 from unikat_training.evaluation.sheets import Sheets
 
 Found = tuple[Evaluation, Sheets]

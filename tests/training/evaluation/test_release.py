@@ -17,7 +17,7 @@ from unikat.v1.model_pb2 import Model
 from unikat_training.cli import app
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.release import previous_version, references
-from unikat_training.evaluation.setup import EvaluationSettings
+from unikat_training.evaluation.settings import EvaluationSettings
 from unikat_training.evaluation.subject import Subject
 from unikat_training.export import export
 from unikat_training.loop import train

@@ -12,7 +12,7 @@ from unikat_training.data.dataset import Dataset
 from unikat_training.errors import told
 from unikat_training.evaluation.evaluate import evaluate as run_evaluation
 from unikat_training.evaluation.report import show, write_report
-from unikat_training.evaluation.setup import EvaluationSettings
+from unikat_training.evaluation.settings import EvaluationSettings
 from unikat_training.evaluation.subject import Subject
 from unikat_training.flags import Given
 

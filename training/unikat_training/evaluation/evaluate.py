@@ -23,7 +23,8 @@ from unikat_training.evaluation.extractors import load_extractor, load_judge
 from unikat_training.evaluation.material import FeaturePipeline
 from unikat_training.evaluation.memorisation import CONTROLS, JITTER_SEED, Neighbours
 from unikat_training.evaluation.results import MINIMUM, MINIMUM_SETTING, Evaluation, Limit, Sampled, warnings_of
-from unikat_training.evaluation.setup import Effort, EvaluationSettings, EvaluationSetup, Parts, prepare, split
+from unikat_training.evaluation.settings import Effort, EvaluationSettings
+from unikat_training.evaluation.setup import EvaluationSetup, Parts, prepare, split
 from unikat_training.evaluation.sheets import Sheets, draw_sheets
 from unikat_training.evaluation.similarity import KERNEL_SEED
 from unikat_training.evaluation.subject import SEED, Subject
@@ -96,12 +97,11 @@ def evaluate(
     """
     began, effort = time.monotonic(), settings.effort
     columns = subject.columns(data)
-    for each in references:
-        check_comparable(each, subject, data)
+    check_comparable(references, subject, data)
     parts = split(subject, data, Dataset.load(settings.test) if settings.test else None)
+    notes = [note_of(each, data, parts.shares, settings.test is not None) for each in references]
     extractors = (load_judge(settings.judge, data.resolution), *map(load_extractor, settings.features))
-    total = pictures_to_see((subject, *references), parts, effort)
-    with progress_bar(total, 0, "img", settings.progress) as bar:
+    with progress_bar(pictures_to_see((subject, *references), parts, effort), 0, "img", settings.progress) as bar:
         pipeline = FeaturePipeline(extractors, settings.cache or cache_folder("evaluation"), bar.update)
         bar.set_description("real pictures")
         setup = prepare(subject, parts, pipeline, effort)
@@ -118,11 +118,8 @@ def evaluate(
             wishes=measure_wishes(subject, setup, data.labels[:, columns]),
             limit=measure_limit(setup),
             references=tuple(
-                replace(
-                    measure(setup, each, truncation).sampled,
-                    note=note_of(each, data, parts.shares, other_test=settings.test is not None),
-                )
-                for each in references
+                replace(measure(setup, each, truncation).sampled, note=note)
+                for each, note in zip(references, notes, strict=True)
                 for truncation in each.truncations
             ),
             minimum=float(subject.config.get(MINIMUM_SETTING, MINIMUM)),
@@ -146,11 +143,12 @@ def pictures_to_see(subjects: Sequence[Subject], parts: Parts, effort: Effort) -
     return drawn + blended + wished + new + changed + len(parts.trained.images) + len(parts.test.images)
 
 
-def check_comparable(reference: Subject, subject: Subject, data: Dataset) -> None:
-    """Raises TrainingError for a model that does not draw the same under the same conditions."""
-    if reference.columns(data) != subject.columns(data):
-        theirs, ours = ([attribute.name for attribute in each.model.attributes] for each in (reference, subject))
-        raise TrainingError(f"--reference: {reference.name} has the attributes {theirs}, but {subject.name} has {ours}")
+def check_comparable(references: Sequence[Subject], subject: Subject, data: Dataset) -> None:
+    """Raises TrainingError for a reference that does not draw the same under the same conditions."""
+    for other in references:
+        if other.columns(data) != subject.columns(data):
+            theirs, ours = ([attribute.name for attribute in each.model.attributes] for each in (other, subject))
+            raise TrainingError(f"--reference: {other.name} has the attributes {theirs}, but {subject.name} has {ours}")
 
 
 def note_of(reference: Subject, data: Dataset, shares: Shares, other_test: bool) -> str:

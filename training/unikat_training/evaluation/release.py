@@ -13,7 +13,8 @@ from unikat_training.errors import TrainingError
 from unikat_training.evaluation.evaluate import evaluate
 from unikat_training.evaluation.report import JSON, body, metrics
 from unikat_training.evaluation.results import low_condition_accuracy
-from unikat_training.evaluation.setup import EvaluationSettings, TooFewPictures
+from unikat_training.evaluation.settings import EvaluationSettings
+from unikat_training.evaluation.setup import TooFewPictures
 from unikat_training.evaluation.subject import Subject
 
 log = logging.getLogger(__name__)

@@ -44,7 +44,7 @@ def list_pictures(path: Path, options: FolderOptions) -> Listing:
     pictures = _pictures(container, listing)
     if not pictures:
         raise DatasetError(_nothing(path, listing))
-    found = LabelSearch(container, pictures, options, listing).found()
+    found = LabelSearch(listing, pictures, options).found()
     _pair(listing, pictures, found, options)
     named = typable(listing.attributes, [labels for _, labels in listing.items], options.fold)
     listing.attributes = named.attributes

@@ -24,10 +24,9 @@ _FEW = 0.1  # of the pictures that the best table names; one that names less is 
 class LabelSearch:
     """Looks for the labels of `pictures`; what it finds on the way is added to the listing."""
 
-    container: Container
+    listing: Listing
     pictures: list[str]
     options: FolderOptions
-    listing: Listing
 
     def found(self) -> Labels:
         """The labels that there are. Raises DatasetError for those that cannot be used, and for wrong options."""
@@ -63,7 +62,7 @@ class LabelSearch:
         return found
 
     def _by_asked_table(self) -> Labels:
-        name, content = _asked_table(self.container, self.options.labels)
+        name, content = _asked_table(self.listing.container, self.options.labels)
         table = read_table(name, content)
         if table is None:
             raise DatasetError(f"--labels {self.options.labels}: no labels are in it")
@@ -116,7 +115,7 @@ class LabelSearch:
 
     def _tables(self, failures: list[DatasetError]) -> list[Table]:
         """The files that can be tables: StyleGAN's where there is one, else all that are no file beside a picture."""
-        listing, files = self.listing, self.container.files
+        listing, files = self.listing, self.listing.container.files
         beside = {stem(name) for name in self.pictures} | {*self.pictures}  # of 1.png: 1.json or 1.png.json
         bare = {name.rpartition("/")[2] for name in beside}  # one a picture in another folder, as YOLO has them
         endings = (*TABLE_SUFFIXES, *SPREADSHEETS, ".txt")
@@ -138,9 +137,9 @@ class LabelSearch:
         return tables
 
     def _by_sidecars(self) -> Labels | None:
-        beside = {stem(name): name for name in self.container.files if suffix(name) in SIDECARS}
+        beside = {stem(name): name for name in self.listing.container.files if suffix(name) in SIDECARS}
         pairs = [(picture, beside[stem(picture)]) for picture in self.pictures if stem(picture) in beside]
-        table = sidecar_table((picture, name, self.container.files[name].read()) for picture, name in pairs)
+        table = sidecar_table((picture, name, self.listing.container.files[name].read()) for picture, name in pairs)
         if not table.rows:
             return None
         return self._merged([(table, read_labels(table, self._matcher(), self.options))])
