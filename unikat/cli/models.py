@@ -82,8 +82,11 @@ def _show(model: Model, samples: Path | None) -> None:
     for attribute in model.attributes:
         console.print(f"\n{attribute.name}", style="bold", markup=False, end="")
         console.print(f"  {attribute.description}", style="dim", markup=False)
+        if attribute.exclusive:
+            console.print("  one category an image, no blends", style="dim")
         for category in attribute.categories:
-            console.print(f"  {category.name:<24} {category.count:>9,} images", markup=False)
+            counted = f" {category.count:>9,} images" if category.count else ""
+            console.print(f"  {category.name:<24}{counted}".rstrip(), markup=False)
 
 
 def _facts(model: Model, samples: Path | None) -> list[tuple[str, str]]:
