@@ -16,7 +16,16 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from tests.training.foreign_graphs import Z, edit, node, write_dcgan, write_index, write_linear, write_stylegan
+from tests.training.foreign_graphs import (
+    Z,
+    edit,
+    node,
+    write_dcgan,
+    write_index,
+    write_linear,
+    write_small,
+    write_stylegan,
+)
 from unikat.bundle import CARD, Bundle, BundleError, read_bundle
 from unikat.conditions import FieldError, check_conditions
 from unikat.sampling import latents
@@ -200,6 +209,31 @@ def test_labels_name_the_conditions(tmp_path: Path, stylegan: Path) -> None:
     labels.write_text('["a"]')
     refused(plain, "--labels: category: the graph takes no condition", labels=labels)
     refused(plain, "none.json: No such file", labels=tmp_path / "none.json")
+
+
+def test_several_inputs_share_the_labels_in_their_order(tmp_path: Path) -> None:
+    body = [
+        node("Gather", ["table", "kind"], "embedded"),
+        node("Concat", ["z", "embedded", "colour"], "both", axis=1),
+        node("MatMul", ["both", "w"], "mixed"),
+        node("Reshape", ["mixed", "shape_image"], "out"),
+    ]
+    weights = {"table": (5, 4), "w": (Z + 4 + 3, 3 * 64), "shape_image": (-1, 3, 8, 8)}
+    inputs: dict[str, tuple[int, Sequence[int | str]]]
+    inputs = {"z": (FLOAT, ["n", Z, "h", "w"]), "kind": (TensorProto.INT64, ["n"]), "colour": (FLOAT, ["n", "colours"])}
+    body.insert(0, node("Reshape", ["z", "shape_z"], "flat"))
+    body[2].input[0] = "flat"
+    path = write_small(tmp_path / "s.onnx", inputs, body, (FLOAT, ["n", 3, 8, 8]), weights | {"shape_z": (-1, Z)})
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({"kind": list("abcde"), "hue": ["warm", "cold", "grey"]}))
+    bundle = import_generator(request(path, range="-1..1", labels=labels))
+    assert [(each.name, each.exclusive) for each in bundle.model.attributes] == [("kind", True), ("hue", False)]
+    image = drawn(bundle, [[0, 0, 0, 1, 0, 0.25, 0, 0.75]], [1])[0]
+    colour = np.array([[0.25, 0, 0.75]], np.float32)
+    values = original(path, z=latents(5, [0], Z).reshape(1, Z, 1, 1), kind=np.array([3]), colour=colour)
+    assert apart(image, grey_levels(values, -1, 1)) <= 1
+    with pytest.raises(TrainingError, match="--labels: needed, since the graph does not say how many classes colour"):
+        import_generator(request(path, range="-1..1", out=tmp_path / "models" / "mine" / "2"))
 
 
 def test_the_card_says_where_it_comes_from_and_what_is_not_known(tmp_path: Path) -> None:

@@ -5,36 +5,33 @@ from dataclasses import dataclass
 
 from unikat.v1.model_pb2 import Model
 from unikat_training.evaluation.tables import table
-from unikat_training.importing.reading import CHANNELS
-from unikat_training.importing.wrapping import Plan
+from unikat_training.importing.reading import CHANNELS, Form, Original
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What the manifest does not hold."""
+class Facts:
+    """What neither manifest nor file hold."""
 
-    plan: Plan
     flags: str
-    size: int  # bytes of the graph
+    size: int  # bytes of the wrapped graph
     notes: Sequence[str]
 
 
-def import_card(model: Model, imported: Imported) -> str:
+def import_card(model: Model, original: Original, form: Form, facts: Facts) -> str:
     """Markdown."""
-    sections = (heading(model, imported), inputs(imported), conditions(model), measured(model), limitations(imported))
-    return "\n\n".join(sections) + "\n"
-
-
-def heading(model: Model, imported: Imported) -> str:
-    plan, form = imported.plan, imported.plan.form
-    facts = [
+    foreign = original.foreign
+    about = [
         ("image", f"{form.width} x {form.height}, {CHANNELS[form.channels]}"),
-        ("latent", f"{plan.latent} numbers, standard normal"),
-        ("file", f"`generator.onnx`, {imported.size / 1e6:.1f} MB, no random numbers inside"),
-        ("imported from", f"`{plan.foreign.path.name}`, `{plan.foreign.digest}`"),
-        ("with", f"`unikat models import {imported.flags}`"),
+        ("latent", f"{model.latent_size} numbers, standard normal"),
+        ("file", f"`generator.onnx`, {facts.size / 1e6:.1f} MB, no random numbers inside"),
+        ("imported from", f"`{foreign.path.name}`, `{foreign.digest}`"),
+        ("with", f"`unikat models import {facts.flags}`"),
         ("licence of the weights", model.licence),
     ]
+    inputs = [(f"`{each.value}`", each.kind) for each in original.inputs]
+    truncation = "goes into the graph's own" if original.truncates else "draws the latent toward its mean, 0"
+    measured = [(metric.name, f"{metric.value:g}", metric.description) for metric in model.metrics]
+    notes = "".join(f"\n- {note}" for note in facts.notes)
     return f"""# {model.name}, version {model.version}
 
 {model.description}
@@ -44,46 +41,38 @@ def heading(model: Model, imported: Imported) -> str:
 The sheet was drawn by `generator.onnx` from seed 0 and truncation {model.default_truncation:g}, without choosing among
 the results. The model was **imported**: it was not trained by Unikat.
 
-{table(("", ""), facts)}"""
+{table(("", ""), about)}
 
+## The graph
 
-def inputs(imported: Imported) -> str:
-    plan, form = imported.plan, imported.plan.form
-    rows = [(f"`{each.value}`", each.kind) for each in plan.inputs]
-    truncation = "goes into the graph's own" if plan.has_truncation else "draws the latent toward its mean, 0"
-    return f"""## The graph
+{table(("input of the imported graph", "taken for"), inputs)}
 
-{table(("input of the imported graph", "taken for"), rows)}
+Its output `{foreign.output}` is read as {form.layout}, {form.range}: cut to that range, rounded to 0..255.
+Truncation {truncation}.
 
-Its output `{plan.foreign.output}` is read as {form.layout}, {form.range}: cut to that range, rounded to 0..255.
-Truncation {truncation}."""
+## Conditions
+
+{conditions(model)}
+
+## The graph, measured at import
+
+{table(("figure", "value", "what it is"), measured)}
+
+## Limitations
+
+- Nothing is known of the pictures that it was trained on: neither their licences, nor whether an image resembles one.
+- The quality of the images and the accuracy of the conditions were not measured; look at the sheet.{notes}
+"""
 
 
 def conditions(model: Model) -> str:
     if not model.attributes:
-        return "## Conditions\n\nNone: this is an unconditional model."
+        return "None: this is an unconditional model."
     blends = {True: "no: the graph takes the number of a category", False: "yes"}
     rows = [
         (each.name, blends[each.exclusive], ", ".join(category.name for category in each.categories))
         for each in model.attributes
     ]
-    return f"""## Conditions
-
-{table(("attribute", "blends", "categories"), rows)}
+    return f"""{table(("attribute", "blends", "categories"), rows)}
 
 How often each occurred in training is not known: one that a request leaves out is drawn with equal chances."""
-
-
-def measured(model: Model) -> str:
-    rows = [(metric.name, f"{metric.value:g}", metric.description) for metric in model.metrics]
-    return f"## The graph, measured at import\n\n{table(('figure', 'value', 'what it is'), rows)}"
-
-
-def limitations(imported: Imported) -> str:
-    points = [
-        "Nothing is known of the pictures that it was trained on: neither their licences, nor whether an image "
-        "resembles one of them.",
-        "The quality of the images and the accuracy of the conditions were not measured; look at the sheet.",
-        *imported.notes,
-    ]
-    return "## Limitations\n\n" + "\n".join(f"- {point}" for point in points)

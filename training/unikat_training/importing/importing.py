@@ -18,13 +18,13 @@ from unikat.sampling import latents
 from unikat.sheet import Sheet
 from unikat.v1.model_pb2 import Attribute, BundleFile, Model
 from unikat_training.errors import TrainingError
-from unikat_training.importing.card import Imported, import_card
+from unikat_training.importing.card import Facts, import_card
 from unikat_training.importing.foreign import load_foreign
 from unikat_training.importing.inputs import guess_inputs, parse_told
 from unikat_training.importing.labels import blocks_of, combinations, load_labels
 from unikat_training.importing.observing import notes
-from unikat_training.importing.reading import CHANNELS, Layout, Original, Range, form_of, pixels
-from unikat_training.importing.wrapping import Plan, wrap
+from unikat_training.importing.reading import CHANNELS, Form, Layout, Original, Range, form_of, pixels
+from unikat_training.importing.wrapping import wrap
 from unikat_training.naming import name_and_version
 from unikat_training.parity import (
     BATCHES,
@@ -68,10 +68,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Reading:
-    """A file, what was found out about it, and what it draws of some rows."""
+    """A file, and what it draws of some rows."""
 
-    plan: Plan
     original: Original
+    form: Form
     rows: Rows
     values: Floats  # its output as it is
     side: int  # rows and columns of the sheet
@@ -90,18 +90,14 @@ def import_generator(request: Request, tell: Callable[[str], object] = lambda te
         graph = Path(folder) / GRAPH
         parity, alone = write_compared(reading, graph)
         found = [ALONE] if alone else []
-        found += notes(reading.original, reading.rows, reading.values, reading.plan)
+        found += notes(reading.original, reading.rows, reading.values, reading.form)
         for note in found:
             tell(f"note: {note}")
-        model = describe(reading.plan, request, parity)
+        model = describe(reading, request, parity)
         model.name, model.version = name, version
-        imported = Imported(reading.plan, flags_of(request), graph.stat().st_size, found)
-        files: dict[str, Path | bytes] = {
-            GRAPH: graph,
-            SAMPLES: samples(graph, model, reading.side),
-            CARD: import_card(model, imported).encode(),
-        }
-        return write_bundle(request.out, model, files)
+        card = import_card(model, reading.original, reading.form, Facts(flags_of(request), graph.stat().st_size, found))
+        sheet = samples(graph, model, reading.side)
+        return write_bundle(request.out, model, {GRAPH: graph, SAMPLES: sheet, CARD: card.encode()})
 
 
 def read(request: Request, tell: Callable[[str], object]) -> Reading:
@@ -111,20 +107,17 @@ def read(request: Request, tell: Callable[[str], object]) -> Reading:
     for each in inputs:
         tell(f"input {each.value}: {each.kind}")
     blocks = blocks_of(inputs, load_labels(request.labels) if request.labels else None, foreign.model.graph)
-    attributes = [attribute for block in blocks for attribute in block.attributes]
-    check_names(attributes, request.labels or request.path)
-    for attribute in attributes:
-        tell(f"attribute {attribute.name}: {choices([c.name for c in attribute.categories], 10)}")
-    latent = next(each.width for each in inputs if each.kind == "latent") or 0
-    original = Original(request.path, inputs, blocks, foreign.output)
-    rows, side = probes(original, latent, attributes)
+    original = Original(foreign, inputs, blocks)
+    check_names(original.attributes, request.labels or request.path)
+    for attribute in original.attributes:
+        tell(f"attribute {attribute.name}: {choices([each.name for each in attribute.categories], 10)}")
+    rows, side = probes(original)
     values = original.run(rows)
     form = form_of(values, request.layout, request.range)
     size = f"{form.width} x {form.height}, {CHANNELS[form.channels]}"
     tell(f"output {foreign.output}: {form.layout}, {size}, from {values.min():.3g} to {values.max():.3g}")
-    if form.alpha:
-        rows = replace(rows, background=backgrounds(len(rows)))
-    return Reading(Plan(foreign, inputs, blocks, latent, form), original, rows, values, side)
+    rows = replace(rows, background=backgrounds(len(rows))) if form.alpha else rows
+    return Reading(original, form, rows, values, side)
 
 
 def check_names(attributes: Sequence[Attribute], source: Path) -> None:
@@ -136,10 +129,11 @@ def check_names(attributes: Sequence[Attribute], source: Path) -> None:
     check_model(model, source)
 
 
-def probes(original: Original, latent: int, attributes: Sequence[Attribute]) -> tuple[Rows, int]:
+def probes(original: Original) -> tuple[Rows, int]:
     """What file and wrapped graph are compared on, and the rows of the sheet: fewer where an image takes long."""
     count = EFFORTS[0][1]
-    rows = Rows(latents(CHECK_SEED, range(count), latent), conditions_of(attributes, count), alternating(count), None)
+    latent = latents(CHECK_SEED, range(count), original.widths["latent"])
+    rows = Rows(latent, conditions_of(original.attributes, count), alternating(count), None)
     original.run(rows.take([0]))  # the first run allocates
     begun = time.perf_counter()
     original.run(rows.take([0]))
@@ -162,12 +156,12 @@ def conditions_of(attributes: Sequence[Attribute], count: int) -> Floats:
 
 def write_compared(reading: Reading, graph: Path) -> tuple[Parity, bool]:
     """Writes the wrapped graph; whether it draws a batch image by image, which is tried where whole batches fail."""
-    expected = pixels(reading.values, reading.plan.form, reading.rows.background)
+    expected = pixels(reading.values, reading.form, reading.rows.background)
     sizes = [size for size in BATCHES if size <= len(reading.rows)]
     trouble = []
     for alone in (False, True):
         try:
-            onnx.save(wrap(reading.plan, alone), graph)
+            onnx.save(wrap(reading.original, reading.form, alone), graph)
             parity = compare(graph, reading.rows, expected, dict.fromkeys(THREADS, sizes))
         except Exception as error:  # ONNX Runtime's own types share no base but Exception
             trouble.append(str(error).strip().splitlines()[0])
@@ -177,23 +171,23 @@ def write_compared(reading: Reading, graph: Path) -> tuple[Parity, bool]:
             return parity, alone
         trouble.append(f"differs by {apart} grey levels of 255")
     raise TrainingError(
-        f"{reading.plan.foreign.path}: the wrapped graph does not draw what the file draws: in batches, {trouble[0]}; "
+        f"{reading.original.foreign.path}: wrapped, it does not draw what it draws alone: in batches, {trouble[0]}; "
         f"image by image, {trouble[1]}"
     )
 
 
-def describe(plan: Plan, request: Request, parity: Parity) -> Model:
+def describe(reading: Reading, request: Request, parity: Parity) -> Model:
     """The manifest, but for name, version and files."""
+    form, attributes, digest = reading.form, reading.original.attributes, reading.original.foreign.digest
     created = Timestamp()
     created.GetCurrentTime()
-    attributes = [attribute for block in plan.blocks for attribute in block.attributes]
-    what = request.description or f"An imported generator of {plan.form.width} x {plan.form.height} images"
+    what = request.description or f"An imported generator of {form.width} x {form.height} images"
     return Model(
-        description=f"{what.rstrip('.')}. By {request.author}; from {request.path.name}, {plan.foreign.digest}.",
-        width=plan.form.width,
-        height=plan.form.height,
-        latent_size=plan.latent,
-        channels=plan.form.shape[2],
+        description=f"{what.rstrip('.')}. By {request.author}; from {request.path.name}, {digest}.",
+        width=form.width,
+        height=form.height,
+        latent_size=reading.original.widths["latent"],
+        channels=form.shape[2],
         attributes=attributes,
         combinations=combinations(attributes),
         default_truncation=request.truncation,
@@ -204,17 +198,11 @@ def describe(plan: Plan, request: Request, parity: Parity) -> Model:
 
 
 def flags_of(request: Request) -> str:
-    """What was typed, but for where files lie."""
-    given = {
-        "latent": request.latent,
-        "layout": request.layout,
-        "range": request.range,
-        "labels": request.labels and request.labels.name,
-        "output": request.output,
-        "truncation": f"{request.truncation:g}",
-    }
-    words = [f"--{name} {value}" for name, value in given.items() if value is not None]
-    return " ".join([request.path.name, *words, *(f"--input {each}" for each in request.inputs)])
+    """What was typed of how the file is to be read, but for where files lie."""
+    told = ("latent", "layout", "range", "labels", "output", "truncation")
+    given = [(name, getattr(request, name)) for name in told] + [("input", each) for each in request.inputs]
+    words = [(name, value.name if isinstance(value, Path) else value) for name, value in given if value is not None]
+    return " ".join([request.path.name, *(f"--{name} {value}" for name, value in words)])
 
 
 def samples(graph: Path, model: Model, side: int) -> bytes:

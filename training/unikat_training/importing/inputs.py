@@ -55,6 +55,9 @@ def guess_inputs(values: Sequence[Value], latent: int | None, told: Mapping[str,
     if any(each.kind == "truncation" for each in inputs):
         check_count(inputs, "truncation", "")
     check_batch(inputs)
+    for each in inputs:
+        if each.kind == "latent" and each.width is None:
+            raise TrainingError(f"--latent: say how many numbers {each.value} takes an image")
     return inputs
 
 
@@ -79,7 +82,7 @@ def guess(value: Value, latent: int | None) -> Kind:
     if value.dtype in FLOATS:
         if TRUNCATION.search(value.name) and (len(shape) < 2 or width in (1, None)):
             return "truncation"
-        if len(shape) == 4 and shape[2:] != (1, 1) and (width is None or width != latent):
+        if len(shape) == 4 and not is_flat(shape):
             raise TrainingError(
                 f"input {value} looks like noise that is added to a layer: an image must be a function of its seed, so "
                 "export the generator with constant noise (StyleGAN: noise_mode='const')"
@@ -90,17 +93,22 @@ def guess(value: Value, latent: int | None) -> Kind:
     raise TrainingError(f"input {value} could be anything: say --input {value.name}=KIND, where KIND is {MEANINGS}")
 
 
+def is_flat(shape: Shape) -> bool:
+    """(B, n) or (B, n, 1, 1)."""
+    return len(shape) == 2 or (len(shape) == 4 and all(size in (1, None) for size in shape[2:]))
+
+
 def width_of(shape: Shape) -> int | None:
-    """Numbers an image; None where a size is open."""
-    sizes = [size for size in shape[1:] if size is not None]
-    return prod(sizes) if len(sizes) == len(shape[1:]) else None
+    """Numbers an image; None where that is open."""
+    sizes = shape[1:2] if is_flat(shape) else shape[1:]
+    return None if None in sizes else prod(size or 0 for size in sizes)
 
 
 def typed(value: Value, kind: Kind, latent: int | None) -> Input:
     """Raises TrainingError where an input cannot be of this kind."""
     width, rank = width_of(value.shape), len(value.shape)
     column = rank == 2 and width in (1, None)
-    flat = rank == 2 or (rank == 4 and value.shape[2:] == (1, 1))
+    flat = is_flat(value.shape)
     fits, wants = {
         "latent": (flat and value.dtype in FLOATS, "floating-point (B, Z) or (B, Z, 1, 1)"),
         "condition": (flat and value.dtype in FLOATS | INTEGERS, "numbers (B, C) or (B, C, 1, 1)"),
@@ -113,8 +121,6 @@ def typed(value: Value, kind: Kind, latent: int | None) -> Input:
         if latent is not None and width not in (latent, None):
             raise TrainingError(f"--latent: {value} takes {width} numbers an image, not {latent}")
         width = width or latent
-        if width is None:
-            raise TrainingError(f"--latent: say how many numbers {value} takes an image")
     return Input(value, kind, width)
 
 

@@ -1,9 +1,10 @@
 """What a person should know of a foreign generator: inputs without an effect, values outside of the range."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from unikat_training.importing.reading import Original
-from unikat_training.importing.wrapping import Plan
+from unikat_training.importing.reading import Form, Original
 from unikat_training.parity import Rows
 from unikat_training.session import Floats
 
@@ -11,34 +12,24 @@ FAR_OUTSIDE = 0.05  # share of the values that are cut off
 NARROW = 0.25  # of the range: where all values lie within so much of it, it may be another
 
 
-def notes(original: Original, rows: Rows, values: Floats, plan: Plan) -> list[str]:
+def notes(original: Original, rows: Rows, values: Floats, form: Form) -> list[str]:
     """Sentences. `values` is what `original` gives for `rows`."""
-    found = list(range_notes(values, plan))
     few = rows.take(np.arange(2))
-    condition, first = few.condition, original.run(few)
-
-    def changes(latent: Floats, condition: Floats, truncation: Floats) -> bool:
-        return not np.array_equal(original.run(Rows(latent, condition, truncation, None)), first)
-
-    if not changes(few.latent[::-1], condition, few.truncation):
-        found.append("The latent changes nothing: every seed draws the same image.")
-    if not changes(few.latent, condition, few.truncation * np.float32(0.5)):
-        own = "its own truncation" if plan.has_truncation else "a latent that is drawn toward 0, which it normalises"
-        found.append(f"Truncation changes nothing: the graph ignores {own}.")
-    for block in plan.blocks:
-        start = block.start
-        for attribute in block.attributes:
-            stop = start + len(attribute.categories)
-            other = condition.copy()
-            other[:, start:stop] = np.roll(other[:, start:stop], 1, axis=1)
-            if stop - start > 1 and not changes(few.latent, other, few.truncation):
-                found.append(f"The attribute {attribute.name} changes nothing.")
-            start = stop
-    return found
+    first, start = original.run(few), 0
+    changed = {
+        "The latent": replace(few, latent=few.latent[::-1]),
+        "Truncation": replace(few, truncation=few.truncation * np.float32(0.5)),
+    }
+    for attribute in original.attributes:
+        columns, condition = slice(start, start + len(attribute.categories)), few.condition.copy()
+        condition[:, columns] = np.roll(condition[:, columns], 1, axis=1)
+        changed[f"The attribute {attribute.name}"] = replace(few, condition=condition)
+        start = columns.stop
+    without = [what for what, other in changed.items() if np.array_equal(original.run(other), first)]
+    return [*range_notes(values, form), *(f"{what} changes nothing in an image." for what in without)]
 
 
-def range_notes(values: Floats, plan: Plan) -> list[str]:
-    form = plan.form
+def range_notes(values: Floats, form: Form) -> list[str]:
     outside = float(np.mean((values < form.low) | (values > form.high)))
     spread = float(values.max() - values.min()) / (form.high - form.low)
     seen = f"values from {values.min():.3g} to {values.max():.3g}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,7 +10,7 @@ import onnxruntime
 from onnx import helper
 
 from unikat_training.errors import TrainingError
-from unikat_training.importing.foreign import Value
+from unikat_training.importing.foreign import Foreign
 from unikat_training.importing.inputs import Input
 from unikat_training.importing.labels import Block
 from unikat_training.parity import Rows
@@ -51,34 +50,42 @@ class Form:
 
 
 class Original:
-    """The foreign file in ONNX Runtime on the CPU."""
+    """The foreign file in ONNX Runtime on the CPU.
 
-    def __init__(self, path: Path, inputs: Sequence[Input], blocks: Sequence[Block], output: Value) -> None:
+    `columns` are those of the condition vector that an input takes, `widths` the inputs of the wrapped graph.
+    """
+
+    def __init__(self, foreign: Foreign, inputs: Sequence[Input], blocks: Sequence[Block]) -> None:
         """Raises TrainingError where ONNX Runtime cannot load it."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
         try:
-            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(foreign.path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own types share no base but Exception
-            raise TrainingError(f"{path}: cannot be loaded by ONNX Runtime: {error}") from error
-        self.path, self.inputs, self.output = path, inputs, output
-        self.blocks = {block.input.name: block for block in blocks}
+            raise TrainingError(f"{foreign.path}: cannot be loaded by ONNX Runtime: {error}") from error
+        self.foreign, self.inputs = foreign, inputs
+        self.attributes = [attribute for block in blocks for attribute in block.attributes]
+        self.columns = {block.input.name: (block.start, block.stop) for block in blocks}
         self.truncates = any(each.kind == "truncation" for each in inputs)
+        latent = next(each.width for each in inputs if each.kind == "latent") or 0
+        self.widths = {"latent": latent, **({"condition": blocks[-1].stop} if blocks else {}), "truncation": 1}
 
     def run(self, rows: Rows) -> Floats:
         """What it gives for each row alone, stacked. Raises TrainingError where it fails or gives what is no number."""
         try:
-            given = [self.session.run([self.output.name], self.feeds(rows.take([i])))[0] for i in range(len(rows))]
+            given = [
+                self.session.run([self.foreign.output.name], self.feeds(rows.take([i])))[0] for i in range(len(rows))
+            ]
         except Exception as error:
-            raise TrainingError(f"{self.path}: ONNX Runtime cannot run it: {error}") from error
+            raise TrainingError(f"{self.foreign.path}: ONNX Runtime cannot run it: {error}") from error
         values: Floats = np.concatenate(given).astype(np.float32)
         if values.ndim != 4 or len(values) != len(rows):
             raise TrainingError(
-                f"--output: {self.output} gives {given[0].shape} for one image: (1, ...) is expected, 4 axes"
+                f"--output: {self.foreign.output} gives {given[0].shape} for one image: (1, ...) is expected, 4 axes"
             )
         if not np.isfinite(values).all():
-            raise TrainingError(f"{self.path}: {self.output} is not a finite number everywhere")
+            raise TrainingError(f"{self.foreign.path}: {self.foreign.output} is not a finite number everywhere")
         return values
 
     def feeds(self, row: Rows) -> dict[str, npt.NDArray[np.generic]]:
@@ -90,8 +97,7 @@ class Original:
             elif each.kind == "latent":
                 numbers = row.latent if self.truncates else row.latent * row.truncation
             else:
-                block = self.blocks[each.name]
-                numbers = row.condition[:, block.start : block.stop]
+                numbers = row.condition[:, slice(*self.columns[each.name])]
             if each.kind == "index":
                 numbers = numbers.argmax(axis=1)
             rest = -1 if each.kind in ("latent", "condition") else 1

@@ -1,42 +1,19 @@
 """The nodes around a foreign graph: from what a worker gives to what it takes, and from its output to an image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from unikat_training.importing.foreign import Foreign, graphs_of
+from unikat_training.importing.foreign import graphs_of
 from unikat_training.importing.inputs import Input
-from unikat_training.importing.labels import Block
-from unikat_training.importing.reading import Form
+from unikat_training.importing.reading import Form, Original
 
 PREFIX = "imported/"  # of every name of the foreign graph, so that none is one of ours
+ONE = "-one"  # after the names of what an image has alone, inside of Scan
 IR = 8  # the oldest in which operator set 13 may be written
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a foreign graph takes and gives."""
-
-    foreign: Foreign
-    inputs: list[Input]
-    blocks: list[Block]
-    latent: int
-    form: Form
-
-    @property
-    def widths(self) -> dict[str, int]:
-        """The inputs of the wrapped graph and their numbers an image, as a worker expects them."""
-        condition = self.blocks[-1].stop if self.blocks else 0
-        widths = {"latent": self.latent, "condition": condition, "truncation": 1}
-        return {name: width for name, width in widths.items() if width} | ({"background": 4} if self.form.alpha else {})
-
-    @property
-    def has_truncation(self) -> bool:
-        """Whether the foreign graph has one of its own."""
-        return any(each.kind == "truncation" for each in self.inputs)
 
 
 @dataclass
@@ -64,47 +41,41 @@ class Nodes:
         return self.constants[-1].name
 
 
-def wrap(plan: Plan, alone: bool) -> ModelProto:
+def wrap(original: Original, form: Form, alone: bool) -> ModelProto:
     """The graph that a worker loads.
 
     `alone` draws the images of a batch one after another (ONNX's Scan), for graphs that are made for a batch of one,
     or in which images influence one another.
     """
     model = ModelProto()
-    model.CopyFrom(plan.foreign.model)
-    inner = prefixed(model.graph)
+    model.CopyFrom(original.foreign.model)
+    inner, widths = prefixed(model.graph), original.widths | ({"background": 4} if form.alpha else {})
     around = Nodes()
-    if alone:
-        given = {name: around.add("Unsqueeze", f"one-{name}", around.numbers(0)) for name in plan.widths}
-    else:
-        given = {name: name for name in plan.widths}
-    add_inputs(around, plan, given)
+    given = {name: around.add("Unsqueeze", name + ONE, around.numbers(0)) if alone else name for name in widths}
+    add_inputs(around, original, given, alone)
     around.nodes += inner.node
-    image = add_image(around, PREFIX + plan.foreign.output.name, plan.form, given.get("background"))
+    image = add_image(around, PREFIX + original.foreign.output.name, form, given.get("background"))
     around.constants += inner.initializer
-    inputs = [typed(name, TensorProto.FLOAT, ["batch", width]) for name, width in plan.widths.items()]
-    output = typed("image", TensorProto.UINT8, ["batch", *plan.form.shape])
     if alone:
-        around.add("Squeeze", image, around.numbers(0), output="one-image")
-        rows = [typed(f"one-{name}", TensorProto.FLOAT, [width]) for name, width in plan.widths.items()]
-        body = helper.make_graph(
-            around.nodes, "one", rows, [typed("one-image", TensorProto.UINT8, plan.form.shape)], around.constants
-        )
+        around.add("Squeeze", image, around.numbers(0), output="image" + ONE)
+        body = graph_of(around, widths, form, ())
         around = Nodes()
-        around.add("Scan", *plan.widths, output="image", body=body, num_scan_inputs=len(rows))
+        around.add("Scan", *widths, output="image", body=body, num_scan_inputs=len(widths))
     else:
         around.add("Identity", image, output="image")
-    wrapped = helper.make_graph(around.nodes, "generator", inputs, [output], around.constants)
-    wrapped.sparse_initializer.extend(inner.sparse_initializer)
-    model.graph.CopyFrom(wrapped)
+    model.graph.CopyFrom(graph_of(around, widths, form, ("batch",)))
     model.ir_version = max(model.ir_version, IR)
     model.doc_string, model.producer_name, model.producer_version = "", "unikat", ""
     del model.metadata_props[:]
     return model
 
 
-def typed(name: str, kind: int, shape: Sequence[str | int]) -> ValueInfoProto:
-    return helper.make_tensor_value_info(name, kind, shape)
+def graph_of(nodes: Nodes, widths: Mapping[str, int], form: Form, batch: tuple[str, ...]) -> GraphProto:
+    """A graph from the inputs of a worker to an image: of batches, or, where `batch` is empty, of one."""
+    end, value = "" if batch else ONE, helper.make_tensor_value_info
+    inputs = [value(name + end, TensorProto.FLOAT, [*batch, width]) for name, width in widths.items()]
+    outputs = [value("image" + end, TensorProto.UINT8, [*batch, *form.shape])]
+    return helper.make_graph(nodes.nodes, "generator", inputs, outputs, nodes.constants)
 
 
 def prefixed(graph: GraphProto) -> GraphProto:
@@ -120,45 +91,40 @@ def prefixed(graph: GraphProto) -> GraphProto:
         del node.metadata_props[:]
         for inside in graphs_of(node):
             prefixed(inside)
-    for value in (*graph.input, *graph.output):
-        value.name = PREFIX + value.name
-    for tensor in (*graph.initializer, *(each.values for each in graph.sparse_initializer)):
+    for named in (*graph.input, *graph.output):
+        named.name = PREFIX + named.name
+    for tensor in graph.initializer:
         tensor.name = PREFIX + tensor.name
     del graph.value_info[:]
     return graph
 
 
-def add_inputs(nodes: Nodes, plan: Plan, given: dict[str, str]) -> None:
+def add_inputs(nodes: Nodes, original: Original, given: Mapping[str, str], alone: bool) -> None:
     """From `given`, the names of what a worker gives, to the inputs of the foreign graph."""
-    columns = {block.input.name: block for block in plan.blocks}
-    for each in plan.inputs:
-        rank = len(each.value.shape)
+    for each in original.inputs:
         if each.kind == "latent":
             name = given["latent"]
-            if not plan.has_truncation:  # toward its mean, 0; at 1 exactly the latent itself
+            if not original.truncates:  # toward its mean, 0; at 1 exactly the latent itself
                 name = nodes.add("Mul", name, given["truncation"])
         elif each.kind == "truncation":
             name = given["truncation"]
         else:
-            block = columns[each.name]
-            name = given["condition"]
-            if block.stop - block.start < plan.widths["condition"]:
-                name = nodes.add("Slice", name, nodes.numbers(block.start), nodes.numbers(block.stop), nodes.numbers(1))
+            ends = (nodes.numbers(end) for end in original.columns[each.name])
+            name = nodes.add("Slice", given["condition"], *ends, nodes.numbers(1))
             if each.kind == "index":
                 name = nodes.add("ArgMax", name, axis=1, keepdims=0)
-        shape = tensor_shape(each, rank, alone=given["latent"] != "latent")
+        shape = tensor_shape(each, alone)
         if shape is not None:
             name = nodes.add("Reshape", name, nodes.numbers(*shape))
         nodes.add("Cast", name, output=PREFIX + each.name, to=each.value.dtype)
 
 
-def tensor_shape(each: Input, rank: int, alone: bool) -> list[int] | None:
+def tensor_shape(each: Input, alone: bool) -> list[int] | None:
     """The shape into which an input's numbers are brought; None as they are."""
+    rank = len(each.value.shape)
     if each.kind == "truncation":
-        if alone:
-            return [1] * rank
-        # A scalar becomes a column: where the graph multiplies by it, an image gets its own.
-        return [-1] if rank == 1 and not each.is_shared else None
+        # A scalar becomes a column in a batch: where the graph multiplies by it, each image gets its own.
+        return [1] * rank if alone else [-1] if rank == 1 and not each.is_shared else None
     if each.kind == "index":
         return [-1, 1] if rank == 2 else None
     return [-1, each.width or -1, 1, 1] if rank == 4 else None
