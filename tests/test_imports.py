@@ -73,7 +73,7 @@ def test_the_worker_loads_neither_torch_nor_the_service() -> None:
 
 
 def test_importing_a_generator_loads_no_torch() -> None:
-    assert loaded_by("import unikat_training.importing.command") & {"torch", "matplotlib", "pyarrow"} == set()
+    assert loaded_by("import unikat_training.imported.command") & {"torch", "matplotlib", "pyarrow"} == set()
 
 
 def test_an_install_makes_our_packages_importable_and_nothing_beside_them(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from unikat.conditions import FieldError, check_conditions
 from unikat.sampling import latents
 from unikat.v1.studio_pb2 import Blend, Condition
 from unikat_training.errors import TrainingError
-from unikat_training.importing.importing import Request, import_generator
+from unikat_training.imported.bundle import Request, import_generator
 from unikat_training.session import open_graph, run_graph
 
 FLOAT, HALF, INT32 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT32
@@ -299,17 +299,18 @@ def test_random_nodes_are_refused_by_name(tmp_path: Path, operator: str, inside:
     refused(edit(write_linear(tmp_path / "r.onnx"), disturb), f"{operator} 'the_culprit' draws random numbers")
 
 
-def test_a_dropout_that_drops_nothing_and_outputs_beside_the_image_are_no_reason(tmp_path: Path) -> None:
+def test_what_the_image_does_not_depend_on_and_a_dropout_that_drops_nothing_are_no_reason(tmp_path: Path) -> None:
     def add(model: onnx.ModelProto) -> None:
         model.graph.initializer.append(numpy_helper.from_array(np.array(False), "training"))
-        model.graph.node.append(node("RandomNormalLike", ["z0"], "side"))
+        model.graph.input.append(helper.make_tensor_value_info("noise", FLOAT, ["n", 1, 8, 8]))
+        model.graph.node.append(node("RandomNormalLike", ["noise"], "side"))
         model.graph.node.append(node("Dropout", ["full", "", "training"], "kept"))
         model.graph.node.append(node("Identity", ["kept"], "image2"))
-        model.graph.output.append(helper.make_tensor_value_info("side", FLOAT, ["n", Z]))
+        model.graph.output.append(helper.make_tensor_value_info("side", FLOAT, ["n", 1, 8, 8]))
         model.graph.output.append(helper.make_tensor_value_info("image2", FLOAT, ["n", 3, 8, 8]))
 
     path = edit(write_linear(tmp_path / "o.onnx"), add)
-    refused(path, "--output: say which of the graph's outputs is the image: out float .*, image2 float")
+    refused(path, "--output: say which of the graph's outputs is the image: out float .*, side float .*, image2 float")
     refused(path, "--output: there is no 'img'", output="img")
     refused(path, "RandomNormalLike", output="side")
     assert import_generator(request(path, output="image2")).model.width == 8
@@ -368,6 +369,7 @@ def test_more_weights_than_one_file_can_hold_are_refused(tmp_path: Path) -> None
         ({}, {"inputs": ("z=latent",), "latent": 9}, "--latent: z float .* takes 8 numbers an image, not 9"),
         ({"psi": (FLOAT, []), "trunc": (FLOAT, [])}, {}, "2 of the inputs can be the truncation"),
         ({"label": (INT32, ["n"])}, {}, "--labels: needed, since the graph does not say how many classes"),
+        ({}, {"licence": " "}, "--licence and --author: say"),
         ({}, {"truncation": 3.0}, "--truncation: must be 0 to 2"),
     ],
 )

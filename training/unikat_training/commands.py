@@ -38,7 +38,7 @@ presets = _offered("List the presets, or print one.")
 
 def load_import() -> typer.Typer:
     """The program that needs no torch."""
-    from unikat_training.importing.command import app
+    from unikat_training.imported.command import app
 
     return app
 

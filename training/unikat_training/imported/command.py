@@ -10,9 +10,9 @@ from rich.markup import escape
 from unikat.bundle import BundleError
 from unikat.cli.problems import BAD_INPUT, Problem
 from unikat_training.errors import TrainingError
-from unikat_training.importing.importing import Request, import_generator
-from unikat_training.importing.inputs import MEANINGS
-from unikat_training.importing.reading import Layout, Range
+from unikat_training.imported.bundle import Request, import_generator
+from unikat_training.imported.inputs import MEANINGS
+from unikat_training.imported.original import Layout, Range
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

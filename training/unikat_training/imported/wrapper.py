@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from unikat_training.importing.foreign import graphs_of
-from unikat_training.importing.inputs import Input
-from unikat_training.importing.reading import Form, Original
+from unikat_training.imported.foreign import graphs_of
+from unikat_training.imported.inputs import Input
+from unikat_training.imported.original import Form, Original
 
 PREFIX = "imported/"  # of every name of the foreign graph, so that none is one of ours
 ONE = "-one"  # after the names of what an image has alone, inside of Scan
@@ -79,16 +79,13 @@ def graph_of(nodes: Nodes, widths: Mapping[str, int], form: Form, batch: tuple[s
 
 
 def prefixed(graph: GraphProto) -> GraphProto:
-    """In place: `PREFIX` before every name, in the graphs inside nodes too, and without notes of the exporter.
+    """In place: `PREFIX` before every name, in the graphs inside nodes too.
 
-    The notes hold stack traces with paths of the machine that exported. (`onnx.compose.add_prefix` misses constants
-    that a graph inside a node takes from the one around it.)
+    (`onnx.compose.add_prefix` misses constants that a graph inside a node takes from the one around it.)
     """
     for node in graph.node:
         node.input[:] = [PREFIX + name if name else "" for name in node.input]
         node.output[:] = [PREFIX + name if name else "" for name in node.output]
-        node.doc_string = ""
-        del node.metadata_props[:]
         for inside in graphs_of(node):
             prefixed(inside)
     for named in (*graph.input, *graph.output):
@@ -131,7 +128,7 @@ def tensor_shape(each: Input, alone: bool) -> list[int] | None:
 
 
 def add_image(nodes: Nodes, name: str, form: Form, background: str | None) -> str:
-    """From the foreign output to uint8 (B, H, W, 3 or 4), as `reading.pixels` does it in NumPy."""
+    """From the foreign output to uint8 (B, H, W, 3 or 4), as `original.pixels` does it in NumPy."""
     name = nodes.add("Cast", name, to=TensorProto.FLOAT)
     if form.layout == "nchw":
         name = nodes.add("Transpose", name, perm=[0, 2, 3, 1])

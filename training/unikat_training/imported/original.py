@@ -10,9 +10,9 @@ import onnxruntime
 from onnx import helper
 
 from unikat_training.errors import TrainingError
-from unikat_training.importing.foreign import Foreign
-from unikat_training.importing.inputs import Input
-from unikat_training.importing.labels import Block
+from unikat_training.imported.foreign import Foreign
+from unikat_training.imported.inputs import Input
+from unikat_training.imported.labels import Block
 from unikat_training.parity import Rows
 from unikat_training.session import Floats, Pixels
 
@@ -81,16 +81,17 @@ class Original:
             raise TrainingError(f"{self.foreign.path}: ONNX Runtime cannot run it: {error}") from error
         values: Floats = np.concatenate(given).astype(np.float32)
         if values.ndim != 4 or len(values) != len(rows):
-            raise TrainingError(
-                f"--output: {self.foreign.output} gives {given[0].shape} for one image: (1, ...) is expected, 4 axes"
-            )
+            raise TrainingError(f"--output: {self.foreign.output} gives {given[0].shape} for one image, not 4 axes")
         if not np.isfinite(values).all():
             raise TrainingError(f"{self.foreign.path}: {self.foreign.output} is not a finite number everywhere")
         return values
 
     def feeds(self, row: Rows) -> dict[str, npt.NDArray[np.generic]]:
-        """The inputs for one row, as the file declares them."""
-        feeds = {}
+        """The inputs for one row, as the file declares them; 0 for those that the image does not depend on."""
+        feeds = {
+            each.name: np.zeros([size or 1 for size in each.shape], helper.tensor_dtype_to_np_dtype(each.dtype))
+            for each in self.foreign.unused
+        }
         for each in self.inputs:
             if each.kind == "truncation":
                 numbers = row.truncation

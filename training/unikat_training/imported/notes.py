@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from unikat_training.importing.reading import Form, Original
+from unikat_training.imported.original import Form, Original
 from unikat_training.parity import Rows
 from unikat_training.session import Floats
 

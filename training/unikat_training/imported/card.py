@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from unikat.v1.model_pb2 import Model
 from unikat_training.evaluation.tables import table
-from unikat_training.importing.reading import CHANNELS, Form, Original
+from unikat_training.imported.original import CHANNELS, Form, Original
 
 
 @dataclass(frozen=True)

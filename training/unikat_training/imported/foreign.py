@@ -48,6 +48,7 @@ class Foreign:
     digest: str
     model: ModelProto
     inputs: list[Value]
+    unused: list[Value]  # inputs of the file that the image does not depend on
     output: Value
 
 
@@ -59,17 +60,21 @@ def load_foreign(path: Path, output: str | None = None) -> Foreign:
     """
     model = read_model(path)
     chosen = choose_output(model, output)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    every = [value_of(value) for value in model.graph.input if value.name not in stored]
     prune(model.graph, chosen.name)
     constants = constants_of(model.graph)
     for node in nodes_of(model):
+        node.doc_string = ""  # notes of the exporter: stack traces with paths of its machine
+        del node.metadata_props[:]
         if is_random(node, constants):
             raise TrainingError(
                 f"{path}: {node.op_type} {node.name or node.output[0]!r} draws random numbers, so an image would not "
                 "be a function of its seed: export the generator in eval mode, with constant noise"
             )
-    stored = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value_of(value) for value in model.graph.input if value.name not in stored]
-    return Foreign(path, digest_of(path), model, inputs, chosen)
+    left = {value.name for value in model.graph.input}
+    used, unused = ([each for each in every if (each.name in left) == wanted] for wanted in (True, False))
+    return Foreign(path, digest_of(path), model, used, unused, chosen)
 
 
 def read_model(path: Path) -> ModelProto:

@@ -7,7 +7,7 @@ from math import prod
 from typing import Literal, get_args
 
 from unikat_training.errors import TrainingError
-from unikat_training.importing.foreign import FLOATS, INTEGERS, Shape, Value
+from unikat_training.imported.foreign import FLOATS, INTEGERS, Shape, Value
 
 Kind = Literal["latent", "condition", "index", "truncation"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

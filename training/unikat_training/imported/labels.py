@@ -11,8 +11,8 @@ from onnx import GraphProto, numpy_helper
 
 from unikat.v1.model_pb2 import Attribute, Category, Combination
 from unikat_training.errors import TrainingError
-from unikat_training.importing.foreign import constants_of
-from unikat_training.importing.inputs import Input
+from unikat_training.imported.foreign import constants_of
+from unikat_training.imported.inputs import Input
 
 Labels = dict[str, list[str]]  # attribute -> its categories
 Named = list[tuple[str, list[str]]]  # the same in their order

@@ -18,13 +18,13 @@ from unikat.sampling import latents
 from unikat.sheet import Sheet
 from unikat.v1.model_pb2 import Attribute, BundleFile, Model
 from unikat_training.errors import TrainingError
-from unikat_training.importing.card import Facts, import_card
-from unikat_training.importing.foreign import load_foreign
-from unikat_training.importing.inputs import guess_inputs, parse_told
-from unikat_training.importing.labels import blocks_of, combinations, load_labels
-from unikat_training.importing.observing import notes
-from unikat_training.importing.reading import CHANNELS, Form, Layout, Original, Range, form_of, pixels
-from unikat_training.importing.wrapping import wrap
+from unikat_training.imported.card import Facts, import_card
+from unikat_training.imported.foreign import load_foreign
+from unikat_training.imported.inputs import guess_inputs, parse_told
+from unikat_training.imported.labels import blocks_of, combinations, load_labels
+from unikat_training.imported.notes import notes
+from unikat_training.imported.original import CHANNELS, Form, Layout, Original, Range, form_of, pixels
+from unikat_training.imported.wrapper import wrap
 from unikat_training.naming import name_and_version
 from unikat_training.parity import (
     BATCHES,
@@ -85,6 +85,8 @@ def import_generator(request: Request, tell: Callable[[str], object] = lambda te
     name, version = name_and_version(request.out)
     if not 0 <= request.truncation <= 2:
         raise TrainingError(f"--truncation: must be 0 to 2, not {request.truncation}")
+    if not (request.licence.strip() and request.author.strip()):
+        raise TrainingError("--licence and --author: say under which licence the weights are, and whose they are")
     reading = read(request, tell)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / GRAPH
