@@ -101,8 +101,12 @@ def test_a_blend_of_categories_that_have_numbers_is_refused(stack: Stack) -> Non
 def test_the_command_line_shows_and_draws_it(stack: Stack, tmp_path: Path) -> None:
     shown = unikat("models", "show", "moods", UNIKAT_TARGET=stack.target)
     assert shown.returncode == 0
-    for words in ("CC-BY-4.0", "By Ada", "one category an image, no blends", "parity_max_grey_levels = 0", "grim"):
+    for words in ("CC-BY-4.0", "Ada", "calm, gay, grim, odd, wild (one an image: no blends)"):
         assert words in shown.stdout
+    everything = unikat("models", "show", "moods", "--all", UNIKAT_TARGET=stack.target)
+    assert "parity_max_grey_levels = 0" in everything.stdout
+    credits = unikat("models", "show", "moods", "--credits", UNIKAT_TARGET=stack.target)
+    assert credits.stdout == "Drawn by the model moods@1 (CC-BY-4.0) by Ada.\n"
     done = unikat(
         "generate", "moods", "--where", "mood=odd", "-n", "3", "-o", str(tmp_path), UNIKAT_TARGET=stack.target
     )

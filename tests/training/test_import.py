@@ -242,7 +242,8 @@ def test_the_card_says_where_it_comes_from_and_what_is_not_known(tmp_path: Path)
     card = (bundle.path / CARD).read_text()
     digest = bundle.model.description.rpartition("sha256:")[2].rstrip(".")
     for words in (
-        "Stripes. By Ada",
+        "Stripes, from mine.onnx",
+        "| author | Ada |",
         f"`sha256:{digest}`",
         "--range 0..1",
         "--truncation 0.8",

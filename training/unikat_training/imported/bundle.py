@@ -185,7 +185,7 @@ def describe(reading: Reading, request: Request, parity: Parity) -> Model:
     created.GetCurrentTime()
     what = request.description or f"An imported generator of {form.width} x {form.height} images"
     return Model(
-        description=f"{what.rstrip('.')}. By {request.author}; from {request.path.name}, {digest}.",
+        description=f"{what.rstrip('.')}, from {request.path.name}, {digest}.",
         width=form.width,
         height=form.height,
         latent_size=reading.original.widths["latent"],
@@ -194,6 +194,7 @@ def describe(reading: Reading, request: Request, parity: Parity) -> Model:
         combinations=combinations(attributes),
         default_truncation=request.truncation,
         licence=request.licence,
+        author=request.author,
         metrics=parity.metrics(REFERENCE),
         create_time=created,
     )

@@ -26,6 +26,7 @@ def import_card(model: Model, original: Original, form: Form, facts: Facts) -> s
         ("file", f"`generator.onnx`, {facts.size / 1e6:.1f} MB, no random numbers inside"),
         ("imported from", f"`{foreign.path.name}`, `{foreign.digest}`"),
         ("with", f"`unikat models import {facts.flags}`"),
+        ("author", model.author),
         ("licence of the weights", model.licence),
     ]
     inputs = [(f"`{each.value}`", each.kind) for each in original.inputs]
