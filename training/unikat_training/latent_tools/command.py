@@ -18,13 +18,13 @@ from unikat.request import Where, conditions_of
 from unikat.sampling import MAX_SEED, latents
 from unikat.v1.model_pb2 import Model
 from unikat_training.errors import TrainingError
-from unikat_training.graph import open_graph
 from unikat_training.latent_tools.directions import Directions, read_directions
 from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.latent_tools.paths import Point
 from unikat_training.latent_tools.sheets import DEVIATIONS, STEPS
 from unikat_training.latent_tools.tools import SHOWN, Exploration
 from unikat_training.progress import progress_bar
+from unikat_training.session import open_graph
 
 IMAGES = ("0:0", "0:1", "0:2")
 

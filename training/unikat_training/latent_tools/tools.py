@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
-from unikat_training.graph import ExportedGenerator, open_graph
+from unikat_training.graph import ExportedGenerator
 from unikat_training.latent_tools.directions import FILE, Directions, factorise, to_json
 from unikat_training.latent_tools.drawing import GraphSampler, measure, strength_images
 from unikat_training.latent_tools.paths import Point
@@ -25,6 +25,7 @@ from unikat_training.latent_tools.sheets import (
 from unikat_training.markdown import table
 from unikat_training.pictures import Row
 from unikat_training.progress import progress_bar
+from unikat_training.session import open_graph
 
 DIRECTIONS = "directions.png"
 INTERPOLATION = "interpolation.png"
