@@ -13,8 +13,8 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from unikat.sampling import latents
 from unikat_training.errors import TrainingError
-from unikat_training.latents import latents
 from unikat_training.networks.base import Generator
 
 OPSET = 18
@@ -79,7 +79,7 @@ def fit_centres(generator: Generator, conditions: Floats) -> Tensor:
     `conditions` (cells, C) are the combinations to fit; of a plain generator the mean style itself, (1, W).
     """
     generator.eval()
-    latent = latents(CENTRE_SEED, range(CENTRE_LATENTS), generator.shape.latent)
+    latent = torch.from_numpy(latents(CENTRE_SEED, range(CENTRE_LATENTS), generator.shape.latent))
     if not generator.shape.conditions:
         mean: Tensor = generator.mapping(latent, None).mean(dim=0, keepdim=True)
         return mean
@@ -187,7 +187,7 @@ def check_graph(
     from torch.
     """
     count = max(BATCHES)
-    latent = latents(CHECK_SEED, range(count), exported.generator.shape.latent).numpy()
+    latent = latents(CHECK_SEED, range(count), exported.generator.shape.latent)
     condition = conditions[np.arange(count) % len(conditions)]  # (B, C)
     background = backgrounds(count) if exported.generator.shape.planes == 4 else None
     differences: list[npt.NDArray[np.int64]] = []

@@ -15,10 +15,10 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from unikat.sampling import latents
 from unikat.v1.model_pb2 import Metric
 from unikat_training.errors import TrainingError
 from unikat_training.graph import CHECK_SEED, TRUNCATIONS, ExportedGenerator, Floats, open_graph, run_graph, run_torch
-from unikat_training.latents import latents
 
 WEIGHTS = ("fp32", "fp16")  # as which they may be stored
 LARGEST = float(np.finfo(np.float16).max)  # 65,504
@@ -88,7 +88,7 @@ class Rounding:
 
 def measure_rounding(exported: ExportedGenerator, path: Path, conditions: Floats) -> Rounding:
     """Of the graph with rounded weights, against `exported`, which has the full ones."""
-    latent = latents(CHECK_SEED, range(COMPARED), exported.generator.shape.latent).numpy()
+    latent = latents(CHECK_SEED, range(COMPARED), exported.generator.shape.latent)
     condition = conditions[np.arange(COMPARED) % len(conditions)]  # (B, C)
     session = open_graph(path)
     apart = np.stack(
