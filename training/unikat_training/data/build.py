@@ -133,7 +133,12 @@ def build(recipe: Recipe, pictures: Iterable[Picture | Problem], output: Output)
     """
     output.check()
     report = Report(
-        recipe.name, recipe.resolution, warnings=list(recipe.warnings), notes=recipe.notes, litter=recipe.litter
+        recipe.name,
+        recipe.resolution,
+        recipe.channels,
+        warnings=list(recipe.warnings),
+        notes=recipe.notes,
+        litter=recipe.litter,
     )
     with _workplace(output.path) as folder:
         collection = _write_images(folder / IMAGES, recipe, pictures, report)
