@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterable
 
+from unikat.bundle import RGBA
+from unikat.licences import asks
 from unikat.v1.model_pb2 import Model
 from unikat_training.changes import parse_changes
-from unikat_training.config import BEFORE, Config
+from unikat_training.config import Config
 from unikat_training.evaluation.release import ReleaseEvaluation
 from unikat_training.graph import ExportedGenerator
 from unikat_training.recipe import recipe
-from unikat_training.renamed import current_settings
 from unikat_training.sampler import SMALL_CELL
 from unikat_training.weights import FP16_METRIC
 
@@ -38,6 +39,7 @@ def model_card(model: Model, exported: ExportedGenerator, size: int, evaluation:
 
 def heading(model: Model, exported: ExportedGenerator, size: int) -> str:
     parameters = sum(parameter.numel() for parameter in exported.parameters())
+    planes = "RGBA, over any background or none" if model.channels == RGBA else "RGB"
     return f"""# {model.name}, version {model.version}
 
 {model.description}
@@ -49,7 +51,7 @@ without choosing among the results.
 
 | | |
 | --- | --- |
-| image | {model.width} x {model.height}, RGB |
+| image | {model.width} x {model.height}, {planes} |
 | latent | {model.latent_size} numbers, standard normal |
 | network | {GENERATORS[config_of(model).generator]}, {parameters:,} parameters, {precision(model)} |
 | file | `generator.onnx`, {size / 1e6:.1f} MB, no random numbers inside |
@@ -66,7 +68,7 @@ def precision(model: Model) -> str:
 def config_of(model: Model) -> Config:
     recorded = json.loads(model.training.config)
     recorded.pop("changes", None)
-    return Config(**{**BEFORE, **current_settings(recorded)})
+    return Config.recorded(recorded)
 
 
 def changes_of(model: Model) -> str:
@@ -98,7 +100,14 @@ def data(model: Model) -> str:
     )
     if not rows:
         return f"{intro} Their origin and licence were not recorded."
-    return table(intro, ("source", "origin", "licence", "credit"), rows)
+    asked = "".join(f"- {line}.\n" for line in asks(model))
+    sources = table(intro, ("source", "origin", "licence", "credit"), rows)
+    return f"""{sources}
+
+What is asked of whoever shows, shares or sells a drawing:
+
+{asked}
+`unikat models show {model.name}@{model.version} --credits` prints the text to put beside it."""
 
 
 def table(intro: str, columns: tuple[str, ...], rows: Iterable[str]) -> str:
