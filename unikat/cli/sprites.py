@@ -47,7 +47,7 @@ class Order:
     seed: options.Seed = None
     truncation: options.Truncation = None
     background: Annotated[
-        str, typer.Option(help="Behind a drawing with alpha.", show_default="none, where the model has alpha")
+        str, typer.Option(help='As for `generate`; where the model has alpha, "none" if not given.')
     ] = ""
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the atlas.")] = Path("sprites")
     padding: Annotated[int, typer.Option(min=0, max=64, help="Pixels of nothing around each sprite.")] = 2
