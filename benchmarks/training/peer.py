@@ -24,9 +24,10 @@ from unikat.bundle import CARD, GRAPH, SAMPLES, write_bundle
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model, TrainingRun
 from unikat_training.data.dataset import Dataset
-from unikat_training.graph import exported_generator, open_graph, run_graph, write_graph
+from unikat_training.graph import exported_generator, write_graph
 from unikat_training.networks.base import Generator, GeneratorShape, Joined
 from unikat_training.pictures import COLUMNS
+from unikat_training.session import open_graph, run_graph
 from unikat_training.sheet import Block, Strip, draw_sheet, png
 
 PACKAGE = "lightweight-gan==1.2.1"

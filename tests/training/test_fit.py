@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from unikat.bundle import read_bundle
 from unikat_training.checkpoint import checkpoints
 from unikat_training.cli import app
-from unikat_training.graph import has_alpha, open_graph
+from unikat_training.session import has_alpha, open_graph
 
 
 def folders_of_pictures(path: Path) -> Path:
