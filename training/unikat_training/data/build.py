@@ -20,7 +20,7 @@ from rich.console import Console
 from unikat.bundle import digest_of
 from unikat_training.data.dataset import FORMAT, IMAGES, METADATA, Attribute, Source
 from unikat_training.data.report import Problem, Report
-from unikat_training.data.sheet import write_contact_sheet
+from unikat_training.data.sheet import contact_sheet
 from unikat_training.errors import DatasetError
 
 SHEET = "contact_sheet.png"
@@ -115,7 +115,12 @@ def build(
     """
     output.check()
     report = Report(
-        recipe.name, recipe.resolution, warnings=list(recipe.warnings), notes=recipe.notes, litter=recipe.litter
+        recipe.name,
+        recipe.resolution,
+        recipe.channels,
+        warnings=list(recipe.warnings),
+        notes=recipe.notes,
+        litter=recipe.litter,
     )
     with _workplace(output.path) as folder:
         collection = _write_images(folder / IMAGES, recipe, pictures, report)
@@ -127,7 +132,9 @@ def build(
         report.digest = digest_of(folder / IMAGES)
         if recipe.recorded_digest not in ("", report.digest):
             report.warnings.append(f"the pixels are not the recorded ones ({recipe.recorded_digest}): other renderer?")
-        write_contact_sheet(folder / SHEET, np.load(folder / IMAGES, mmap_mode="r"), labels, report.attributes)
+        images: npt.NDArray[np.uint8] = np.load(folder / IMAGES, mmap_mode="r")
+        contact_sheet(images, labels, report.attributes).save(folder / SHEET)
+        del images  # Windows moves no folder whose files are mapped
         enough = report.left_out <= output.max_left_out
         if enough and not output.dry_run:
             report.write(folder / REPORT)

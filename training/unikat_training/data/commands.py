@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -43,6 +43,7 @@ Jobs = Annotated[int, typer.Option(min=1, max=64, help="Processes that decode an
 @app.command()
 def emoji(
     size: Size = 32,
+    channels: Annotated[Literal["rgb", "rgba"], typer.Option(help="rgb: on white; rgba: with alpha.")] = "rgb",
     out: Out = None,
     cache: Annotated[
         Path | None,
@@ -58,11 +59,12 @@ def emoji(
 ) -> None:
     """The emoji set: 7 styles, 14 categories, 6 skin tones; about 15,000 drawings. Needs npm."""
     with told():
-        collection, output = Collection(), _output(out, f"emoji-{size}", dry_run, force)
+        collection, planes = Collection(), len(channels)
+        output = _output(out, f"emoji-{size}" if planes == 3 else f"emoji-{size}-{channels}", dry_run, force)
         with progress_bar(len(collection.packages), 0, "package", True) as bar:
             tarballs = fetch_all(collection, cache or cache_folder("npm"), bar.update)
-        drawings = EmojiDrawings(collection, tarballs, size)
-        _prepare(emoji_recipe(size, collection), drawings.pictures(jobs), len(drawings), output)
+        drawings = EmojiDrawings(collection, tarballs, size, planes)
+        _prepare(emoji_recipe(size, collection, planes), drawings.pictures(jobs), len(drawings), output)
 
 
 def folder(

@@ -34,7 +34,7 @@ KINDS: Final[Mapping[str, str]] = {
 LOSSES: Final[Mapping[str, str]] = {
     "broken": "mend these files, or remove them",
     "unreadable format": "save these as PNG or JPEG",
-    "invisible": "--background COLOUR shows them, --background keep keeps alpha",
+    "invisible": "--background COLOUR shows them, --channels rgba keeps alpha",
     "unlabelled": "--labels none takes all pictures without labels, --split NAME those of one split; --labels FILE, "
     "--file-column, --attribute and --label-level say where labels are",
     "conflict": "keep one of those that are the same, or --labels none",
@@ -61,6 +61,7 @@ class Report:
 
     name: str
     resolution: int
+    channels: int = 3
     count: int = 0
     attributes: tuple[Attribute, ...] = ()
     problems: list[Problem] = field(default_factory=list)
@@ -125,6 +126,7 @@ class Report:
         document = {
             "name": self.name,
             "resolution": self.resolution,
+            "channels": self.channels,
             "count": self.count,
             "digest": self.digest,
             "attributes": {attribute.name: attribute.counted for attribute in self.attributes},
@@ -138,7 +140,9 @@ class Report:
 
     def print(self, console: Console, sheet: Path) -> None:
         """Prints the totals, the categories, the problems (the first few names of each kind) and where a sheet is."""
-        console.print(f"{escape(self.name)}: {self.count} images of {self.resolution} x {self.resolution} pixels")
+        alpha = ", with alpha" if self.channels == 4 else ""
+        size = f"{self.resolution} x {self.resolution} pixels{alpha}"
+        console.print(f"{escape(self.name)}: {self.count} images of {size}")
         for attribute in self.attributes:
             pairs = list(attribute.counted.items())
             shown = ", ".join(f"{category} {count}" for category, count in pairs[:20])

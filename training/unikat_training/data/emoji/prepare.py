@@ -38,7 +38,7 @@ class _Job:
     drawing: Drawing
 
 
-def emoji_recipe(resolution: int, collection: Collection) -> Recipe:
+def emoji_recipe(resolution: int, collection: Collection, channels: int = 3) -> Recipe:
     """What the emoji set is, apart from its pictures."""
     attributes = (
         Attribute("style", "whose drawing it is", tuple(style.name for style in collection.styles)),
@@ -47,8 +47,10 @@ def emoji_recipe(resolution: int, collection: Collection) -> Recipe:
     )
     labels = replace(CATALOGUE_SOURCE, origin=collection.catalogue.spec)
     sources = (*(style.source for style in collection.styles), labels)
-    recorded = RECORDED_DIGESTS.get(resolution, "") if collection == Collection() else ""
-    return Recipe(f"emoji-{resolution}", resolution, attributes, sources, recorded_digest=recorded)
+    known = collection == Collection() and channels == 3
+    recorded = RECORDED_DIGESTS.get(resolution, "") if known else ""
+    name = f"emoji-{resolution}" if channels == 3 else f"emoji-{resolution}-rgba"
+    return Recipe(name, resolution, attributes, sources, recorded_digest=recorded, channels=channels)
 
 
 def fetch_all(collection: Collection, cache: Path, on_fetched: Callable[[], object]) -> dict[Package, Path]:
@@ -63,7 +65,9 @@ def fetch_all(collection: Collection, cache: Path, on_fetched: Callable[[], obje
 class EmojiDrawings:
     """All drawings that belong to the set, before any is rendered."""
 
-    def __init__(self, collection: Collection, tarballs: Mapping[Package, Path], resolution: int) -> None:
+    def __init__(
+        self, collection: Collection, tarballs: Mapping[Package, Path], resolution: int, channels: int = 3
+    ) -> None:
         self.problems: list[Problem] = []
         self.jobs: list[_Job] = []
         catalogue = read_catalogue(tarballs[collection.catalogue])
@@ -78,7 +82,7 @@ class EmojiDrawings:
                 if hexcode in kept and is_left_out(hexcode):
                     self.problems.append(Problem("excluded", f"{style.name}/{hexcode}", "an insult"))
                 elif hexcode in kept and emoji is not None:
-                    self.jobs.append(_Job(style.name, emoji, Drawing(content, style.scale, resolution)))
+                    self.jobs.append(_Job(style.name, emoji, Drawing(content, style.scale, resolution, channels)))
 
     def __len__(self) -> int:
         return len(self.jobs) + len(self.problems)

@@ -1,4 +1,4 @@
-"""One drawing to pixels: rendered large on white, reduced once."""
+"""One drawing to pixels: rendered large, on white or on nothing, reduced once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from unikat_training.data.pictures import cleared
 from unikat_training.data.svg import rasterised
 
 SUPERSAMPLING = 4  # the canvas is drawn this many times larger and reduced by Lanczos
@@ -23,10 +24,11 @@ class Drawing:
     content: bytes
     scale: float
     resolution: int
+    channels: int = 3  # 4: with alpha
 
 
 def render(drawing: Drawing) -> npt.NDArray[np.uint8] | None:
-    """The drawing as (H, W, 3) on white; None when nothing of it can be seen.
+    """The drawing as (H, W, 3) on white, or (H, W, 4) with alpha; None when nothing of it can be seen.
 
     Raises ValueError or OSError when it cannot be drawn.
     """
@@ -42,12 +44,12 @@ def render(drawing: Drawing) -> npt.NDArray[np.uint8] | None:
         raster = raster.resize((size, size), Image.Resampling.LANCZOS)
     margin = round(side * MARGIN)
     left, top = (_offset(side, size, box[axis] / side, box[axis + 2] / side, margin) for axis in (0, 1))
-    canvas = Image.new("RGBA", (side, side), "white")
+    canvas = Image.new("RGBA", (side, side), "#ffffff00" if drawing.channels == 4 else "white")
     layer = Image.new("RGBA", (side, side))
     layer.paste(raster, (left, top))
     canvas.alpha_composite(layer)
-    small = canvas.convert("RGB").resize((drawing.resolution, drawing.resolution), Image.Resampling.LANCZOS)
-    return np.asarray(small, dtype=np.uint8)
+    canvas = canvas if drawing.channels == 4 else canvas.convert("RGB")
+    return cleared(np.asarray(canvas.resize((drawing.resolution,) * 2, Image.Resampling.LANCZOS), dtype=np.uint8))
 
 
 def _offset(side: int, size: int, low: float, high: float, margin: int) -> int:
