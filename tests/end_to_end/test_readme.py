@@ -60,7 +60,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     folder = tmp_path_factory.mktemp("clone")
     for name in ("models", "out"):
         (folder / name).mkdir()
-    (folder / "models" / "emoji").symlink_to(ROOT / "models" / "emoji")
+    (folder / "models" / "portraits").symlink_to(ROOT / "models" / "portraits")
     target = f"127.0.0.1:{free_port()}"
     environment = {
         "UNIKAT_TARGET": target,
@@ -122,8 +122,8 @@ def test_the_command_line_shows_the_model_and_draws_blends(studio: Studio) -> No
     (show,) = lines_with("unikat models show")
     shown = studio.run(show)
     assert "style" in shown
-    assert "category" in shown
-    (generate,) = lines_with("unikat generate emoji")
+    assert "glasses" in shown
+    (generate,) = lines_with("unikat generate portraits")
     studio.run(generate)
     pictures = sorted((studio.folder / "out").glob("*.png"))
     assert len([p for p in pictures if "sheet" not in p.name]) == 16
