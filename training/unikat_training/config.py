@@ -1,8 +1,10 @@
 """What decides the weights of a run: `Config`, fixed when the run begins."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 from typer import Option
@@ -57,6 +59,7 @@ BEFORE: dict[str, str | float] = {
     "ada_images": 500_000,
     "condition_from": 0,
     "condition_to": 0,
+    "freeze_images": 0,
 }
 
 
@@ -172,6 +175,10 @@ class Config:
         int, Option(help="Conditions have their full effect from here on (images; 0: always; against collapse).")
     ] = 0
 
+    freeze_images: Annotated[
+        int, Option(help="The generator's early layers keep their weights until here (images; for --from).")
+    ] = 0
+
     def check_resolution(self, resolution: int) -> None:
         """Raises TrainingError when images of `resolution` pixels a side cannot be trained on with these settings."""
         if resolution not in RESOLUTIONS:
@@ -233,6 +240,7 @@ LEAST = {
     "auxiliary": 0,
     "auxiliary_from": 0,
     "auxiliary_to": 0,
+    "freeze_images": 0,
 }
 SHARES = (
     "beta1",
@@ -252,9 +260,11 @@ SHARES = (
 )
 
 
-def save_config(run: Path, config: Config, dataset: dict[str, str]) -> None:
-    """Writes `config.json` of a new run; `dataset` has its name, path and digest."""
-    document = {"format": FORMAT, "config": asdict(config), "dataset": dataset}
+def save_config(
+    run: Path, config: Config, dataset: dict[str, str], more: Mapping[str, object] = MappingProxyType({})
+) -> None:
+    """Writes `config.json` of a new run; `dataset` has its name, path and digest, `more` is recorded beside it."""
+    document = {"format": FORMAT, "config": asdict(config), "dataset": dataset, **more}
     (run / CONFIG).write_text(json.dumps(document, indent=2) + "\n")
 
 

@@ -16,6 +16,7 @@ from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.layers import clamp, over
 from unikat_training.losses import LOSSES, balanced, balanced_of, gradient_penalty, overfitting
+from unikat_training.networks.base import Generator
 from unikat_training.networks.build import build_auxiliary, build_discriminator, build_generator
 from unikat_training.parallel import SINGLE_PROCESS, ProcessGroup, SharedRandom
 from unikat_training.schedules import Rates, gamma_rule, rates_at
@@ -120,6 +121,8 @@ class Trainer:
             if not single:  # drawn again: holding all graphs would take the memory that micro-batches save
                 inputs = self.discriminator_inputs(batch, probability, graph=True)
             of_generator.append(self.backward_generator(batch, inputs, rates.auxiliary))
+        if step * self.config.batch < self.config.freeze_images:
+            keep_frozen(self.generator)
         norms.append(self.optimise("generator", self.generator))
         self.scaler.update()
         kept = ema.decay((step + 1) * self.config.batch, self.config.batch, rates.ema_images)
@@ -276,6 +279,13 @@ class Trainer:
             set_scaler(self.scaler, tensors["scaler"])
         if self.adaptive is not None:
             self.adaptive.restore(tensors["adaptive"])
+
+
+def keep_frozen(generator: Generator) -> None:
+    """The step to come leaves the generator's early layers as they are: Adam passes over what has no gradient."""
+    for layer in generator.early_layers():
+        for parameter in layer.parameters():
+            parameter.grad = None
 
 
 def adam(network: nn.Module, config: Config) -> torch.optim.Adam:

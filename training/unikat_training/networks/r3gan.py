@@ -4,6 +4,8 @@ What keeps it stable without tricks is the loss (relativistic pairs, R1 and R2) 
 al., ICLR 2019): the last convolution of each block starts at zero, so the network starts as a shallow linear one.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -87,6 +89,10 @@ class R3Generator(Generator):
             x = F.interpolate(change(x), scale_factor=2.0, mode="bilinear", align_corners=False)
             x = stage(x)  # (B, C', size, size)
         return x
+
+    def early_layers(self) -> Sequence[nn.Module]:
+        steps = max((self.shape.resolution // (4 * START)).bit_length(), 1)  # of which the first is at START
+        return [self.modulate, *list(self.stages)[:steps], *list(self.changes)[: steps - 1]]
 
     def first_weights(self) -> list[Tensor]:
         return [self.modulate.weight[:, : self.shape.latent]]

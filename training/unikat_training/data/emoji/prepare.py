@@ -38,7 +38,7 @@ class _Job:
     drawing: Drawing
 
 
-def emoji_recipe(resolution: int, collection: Collection) -> Recipe:
+def emoji_recipe(resolution: int, collection: Collection, alpha: bool = False) -> Recipe:
     """What the emoji set is, apart from its pictures."""
     attributes = (
         AttributePlan("style", "whose drawing it is", tuple(style.name for style in collection.styles)),
@@ -47,8 +47,9 @@ def emoji_recipe(resolution: int, collection: Collection) -> Recipe:
     )
     labels = replace(CATALOGUE_SOURCE, origin=collection.catalogue.spec)
     sources = (*(style.source for style in collection.styles), labels)
-    recorded = RECORDED_DIGESTS.get(resolution, "") if collection == Collection() else ""
-    return Recipe(f"emoji-{resolution}", resolution, attributes, sources, recorded_digest=recorded)
+    recorded = RECORDED_DIGESTS.get(resolution, "") if collection == Collection() and not alpha else ""
+    channels = 4 if alpha else 3
+    return Recipe(f"emoji-{resolution}", resolution, attributes, sources, recorded_digest=recorded, channels=channels)
 
 
 def fetch_all(collection: Collection, cache: Path, on_fetched: Callable[[], None]) -> dict[str, Tarball]:
@@ -61,9 +62,18 @@ def fetch_all(collection: Collection, cache: Path, on_fetched: Callable[[], None
 
 
 class EmojiDrawings:
-    """All drawings that belong to the set, before any is rendered."""
+    """All drawings that belong to the set, before any is rendered: of `wanted` emoji; with `alpha`, on nothing."""
 
-    def __init__(self, collection: Collection, tarballs: Mapping[str, Tarball], resolution: int) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        tarballs: Mapping[str, Tarball],
+        resolution: int,
+        *,
+        alpha: bool = False,
+        wanted: Callable[[Emoji], bool] = lambda emoji: True,
+    ) -> None:
+        self.wanted = wanted
         self.problems: list[Problem] = []
         self._jobs: list[_Job] = []
         catalogue = read_catalogue(tarballs[collection.catalogue.name])
@@ -75,7 +85,7 @@ class EmojiDrawings:
             only = set(_table_of(style, chars).values()) if style.only_with else None
             for hexcode, content in drawings.items():
                 if only is None or hexcode in only:
-                    self._add(style, hexcode, Drawing(content, style.scale, resolution), catalogue)
+                    self._add(style, hexcode, Drawing(content, style.scale, resolution, alpha), catalogue)
 
     def __len__(self) -> int:
         return len(self._jobs) + len(self.problems)
@@ -89,7 +99,7 @@ class EmojiDrawings:
         emoji = catalogue.emoji.get(hexcode)
         if is_left_out(hexcode):
             self.problems.append(Problem("excluded", f"{style.name}/{hexcode}", "an insult"))
-        elif emoji is not None:
+        elif emoji is not None and self.wanted(emoji):
             self._jobs.append(_Job(style.name, emoji, drawing))
 
 

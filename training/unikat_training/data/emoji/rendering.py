@@ -22,10 +22,11 @@ class Drawing:
     content: bytes
     scale: float
     resolution: int
+    alpha: bool = False  # on nothing instead of on white
 
 
 def render(drawing: Drawing) -> npt.NDArray[np.uint8] | None:
-    """The drawing as (H, W, 3) on white; None when nothing of it can be seen.
+    """The drawing as (H, W, 3) on white, or (H, W, 4) on nothing; None when nothing of it can be seen.
 
     Raises ValueError or OSError when it cannot be drawn.
     """
@@ -41,11 +42,12 @@ def render(drawing: Drawing) -> npt.NDArray[np.uint8] | None:
         raster = raster.resize((size, size), Image.Resampling.LANCZOS)
     margin = round(side * MARGIN)
     left, top = (_offset(side, size, box[axis] / side, box[axis + 2] / side, margin) for axis in (0, 1))
-    canvas = Image.new("RGBA", (side, side), "white")
+    canvas = Image.new("RGBA", (side, side), (0, 0, 0, 0) if drawing.alpha else "white")
     layer = Image.new("RGBA", (side, side))
     layer.paste(raster, (left, top))
     canvas.alpha_composite(layer)
-    small = canvas.convert("RGB").resize((drawing.resolution, drawing.resolution), Image.Resampling.LANCZOS)
+    whole = canvas if drawing.alpha else canvas.convert("RGB")
+    small = whole.resize((drawing.resolution, drawing.resolution), Image.Resampling.LANCZOS)
     return np.asarray(small, dtype=np.uint8)
 
 
