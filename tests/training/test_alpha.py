@@ -53,7 +53,7 @@ def test_a_data_set_with_alpha_is_seen_on_white_and_trained_on_as_it_is(dataset:
 
 def test_real_pictures_of_a_step_are_on_random_colours(dataset: Dataset) -> None:
     batches = Batches(TINY, dataset, torch.Generator().manual_seed(0))
-    (part,) = batches.micro_batches(0, 1.0)
+    part = batches.of_step(0, 1.0)
     assert part.background is not None
     assert part.real.shape == (4, 3, 16, 16)
     corners = part.real[:, :, 0, 0]

@@ -7,28 +7,21 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from unikat_training.augment import Adaptive, Augmentation
-from unikat_training.parallel import SharedRandom
+from unikat_training.augment import NUMBERS, Adaptive, augment, colour, cutout, translate
+
+
+def random(*size: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(size, generator=torch.Generator().manual_seed(seed))
 
 
 def pictures(count: int = 8) -> torch.Tensor:
-    return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return random(count, 3, 16, 16, seed=1) * 2 - 1
 
 
-def rng(seed: int = 0) -> SharedRandom:
-    return SharedRandom(torch.Generator().manual_seed(seed))
-
-
-def drawn(images: torch.Tensor, probability: float, seed: int = 0) -> Augmentation:
-    augmentation = Augmentation.draw(len(images), images.shape[-1], probability, rng(seed))
-    assert augmentation is not None
-    return augmentation
-
-
-@pytest.mark.parametrize("change", [Augmentation.colour, Augmentation.translate, Augmentation.cutout])
-def test_gradients_reach_the_images(change: Callable[[Augmentation, torch.Tensor], torch.Tensor]) -> None:
+@pytest.mark.parametrize(("change", "numbers"), [(colour, 3), (translate, 2), (cutout, 2)])
+def test_gradients_reach_the_images(change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], numbers: int) -> None:
     images = pictures().requires_grad_()
-    changed = change(drawn(images, 1.0), images)
+    changed = change(images, random(8, numbers))
     torch.autograd.backward((changed**2).sum())
     assert images.grad is not None
     assert torch.isfinite(images.grad).all()
@@ -38,27 +31,32 @@ def test_gradients_reach_the_images(change: Callable[[Augmentation, torch.Tensor
 
 def test_the_gradient_is_that_of_the_function() -> None:
     images = pictures(2)[:, :, :4, :4].double().requires_grad_()
-    assert torch.autograd.gradcheck(drawn(images, 1.0), (images,))
+    numbers = random(2, NUMBERS)
+    assert torch.autograd.gradcheck(lambda x: augment(x, numbers, 1.0), (images,))
 
 
 def test_probability_zero_changes_nothing_and_a_half_about_half() -> None:
-    images = pictures(400)
-    assert Augmentation.draw(400, 16, 0.0, rng()) is None
-    untouched = (drawn(images, 0.5)(images) == images).flatten(1).all(dim=1).float().mean()
+    images, numbers = pictures(400), random(400, NUMBERS)
+    assert augment(images, numbers, 0.0) is images
+    untouched = (augment(images, numbers, 0.5) == images).flatten(1).all(dim=1).float().mean()
     assert 0.06 < untouched < 0.22  # three changes: 1/8, and a few of zero strength
 
 
-def test_an_augmentation_does_the_same_again_and_follows_from_the_generators_state() -> None:
+def test_an_augmentation_follows_from_its_numbers() -> None:
     images = pictures()
-    once = drawn(images, 0.7, seed=3)
-    assert torch.equal(once(images), once(images))
-    assert torch.equal(once(images), drawn(images, 0.7, seed=3)(images))
-    assert not torch.equal(once(images), drawn(images, 0.7, seed=4)(images))
+    assert torch.equal(augment(images, random(8, NUMBERS), 0.7), augment(images, random(8, NUMBERS), 0.7))
+    assert not torch.equal(augment(images, random(8, NUMBERS), 0.7), augment(images, random(8, NUMBERS, seed=4), 0.7))
+
+
+def test_every_shift_occurs_and_none_beyond_an_eighth_of_the_side() -> None:
+    column = torch.arange(16.0).expand(2_000, 3, 16, 16)  # a pixel's value is its column
+    moved = translate(column, random(2_000, 2))[:, 0, 8, 8] - 8
+    assert set(moved.tolist()) == {-2.0, -1.0, 0.0, 1.0, 2.0}
 
 
 def test_translation_repeats_the_border() -> None:
     images = pictures(64)
-    moved = drawn(images, 1.0).translate(images)
+    moved = translate(images, random(64, 2))
     for image, source in zip(moved, images, strict=True):
         assert set(image.flatten().tolist()) <= set(source.flatten().tolist())
 

@@ -31,12 +31,11 @@ from unikat_training.loop import train
 from unikat_training.metrics import read_metrics
 from unikat_training.trainer import Trainer
 
-# Everything that has a memory: schedules, a ramp, ADA between two of its moves, accumulated parts, lazy penalties.
+# Everything that has a memory: schedules, a ramp, ADA between two of its moves, lazy penalties.
 EVERYTHING: dict[str, float] = {
     "ada_target": 0.6,
     "ada_images": 100,
     "augment": 0.8,
-    "accumulate": 2,
     "gamma": 1.0,
     "lazy": 3,
     "decay_to": 40,

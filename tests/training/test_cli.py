@@ -47,20 +47,21 @@ def test_a_data_set_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flag", "told"),
     [
-        ("--batch=1", "batch: must be at least 2"),
+        ("--batch=1", "'--batch': Input should be greater than or equal to 2"),
         ("--feature-size=50", "feature_size: must be one of (32, 64, 128, 256)"),
         ("--learning-rate=0", "learning_rate: must be above 0"),
-        ("--balance=2", "balance: must be 0 to 1"),
+        ("--balance=2", "'--balance': Input should be less than or equal to 1"),
         ("--balance-over=shape,size", "balance_over: ['size'] not among the data set's attributes ['shape', 'colour']"),
-        ("--wrong-label-weight=-1", "wrong_label_weight: must be at least 0"),
-        ("--decay-to=-1", "decay_from: must be 0 to below decay_to"),
-        ("--device=tpu", "device: must be auto, cpu or cuda"),
+        ("--loss=l2", "'--loss': Value error, 'l2' is not one of 'hinge', 'rpgan', 'bce'"),
+        ("--decay-to=-1", "'--decay-to': Input should be greater than or equal to 0"),
+        ("--decay-from=9 --decay-to=8", "decay_from: must be 0 to below decay_to (8)"),
+        ("--device=tpu", "device: must be auto, cpu, cuda or mps"),
         ("--images=0", "--images"),
     ],
 )
 def test_a_setting_out_of_range_is_named_with_what_is_allowed(tmp_path: Path, flag: str, told: str) -> None:
     dataset = write_dataset(tmp_path / "shapes")
-    assert told in refusal("train", dataset.path, "--run", tmp_path / "run", flag)
+    assert told in refusal("train", dataset.path, "--run", tmp_path / "run", *flag.split())
     assert not (tmp_path / "run").exists()
 
 
@@ -103,7 +104,7 @@ def test_settings_of_a_run_can_be_changed_and_its_card_says_so(tmp_path: Path) -
     go_on: list[str | Path] = ["train", dataset.path, "--run", tmp_path / "run", "--threads=1", "--no-progress"]
     assert run(*go_on[:4], *TINY_FLAGS, "--images=8").exit_code == 0
     told = refusal(*go_on, "--change", "--width=8", "--wrong-label-weight=1")
-    assert "--change: width cannot be changed in a run; loss, learning_rate" in told
+    assert "--change: width cannot be changed in a run; loss, clamp, auxiliary" in told
     assert load_changes(tmp_path / "run") == []
     changed = run(*go_on, "--change", "--wrong-label-weight=1", "--learning-rate=0.001", "--images=12")
     assert changed.exit_code == 0, changed.output

@@ -42,10 +42,10 @@ def test_a_condition_that_is_true_of_an_image_is_no_wrong_label() -> None:
 
 def test_only_conditions_that_differ_count_as_wrong_labels(tmp_path: Path) -> None:
     subject = Trainer(replace(TINY, condition_dropout=0.0), write_dataset(tmp_path / "data"), torch.device("cpu"))
-    (part,) = subject.batches.micro_batches(0, strength=1.0)
+    part = subject.batches.of_step(0, strength=1.0)
     maps = subject.discriminator.features(part.real)
     with torch.no_grad():
-        right = subject.discriminator.logits(maps, part.condition)
+        (right,) = subject.discriminator.trained(maps, [part.condition])
         assert float(subject.wrong_label_loss(replace(part, differs=torch.zeros(4, 1)), maps, right)) == 0
         assert float(subject.wrong_label_loss(replace(part, differs=torch.ones(4, 1)), maps, right)) > 0
 
@@ -71,7 +71,7 @@ def test_the_ramp_leads_from_no_condition_to_the_whole(tmp_path: Path) -> None:
     assert line(0, 0, 0) == 1  # no ramp: always
     subject = batches(tmp_path / "data", replace(TINY, condition_dropout=0.0))
     for strength in (0.0, 0.5, 1.0):
-        (part,) = subject.micro_batches(0, strength)
+        part = subject.of_step(0, strength)
         assert part.condition is not None
         assert part.differs is not None
         assert part.condition.sum(dim=1).tolist() == [2 * strength] * 4

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from tests.training.making import tiny
 from unikat_training import ema
 from unikat_training.features import BATCH_NORM_EPSILON, Lite0, folded, same_padding
-from unikat_training.networks.auxiliary import Auxiliary
+from unikat_training.networks.auxiliary import Auxiliary, condition_loss
 from unikat_training.networks.base import DiscriminatorShape, GeneratorShape
 from unikat_training.networks.build import build_discriminator, build_generator
 from unikat_training.networks.fastgan import FastGenerator, doubled_conv
@@ -45,7 +45,7 @@ def test_the_projection_has_the_maps_that_it_says(fine: bool, wide: bool) -> Non
     ]
     assert frozen.sizes == [16, 8, 4, 2, 1][not fine :]
     assert frozen.widths[-1] == (256 if wide else 64)
-    logits = Heads(frozen.widths, frozen.sizes, 3)(maps, torch.eye(3)[:2])
+    (logits,) = Heads(frozen.widths, frozen.sizes, 3)(maps, [torch.eye(3)[:2]])
     assert len(logits) == len(maps)
 
 
@@ -53,10 +53,10 @@ def test_judging_with_two_conditions_at_once_is_judging_twice() -> None:
     frozen = projection(0)
     heads = Heads(frozen.widths, frozen.sizes, 3).eval()
     maps, right, wrong = frozen(torch.rand(4, 3, 16, 16)), torch.eye(3)[[0, 1, 2, 0]], torch.eye(3)[[1, 2]]
-    both, some = heads.all_logits(maps, [right, wrong])
+    both, some = heads(maps, [right, wrong])
     for scale, x in enumerate(maps):
-        torch.testing.assert_close(both[scale], heads(maps, right)[scale])
-        torch.testing.assert_close(some[scale], heads([each[:2] for each in maps], wrong)[scale])
+        torch.testing.assert_close(both[scale], heads(maps, [right])[0][scale])
+        torch.testing.assert_close(some[scale], heads([each[:2] for each in maps], [wrong])[0][scale])
         assert len(x) == 4
 
 
@@ -73,11 +73,11 @@ def test_the_auxiliary_classifier_learns_what_real_pictures_show() -> None:
     optimiser = torch.optim.Adam(classifier.parameters(), lr=2e-3)
     for _ in range(60):
         optimiser.zero_grad()
-        torch.autograd.backward(classifier.loss(maps, condition))
+        torch.autograd.backward(condition_loss(classifier(maps), condition))
         optimiser.step()
     told = torch.stack([logits.argmax(dim=1) for logits in classifier(maps)], dim=1)
     assert (told == labels).float().mean() > 0.95
-    assert classifier.loss(maps, torch.zeros_like(condition)) == 0  # what is left out does not count
+    assert condition_loss(classifier(maps), torch.zeros_like(condition)) == 0  # what is left out does not count
 
 
 def test_folding_equals_convolution_then_batch_norm() -> None:
@@ -121,7 +121,7 @@ def test_the_heads_listen_to_the_condition_and_take_blends() -> None:
     frozen = projection(0)
     heads = Heads(frozen.widths, frozen.sizes, 3).eval()
     maps = frozen(torch.rand(1, 3, 16, 16))
-    one, other, blend = (heads(maps, torch.tensor([row])) for row in ([1.0, 0, 0], [0, 1.0, 0], [0.5, 0.5, 0]))
+    one, other, blend = (heads(maps, [torch.tensor([row])])[0] for row in ([1.0, 0, 0], [0, 1.0, 0], [0.5, 0.5, 0]))
     assert not any(torch.allclose(a, b) for a, b in zip(one, other, strict=True))
     for scale in range(4):
         torch.testing.assert_close(blend[scale], (one[scale] + other[scale]) / 2)
@@ -151,7 +151,7 @@ def test_every_preset_draws_and_judges_at_every_size(name: str, resolution: int)
     images = build_generator(config, resolution, 5)(latent, condition)
     assert images.shape == (2, 3, resolution, resolution)
     discriminator = build_discriminator(config, resolution, 5)
-    logits = discriminator.logits(discriminator.features(images), condition)
+    (logits,) = discriminator.trained(discriminator.features(images), [condition])
     assert [len(scale) for scale in logits] == [2] * len(logits)
     total = torch.cat([scale.flatten() for scale in logits]).sum()
     gradients = torch.autograd.grad(total, list(discriminator.trained.parameters()))
@@ -163,7 +163,7 @@ def test_a_plain_data_set_needs_no_condition(name: str) -> None:
     config = tiny(name)
     images = build_generator(config, 16, 0)(torch.randn(2, 8), None)
     discriminator = build_discriminator(config, 16, 0)
-    assert discriminator.logits(discriminator.features(images), None)[0].shape == (2, 1)
+    assert discriminator.trained(discriminator.features(images), [None])[0][0].shape == (2, 1)
 
 
 def test_the_residual_discriminator_takes_blends_and_images_without_a_condition() -> None:
@@ -171,7 +171,7 @@ def test_the_residual_discriminator_takes_blends_and_images_without_a_condition(
     discriminator = build_discriminator(tiny("r3gan"), 16, 3)
     images = torch.randn(1, 3, 16, 16)
     one, other, blend, none = (
-        discriminator.logits([images], torch.tensor([row]))[0]
+        discriminator.trained([images], [torch.tensor([row])])[0][0]
         for row in ([1.0, 0, 0], [0, 1.0, 0], [0.5, 0.5, 0], [0.0, 0, 0])
     )
     torch.testing.assert_close(blend, (one + other) / 2)

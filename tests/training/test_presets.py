@@ -89,3 +89,17 @@ def test_flags_win_over_the_preset_and_everything_is_recorded(tmp_path: Path) ->
         "batch": 4,
         "gamma": 3.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("batch", 1, "at least 2"),
+        ("balance", 1.5, "0 to 1"),
+        ("loss", "l2", "one of hinge, rpgan, bce"),
+        ("condition_from", -1, "at least 0"),
+    ],
+)
+def test_a_setting_says_what_it_may_be(name: str, value: float | str, allowed: str) -> None:
+    with pytest.raises(TrainingError, match=f"{name}: must be {allowed}, not {value}"):
+        Config(**{name: value})  # type: ignore[arg-type]  # values of all kinds

@@ -4,13 +4,10 @@ Each is applied to an image with a probability below 1, so that what is augmente
 the generator does not learn to draw augmentations (Karras et al., NeurIPS 2020).
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from unikat_training.parallel import SharedRandom
-
+NUMBERS = 10  # random numbers that decide how an image is augmented
 SHIFT = 0.125  # of the side
 CUTOUT = 0.5  # of the side
 BRIGHTNESS = 0.4  # of the range [-1, 1]
@@ -18,75 +15,47 @@ SATURATION = (0.25, 1.75)
 CONTRAST = (0.6, 1.4)
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Random augmentations of the B images of a batch, drawn once: applied twice they are the same.
+def augment(images: Tensor, numbers: Tensor, probability: float) -> Tensor:
+    """Images (B, 3, H, H), each changed as its numbers (B, `NUMBERS`) in [0, 1) say; differentiable.
 
-    Each of the numbers is (B, 1, 1, 1), each mask (B, 1, …) says which images an augmentation is applied to.
+    With the same numbers the same is done to them. Colour, translation and cutout each have this probability.
     """
-
-    coloured: Tensor
-    brightness: Tensor
-    saturation: Tensor
-    contrast: Tensor
-    moved: Tensor
-    offsets: tuple[Tensor, Tensor]  # rows and columns, whole pixels, (B, 1)
-    cut: Tensor
-    centres: tuple[Tensor, Tensor]  # rows and columns, (B, 1)
-
-    @classmethod
-    def draw(cls, count: int, size: int, probability: float, random: SharedRandom) -> "Augmentation | None":
-        """For images (count, 3, size, size), each augmentation with this probability; None for none at all."""
-        if probability == 0:
-            return None
-
-        def uniform() -> Tensor:
-            return random.uniform(count, 1, 1, 1)  # [0, 1)
-
-        reach = round(size * SHIFT)
-        return cls(
-            coloured=uniform() < probability,
-            brightness=(uniform() - 0.5) * BRIGHTNESS,
-            saturation=between(SATURATION, uniform()),
-            contrast=between(CONTRAST, uniform()),
-            moved=uniform() < probability,
-            offsets=(random.integers(-reach, reach + 1, count), random.integers(-reach, reach + 1, count)),
-            cut=uniform() < probability,
-            centres=(random.integers(0, size, count), random.integers(0, size, count)),
-        )
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, H), augmented; differentiable."""
-        images = torch.where(self.coloured, self.colour(images), images)
-        images = torch.where(self.moved, self.translate(images), images)
-        return torch.where(self.cut, self.cutout(images), images)
-
-    def colour(self, images: Tensor) -> Tensor:
-        """Brightness, saturation and contrast."""
-        images = images + self.brightness
-        grey = images.mean(dim=1, keepdim=True)  # (B, 1, H, H)
-        images = grey + (images - grey) * self.saturation
-        level = images.mean(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
-        return level + (images - level) * self.contrast
-
-    def translate(self, images: Tensor) -> Tensor:
-        """Shifted by up to an eighth of the side; the border's pixels are repeated into what comes free."""
-        size = images.shape[-1]
-        places = torch.arange(size, device=images.device)
-        rows, columns = ((places + offset).clamp(0, size - 1) for offset in self.offsets)  # source indices, (B, H)
-        images = images.gather(2, rows[:, None, :, None].expand_as(images))
-        return images.gather(3, columns[:, None, None, :].expand_as(images))
-
-    def cutout(self, images: Tensor) -> Tensor:
-        """A grey square of half the side, its centre anywhere in the image."""
-        size = images.shape[-1]
-        places = torch.arange(size, device=images.device)
-        rows, columns = ((places - centre).abs() < size * CUTOUT / 2 for centre in self.centres)  # (B, H)
-        return images.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
+    if probability == 0:
+        return images
+    changed = numbers[:, :3, None, None, None] < probability  # (B, 3, 1, 1, 1)
+    images = torch.where(changed[:, 0], colour(images, numbers[:, 3:6]), images)
+    images = torch.where(changed[:, 1], translate(images, numbers[:, 6:8]), images)
+    return torch.where(changed[:, 2], cutout(images, numbers[:, 8:]), images)
 
 
-def augment(images: Tensor, augmentation: Augmentation | None) -> Tensor:
-    return images if augmentation is None else augmentation(images)
+def colour(images: Tensor, how: Tensor) -> Tensor:
+    """Brightness, saturation and contrast, by three numbers an image."""
+    brightness, saturation, contrast = how[:, :, None, None, None].unbind(1)  # (B, 1, 1, 1) each
+    images = images + (brightness - 0.5) * BRIGHTNESS
+    grey = images.mean(dim=1, keepdim=True)  # (B, 1, H, H)
+    images = grey + (images - grey) * between(SATURATION, saturation)
+    level = images.mean(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
+    return level + (images - level) * between(CONTRAST, contrast)
+
+
+def translate(images: Tensor, how: Tensor) -> Tensor:
+    """Shifted by up to an eighth of the side; the border's pixels are repeated into what comes free."""
+    size = images.shape[-1]
+    reach = round(size * SHIFT)
+    offsets = (how * (2 * reach + 1)).long() - reach  # (B, 2)
+    places = torch.arange(size, device=images.device)
+    rows, columns = ((places + offset[:, None]).clamp(0, size - 1) for offset in offsets.unbind(1))  # sources, (B, H)
+    images = images.gather(2, rows[:, None, :, None].expand_as(images))
+    return images.gather(3, columns[:, None, None, :].expand_as(images))
+
+
+def cutout(images: Tensor, how: Tensor) -> Tensor:
+    """A grey square of half the side, its centre anywhere in the image."""
+    size = images.shape[-1]
+    places = torch.arange(size, device=images.device)
+    centres = (how * size).long()  # (B, 2)
+    rows, columns = ((places - centre[:, None]).abs() < size * CUTOUT / 2 for centre in centres.unbind(1))  # (B, H)
+    return images.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
 
 
 def between(limits: tuple[float, float], share: Tensor) -> Tensor:

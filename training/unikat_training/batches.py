@@ -1,4 +1,4 @@
-"""The images and conditions of a step, in the micro-batches that are computed one after the other."""
+"""The images, conditions and random numbers of a step."""
 
 from dataclasses import dataclass
 
@@ -7,20 +7,22 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from unikat_training.augment import NUMBERS
 from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.layers import over
-from unikat_training.parallel import SINGLE_PROCESS, ProcessGroup
+from unikat_training.parallel import share
 from unikat_training.sampler import BalancedSampler
 
 
 @dataclass(frozen=True)
-class MicroBatch:
+class Batch:
     """Real images and what the networks are told of them; the drawn ones get the same conditions."""
 
     real: Tensor  # (B, 3, H, H) in [-1, 1]; with alpha, on their backgrounds
     latent: Tensor  # (B, Z)
+    numbers: tuple[Tensor, Tensor]  # (B, NUMBERS) in [0, 1): how real and how drawn images are augmented
     condition: Tensor | None  # (B, C), as the networks see it; None of a plain data set
     wrong: Tensor | None  # (B, C), the condition of another image
     differs: Tensor | None  # (B, 1), 1 where that is not true of the image too
@@ -29,37 +31,37 @@ class MicroBatch:
 
 
 class Batches:
-    """What a step is trained on: its pictures follow from seed and step, all else comes from `rng`."""
+    """What a step is trained on: its pictures follow from seed and step, all else comes from `rng`.
 
-    def __init__(
-        self, config: Config, dataset: Dataset, rng: torch.Generator, processes: ProcessGroup = SINGLE_PROCESS
-    ) -> None:
-        self.config, self.dataset, self.rng, self.processes = config, dataset, rng, processes
+    Every process draws the random numbers of the whole batch and keeps its rows: so all generators stay the same, and
+    the numbers do not depend on how many processes there are.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, rng: torch.Generator) -> None:
+        self.config, self.dataset, self.rng = config, dataset, rng
         self.conditions = torch.from_numpy(dataset.one_hots())  # (N, C)
         self.widths = torch.tensor([len(attribute.categories) for attribute in dataset.attributes], device=rng.device)
         self.sampler = BalancedSampler(balanced_labels(dataset, config), config.balance, config.seed)
 
-    def micro_batches(self, step: int, strength: float) -> list[MicroBatch]:
+    def of_step(self, step: int, strength: float) -> Batch:
         """This process's share of a step. `strength` is how much conditions count, 0 to 1."""
         count = self.config.batch
         indices = self.sampler.batch(step, count)
         flip = self.uniform(count, 1, 1, 1) < 0.5 if self.config.mirror else None
         background = self.uniform(count, 3, 1, 1) * 2 - 1 if self.dataset.channels == 4 else None
+        numbers = (self.uniform(count, NUMBERS), self.uniform(count, NUMBERS))
+        latent = torch.randn(count, self.config.latent, generator=self.rng, device=self.rng.device)
         labels = self.labels(indices)
         condition = self.shown(labels)
-        latent = torch.randn(count, self.config.latent, generator=self.rng, device=self.rng.device)
         wrong = differs = None
         if condition is not None and labels is not None:
             wrong = self.wrong(condition)
             differs = differing(wrong, labels) * strength
             condition, wrong = condition * strength, wrong * strength
-        batches = []
-        for rows in torch.arange(count, device=self.rng.device).chunk(self.config.accumulate):
-            mine = self.processes.share(rows)
-            chosen = [None if x is None else x[mine] for x in (condition, wrong, differs, labels, background)]
-            real = self.images(indices[mine.cpu().numpy()], None if flip is None else flip[mine])
-            batches.append(MicroBatch(over(real, chosen[-1]), latent[mine], *chosen))
-        return batches
+        mine = share(torch.arange(count)).numpy()
+        flip, *told = (None if x is None else share(x) for x in (flip, condition, wrong, differs, labels, background))
+        real = over(self.images(indices[mine], flip), told[-1])
+        return Batch(real, share(latent), (share(numbers[0]), share(numbers[1])), *told)
 
     def images(self, indices: npt.NDArray[np.int64], flip: Tensor | None) -> Tensor:
         pixels = torch.from_numpy(self.dataset.layers(indices)).to(self.rng.device)  # (B, H, H, 3 or 4)

@@ -5,11 +5,10 @@ from collections.abc import Iterable
 
 from unikat.v1.model_pb2 import Model
 from unikat_training.changes import parse_changes
-from unikat_training.config import BEFORE, Config
+from unikat_training.config import Config
 from unikat_training.evaluation.release import ReleaseEvaluation
 from unikat_training.graph import ExportedGenerator
 from unikat_training.recipe import recipe
-from unikat_training.renamed import current_settings
 from unikat_training.sampler import SMALL_CELL
 from unikat_training.warm_start.origin import FROM
 from unikat_training.weights import FP16_METRIC
@@ -68,7 +67,7 @@ def config_of(model: Model) -> Config:
     recorded = json.loads(model.training.config)
     for name in ("changes", FROM):
         recorded.pop(name, None)
-    return Config(**{**BEFORE, **current_settings(recorded)})
+    return Config.recorded(recorded)
 
 
 def changes_of(model: Model) -> str:

@@ -7,17 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from unikat_training.checkpoint import checkpoints
-from unikat_training.config import CONFIG, Config, load_config
+from unikat_training.config import CHANGEABLE, CONFIG, SETTINGS, Config, load_config
 from unikat_training.errors import TrainingError
 from unikat_training.renamed import current_settings
-
-# What a checkpoint fits whatever its value is. The others decide networks, data and what an image is counted as.
-CHANGEABLE = (
-    "loss", "learning_rate", "decay_from", "decay_to", "learning_rate_to", "beta1", "beta2", "beta2_to", "gamma",
-    "gamma_to", "lazy", "balance", "balance_over", "wrong_label_weight", "wrong_label_one_attribute", "ema_images",
-    "ema_images_from", "augment", "augment_ramp", "mirror", "condition_dropout", "min_condition_accuracy",
-    "condition_from", "condition_to", "accumulate", "clamp", "auxiliary", "auxiliary_from", "auxiliary_to",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,11 +43,12 @@ def change_config(run: Path, config: Config) -> None:
     begun, _ = load_config(run)
     old, new = asdict(begun), asdict(config)
     settings = {name: (old[name], new[name]) for name in old if old[name] != new[name]}
-    fixed = sorted(set(settings) - set(CHANGEABLE))
+    changeable = [name for name, says in SETTINGS.items() if CHANGEABLE in says]
+    fixed = sorted(set(settings) - set(changeable))
     if bool(begun.auxiliary) != bool(config.auxiliary):
         fixed.append("auxiliary from or to 0")  # the classifier is a network of the checkpoint
     if fixed:
-        raise TrainingError(f"--change: {', '.join(fixed)} cannot be changed in a run; {', '.join(CHANGEABLE)} can")
+        raise TrainingError(f"--change: {', '.join(fixed)} cannot be changed in a run; {', '.join(changeable)} can")
     if not settings:
         return
     found = checkpoints(run)

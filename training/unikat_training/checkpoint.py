@@ -96,7 +96,10 @@ def publish(
 
 
 def flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Has the disk hold what was written; Windows opens no folders, and keeps their entries by itself."""
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows flushes only what it may write
     try:
         os.fsync(descriptor)
     finally:

@@ -2,7 +2,7 @@
 
 import json
 import platform
-import resource
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,12 +16,13 @@ THEN = ", then "
 
 def choose_device(name: str) -> torch.device:
     """Raises TrainingError for a device that is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in ("cpu", "cuda"):
-        raise TrainingError(f"device: must be auto, cpu or cuda, not {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("device: no CUDA device is visible to torch; use --device cpu or auto")
+        name = next(each for each, is_there in there.items() if is_there)
+    if name not in there:
+        raise TrainingError(f"device: must be auto, cpu, cuda or mps, not {name!r}")
+    if not there[name]:
+        raise TrainingError(f"device: torch finds no {name.upper()} device; use --device cpu or auto")
     return torch.device(name)
 
 
@@ -51,7 +52,12 @@ def cpu_cores(count: int) -> str:
 
 
 def peak_memory(device: torch.device) -> float:
-    """The most that was in use so far (MB): of the GPU, or of this process."""
+    """The most that was in use so far (MB): of a CUDA device, or of this process; 0 where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6  # Linux counts in KiB
+    if sys.platform == "win32":
+        return 0.0
+    import resource  # Windows has none
+
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

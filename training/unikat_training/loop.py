@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -19,7 +18,7 @@ from unikat_training.data.dataset import Dataset
 from unikat_training.environment import choose_device, record_environment
 from unikat_training.metrics import forget_after
 from unikat_training.operation import Operation
-from unikat_training.parallel import ProcessGroup, check_shares, own_device, process_group
+from unikat_training.parallel import anywhere, check_shares, is_main_process, own_device, process_group, processes, wait
 from unikat_training.progress import progress_bar
 from unikat_training.recorder import Recorder
 from unikat_training.report import write_report
@@ -29,18 +28,6 @@ from unikat_training.warm_start.parent import Parent, check_same_origin, recorde
 from unikat_training.watch import warnings_of_data
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Session:
-    """One of a run: from the checkpoint it began at to the end of the process."""
-
-    run: Path
-    trainer: Trainer
-    operation: Operation
-    progress: Progress
-    recorder: Recorder | None  # of the main process
-    images_before: int = 0  # shown in earlier sessions
 
 
 def train(dataset: Dataset, run: Path, config: Config, operation: Operation, parent: Parent | None = None) -> Progress:
@@ -53,39 +40,33 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation, par
     """
     config.check_resolution(dataset.resolution)
     parts = dataset.split(config.shares)
-    dataset = parts.trained
-    balanced_labels(dataset, config)
+    balanced_labels(parts.trained, config)
     device = own_device(choose_device(operation.device))
     if operation.threads:
         torch.set_num_threads(operation.threads)
-    with process_group(device) as processes:
-        check_shares(config.batch, config.accumulate, processes.size)
-        if processes.is_main:
-            begin(run, config, dataset, operation.change, parent)
-        processes.wait()
-        trainer = Trainer(config, dataset, device, computing(operation, processes))
-        progress = resume(run, trainer, device)
-        processes.wait()  # the first checkpoint must not be written before all have looked for one
+    with process_group(device):
+        check_shares(config.batch)
+        if is_main_process():
+            begin(run, config, parts.trained, operation.change, parent)
+        wait()
+        computing = Computing(operation.precision, operation.channels_last, operation.compile)
+        trainer = Trainer(config, parts.trained, device, computing)
+        progress = resume(run, trainer)
+        wait()  # the first checkpoint must not be written before all have looked for one
         recorder = None
-        if processes.is_main:
-            record_environment(run, device, operation.precision, processes.size)
+        if is_main_process():
+            record_environment(run, device, operation.precision, processes())
             forget_after(run, progress)
             recorder = Recorder(run, trainer, parts.validation)
-        session = Session(run, trainer, operation, progress, recorder, progress.images)
         with stop_signals() as stopped:
-            loop(session, stopped)
-            finish(session)
-        processes.wait()
-    return session.progress
-
-
-def finish(session: Session) -> None:
-    """The last checkpoint, sheet and report of a session."""
-    if session.recorder is not None:
-        save(session)
-        session.recorder.pictures(session.progress)
-        session.recorder.close()
-        write_report(session.run)
+            progress = loop(trainer, progress, operation, recorder, stopped)
+            if recorder is not None:
+                save_checkpoint(run, progress, trainer.state(), operation.keep)
+                recorder.pictures(progress)
+                recorder.close()
+                write_report(run)
+        wait()
+    return progress
 
 
 def begin(run: Path, config: Config, dataset: Dataset, change: bool, parent: Parent | None = None) -> None:
@@ -104,19 +85,54 @@ def begin(run: Path, config: Config, dataset: Dataset, change: bool, parent: Par
         log.warning(warning)
 
 
-def computing(operation: Operation, processes: ProcessGroup) -> Computing:
-    return Computing(operation.precision, operation.channels_last, operation.compile, processes)
-
-
-def resume(run: Path, trainer: Trainer, device: torch.device) -> Progress:
+def resume(run: Path, trainer: Trainer) -> Progress:
     found = checkpoints(run)
     if not found:
         begin_as_recorded(run, trainer)
         return Progress()
-    progress, tensors = load_checkpoint(found[-1], device)
+    progress, tensors = load_checkpoint(found[-1], trainer.device)
     trainer.restore(tensors)
     log.info("continuing %s at %d images", run, progress.images)
     return progress
+
+
+def loop(
+    trainer: Trainer, progress: Progress, operation: Operation, recorder: Recorder | None, stopped: Callable[[], bool]
+) -> Progress:
+    """Steps until it is enough; the main process has a recorder, and writes checkpoints."""
+    batch, began, start = trainer.config.batch, time.monotonic(), progress
+    until = began + (operation.minutes * 60 or float("inf"))
+    saved = began
+    with progress_bar(operation.images, start.images, "img", operation.progress and recorder is not None) as bar:
+        while progress.images < operation.images:
+            if anywhere(stopped() or time.monotonic() > until, trainer.device):
+                break
+            losses = trainer.step(progress.step)
+            now = time.monotonic()
+            progress = Progress(progress.step + 1, (progress.step + 1) * batch, start.seconds + now - began)
+            if recorder is None:
+                continue
+            if until < float("inf"):  # for the time left that the bar tells: what the minutes allow
+                pace = (progress.images - start.images) / max(now - began, 1e-9)
+                bar.total = min(operation.images, start.images + round(pace * (until - began)))
+            bar.update(batch)
+            recorder.step()
+            if crossed(progress.images, batch, operation.log_images):
+                row = recorder.metrics(progress, losses)
+                bar.set_postfix(
+                    D=f"{losses.discriminator:.3f}", G=f"{losses.generator:.3f}", MB=f"{row['memory_mb']:.0f}"
+                )
+            if crossed(progress.images, batch, operation.sheet_images):
+                recorder.pictures(progress)
+            if now - saved > operation.checkpoint_seconds:
+                save_checkpoint(recorder.run, progress, trainer.state(), operation.keep)
+                saved = now
+    return progress
+
+
+def crossed(images: int, batch: int, every: int) -> bool:
+    """Whether the last step reached or passed a multiple of `every`."""
+    return images // every != (images - batch) // every
 
 
 @contextmanager
@@ -136,54 +152,3 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def loop(session: Session, stopped: Callable[[], bool]) -> Progress:
-    trainer, operation = session.trainer, session.operation
-    batch, began = trainer.config.batch, time.monotonic()
-    earlier, until = session.progress.seconds, began + (operation.minutes * 60 or float("inf"))
-    saved = began
-    shown = operation.progress and session.recorder is not None
-    with progress_bar(operation.images, session.progress.images, "img", shown) as bar:
-        while session.progress.images < operation.images:
-            if trainer.computing.processes.any(stopped() or time.monotonic() > until):
-                break
-            step = session.progress.step
-            losses = trainer.step(step)
-            seconds = earlier + time.monotonic() - began
-            session.progress = Progress(step + 1, (step + 1) * batch, seconds)
-            if session.recorder is None:
-                continue
-            bar.total = expected(session, began, until)
-            bar.update(batch)
-            session.recorder.step()
-            if crossed(session.progress.images, batch, operation.log_images):
-                row = session.recorder.metrics(session.progress, losses)
-                bar.set_postfix(
-                    D=f"{losses.discriminator:.3f}", G=f"{losses.generator:.3f}", MB=f"{row['memory_mb']:.0f}"
-                )
-            if crossed(session.progress.images, batch, operation.sheet_images):
-                session.recorder.pictures(session.progress)
-            if time.monotonic() - saved > operation.checkpoint_seconds:
-                save(session)
-                saved = time.monotonic()
-    return session.progress
-
-
-def expected(session: Session, began: float, until: float) -> int:
-    """Images at the end of the session, for the bar's time left: those asked for, or what the minutes allow."""
-    progress, limit = session.progress, session.operation.images
-    if until == float("inf"):
-        return limit
-    before = session.images_before
-    speed = (progress.images - before) / max(time.monotonic() - began, 1e-9)
-    return min(limit, before + round(speed * (until - began)))
-
-
-def crossed(images: int, batch: int, every: int) -> bool:
-    """Whether the last step reached or passed a multiple of `every`."""
-    return images // every != (images - batch) // every
-
-
-def save(session: Session) -> None:
-    save_checkpoint(session.run, session.progress, session.trainer.state(), session.operation.keep)

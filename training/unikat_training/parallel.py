@@ -1,92 +1,42 @@
 """Training in several processes that `torchrun` started: each computes a share of every step's images.
 
-By hand and not by torch's DistributedDataParallel: that wraps one network's forward and backward, and allows neither
-two networks that pass gradients through each other nor the second derivatives of R1.
+Networks are wrapped by torch's DistributedDataParallel, which makes the gradients those of the whole batch, and on GPUs
+their batch norm by its SyncBatchNorm. On CPUs, which that does not run on, batch norm sees a process's share.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from unikat_training.errors import TrainingError
 
 
-@dataclass(frozen=True)
-class ProcessGroup:
-    """The processes of a run, and which of them this is. All hold the same networks and random numbers."""
-
-    rank: int = 0
-    size: int = 1
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes the run's files."""
-        return self.rank == 0
-
-    def share(self, whole: Tensor) -> Tensor:
-        """This process's rows of a tensor that all have."""
-        return whole if self.size == 1 else whole.chunk(self.size)[self.rank]
-
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean over processes, in each of them."""
-        if self.size > 1:
-            dist.all_reduce(values)
-            values /= self.size
-        return values
-
-    def mean_gradients(self, network: nn.Module) -> None:
-        """Makes the gradients those of the whole batch: one exchange for all of them."""
-        if self.size == 1:
-            return
-        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-        flat = self.mean(torch.cat([gradient.flatten() for gradient in gradients]))
-        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
-
-    def any(self, mine: bool) -> bool:
-        """Whether it is so in any process, so that all do the same."""
-        if self.size == 1:
-            return mine
-        flag = torch.tensor([float(mine)], device=self.device_of_messages)
-        dist.all_reduce(flag, dist.ReduceOp.MAX)
-        return bool(flag.item())
-
-    def wait(self) -> None:
-        """Until all have come here."""
-        if self.size > 1:
-            dist.barrier()
-
-    @property
-    def device_of_messages(self) -> str:
-        return "cuda" if dist.get_backend() == "nccl" else "cpu"
-
-
-SINGLE_PROCESS = ProcessGroup()
-
-
-@contextmanager
-def process_group(device: torch.device) -> Iterator[ProcessGroup]:
-    """The processes that `torchrun` announced in the environment; otherwise this one alone."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield SINGLE_PROCESS
-        return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield ProcessGroup(dist.get_rank(), size)
-    finally:
-        dist.destroy_process_group()
+def processes() -> int:
+    """How many train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main_process() -> bool:
-    """Whether this process prints and writes, also outside of `process_group`."""
+    """Whether this process prints and writes."""
     return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Joins the processes that `torchrun` announced in the environment, if it did."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def own_device(device: torch.device) -> torch.device:
@@ -98,34 +48,46 @@ def own_device(device: torch.device) -> torch.device:
     return own
 
 
-def check_shares(batch: int, accumulate: int, processes: int) -> None:
+def check_shares(batch: int) -> None:
     """Raises TrainingError when a step's images cannot be shared out evenly."""
-    if batch % (accumulate * processes):
-        raise TrainingError(
-            f"batch: must be a multiple of accumulate x processes ({accumulate} x {processes}), not {batch}"
-        )
+    if batch % processes():
+        raise TrainingError(f"batch: must be a multiple of the {processes()} processes, not {batch}")
 
 
-@dataclass(frozen=True)
-class SharedRandom:
-    """Random numbers of a micro-batch: drawn for all of it in every process, which keeps its rows of them.
+def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network with batch norm over all processes, where torch has it: on GPUs."""
+    if processes() > 1 and device.type == "cuda":
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # torch
+        return converted
+    return network
 
-    So all processes' generators stay the same, and the numbers do not depend on how many there are.
-    """
 
-    rng: torch.Generator
-    processes: ProcessGroup = SINGLE_PROCESS
+def distributed(network: nn.Module) -> nn.Module:
+    """What to call in place of a network, so that its gradients become the mean over processes."""
+    if processes() == 1:
+        return network
+    return DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True)
 
-    @property
-    def device(self) -> torch.device:
-        return self.rng.device
 
-    def uniform(self, count: int, *shape: int) -> Tensor:
-        """Numbers in [0, 1), (count, *shape)."""
-        whole = torch.rand(count * self.processes.size, *shape, generator=self.rng, device=self.device)
-        return self.processes.share(whole)
+def share(whole: Tensor) -> Tensor:
+    """This process's rows of a tensor that all have."""
+    return whole.chunk(processes())[dist.get_rank()] if processes() > 1 else whole
 
-    def integers(self, low: int, high: int, count: int) -> Tensor:
-        """Whole numbers from `low` to below `high`, (count, 1)."""
-        size = (count * self.processes.size, 1)
-        return self.processes.share(torch.randint(low, high, size, generator=self.rng, device=self.device))
+
+def mean(values: Tensor) -> Tensor:
+    """The mean over processes, in each of them."""
+    if processes() > 1:
+        dist.all_reduce(values, dist.ReduceOp.SUM)
+        values /= processes()
+    return values
+
+
+def anywhere(mine: bool, device: torch.device) -> bool:
+    """Whether it is so in any process, so that all do the same."""
+    return mine if processes() == 1 else bool(mean(torch.tensor([float(mine)], device=device)).item() > 0)
+
+
+def wait() -> None:
+    """Until all processes have come here."""
+    if processes() > 1:
+        dist.barrier()

@@ -22,6 +22,7 @@ SETTINGS = {
     "mismatch_one": "wrong_label_one_attribute",
     "twins_together": "grouped_split",
 }
+RETIRED = {"accumulate"}  # settings that change nothing any more
 # In checkpoints; applied one after the other.
 TENSORS = (
     (re.compile(r"^(adam\.)?heads\."), r"\1discriminator."),
@@ -35,7 +36,7 @@ def current_settings(recorded: Mapping[str, Value]) -> dict[str, Value]:
     for old, new in SETTINGS.items():
         if old in recorded and new in recorded:
             raise TrainingError(f"{old}: is the earlier name of {new}; give only {new}")
-    return {SETTINGS.get(name, name): value for name, value in recorded.items()}
+    return {SETTINGS.get(name, name): value for name, value in recorded.items() if name not in RETIRED}
 
 
 def current_tensors(saved: Mapping[str, Value]) -> dict[str, Value]:

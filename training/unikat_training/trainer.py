@@ -1,25 +1,27 @@
 """One training run: networks, optimisers, their state, and a step."""
 
 import copy
+import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unikat_training import ema
-from unikat_training.augment import Adaptive, Augmentation, augment
-from unikat_training.batches import Batches, MicroBatch
+from unikat_training.augment import Adaptive, augment
+from unikat_training.batches import Batch, Batches
 from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.layers import clamp, over
 from unikat_training.losses import LOSSES, balanced, balanced_of, gradient_penalty, overfitting
-from unikat_training.networks.base import Generator
+from unikat_training.networks.auxiliary import condition_loss
+from unikat_training.networks.base import Logits, Maps, pair_logits
 from unikat_training.networks.build import build_auxiliary, build_discriminator, build_generator
-from unikat_training.parallel import SINGLE_PROCESS, ProcessGroup, SharedRandom
-from unikat_training.schedules import Rates, gamma_rule, rates_at
+from unikat_training.parallel import distributed, mean, synchronised
+from unikat_training.schedules import gamma_rule, rates_at
 from unikat_training.state import moments, named, scaler_state, set_moments, set_scaler, under
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -51,21 +53,9 @@ class Computing:
     precision: str = "float32"
     channels_last: bool = False
     compile: bool = False
-    processes: ProcessGroup = SINGLE_PROCESS
 
 
 PLAIN = Computing()
-
-
-@dataclass
-class DiscriminatorInputs:
-    """What the discriminator is shown of a micro-batch: images (B, 3, H, H), and its features of them, augmented."""
-
-    real: Tensor
-    drawn: Tensor
-    augmentations: tuple[Augmentation | None, Augmentation | None]  # of real and of drawn images
-    real_maps: list[Tensor]
-    drawn_maps: list[Tensor]  # with a graph back to the generator, if it was asked for
 
 
 class Trainer:
@@ -78,11 +68,11 @@ class Trainer:
     def __init__(self, config: Config, dataset: Dataset, device: torch.device, computing: Computing = PLAIN) -> None:
         self.config, self.dataset, self.device, self.computing = config, dataset, device, computing
         self.rng = torch.Generator(device).manual_seed(config.seed)
-        self.batches = Batches(config, dataset, self.rng, computing.processes)
-        self.random = SharedRandom(self.rng, computing.processes)
+        self.batches = Batches(config, dataset, self.rng)
         self.loss = LOSSES[config.loss]
         self.rule = gamma_rule(dataset.resolution, len(dataset))
         self.adaptive = Adaptive(config.ada_target, config.ada_images) if config.ada_target else None
+        self.frozen: Sequence[nn.Module] = []  # layers that the step leaves as they are
         conditions = self.batches.conditions.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -94,158 +84,128 @@ class Trainer:
             network.to(device)
             if computing.channels_last:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
-        self.optimisers = {name: adam(each, config) for name, each in self.networks().items() if name != "average"}
+        if computing.compile:
+            self.generator.compile()
+            if not config.gamma:  # what is compiled has no second derivative
+                self.discriminator.trained.compile()
+        trained = {name: each for name, each in self.networks().items() if name != "average"}
+        self.optimisers = {name: adam(each, config) for name, each in trained.items()}
+        self.shared = {name: distributed(synchronised(each, device)) for name, each in trained.items()}
         self.scaler = torch.amp.GradScaler(device.type, enabled=computing.precision == "float16")
-        self.synthesis = torch.compile(self.generator.synthesis) if computing.compile else self.generator.synthesis
-        if computing.compile and not config.gamma:  # what is compiled has no second derivative
-            self.discriminator.trained.compile()
 
     def step(self, step: int) -> Losses:
         """Train on the batch of `step`. Raises TrainingError when the losses are no longer numbers."""
-        rates = rates_at(self.config, step * self.config.batch, self.rule)
-        self.set_rates(rates)
+        config, rates = self.config, rates_at(self.config, step * self.config.batch, self.rule)
         probability = rates.augment if self.adaptive is None else min(self.adaptive.probability, rates.augment)
-        gamma = 0.0 if step % self.config.lazy else rates.gamma * self.config.lazy
-        batches = self.batches.micro_batches(step, rates.condition)
-        single = len(batches) == 1
-        of_discriminator, of_generator = [], []
-        for batch in batches:
-            inputs = self.discriminator_inputs(batch, probability, graph=single)
-            of_discriminator.append(
-                torch.cat([self.backward_discriminator(batch, inputs, gamma), self.backward_auxiliary(batch, inputs)])
-            )
-        norms = [self.optimise("discriminator", self.discriminator.trained)]
-        if self.auxiliary is not None:
-            self.optimise("auxiliary", self.auxiliary)
-        for batch in batches:
-            if not single:  # drawn again: holding all graphs would take the memory that micro-batches save
-                inputs = self.discriminator_inputs(batch, probability, graph=True)
-            of_generator.append(self.backward_generator(batch, inputs, rates.auxiliary))
-        if step * self.config.batch < self.config.freeze_images:
-            keep_frozen(self.generator)
-        norms.append(self.optimise("generator", self.generator))
+        gamma = 0.0 if step % config.lazy else rates.gamma * config.lazy
+        for group in (group for each in self.optimisers.values() for group in each.param_groups):
+            group["lr"], group["betas"] = rates.learning_rate, (config.beta1, rates.beta2)
+        self.frozen = self.generator.early_layers() if step * config.batch < config.freeze_images else []
+
+        batch = self.batches.of_step(step, rates.condition)
+        with self.autocast():
+            images = self.shared["generator"](batch.latent, batch.condition)  # (B, P, H, H), float32
+            drawn = over(clamp(images) if config.clamp else images, batch.background)
+            with torch.no_grad():
+                real_maps = self.look(batch.real, batch.numbers[0], probability)
+            drawn_maps = self.look(drawn, batch.numbers[1], probability)  # with a graph back to the generator
+
+        figures = self.train_discriminator(batch, (real_maps, drawn_maps), drawn.detach(), gamma, probability)
+        if self.auxiliary is not None and batch.labels is not None:
+            with self.autocast():
+                loss = condition_loss(self.shared["auxiliary"](real_maps), batch.labels)
+            self.optimise("auxiliary", loss)
+            figures["labels_real"] = loss
+        figures |= self.train_generator(batch, real_maps, drawn_maps, rates.auxiliary)
         self.scaler.update()
-        kept = ema.decay((step + 1) * self.config.batch, self.config.batch, rates.ema_images)
-        ema.update(self.average, self.generator, kept)
-        figures = self.figures(torch.stack(of_discriminator).mean(0), torch.stack(of_generator).mean(0), norms)
-        losses = Losses(*[*figures, probability, rates.learning_rate, rates.gamma])
-        if not all(np.isfinite([losses.discriminator, losses.generator])):
+        ema.update(self.average, self.generator, ema.decay((step + 1) * config.batch, config.batch, rates.ema_images))
+
+        values = mean(torch.stack([value.detach().float() for value in figures.values()])).tolist()  # waits once
+        told = {"labels_real": 0.0, "labels_drawn": 0.0, **dict(zip(figures, values, strict=True))}
+        losses = Losses(**told, augment=probability, learning_rate=rates.learning_rate, gamma=rates.gamma)
+        if not (math.isfinite(losses.discriminator) and math.isfinite(losses.generator)):
             raise TrainingError(f"step {step}: the losses are no longer numbers; continue with a lower learning_rate")
         if self.adaptive is not None:
-            self.adaptive.observe(losses.overfitting, self.config.batch, rates.augment)
+            self.adaptive.observe(losses.overfitting, config.batch, rates.augment)
         return losses
 
-    def set_rates(self, rates: Rates) -> None:
-        for optimiser in self.optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"], group["betas"] = rates.learning_rate, (self.config.beta1, rates.beta2)
+    def train_discriminator(
+        self, batch: Batch, maps: tuple[Maps, Maps], drawn: Tensor, gamma: float, probability: float
+    ) -> dict[str, Tensor]:
+        """On maps of real and of drawn images; with a `gamma` on these images themselves, whose gradients it punishes.
 
-    def discriminator_inputs(self, batch: MicroBatch, probability: float, graph: bool) -> DiscriminatorInputs:
-        """Draws images and shows them and the real ones to the discriminator's features, all augmented."""
-        with torch.set_grad_enabled(graph):
-            drawn = self.draw(batch)
-        count, size = len(batch.real), batch.real.shape[-1]
-        for_real, for_drawn = (Augmentation.draw(count, size, probability, self.random) for _ in range(2))
-        with self.autocast():
-            with torch.no_grad():
-                real_maps = self.discriminator.features(augment(batch.real, for_real))
-            with torch.set_grad_enabled(graph):
-                drawn_maps = self.discriminator.features(augment(drawn, for_drawn))
-        return DiscriminatorInputs(batch.real, drawn, (for_real, for_drawn), real_maps, drawn_maps)
+        Real images with the condition of another one are a third kind (Reed et al. 2016): without them it first learns
+        what is real, and only much later what belongs to which condition.
+        """
+        self.discriminator.trained.requires_grad_(True)
+        real_maps, drawn_maps = maps[0], [each.detach() for each in maps[1]]
+        leaves = [images.detach().requires_grad_() for images in (batch.real, drawn)] if gamma else []
+        if leaves:  # second derivatives want float32
+            real_maps, drawn_maps = (
+                self.look(leaf, n, probability) for leaf, n in zip(leaves, batch.numbers, strict=True)
+            )
+        weight = self.config.wrong_label_weight
+        conditions = [batch.condition] if batch.wrong is None or not weight else [batch.condition, batch.wrong]
+        with self.autocast(not gamma):
+            network, together = self.shared["discriminator"], self.discriminator.together
+            real, fake, wrong = pair_logits(network, together, real_maps, drawn_maps, conditions)
+            loss = balanced_of(self.loss.discriminator, real, fake)
+            if wrong is not None:
+                loss = loss + weight * self.wrong_label_loss(batch, real, wrong)
+        penalty = torch.zeros((), device=self.device)
+        for leaf, logits in zip(leaves, (real, fake), strict=False):  # R1 on real, R2 on drawn (R3GAN, eq. 4)
+            penalty = penalty + gamma / 2 * gradient_penalty(leaf, logits)
+        norm = self.optimise("discriminator", loss + penalty)
+        judged = {"real": balanced(real), "fake": balanced(fake), "overfitting": overfitting(self.loss, real, fake)}
+        return {"discriminator": loss, **judged, "penalty": penalty, "discriminator_norm": norm}
 
-    def draw(self, batch: MicroBatch) -> Tensor:
-        """Images (B, 3, H, H) in float32: the last layer too, or they would come in steps of a grey level."""
+    def wrong_label_loss(self, batch: Batch, right: Logits, wrong: Logits) -> Tensor:
+        """Of real images with their own and with a wrong condition; one that is true of an image too does not count."""
+        if batch.differs is None:
+            raise TypeError("a batch with conditions has wrong ones too")
+        losses = [self.loss.wrong_label(r.float(), w.float()) for r, w in zip(right, wrong, strict=True)]
+        return balanced([values * batch.differs for values in losses])
+
+    def train_generator(self, batch: Batch, real_maps: Maps, drawn_maps: Maps, weight: float) -> dict[str, Tensor]:
+        """Through the discriminator, and with this weight through the classifier; neither of them changes."""
+        network = self.discriminator.trained.requires_grad_(False)
+        figures = {}
         with self.autocast():
-            maps = self.synthesis(batch.latent, self.generator.mapping(batch.latent, batch.condition))
-        images: Tensor = self.generator.to_rgb(maps.float())
-        return over(clamp(images) if self.config.clamp else images, batch.background)
+            (fake,) = network(drawn_maps, [batch.condition])
+            real = fake
+            if self.loss.relative:
+                with torch.no_grad():
+                    (real,) = network(real_maps, [batch.condition])
+            loss = balanced_of(self.loss.generator, real, fake)
+            if self.auxiliary is not None and batch.condition is not None:
+                found = self.auxiliary.requires_grad_(False)(drawn_maps)
+                figures["labels_drawn"] = condition_loss(found, batch.condition)
+                loss = loss + weight * figures["labels_drawn"]
+                self.auxiliary.requires_grad_(True)
+        return {**figures, "generator": loss, "generator_norm": self.optimise("generator", loss)}
+
+    def look(self, images: Tensor, numbers: Tensor, probability: float) -> Maps:
+        """The discriminator's features of augmented images."""
+        maps: Maps = self.discriminator.features(augment(images, numbers, probability))
+        return maps
 
     def autocast(self, wanted: bool = True) -> AbstractContextManager[object]:
         precision = self.computing.precision
         enabled = wanted and precision != "float32"
         return torch.autocast(self.device.type, PRECISIONS[precision] if enabled else torch.bfloat16, enabled=enabled)
 
-    def backward_discriminator(self, batch: MicroBatch, inputs: DiscriminatorInputs, gamma: float) -> Tensor:
-        """Adds to the discriminator's gradients. Returns loss, mean logits of real and drawn images, r_t, penalty."""
-        self.discriminator.trained.requires_grad_(True)
-        real_maps, drawn_maps = inputs.real_maps, [x.detach() for x in inputs.drawn_maps]
-        leaves = [x.detach().requires_grad_() for x in (inputs.real, inputs.drawn)] if gamma else []
-        if leaves:
-            pairs = zip(leaves, inputs.augmentations, strict=True)
-            real_maps, drawn_maps = (self.discriminator.features(augment(leaf, each)) for leaf, each in pairs)
-        wrong = batch.wrong if self.config.wrong_label_weight else None
-        with self.autocast(not gamma):  # second derivatives want float32
-            real, drawn, wrong_label = self.discriminator.pair_logits(real_maps, drawn_maps, batch.condition, wrong)
-            loss = balanced_of(self.loss.discriminator, real, drawn)
-            if wrong_label is not None:
-                loss = loss + self.config.wrong_label_weight * self.wrong_label_loss(batch, real, wrong_label)
-        penalty = torch.zeros((), device=self.device)
-        for leaf, logits in zip(leaves, (real, drawn), strict=False):  # R1 on real, R2 on drawn (R3GAN, eq. 4)
-            penalty = penalty + gamma / 2 * gradient_penalty(leaf, logits)
-        self.backward(loss + penalty)
-        figures = (loss, balanced(real), balanced(drawn), overfitting(self.loss, real, drawn), penalty)
-        return torch.stack([figure.detach().float() for figure in figures])
-
-    def wrong_label_loss(self, batch: MicroBatch, right: list[Tensor], wrong: list[Tensor]) -> Tensor:
-        """The loss of real images with the condition of another one (Reed et al. 2016).
-
-        Without it the discriminator first learns what is real, and only much later what belongs to which condition.
-        """
-        if batch.differs is None:
-            raise TypeError("a batch with conditions has wrong ones too")
-        losses = [self.loss.wrong_label(r.float(), w.float()) for r, w in zip(right, wrong, strict=True)]
-        return balanced([values * batch.differs for values in losses])
-
-    def backward_auxiliary(self, batch: MicroBatch, inputs: DiscriminatorInputs) -> Tensor:
-        """Adds to the classifier's gradients, of real images alone; returns its loss, (1,)."""
-        if self.auxiliary is None or batch.labels is None:
-            return torch.zeros(1, device=self.device)
-        self.auxiliary.requires_grad_(True)
-        with self.autocast():
-            loss = self.auxiliary.loss(inputs.real_maps, batch.labels)
-        self.backward(loss)
-        return loss.detach().reshape(1)
-
-    def backward_generator(self, batch: MicroBatch, inputs: DiscriminatorInputs, weight: float) -> Tensor:
-        """Adds to the generator's gradients; returns its loss and the classifier's of what was drawn, (2,).
-
-        `weight` is the classifier's.
-        """
-        self.discriminator.trained.requires_grad_(False)
-        with self.autocast():
-            drawn = real = self.discriminator.logits(inputs.drawn_maps, batch.condition)
-            if self.loss.relative:
-                with torch.no_grad():
-                    real = self.discriminator.logits(inputs.real_maps, batch.condition)
-            loss = balanced_of(self.loss.generator, real, drawn)
-            labels = torch.zeros((), device=self.device)
-            if self.auxiliary is not None and batch.condition is not None:
-                self.auxiliary.requires_grad_(False)
-                labels = self.auxiliary.loss(inputs.drawn_maps, batch.condition)
-                loss = loss + weight * labels
-        self.backward(loss)
-        return torch.stack([loss.detach(), labels.detach()])
-
-    def backward(self, loss: Tensor) -> None:
-        whole: Tensor = self.scaler.scale(loss / self.config.accumulate)
-        whole.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-
-    def optimise(self, name: str, network: nn.Module) -> Tensor:
-        """A step with the gradients of all micro-batches and processes; returns their norm."""
+    def optimise(self, name: str, loss: Tensor) -> Tensor:
+        """A step of a network's optimiser; returns the norm of its gradients."""
         optimiser = self.optimisers[name]
-        self.computing.processes.mean_gradients(network)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        for parameter in (each for layer in self.frozen for each in layer.parameters()):
+            parameter.grad = None  # Adam passes over it
         self.scaler.unscale_(optimiser)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+        gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
         self.scaler.step(optimiser)
         optimiser.zero_grad(set_to_none=True)
-        return norm.detach()
-
-    def figures(self, of_discriminator: Tensor, of_generator: Tensor, norms: list[Tensor]) -> list[float]:
-        """The first ten of `Losses`, over all processes; on a GPU one wait for all of them."""
-        discriminator, rest = of_discriminator[:1], of_discriminator[1:]
-        figures = torch.cat([discriminator, of_generator[:1], rest, of_generator[1:], torch.stack(norms)])
-        values: list[float] = self.computing.processes.mean(figures).tolist()
-        return values
+        return norm
 
     def networks(self) -> dict[str, nn.Module]:
         """What is saved: not the frozen features and mixing, which follow from a package and the seed."""
@@ -279,13 +239,6 @@ class Trainer:
             set_scaler(self.scaler, tensors["scaler"])
         if self.adaptive is not None:
             self.adaptive.restore(tensors["adaptive"])
-
-
-def keep_frozen(generator: Generator) -> None:
-    """The step to come leaves the generator's early layers as they are: Adam passes over what has no gradient."""
-    for layer in generator.early_layers():
-        for parameter in layer.parameters():
-            parameter.grad = None
 
 
 def adam(network: nn.Module, config: Config) -> torch.optim.Adam:

@@ -45,11 +45,15 @@ class Auxiliary(nn.Module):
         logits: Tensor = self.to_logits(self.last(x).flatten(1))
         return list(torch.split(logits, self.categories, dim=1))
 
-    def loss(self, maps: list[Tensor], condition: Tensor) -> Tensor:
-        """Cross-entropy with a condition (B, C), the mean over attributes; what is left out of it does not count."""
-        wanted = torch.split(condition, self.categories, dim=1)
-        each = [
-            -(target * F.log_softmax(logits.float(), dim=1)).sum(dim=1).mean()
-            for logits, target in zip(self(maps), wanted, strict=True)
-        ]
-        return torch.stack(each).mean()
+
+def condition_loss(found: Sequence[Tensor], condition: Tensor) -> Tensor:
+    """Cross-entropy of logits [(B, K), …] with a condition (B, C), the mean over attributes.
+
+    What is left out of a condition does not count.
+    """
+    wanted = torch.split(condition, [logits.shape[1] for logits in found], dim=1)
+    each = [
+        -(target * F.log_softmax(logits.float(), dim=1)).sum(dim=1).mean()
+        for logits, target in zip(found, wanted, strict=True)
+    ]
+    return torch.stack(each).mean()

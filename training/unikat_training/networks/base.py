@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,10 @@ class Generator(nn.Module):
     to_rgb: nn.Module
 
     def forward(self, latent: Tensor, condition: Tensor | None) -> Tensor:
-        return self.draw(latent, self.mapping(latent, condition))
+        maps = self.synthesis(latent, self.mapping(latent, condition))
+        with torch.autocast(maps.device.type, enabled=False):
+            images: Tensor = self.to_rgb(maps.float())
+        return images
 
     def draw(self, latent: Tensor, style: Tensor) -> Tensor:
         """Images from latents and their styles; truncation changes both before they come here."""
@@ -106,54 +109,53 @@ class Joined(nn.Module):
         return torch.cat([latent, self.embed(condition)], dim=1)  # (B, 2 Z)
 
 
-class LogitsNetwork(Protocol):
-    """A discriminator's trained part: feature maps and condition (B, C) to the logits of each scale, (B, places)."""
-
-    def __call__(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]: ...
-
-
-@runtime_checkable
-class ManyConditionsNetwork(Protocol):
-    """One that shares the work between conditions; each of these may be of the first images only."""
-
-    def all_logits(self, maps: list[Tensor], conditions: Sequence[Tensor | None]) -> list[list[Tensor]]: ...
-
-
 Maps = list[Tensor]
-PairLogits = tuple[list[Tensor], list[Tensor], list[Tensor] | None]
+Logits = list[Tensor]  # of each scale, (B, places)
+
+
+class PixelDiscriminator(nn.Module):
+    """A discriminator that looks at the image itself, with logits of one scale."""
+
+    def forward(self, maps: Maps, conditions: Sequence[Tensor | None]) -> list[Logits]:
+        """The logits with each condition (B, C), which may be of the first images only."""
+        (images,) = maps  # (B, 3, H, H)
+        return [[self.logits(images if each is None else images[: len(each)], each)] for each in conditions]
+
+    def logits(self, images: Tensor, condition: Tensor | None) -> Tensor:
+        """(B, places)"""
+        raise TypeError(f"{type(self).__name__} does not say how it judges an image")
 
 
 class Pixels(nn.Module):
     """The features of a discriminator that looks at the image itself."""
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor) -> Maps:
         return [images]
 
 
 @dataclass(frozen=True)
 class Discriminator:
-    """The discriminator's side: `trained(features(images), condition)` are logits; high means real."""
+    """The discriminator's side: `trained(features(images), conditions)` are logits by condition; high means real."""
 
-    trained: nn.Module  # a `LogitsNetwork`; all that is saved with a run
+    trained: nn.Module  # all that is saved with a run
     features: nn.Module  # frozen; gradients flow through to the images
     together: bool = True  # real and drawn images may share a batch; not with batch norm, which would mix them
 
-    def logits(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
-        logits: list[Tensor] = self.trained(maps, condition)
-        return logits
 
-    def pair_logits(self, real: Maps, drawn: Maps, condition: Tensor | None, wrong: Tensor | None) -> PairLogits:
-        """The logits of real and of drawn maps; those of a pair have the same condition. With `wrong`, a condition of
-        the real ones that is not theirs, also of these with that."""
-        if not self.together:
-            wrong_label = None if wrong is None else self.logits(real, wrong)
-            return self.logits(real, condition), self.logits(drawn, condition), wrong_label
+def pair_logits(
+    network: nn.Module, together: bool, real: Maps, drawn: Maps, conditions: Sequence[Tensor | None]
+) -> tuple[Logits, Logits, Logits | None]:
+    """The logits of real and of drawn maps with the first of one or two conditions, of real ones with the second.
+
+    `network` is a discriminator's trained part, and `together` its.
+    """
+    condition, *wrong = conditions
+    if together:
         maps = [torch.cat(pair) for pair in zip(real, drawn, strict=True)]
         both = None if condition is None else torch.cat([condition, condition])
-        if isinstance(self.trained, ManyConditionsNetwork):
-            logits, *more = self.trained.all_logits(maps, [both] if wrong is None else [both, wrong])
-            wrong_label = more[0] if more else None
-        else:
-            logits, wrong_label = self.logits(maps, both), None if wrong is None else self.logits(real, wrong)
-        halves = [each.chunk(2) for each in logits]
-        return [half[0] for half in halves], [half[1] for half in halves], wrong_label
+        logits, *wrong_label = network(maps, [both, *wrong])
+        of_real, of_drawn = zip(*(each.chunk(2) for each in logits), strict=True)
+        return list(of_real), list(of_drawn), wrong_label[0] if wrong else None
+    of_real, *wrong_label = network(real, conditions)
+    (of_drawn,) = network(drawn, [condition])
+    return of_real, of_drawn, wrong_label[0] if wrong else None

@@ -5,8 +5,15 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from unikat_training.networks.base import SLOPE, START, DiscriminatorShape, Generator, GeneratorShape, Joined
-from unikat_training.networks.norm import BatchNorm2d
+from unikat_training.networks.base import (
+    SLOPE,
+    START,
+    DiscriminatorShape,
+    Generator,
+    GeneratorShape,
+    Joined,
+    PixelDiscriminator,
+)
 
 DEVIATION = 0.02  # of all initial weights (section 4 of the paper)
 
@@ -29,7 +36,7 @@ class DCGenerator(Generator):
         size, channels = START, shape.channels(2 * START)
         layers: list[nn.Module] = [
             nn.ConvTranspose2d(joined.width, channels, START, bias=False),
-            BatchNorm2d(channels),
+            nn.BatchNorm2d(channels),
             nn.ReLU(),
         ]
         while 2 * size < shape.resolution:
@@ -37,7 +44,7 @@ class DCGenerator(Generator):
             wider, channels = channels, shape.channels(2 * size)
             layers += [
                 nn.ConvTranspose2d(wider, channels, 4, stride=2, padding=1, bias=False),
-                BatchNorm2d(channels),
+                nn.BatchNorm2d(channels),
                 nn.ReLU(),
             ]
         self.body = nn.Sequential(*layers)
@@ -55,7 +62,7 @@ class DCGenerator(Generator):
         return [kernel[: self.shape.latent].flatten(1).T]
 
 
-class DCDiscriminator(nn.Module):
+class DCDiscriminator(PixelDiscriminator):
     """Strided convolutions, batch norm, leaky ReLU. The condition is one more colour channel, linear in it."""
 
     def __init__(self, shape: DiscriminatorShape) -> None:
@@ -70,7 +77,7 @@ class DCDiscriminator(nn.Module):
             narrower, channels = channels, shape.channels(size)
             layers += [
                 nn.Conv2d(narrower, channels, 4, stride=2, padding=1, bias=False),
-                BatchNorm2d(channels),
+                nn.BatchNorm2d(channels),
                 nn.LeakyReLU(SLOPE),
             ]
             size //= 2
@@ -79,9 +86,9 @@ class DCDiscriminator(nn.Module):
         if self.embed is not None:
             nn.init.normal_(self.embed.weight)  # as strong as a colour channel
 
-    def forward(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
-        (images,) = maps  # (B, 3, H, H)
+    def logits(self, images: Tensor, condition: Tensor | None) -> Tensor:
         if self.embed is not None:
             plane = self.embed(condition).reshape(-1, 1, *images.shape[2:])  # (B, 1, H, H)
             images = torch.cat([images, plane.to(images.dtype)], dim=1)  # (B, 4, H, H)
-        return [self.body(images).flatten(1)]  # (B, 1)
+        logits: Tensor = self.body(images)
+        return logits.flatten(1)  # (B, 1)

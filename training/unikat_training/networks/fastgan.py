@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unikat_training.networks.base import START, Generator, GeneratorShape
-from unikat_training.networks.norm import BatchNorm2d
 
 
 class Mapping(nn.Module):
@@ -47,7 +46,7 @@ class StyledNorm(nn.Module):
 
     def __init__(self, channels: int, style: int) -> None:
         super().__init__()
-        self.norm = BatchNorm2d(channels, affine=False)
+        self.norm = nn.BatchNorm2d(channels, affine=False)
         self.affine = nn.Linear(style, 2 * channels)
         nn.init.normal_(self.affine.weight, std=0.5 / style**0.5)  # starts near the plain norm
         nn.init.zeros_(self.affine.bias)

@@ -5,7 +5,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from unikat_training.networks.base import SLOPE, DiscriminatorShape, Generator, GeneratorShape, Joined
+from unikat_training.networks.base import (
+    SLOPE,
+    DiscriminatorShape,
+    Generator,
+    GeneratorShape,
+    Joined,
+    PixelDiscriminator,
+)
 
 
 def layers(inputs: int, width: int, depth: int) -> nn.Sequential:
@@ -34,7 +41,7 @@ class PlainGenerator(Generator):
         return [self.body.get_parameter("0.weight")[:, : self.shape.latent]]
 
 
-class PlainDiscriminator(nn.Module):
+class PlainDiscriminator(PixelDiscriminator):
     """All pixels and the condition, side by side, to one logit."""
 
     def __init__(self, shape: DiscriminatorShape) -> None:
@@ -42,8 +49,9 @@ class PlainDiscriminator(nn.Module):
         self.body = layers(3 * shape.resolution**2 + shape.conditions, shape.width, shape.depth)
         self.to_logits = nn.Linear(shape.width, 1)
 
-    def forward(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
-        x = maps[0].flatten(1)  # (B, 3 H H)
+    def logits(self, images: Tensor, condition: Tensor | None) -> Tensor:
+        x = images.flatten(1)  # (B, 3 H H)
         if condition is not None:
             x = torch.cat([x, condition], dim=1)
-        return [self.to_logits(self.body(x))]  # (B, 1)
+        logits: Tensor = self.to_logits(self.body(x))
+        return logits  # (B, 1)

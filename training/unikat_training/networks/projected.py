@@ -118,20 +118,14 @@ class Head(nn.Module):
 
 
 class Heads(nn.Module):
-    """All that is trained of the discriminator. `forward` returns the logits of each scale, (B, places).
-
-    The condition enters last, so that one more condition costs next to nothing: `all_logits`.
-    """
+    """All that is trained of the discriminator. A condition enters last: one more costs next to nothing."""
 
     def __init__(self, widths: Sequence[int], sizes: Sequence[int], conditions: int) -> None:
         super().__init__()
         pairs = zip(widths, sizes, strict=True)
         self.heads = nn.ModuleList(Head(width, size, conditions) for width, size in pairs)
 
-    def forward(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
-        return self.all_logits(maps, [condition])[0]
-
-    def all_logits(self, maps: list[Tensor], conditions: Sequence[Tensor | None]) -> list[list[Tensor]]:
-        """For each condition, which may be of the first images only, the logits of each scale."""
+    def forward(self, maps: list[Tensor], conditions: Sequence[Tensor | None]) -> list[list[Tensor]]:
+        """For each condition, which may be of the first images only, the logits of each scale, (B, places)."""
         scales = [head(x, conditions) for head, x in zip(self.heads, maps, strict=True)]
         return [list(logits) for logits in zip(*scales, strict=True)]

@@ -123,12 +123,14 @@ class R3Discriminator(nn.Module):
         if self.embed is not None:
             nn.init.normal_(self.embed.weight, std=last**-0.5)
 
-    def forward(self, maps: list[Tensor], condition: Tensor | None) -> list[Tensor]:
+    def forward(self, maps: list[Tensor], conditions: Sequence[Tensor | None]) -> list[list[Tensor]]:
+        """The logits (B, 1) with each condition (B, C), which may be of the first images only."""
         x = self.stages[0](self.from_rgb(maps[0]))  # (B, C, H, H)
         for change, stage in zip(self.changes, list(self.stages)[1:], strict=True):
             x = stage(change(F.avg_pool2d(x, 2)))  # a bilinear halving is the mean of 2 x 2
         x = self.basis(x).flatten(1)  # (B, C)
-        logits: Tensor = self.to_logits(x)  # (B, 1)
-        if self.embed is not None:
-            logits = logits + (x * self.embed(condition)).sum(dim=1, keepdim=True)
-        return [logits]
+        plain: Tensor = self.to_logits(x)  # (B, 1)
+        if self.embed is None:
+            return [[plain] for _ in conditions]
+        embedded = [self.embed(condition) for condition in conditions]
+        return [[plain[: len(e)] + (x[: len(e)] * e).sum(dim=1, keepdim=True)] for e in embedded]

@@ -1,13 +1,12 @@
 """Presets: settings that belong together, one TOML file each, every value explained there."""
 
 import tomllib
-from dataclasses import fields
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import get_args, get_type_hints
+from typing import get_args
 
-from unikat_training.config import CHOICES, Config
+from unikat_training.config import SETTINGS, Config
 from unikat_training.errors import TrainingError
 
 Table = dict[str, object]
@@ -79,17 +78,17 @@ def as_table(where: str, name: str, value: object) -> Table:
 
 def checked(where: str, table: Table) -> Table:
     """The table, if every key is a setting and every value of its type."""
-    refuse_unknown(where, table, sorted({field.name for field in fields(Config)} - {"preset"}))
-    hints = get_type_hints(Config, include_extras=True)
+    refuse_unknown(where, table, sorted(set(SETTINGS) - {"preset"}))
     out: Table = {}
     for name, value in table.items():
-        kind = get_args(hints[name])[0]
-        if kind is float and type(value) is int:
+        kind, choices = SETTINGS[name][0], get_args(SETTINGS[name][0])
+        if choices:
+            if value not in choices:
+                raise TrainingError(f"{where} {name}: must be one of {', '.join(choices)}, not {value!r}")
+        elif kind is float and type(value) is int:
             value = float(value)
-        if type(value) is not kind:
+        elif type(value) is not kind:
             raise TrainingError(f"{where} {name}: must be {kind.__name__}, not {value!r}")
-        if name in CHOICES and value not in CHOICES[name]:
-            raise TrainingError(f"{where} {name}: must be one of {', '.join(CHOICES[name])}, not {value!r}")
         out[name] = value
     return out
 
