@@ -101,7 +101,7 @@ def test_heads_judge_as_the_parents_heads_do(conditional_run: Path, parent: Pare
         assert torch.equal(first, second)
 
 
-def test_known_categories_keep_their_embedding_and_others_begin_at_the_mean() -> None:
+def test_known_categories_keep_their_embedding_and_others_begin_around_the_mean() -> None:
     old = [
         Attribute("shape", "", ("disc", "square"), (30, 10)),
         Attribute("colour", "", ("red", "green", "blue"), (1, 1, 2)),
@@ -109,38 +109,34 @@ def test_known_categories_keep_their_embedding_and_others_begin_at_the_mean() ->
     new = [Attribute("size", "", ("small", "large"), (5, 5)), Attribute("colour", "", ("blue", "violet"), (5, 5))]
     embedding = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
     shape, colour = embedding[:, :2] @ torch.tensor([0.75, 0.25]), embedding[:, 2:] @ torch.tensor([0.25, 0.25, 0.5])
-    found = embedding @ ConditionMap.between(old, new).embedding
-    # what the shape added is shared out between the new attributes
-    assert torch.allclose(found[:, 0], shape / 2)
-    assert torch.allclose(found[:, 1], shape / 2)
-    assert torch.allclose(found[:, 2], embedding[:, 4] + shape / 2)
-    assert torch.allclose(found[:, 3], colour + shape / 2)
-    assert torch.allclose(found[:, 0] + found[:, 3], embedding @ ConditionMap.between(old, new).mean)
+    conditions = ConditionMap.between(old, new)
+    found, own = embedding @ conditions.embedding, embedding @ conditions.own
+    assert torch.equal(own[:, 2], embedding[:, 4])
+    assert torch.allclose(own[:, 3], colour)
+    assert torch.equal(own[:, :2], torch.zeros(7, 2))
+    assert torch.allclose(found[:, 2], embedding[:, 4] + shape / 2)  # what the shape added is shared out
+    many = [
+        *(Attribute("size", "", tuple(map(str, range(4_000))), (1,) * 4_000),),
+        Attribute("colour", "", ("x",), (1,)),
+    ]
+    begun = embedding @ ConditionMap.between(old, many).embedding
+    assert torch.allclose(begun[:, :-1].mean(dim=1), shape / 2, atol=0.05)
+    apart = embedding[:, 0] - embedding[:, 1]  # the one direction in which shapes differ
+    assert torch.allclose(torch.cov(begun[:, :-1]), 0.75 * 0.25 * torch.outer(apart, apart), atol=0.05)
     same = ConditionMap.between(old, old)
     assert torch.equal(same.embedding, torch.eye(5))
     assert torch.equal(same.own, torch.eye(5))
 
 
-def mean_style(trainer: Trainer, condition: Tensor | None) -> Tensor:
-    """The first layer's mean over latents, (W,): what it is of the latent 0, as it is linear."""
-    mapping, latent = trainer.average.mapping, torch.zeros(1, trainer.config.latent)
-    whole = latent if condition is None else torch.cat([latent, mapping.get_submodule("embed")(condition[None])], dim=1)
-    found: Tensor = mapping.get_submodule("hidden")(whole)[0]
-    return found.detach()
-
-
-def test_new_attributes_begin_with_the_mean_condition(parent: Parent, tmp_path: Path) -> None:
+def test_without_labels_a_model_begins_with_the_mean_condition(parent: Parent, tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "shapes")
-    before = child(parent, data)
+    before, begun = child(parent, data), child(parent, with_attributes(data))
     begin_from(before, parent)
-    wanted = mean_style(before, ConditionMap.between(parent.attributes, []).mean)
-    mood = Attribute("mood", "", ("happy", "sad", "calm"), (60, 0, 0))
-    begun, unlabelled = child(parent, with_attributes(data, mood)), child(parent, with_attributes(data))
     begin_from(begun, parent)
-    begin_from(unlabelled, parent)
-    for place in range(3):
-        assert torch.allclose(mean_style(begun, torch.eye(3)[place]), wanted, atol=1e-5)
-    assert torch.allclose(mean_style(unlabelled, None), wanted, atol=1e-5)
+    nothing, mean = torch.zeros(1, parent.config.latent), ConditionMap.between(parent.attributes, []).mean
+    with torch.no_grad():
+        wanted = before.average.mapping(nothing, mean[None])
+        assert torch.allclose(begun.average.mapping(nothing, None), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("kept", [(), ("colour",)])

@@ -8,21 +8,26 @@ from torch import Tensor
 
 from unikat_training.data.dataset import Attribute
 
+SEED = 5  # of how new categories begin apart from one another
+
 
 @dataclass(frozen=True)
 class ConditionMap:
     """How new categories are made of old ones, each by a column (C_old,) of weights.
 
-    A condition's embedding is the sum of one column an attribute, so `old embeddings @ embedding` are the new ones: a
-    category that the parent has, by its and its attribute's name, keeps its own; a new one of an attribute that the
-    parent has gets the mean of that attribute's. What attributes that are gone added to every condition, their mean, is
-    shared out among the new data set's attributes, so that embeddings stay about as large as they were. How they varied
-    is `spread`, for the latent to take over: a conditional generator draws nearly the same picture of every latent when
-    the condition says all that matters. Means and spread are those of the parent's pictures.
+    A condition's embedding is the sum of one column an attribute, so `old embeddings @ embedding` are the new ones. A
+    category that the parent has, by its and its attribute's name, keeps its own. What attributes that are gone added to
+    every condition, their mean, is shared out among the new data set's attributes, so that embeddings stay about as
+    large as they were. A new category begins at the mean of its attribute's, and apart from it by as much as old ones
+    were, at random: categories that begin alike took too long to part.
+
+    How conditions varied with attributes that are gone is `spread`, for the latent to take over: a conditional
+    generator draws nearly the same of every latent where conditions say all that matters. Means and spread are those of
+    the parent's pictures.
     """
 
     own: Tensor  # (C_old, C_new): from the categories of the same attribute alone; 0 for an attribute that is new
-    embedding: Tensor  # (C_old, C_new): with what is shared out
+    embedding: Tensor  # (C_old, C_new)
     mean: Tensor  # (C_old,): the mean condition of the parent's pictures
     spread: Tensor  # (C_old, C_old), S: S Sᵀ is the covariance of conditions, as far as their attributes are gone
 
@@ -33,35 +38,25 @@ class ConditionMap:
 
     @classmethod
     def between(cls, old: Sequence[Attribute], new: Sequence[Attribute]) -> "ConditionMap":
-        blocks, size = {}, sum(len(each.categories) for each in old)
-        mean, own, offset = torch.zeros(size), torch.zeros(size, sum(len(each.categories) for each in new)), 0
-        for attribute in old:
-            end = offset + len(attribute.categories)
-            blocks[attribute.name] = (slice(offset, end), attribute)
-            mean[offset:end] = shares(attribute)
-            offset = end
-        gone, spread, column = mean.clone(), (torch.eye(size) - same_attribute(old) * mean[:, None]) * mean.sqrt(), 0
-        for attribute in new:
-            block, known = blocks.get(attribute.name, (slice(0, 0), attribute))
-            gone[block] = spread[block] = 0
-            for category in attribute.categories:
-                own[block, column] = start_of(category, known, mean[block])
-                column += 1
-        return cls(own, own + gone[:, None] / max(len(new), 1), mean, spread)
-
-
-def same_attribute(attributes: Sequence[Attribute]) -> Tensor:
-    """1 where two categories are of one attribute, (C, C)."""
-    sizes = torch.tensor([len(each.categories) for each in attributes], dtype=torch.int64)
-    owner = torch.arange(len(sizes)).repeat_interleave(sizes)  # (C,)
-    return (owner[:, None] == owner).float()
-
-
-def start_of(category: str, known: Attribute, mean: Tensor) -> Tensor:
-    """A category in terms of those of the parent's attribute, whose mean is (K,); nothing of an attribute it lacks."""
-    if not len(mean) or category not in known.categories:
-        return mean
-    return torch.eye(len(mean))[known.categories.index(category)]
+        names = [(each.name, category) for each in old for category in each.categories]
+        owners = torch.tensor([[each.name == name for name, _ in names] for each in old], dtype=torch.float32)
+        owners = owners.reshape(len(old), len(names))  # 1 where a category is the attribute's
+        mean = torch.cat([torch.zeros(0), *(shares(each) for each in old)])
+        spread = (torch.eye(len(names)) - owners.T @ owners * mean[:, None]) * mean.sqrt()
+        known = {each.name: owner for each, owner in zip(old, owners, strict=True)}
+        gone = torch.ones(len(names)) - sum((known[each.name] for each in new if each.name in known), mean * 0)
+        unknown = sum(each.name not in known for each in new)
+        own, apart = torch.zeros(2, len(names), sum(len(each.categories) for each in new))
+        rng = torch.Generator().manual_seed(SEED)
+        for column, (name, category) in enumerate((each.name, word) for each in new for word in each.categories):
+            if (name, category) in names:
+                own[names.index((name, category)), column] = 1
+                continue
+            own[:, column] = mean * known.get(name, mean * 0)
+            varying = known.get(name, gone / max(unknown, 1) ** 0.5)
+            apart[:, column] = varying * (spread @ torch.randn(len(names), generator=rng))
+        shared_out = (mean * gone)[:, None] / max(len(new), 1)
+        return cls(own, own + shared_out + apart, mean, gone[:, None] * spread)
 
 
 def shares(attribute: Attribute) -> Tensor:
