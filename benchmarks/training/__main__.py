@@ -9,7 +9,7 @@ import torch
 import typer
 
 from benchmarks.figures import ROOT, write
-from benchmarks.training import comparison, pilots, speed
+from benchmarks.training import best_of, comparison, pilots, speed
 from benchmarks.training.contenders import CONTENDERS, Course
 from unikat_training.evaluation.setup import Effort
 
@@ -94,6 +94,21 @@ def run_pilots(
     if do_write:
         pilots.keep(RESULTS / "pilots.jsonl", found)
         pilots.publish(found)
+
+
+@app.command("best-of")
+def run_best_of(
+    run: Annotated[Path, typer.Argument(help="A run of the discriminator `projected`; its latest checkpoint.")],
+    data: Annotated[Path, typer.Argument(help="The data set it was trained on.")],
+    samples: Annotated[int, typer.Option(help="Images that are kept and measured.", min=10)] = 2_000,
+    do_write: Write = False,
+) -> None:
+    """Measure what keeping the best of k drawings gains, what it costs in recall, and in time."""
+    torch.set_num_threads(1)
+    lines = best_of.table(best_of.compared(run, data, samples, lambda text: typer.echo(text, err=True)))
+    typer.echo("\n".join(lines))
+    if do_write:
+        write("best of", lines, comparison.GUIDE)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.classifier import Classifier, train_classifier
 from unikat_training.evaluation.condition_accuracy import Predictions
-from unikat_training.evaluation.extractors import Lite1Features
+from unikat_training.evaluation.extractors import JUDGE, load_judge
 from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, default_cache
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
@@ -132,7 +132,7 @@ class Measure:
         parts = dataset.split(shares)
         if parts.validation is None:
             raise SystemExit(f"{dataset.path}: has too few pictures for a validation split")
-        pipeline = FeaturePipeline([Lite1Features(dataset.resolution)], default_cache())
+        pipeline = FeaturePipeline([load_judge(JUDGE, dataset.resolution)], default_cache())
         rows = np.random.default_rng(SEED).permutation(len(parts.trained))[:LEARNT]
         learnt = pipeline.extract(batches(parts.trained, rows), parts.trained.labels[rows])
         everywhere = np.arange(len(parts.validation))
@@ -145,7 +145,7 @@ class Measure:
         return cls(pipeline, validation, learnt, subject, train_classifier(learnt, subject.sizes, steps))
 
     def result(self, blank: Result, pictures: Pictures, classified: Pictures) -> Result:
-        found = compare("lite1", self.validation.main, pictures.main, subsets=20)
+        found = compare(JUDGE, self.validation.main, pictures.main, subsets=20)
         predictions = Predictions.of(self.classifier, classified)
         names = [each.name for each in self.subject.model.attributes]
         return replace(

@@ -97,6 +97,8 @@ def _type(kind: object) -> str:
 
 
 def _default(value: object) -> str:
+    if value is inspect.Parameter.empty:
+        return "required"
     shown = value.value if isinstance(value, Enum) else value
     if isinstance(shown, bool):
         return "on" if shown else ""

@@ -172,6 +172,22 @@ def test_a_model_is_shown_with_all_that_can_be_asked_of_it(stack: Stack, models:
         assert shown in done.stdout
 
 
+def test_what_licences_ask_is_shown_and_whom_they_want_named(models: Path, tmp_path: Path) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    shipped = Path(__file__).parents[2] / "models"
+    done = unikat("models", "show", "emoji@2", "--models", str(shipped), UNIKAT_TARGET=nowhere, COLUMNS="200")
+    assert done.returncode == 0
+    assert "CC-BY-4.0 (2 of 8 sources of training pictures) asks to name the creators, link the licence" in done.stdout
+    assert "style 66% (80%), category 88% (90%), tone 82% (97%)" in done.stdout
+    assert len(done.stdout.splitlines()) < 40, "fits a screen"
+    everything = unikat("models", "show", "emoji@2", "--models", str(shipped), "--all", UNIKAT_TARGET=nowhere)
+    assert "classification accuracy score, style" in everything.stdout
+    credit = unikat("models", "show", "emoji@2", "--models", str(shipped), "--credits", UNIKAT_TARGET=nowhere)
+    assert credit.stdout.startswith("Drawn by the model emoji@2")
+    assert credit.stdout.count("[CC-BY-4.0]") == 2
+    assert "[MIT]" not in credit.stdout
+
+
 def test_without_a_service_a_local_bundle_is_shown(models: Path, tmp_path: Path) -> None:
     nowhere = f"127.0.0.1:{free_port()}"
     done = unikat("models", "show", "tiny", "--models", str(models), UNIKAT_TARGET=nowhere)

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterable
 
+from unikat.bundle import RGBA
+from unikat.licences import asks
 from unikat.v1.model_pb2 import Model
 from unikat_training.changes import parse_changes
 from unikat_training.config import Config
@@ -38,6 +40,7 @@ def model_card(model: Model, exported: ExportedGenerator, size: int, evaluation:
 
 def heading(model: Model, exported: ExportedGenerator, size: int) -> str:
     parameters = sum(parameter.numel() for parameter in exported.parameters())
+    planes = "RGBA, over any background or none" if model.channels == RGBA else "RGB"
     return f"""# {model.name}, version {model.version}
 
 {model.description}
@@ -49,7 +52,7 @@ without choosing among the results.
 
 | | |
 | --- | --- |
-| image | {model.width} x {model.height}, RGB |
+| image | {model.width} x {model.height}, {planes} |
 | latent | {model.latent_size} numbers, standard normal |
 | network | {GENERATORS[config_of(model).generator]}, {parameters:,} parameters, {precision(model)} |
 | file | `generator.onnx`, {size / 1e6:.1f} MB, no random numbers inside |
@@ -101,7 +104,14 @@ def data(model: Model) -> str:
         intro += f"\n\n{told}"
     if not rows:
         return f"{intro} Their origin and licence were not recorded."
-    return table(intro, ("source", "origin", "licence", "credit"), rows)
+    asked = "".join(f"- {line}.\n" for line in asks(model))
+    sources = table(intro, ("source", "origin", "licence", "credit"), rows)
+    return f"""{sources}
+
+What is asked of whoever shows, shares or sells a drawing:
+
+{asked}
+`unikat models show {model.name}@{model.version} --credits` prints the text to put beside it."""
 
 
 def begun_from(model: Model) -> str:

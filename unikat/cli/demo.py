@@ -8,14 +8,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from unikat.bundle import list_bundles
+from unikat.bundle import RGBA, list_bundles
 from unikat.cli import options
 from unikat.cli.output import progress, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect
@@ -30,9 +33,9 @@ if TYPE_CHECKING:
     from unikat.request import Where
     from unikat.v1.model_pb2 import Attribute, Model
 
-ROWS: Final = 7
+ROWS: Final = 14
 COLUMNS: Final = 10
-PREFERRED: Final = "emoji"
+GROUNDS: Final = ("#f6d8c6", "#cfe3f1", "#f5e6b3", "#d8ead2", "#e6d7ee", "#fbd9df", "#cdeae5")  # of models with alpha
 STOPS_WITHIN: Final = 60.0  # seconds
 
 
@@ -48,7 +51,7 @@ def demo(
     began = time.monotonic()
     with _running(models) as target, connect(target, tls=False, ca=None) as studio:
         console.print(f"Valkey, service and worker are up after {time.monotonic() - began:.1f} s.", markup=False)
-        model = _choose(studio)
+        model = studio.model(_best(studio))
         cells = plan(model)
         drawing = time.monotonic()
         drawn = _draw(studio, model, cells, seed)
@@ -85,29 +88,65 @@ def _running(models: Path) -> Iterator[str]:
                 process.wait(STOPS_WITHIN)
 
 
-def _choose(studio: Studio) -> Model:
-    served = studio.models()
-    names = [model.name for model in served]
-    return studio.model(PREFERRED if PREFERRED in names else names[0])
+def _best(studio: Studio) -> str:
+    """Of the models that are served the one with the most pixels, the first by name."""
+    served = sorted(studio.models(), key=lambda model: (-model.width * model.height, model.name))
+    return served[0].name
 
 
-def plan(model: Model) -> list[list[tuple[str, Where]]]:
-    """Rows of cells, each a label and what to draw: styles by categories where there are two attributes or more.
+@dataclass(frozen=True)
+class Cell:
+    """One image of the sheet."""
 
-    The last row is a blend of the first two rows.
+    label: str  # of its column
+    where: Where
+    offset: int  # of its seed
+
+
+def plan(model: Model) -> list[list[Cell]]:
+    """Rows of cells: a category of the first attribute each, and as the last one a blend of the first two rows.
+
+    Columns are the categories of the second attribute, each with a seed of its own. Where it has few, every row has a
+    seed of its own, and in each column one of the other attributes differs from what is usual.
     """
     attributes = list(model.attributes)
     if not attributes:
-        return [[("", {}) for _ in range(COLUMNS)] for _ in range(ROWS)]
+        return [[Cell("", {}, x + y * COLUMNS) for x in range(COLUMNS)] for y in range(ROWS // 2)]
     down = attributes[0]
-    rows: list[tuple[str, Where]] = [(name, {down.name: name}) for name in _common(down, ROWS)]
+    rows: list[Where] = [{down.name: name} for name in _common(down, ROWS)]
     if len(rows) > 1:
-        half = {rows[0][0]: 0.5, rows[1][0]: 0.5}
-        rows.append((describe(half), {down.name: half}))
+        rows.append({down.name: dict.fromkeys((str(row[down.name]) for row in rows[:2]), 0.5)})
     if len(attributes) == 1:
-        return [[("", where) for _ in range(COLUMNS)] for _, where in rows]
-    across = attributes[1]
-    return [[(name, {**where, across.name: name}) for name in _common(across, COLUMNS)] for _, where in rows]
+        columns: list[Cell] = [Cell("", {}, x) for x in range(COLUMNS)]
+    elif len(attributes) == 2 or len(attributes[1].categories) > COLUMNS / 2:
+        columns = [Cell(name, {attributes[1].name: name}, x) for x, name in enumerate(_common(attributes[1], COLUMNS))]
+    else:
+        looks = _one_by_one(model)
+        return [[Cell(label, {**row, **where}, y) for label, where in looks] for y, row in enumerate(rows)]
+    return [[replace(cell, where={**row, **cell.where}) for cell in columns] for row in rows]
+
+
+def _one_by_one(model: Model) -> list[tuple[str, dict[str, str]]]:
+    """The most frequent combination of all attributes but the first, and others that differ from it in one of them.
+
+    Only combinations that were seen in training, in turn of each attribute, its most frequent categories first.
+    """
+    others = list(model.attributes)[1:]
+    seen: Counter[tuple[int, ...]] = Counter()
+    for combination in model.combinations:
+        seen[tuple(combination.categories)[1:]] += combination.count
+    usual = max(seen, key=lambda places: (seen[places], places))
+    changes: list[list[tuple[str, tuple[int, ...]]]] = [[] for _ in others]  # by attribute: label and combination
+    for places, _ in seen.most_common():
+        differing = [i for i, (one, other) in enumerate(zip(places, usual, strict=True)) if one != other]
+        if len(differing) == 1:
+            (i,) = differing
+            changes[i].append((f"{others[i].name}: {others[i].categories[places[i]].name}", places))
+    turns = [change for turn in zip_longest(*changes) for change in turn if change is not None]
+    return [
+        (label, {a.name: a.categories[place].name for a, place in zip(others, places, strict=True)})
+        for label, places in [("as usual", usual), *turns[: COLUMNS - 1]]
+    ]
 
 
 def _common(attribute: Attribute, limit: int) -> list[str]:
@@ -117,17 +156,18 @@ def _common(attribute: Attribute, limit: int) -> list[str]:
     return [category.name for category in attribute.categories if category.name in names]
 
 
-def _draw(
-    studio: Studio, model: Model, cells: list[list[tuple[str, Where]]], seed: int
-) -> dict[tuple[int, int], Artwork]:
+def _draw(studio: Studio, model: Model, cells: list[list[Cell]], seed: int) -> dict[tuple[int, int], Artwork]:
     """One call a cell, all at once: the service queues them, the worker puts them into batches."""
-    reference = f"{model.name}@{model.version}"
-    # A column is one latent, drawn under the condition of each row; without attributes, every cell is another.
-    rows_differ = bool(model.attributes)
+    reference, alpha = f"{model.name}@{model.version}", model.channels == RGBA
     calls = {
-        (x, y): studio.generate(reference, where, seed=seed + x + (0 if rows_differ else y * len(row)))
+        (x, y): studio.generate(
+            reference,
+            cell.where,
+            seed=seed + cell.offset,
+            background=GROUNDS[(x + 3 * y) % len(GROUNDS)] if alpha else "",
+        )
         for y, row in enumerate(cells)
-        for x, (_, where) in enumerate(row)
+        for x, cell in enumerate(row)
     }
     drawn: dict[tuple[int, int], Artwork] = {}
     with progress("Drawing", len(calls)) as show:
@@ -137,20 +177,20 @@ def _draw(
     return drawn
 
 
-def _write(
-    out: Path, model: Model, cells: list[list[tuple[str, Where]]], drawn: dict[tuple[int, int], Artwork], seed: int
-) -> Path:
+def _write(out: Path, model: Model, cells: list[list[Cell]], drawn: dict[tuple[int, int], Artwork], seed: int) -> Path:
     from unikat.sheet import Sheet
 
     for (x, y), artwork in drawn.items():
         artwork.save(out / f"{model.name}-s{artwork.seed}-row{y}-column{x}{artwork.suffix}")
     rows: list[list[Image | None]] = [[drawn[x, y].image() for x in range(len(row))] for y, row in enumerate(cells)]
     down = model.attributes[0].name if model.attributes else ""
-    labels = [describe(row[0][1][down]) for row in cells] if down else []
     path = out / "sheet.png"
-    title = f"{model.name}@{model.version}: new images, drawn to order"
-    note = f"seeds from {seed}" + (
-        f"; rows: {down}, columns: {model.attributes[1].name}" if len(model.attributes) > 1 else ""
+    sheet = Sheet(
+        rows,
+        f"{model.name}@{model.version}: new images, drawn to order",
+        f"seeds from {seed}" + (f"; a row is a {down}, the last one a blend of two" if down else ""),
+        [describe(row[0].where[down]) for row in cells] if down else [],
+        [cell.label for cell in cells[0]] if cells[0][0].label else (),
     )
-    Sheet(rows, title, note, labels, [label for label, _ in cells[0]] if cells[0][0][0] else ()).draw().save(path)
+    sheet.draw().save(path)
     return path

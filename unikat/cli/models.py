@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from unikat.bundle import SAMPLES, BundleError, find_bundle, read_bundle
+from unikat.bundle import RGBA, SAMPLES, BundleError, find_bundle, read_bundle
 from unikat.cli import options
 from unikat.cli.output import print_facts, stderr, stdout
 from unikat.cli.problems import Problem, connect
+from unikat.licences import asks, credits
 
 if TYPE_CHECKING:
     from unikat.v1.model_pb2 import Model
+
+_HEADLINE: Final = ("KID in", "Fréchet distance in", "coverage in", "near copies")
+_ACCURACY: Final = "condition accuracy, "
+_REAL: Final = re.compile(r"real pictures: ([\d.e+-]+)")  # the figure that a metric's description ends with
 
 
 def list_models(
@@ -44,11 +50,17 @@ def list_models(
 def show_model(
     name: options.Reference,
     models: options.Models = options.DEFAULT_MODELS,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that was measured, every source, the pictures of each category.")
+    ] = False,
+    credit: Annotated[
+        bool, typer.Option("--credits", help="Only the text that names whom the licences ask to be named.")
+    ] = False,
     target: options.Target = options.DEFAULT_TARGET,
     tls: options.Tls = False,
     ca: options.Ca = None,
 ) -> None:
-    """Show what can be asked of a model, where it comes from, and how good it is.
+    """Show what can be asked of a model, where it comes from, how good it is, and what its licences ask.
 
     Where no service answers, a bundle in the models folder is read instead.
     """
@@ -61,8 +73,11 @@ def show_model(
             raise
         stderr().print(f"No service says anything of it ({problem.message}); this is {models}.", style="dim")
         model = found
+    if credit:
+        stdout().print(credits(model), markup=False, soft_wrap=True)
+        return
     samples = models / model.name / str(model.version) / SAMPLES
-    _show(model, samples if samples.is_file() else None)
+    _show(model, samples if samples.is_file() else None, everything)
 
 
 def _read_local(models: Path, reference: str) -> Model | None:
@@ -73,31 +88,54 @@ def _read_local(models: Path, reference: str) -> Model | None:
         return None
 
 
-def _show(model: Model, samples: Path | None) -> None:
+def _show(model: Model, samples: Path | None, everything: bool) -> None:
     console = stdout()
     console.print(f"{model.name}@{model.version}", style="bold", markup=False)
-    print_facts(_facts(model, samples))
+    print_facts(_facts(model, samples, everything))
+    console.print()
+    if not everything:
+        print_facts([(a.name, ", ".join(category.name for category in a.categories)) for a in model.attributes])
+        return
     for attribute in model.attributes:
-        console.print(f"\n{attribute.name}", style="bold", markup=False, end="")
+        console.print(attribute.name, style="bold", markup=False, end="")
         console.print(f"  {attribute.description}", style="dim", markup=False)
         for category in attribute.categories:
             console.print(f"  {category.name:<24} {category.count:>9,} images", markup=False)
 
 
-def _facts(model: Model, samples: Path | None) -> list[tuple[str, str]]:
+def _facts(model: Model, samples: Path | None, everything: bool) -> list[tuple[str, str]]:
+    alpha = ", with alpha: over any background, or none" if model.channels == RGBA else ""
     facts = [
         ("description", model.description),
-        ("image size", f"{model.width} x {model.height}"),
-        ("default truncation", f"{model.default_truncation:g}"),
-        ("licence", model.licence),
-        ("digest", model.digest),
+        ("images", f"{model.width} x {model.height}{alpha}; default truncation {model.default_truncation:g}"),
+        *[("licence", line) for line in asks(model)],
     ]
-    facts += [("source", f"{s.name} ({s.licence}), {s.origin}. {s.credit}") for s in model.sources]
     if model.HasField("training"):
         run = model.training
         trained = f"{run.images_seen:,} images of {run.data_set} seen in {run.hours:.1f} h on {run.hardware}"
         facts.append(("training", trained))
-    facts += [("measured", f"{m.name} = {m.value:.4g}  {m.description}") for m in model.metrics]
+    facts += [("quality", line) for line in _quality(model)] if not everything else []
+    facts.append(("digest", model.digest))
+    if everything:
+        facts += [("source", f"{s.name} ({s.licence}), {s.origin}. {s.credit}") for s in model.sources]
+        facts += [("measured", f"{m.name} = {m.value:.4g}  {m.description}") for m in model.metrics]
     if samples is not None:
         facts.append(("sample sheet", str(samples)))
     return facts
+
+
+def _quality(model: Model) -> list[str]:
+    """The figures of the default truncation that a card begins with, a line each, and all accuracies in one."""
+    at = f" (truncation {model.default_truncation:g})"
+    told, accuracies = [], []
+    for metric in model.metrics:
+        name, beside = metric.name.removesuffix(at), _REAL.search(metric.description)
+        if name == metric.name or beside is None:
+            continue
+        if name.startswith(_ACCURACY):
+            accuracies.append(f"{name.removeprefix(_ACCURACY)} {metric.value:.0%} ({float(beside[1]):.0%})")
+        elif name.startswith(_HEADLINE):
+            told.append(f"{name}: {metric.value:.3g} (real pictures: {beside[1]})")
+    if accuracies:
+        told.append(f"conditions recognised (in real pictures): {', '.join(accuracies)}")
+    return told or ["nothing was measured"]
