@@ -236,6 +236,8 @@ def test_one_command_from_a_few_pictures_and_a_model(bundle: Bundle, tmp_path: P
     card = (out / CARD).read_text()
     assert f"Training began from shapes@1 (`{bundle.model.digest}`), whose weights have the licence CC-BY-4.0." in card
     assert "Drawn by the tests" in card
+    assert "- CC-BY-4.0 (the weights) asks to name the creators" in card
+    assert "- CC0-1.0 (the weights, " in card
     assert "early layers kept their weights for the first" in card
     assert str(tmp_path) not in (out / "model.json").read_text()
     grandchild = find_parent("animals", tmp_path / "models")  # and on from there

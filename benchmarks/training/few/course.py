@@ -62,11 +62,10 @@ def courses(work: Path, minutes: float) -> Iterator[Course]:
 
 
 def config_of(way: str, parent: Parent, resolution: int) -> Config:
-    """From nothing: `projected` with networks of the parent's size, so that both are shown as many images."""
+    """From nothing: `projected` with the parent's networks, so that an image takes as long."""
     if way == PARENT:
         return finetune_config(parent, resolution, EVERY_PICTURE)
-    size = {name: value for name, value in network_settings(parent, resolution).items() if name.endswith("width")}
-    changes: dict[str, Any] = {**SOON, **EVERY_PICTURE, **size}
+    changes: dict[str, Any] = {**SOON, **EVERY_PICTURE, **network_settings(parent, resolution)}
     return replace(load_preset("projected", resolution), **changes)
 
 

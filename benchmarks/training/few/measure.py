@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -140,7 +140,3 @@ def table(results: Sequence[Result]) -> list[str]:
             told[1] = "–"
         lines.append(line([count, NAMES.get(each.way, each.way), images, *figures, *told]))
     return lines
-
-
-def rows_of(results: Sequence[Result]) -> list[dict[str, object]]:
-    return [asdict(each) for each in results]
