@@ -72,6 +72,10 @@ def test_the_worker_loads_neither_torch_nor_the_service() -> None:
     assert loaded_by("import unikat_worker.__main__") & {"torch", "unikat_service", "unikat_training"} == set()
 
 
+def test_importing_a_generator_loads_no_torch() -> None:
+    assert loaded_by("import unikat_training.imported.command") & {"torch", "matplotlib", "pyarrow"} == set()
+
+
 def test_an_install_makes_our_packages_importable_and_nothing_beside_them(tmp_path: Path) -> None:
     program = "import sys; from importlib.util import find_spec; print(*(bool(find_spec(n)) for n in sys.argv[1:]))"
     beside = ("service", "worker", "training", "deploy", "benchmarks")  # "tests" is a folder of rq-dashboard, too

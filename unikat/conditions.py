@@ -56,13 +56,22 @@ def choose_from(known: Iterable[str], name: str) -> str:
     return f"did you mean {choices(close)}? Choose from {choices(names)}" if close else f"choose from {choices(names)}"
 
 
-def check_conditions(model: Model, conditions: Sequence[Condition], field: str = "conditions") -> Weights:
-    """Conditions of a request to normalised weights.
+def check_conditions(
+    model: Model, conditions: Sequence[Condition], field: str = "conditions", names: CategoryNames | None = None
+) -> Weights:
+    """Conditions of a request to normalised weights; `names` are `category_names(model)`, where they are at hand.
 
     Raises FieldError, with the field path and the valid choices, for an unknown or repeated attribute, an unknown
-    category, no value, and weights that are negative, not finite or do not sum to more than 0.
+    category, no value, weights that are negative, not finite or do not sum to more than 0, and a blend of categories
+    that exclude one another.
     """
-    return check_named(category_names(model), conditions, field)
+    weights = check_named(names or category_names(model), conditions, field)
+    for position, condition in enumerate(conditions):
+        name = condition.attribute
+        if len(weights[name]) > 1 and any(a.exclusive for a in model.attributes if a.name == name):
+            message = f'this model cannot blend "{name}"; name one category of {choices(weights[name])}'
+            raise FieldError(f"{field}[{position}].blend.weights", message)
+    return weights
 
 
 def category_names(model: Model) -> CategoryNames:

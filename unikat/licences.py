@@ -45,7 +45,8 @@ def asks(model: Model) -> list[str]:
 def credits(model: Model) -> str:
     """The text to put beside a drawing that is shared or sold: who is to be named."""
     named = [source for source in model.sources if source.credit and source.licence.startswith("CC-BY")]
-    lines = [f"Drawn by the model {model.name}@{model.version} ({model.licence}) of Unikat."]
+    whose = f"by {model.author}" if model.author else "of Unikat"
+    lines = [f"Drawn by the model {model.name}@{model.version} ({model.licence}) {whose}."]
     if named:
         lines += ["It was trained on:", *(f"- {source.credit} [{source.licence}]" for source in named)]
     return "\n".join(lines)

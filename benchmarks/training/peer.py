@@ -23,10 +23,11 @@ from benchmarks.training.contenders import SHARES, Peer
 from unikat.bundle import CARD, GRAPH, SAMPLES, write_bundle
 from unikat.v1.model_pb2 import Model, TrainingRun
 from unikat_training.data.dataset import Dataset
-from unikat_training.graph import exported_generator, open_graph, run_graph, write_graph
+from unikat_training.graph import exported_generator, write_graph
 from unikat_training.latents import latents
 from unikat_training.networks.base import Generator, GeneratorShape, Joined
 from unikat_training.pictures import COLUMNS, Row, draw_sheet, png
+from unikat_training.session import open_graph, run_graph
 
 PACKAGE = "lightweight-gan==1.2.1"
 LATENT = 256  # its own

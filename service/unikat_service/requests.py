@@ -15,7 +15,7 @@ from google.rpc.code_pb2 import Code
 
 from unikat.background import WHITE, canonical, is_opaque
 from unikat.bundle import RGBA, key_of, parse_reference
-from unikat.conditions import FieldError, Weights, check_named
+from unikat.conditions import FieldError, Weights, check_conditions
 from unikat.encoders import WITH_ALPHA
 from unikat.errors import Reason, UnikatError, bad_field, error_of
 from unikat.queue.job import fingerprint
@@ -64,7 +64,7 @@ async def check_generate(request: GenerateRequest, catalogue: Catalogue, max_cou
     problems = list(_field_problems(request, max_count))
     model = await find_model(catalogue, request.model, problems)
     try:
-        weights = check_named(catalogue.category_names(model), request.conditions)
+        weights = check_conditions(model, request.conditions, names=catalogue.category_names(model))
     except FieldError as problem:
         problems.append(problem)
     try:

@@ -14,17 +14,11 @@ from unikat_training.batches import Batches
 from unikat_training.data.dataset import Dataset, DatasetError
 from unikat_training.data.pictures import on_white
 from unikat_training.export import export, load_trained
-from unikat_training.graph import (
-    backgrounds,
-    exported_generator,
-    has_alpha,
-    open_graph,
-    run_graph,
-    run_torch,
-    write_graph,
-)
+from unikat_training.graph import exported_generator, run_torch, write_graph
 from unikat_training.latents import latents
 from unikat_training.loop import train
+from unikat_training.parity import backgrounds
+from unikat_training.session import has_alpha, open_graph, run_graph
 
 Floats = npt.NDArray[np.float32]
 

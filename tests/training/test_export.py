@@ -16,8 +16,8 @@ from tests.training.making import write_dataset
 from unikat.bundle import CARD, Bundle, condition_size, read_bundle
 from unikat_training.errors import TrainingError
 from unikat_training.export import Release, export
-from unikat_training.graph import open_graph, run_graph
 from unikat_training.latents import latents
+from unikat_training.session import open_graph, run_graph
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from tests.training.making import tiny
-from unikat_training.graph import check_graph, exported_generator, open_graph, run_graph, run_torch, write_graph
+from unikat_training.graph import check_graph, exported_generator, run_torch, write_graph
 from unikat_training.latents import latents
 from unikat_training.networks.base import Generator
 from unikat_training.networks.build import build_generator
+from unikat_training.session import open_graph, run_graph
 
 NAMES = ("projected", "r3gan", "dcgan", "plain-gan")
 CONDITIONS = np.array([[1, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0.5, 0.5, 0, 0, 1]], dtype=np.float32)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.training.latent_models import CONDITIONS, LATENT, ROWS, described, generator
 from unikat.sampling import latents
-from unikat_training.graph import ExportedGenerator, exported_generator, open_graph, run_graph, run_torch, write_graph
+from unikat_training.graph import ExportedGenerator, exported_generator, run_torch, write_graph
 from unikat_training.latent_tools.directions import factorise
 from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.latent_tools.paths import Point, between, moved, slerp
@@ -23,6 +23,7 @@ from unikat_training.latent_tools.sheets import mixed, offsets
 from unikat_training.latent_tools.strips import Block, Strip, draw_blocks
 from unikat_training.latent_tools.tools import LatentTools, latent_tools, points_of
 from unikat_training.pictures import Row
+from unikat_training.session import open_graph, run_graph
 
 PRESETS = ("projected", "r3gan", "dcgan", "plain-gan")
 

@@ -18,10 +18,11 @@ from unikat.bundle import Bundle, BundleError, read_bundle, write_bundle
 from unikat.conditions import Schema
 from unikat.sampling import latents
 from unikat_training.cli import app
-from unikat_training.graph import exported_generator, open_graph, run_graph, write_graph
+from unikat_training.graph import exported_generator, write_graph
 from unikat_training.latent_tools.command import points_of
 from unikat_training.latent_tools.directions import factorise, read_directions
 from unikat_training.latent_tools.tools import latent_tools
+from unikat_training.session import open_graph, run_graph
 
 DOCS = Path(__file__).parents[2] / "docs" / "training.md"
 

@@ -14,8 +14,9 @@ from tests.training.test_export_presets import CONDITIONS, NAMES, generator
 from unikat.bundle import CARD
 from unikat_training.errors import TrainingError
 from unikat_training.export import Release, export
-from unikat_training.graph import check_graph, exported_generator, open_graph, run_graph, run_torch, write_graph
+from unikat_training.graph import check_graph, exported_generator, run_torch, write_graph
 from unikat_training.latents import latents
+from unikat_training.session import open_graph, run_graph
 from unikat_training.weights import COMPARED, as_half, measure_rounding, round_weights
 
 

@@ -34,3 +34,17 @@ explore = _offered(
     "Draw what lies around images of a bundle: along its directions, and on the way from one image to the next."
 )
 presets = _offered("List the presets, or print one.")
+
+
+def load_import() -> typer.Typer:
+    """The program that needs no torch."""
+    from unikat_training.imported.command import app
+
+    return app
+
+
+import_model = Command(
+    "Make a bundle of an ONNX generator from elsewhere: wrapped, compared with the original, with a sheet and a card.",
+    ("import", "training"),
+    load_import,
+)

@@ -12,8 +12,8 @@ import torch
 from google.protobuf.timestamp_pb2 import Timestamp
 from torch import Tensor
 
-from unikat.bundle import CARD, GRAPH, SAMPLES, TRAINING, Bundle, parse_reference, write_bundle
-from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Metric, Model, TrainingRun
+from unikat.bundle import CARD, GRAPH, SAMPLES, TRAINING, Bundle, write_bundle
+from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Model, TrainingRun
 from unikat_training.card import model_card
 from unikat_training.changes import Change, load_changes
 from unikat_training.checkpoint import Progress, choose_checkpoint, load_checkpoint
@@ -23,23 +23,17 @@ from unikat_training.environment import ENVIRONMENT
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.release import NOT_EVALUATED, EvaluationSettings, evaluate_release
 from unikat_training.evaluation.subject import Subject
-from unikat_training.graph import (
-    BATCHES,
-    CHECKS,
-    Parity,
-    check_graph,
-    exported_generator,
-    open_graph,
-    run_graph,
-    write_graph,
-)
+from unikat_training.graph import CHECKS, check_graph, exported_generator, write_graph
 from unikat_training.latent_tools.tools import latent_tools
 from unikat_training.latents import latents
+from unikat_training.naming import name_and_version
 from unikat_training.networks.base import Generator
 from unikat_training.networks.build import build_generator
+from unikat_training.parity import Parity
 from unikat_training.pictures import COLUMNS, Row, choose_rows, draw_sheet, png
 from unikat_training.progress import progress_bar
 from unikat_training.sampler import cells
+from unikat_training.session import open_graph, run_graph
 from unikat_training.state import under
 from unikat_training.warm_start.origin import FROM, Origin, joint_licence, origin_of, sources_of
 from unikat_training.warm_start.weights_file import packed
@@ -126,20 +120,6 @@ def export(
         return write_bundle(out, model, files)
 
 
-def name_and_version(out: Path) -> tuple[str, int]:
-    """`models/emoji/1` -> ("emoji", 1)."""
-    out = out.absolute()
-    try:
-        name, _ = parse_reference(f"{out.parent.name}@{out.name}")
-    except ValueError as error:
-        raise TrainingError(
-            f"--out: must end in a name (a-z 0-9 -) and a version, as in models/emoji/1, not {out}"
-        ) from error
-    if out.exists():
-        raise TrainingError(f"--out: {out} is there already; a version is immutable, so choose the next one")
-    return name, int(out.name)
-
-
 def load_trained(run: Path, dataset: Path | None = None, which: str = "latest") -> Trained:
     """A run's averaged generator, of any preset; `which` is "latest", "best" or a step. Raises as `export` does."""
     config, origin = load_config(run)
@@ -208,7 +188,7 @@ def describe(trained: Trained, release: Release, parity: Parity) -> Model:
             for s in (*data.sources, *sources_of(trained.origin))
         ],
         training=training_run(trained),
-        metrics=metrics(parity),
+        metrics=parity.metrics("between torch and ONNX Runtime on CPU, with the same weights"),
         create_time=created,
     )
 
@@ -238,30 +218,3 @@ def training_run(trained: Trained) -> TrainingRun:
         hardware=f"{environment['hardware']} (generator trained in {precision})",
         config=json.dumps(configuration, sort_keys=True),
     )
-
-
-def metrics(parity: Parity) -> list[Metric]:
-    batches = ", ".join(map(str, BATCHES))
-    return [
-        Metric(
-            name="parity_max_grey_levels",
-            value=parity.max_grey_levels,
-            description=f"largest difference, of 255, between torch and ONNX Runtime on CPU, with the same weights, at "
-            f"batches of {batches}",
-        ),
-        Metric(
-            name="parity_differing_share",
-            value=parity.differing,
-            description="share of the compared values that differ at all",
-        ),
-        Metric(
-            name="batch_exact",
-            value=parity.batch_exact,
-            description="1 if batches of 1 to 32 gave the same bytes on the CPU that exported, else 0",
-        ),
-        Metric(
-            name="thread_exact",
-            value=parity.thread_exact,
-            description="1 if one and two threads gave the same bytes on the CPU that exported, else 0",
-        ),
-    ]

@@ -15,8 +15,9 @@ from unikat_training.data.folder.prepare import FolderPlan, read_folder
 from unikat_training.data.printing import build_and_print
 from unikat_training.evaluation.extractors import JUDGE, load_judge
 from unikat_training.evaluation.release import EvaluationSettings
-from unikat_training.export import Release, export, name_and_version
+from unikat_training.export import Release, export
 from unikat_training.loop import train
+from unikat_training.naming import name_and_version
 from unikat_training.operation import Operation
 from unikat_training.presets import DEFAULT
 from unikat_training.warm_start.parent import Parent

@@ -3,33 +3,25 @@
 import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from unikat_training.errors import TrainingError
 from unikat_training.latents import latents
 from unikat_training.networks.base import Generator
+from unikat_training.parity import BATCHES, CHECK_SEED, TOLERANCE, Parity, Rows, alternating, backgrounds, compare
+from unikat_training.session import Floats, Pixels, per_image
 
 OPSET = 18
-BATCHES = (1, 2, 3, 8, 16, 32)
-TRUNCATIONS = (1.0, 0.7)
-THREADS = (1, 2)
-CHECKS = max(BATCHES) + 3 * len(BATCHES)  # batches that a check draws
-TOLERANCE = 1  # grey levels between torch and ONNX Runtime; they round differently at most at an edge
+SIZES = {1: range(1, max(BATCHES) + 1), 2: BATCHES}  # threads -> every size once, then those that serving uses
+CHECKS = sum(map(len, SIZES.values()))  # batches that a check draws
 CENTRE_LATENTS = 512  # an average of so many styles is a condition's centre
 CENTRE_SEED = 2
-CHECK_SEED = 1
 INPUTS = ("latent", "condition", "truncation", "background")
-
-Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 
 class ExportedGenerator(nn.Module):
@@ -123,61 +115,6 @@ def write_graph(exported: ExportedGenerator, path: Path) -> None:
     onnx.checker.check_model(path, full_check=True)
 
 
-@dataclass(frozen=True)
-class Parity:
-    """What was measured of a graph on this machine's CPU."""
-
-    max_grey_levels: int  # largest difference to torch, of 255
-    differing: float  # share of values that differ from torch's
-    batch_exact: bool  # whether batches of 1 to 32 give the same bytes
-    thread_exact: bool  # whether 1 and 2 threads give the same bytes
-
-
-def open_graph(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def run_graph(
-    session: onnxruntime.InferenceSession,
-    latent: Floats,
-    condition: Floats,
-    truncation: float,
-    background: Floats | None = None,
-) -> Pixels:
-    """Images (B, H, H, 3); `condition` (B, 0) is left out. Those of a model with alpha are on white.
-
-    With a `background` (B, 4), which only a model with alpha takes, they are (B, H, H, 4).
-    """
-    inputs = {"latent": latent, "truncation": np.full((len(latent), 1), truncation, dtype=np.float32)}
-    if condition.shape[1]:
-        inputs["condition"] = condition
-    if has_alpha(session):
-        inputs["background"] = np.full((len(latent), 4), 1, dtype=np.float32) if background is None else background
-    image: Pixels = session.run(["image"], inputs)[0]
-    return image if background is not None else np.ascontiguousarray(image[..., :3])
-
-
-def has_alpha(session: onnxruntime.InferenceSession) -> bool:
-    return any(each.name == "background" for each in session.get_inputs())
-
-
-def backgrounds(count: int) -> Floats:
-    """Opaque colours, nothing, and what is between, in turn, (count, 4)."""
-    colours = np.random.default_rng(CHECK_SEED).random((count, 4), dtype=np.float32)
-    colours[0::3, 3], colours[1::3, 3] = 1, 0
-    return colours
-
-
-def seen(pixels: Pixels) -> npt.NDArray[np.int64]:
-    """Grey levels as they count: a colour as much as its alpha, and one without any not at all."""
-    levels = pixels.astype(np.int64)
-    if pixels.shape[-1] == 4:
-        levels[..., :3] = np.rint(levels[..., :3] * levels[..., 3:] / 255)
-    return levels
-
-
 def check_graph(
     exported: ExportedGenerator, path: Path, conditions: Floats, drawn: Callable[[], object] = lambda: None
 ) -> Parity:
@@ -187,36 +124,31 @@ def check_graph(
     from torch.
     """
     count = max(BATCHES)
-    latent = latents(CHECK_SEED, range(count), exported.generator.shape.latent).numpy()
-    condition = conditions[np.arange(count) % len(conditions)]  # (B, C)
-    background = backgrounds(count) if exported.generator.shape.planes == 4 else None
-    differences: list[npt.NDArray[np.int64]] = []
-    exact = dict.fromkeys(THREADS, True)
-    for truncation in TRUNCATIONS:
-        expected = run_torch(exported, latent, condition, truncation, background)
-        alone = run_graph(open_graph(path), latent, condition, truncation, background)
-        for threads in THREADS:
-            session = open_graph(path, threads)
-            # every size once, then those that serving uses
-            for size in range(1, count + 1) if (threads, truncation) == (1, 1.0) else BATCHES:
-                behind = None if background is None else background[:size]
-                part = run_graph(session, latent[:size], condition[:size], truncation, behind)
-                exact[threads] &= np.array_equal(part, alone[:size])
-                differences.append(np.abs(seen(part) - seen(expected[:size])))
-                drawn()
-    worst = max(int(difference.max()) for difference in differences)
-    if worst > TOLERANCE:
-        raise TrainingError(f"{path}: differs from torch by {worst} grey levels; at most {TOLERANCE} is allowed")
-    differing = float(np.mean([np.mean(difference > 0) for difference in differences]))
-    return Parity(worst, differing, batch_exact=exact[1], thread_exact=exact[2])
+    rows = Rows(
+        latents(CHECK_SEED, range(count), exported.generator.shape.latent).numpy(),
+        conditions[np.arange(count) % len(conditions)],  # (B, C)
+        alternating(count),
+        backgrounds(count) if exported.generator.shape.planes == 4 else None,
+    )
+    expected = run_torch(exported, rows.latent, rows.condition, rows.truncation, rows.background)
+    parity = compare(path, rows, expected, SIZES, drawn)
+    if parity.max_grey_levels > TOLERANCE:
+        raise TrainingError(
+            f"{path}: differs from torch by {parity.max_grey_levels} grey levels; at most {TOLERANCE} is allowed"
+        )
+    return parity
 
 
 @torch.no_grad()
 def run_torch(
-    exported: ExportedGenerator, latent: Floats, condition: Floats, truncation: float, background: Floats | None = None
+    exported: ExportedGenerator,
+    latent: Floats,
+    condition: Floats,
+    truncation: float | Floats,
+    background: Floats | None = None,
 ) -> Pixels:
     """What `run_graph` draws, by torch."""
-    psi = torch.full((len(latent), 1), truncation)
+    psi = torch.from_numpy(per_image(truncation, len(latent)))
     behind = None
     if exported.generator.shape.planes == 4:
         behind = torch.ones(len(latent), 4) if background is None else torch.from_numpy(background)

@@ -17,8 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from unikat.v1.model_pb2 import Metric
 from unikat_training.errors import TrainingError
-from unikat_training.graph import CHECK_SEED, TRUNCATIONS, ExportedGenerator, Floats, open_graph, run_graph, run_torch
+from unikat_training.graph import ExportedGenerator, run_torch
 from unikat_training.latents import latents
+from unikat_training.parity import CHECK_SEED, TRUNCATIONS
+from unikat_training.session import Floats, open_graph, run_graph
 
 WEIGHTS = ("fp32", "fp16")  # as which they may be stored
 LARGEST = float(np.finfo(np.float16).max)  # 65,504

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from unikat.cli.batch import batches
-from unikat.cli.commands import Commands
+from unikat.cli.commands import Commands, ModelCommands
 from unikat.cli.demo import demo
 from unikat.cli.doctor import doctor
 from unikat.cli.generate import Order, generate
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One-of-a-kind artworks to order: draw them, serve them, look after what serves them.",
 )
-models = typer.Typer(help="What can be drawn: the models that a service offers.")
+models = typer.Typer(cls=ModelCommands, help="What can be drawn: the models that a service offers.")
 app.command()(up)
 app.command("generate")(command_of(Order, generate))
 app.add_typer(models, name="models")

@@ -1,4 +1,4 @@
-"""Commands of `unikat` that other packages bring: entry points of the group `unikat.commands`, loaded when they run.
+"""Commands of `unikat` that other packages bring: entry points, loaded when they run.
 
 An entry point names a `Command` in a module that imports neither the package's own work nor anything that an extra
 installs, so that `unikat --help` lists it at once.
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from typer._click import Command as AnyCommand  # Typer has no public name for these types
     from typer._click import Context
 
-GROUP: Final = "unikat.commands"
+PROGRAM: Final = "unikat"
+MODELS: Final = "unikat models"
+GROUPS: Final = {PROGRAM: "unikat.commands", MODELS: "unikat.commands.models"}  # words before a command -> entry points
 _OURS: Final = "unikat"  # and unikat_service, …: their import errors are defects, not packages to install
 
 
@@ -40,9 +42,10 @@ class Command:
 class Placeholder(TyperCommand):
     """Listed by name and help; `loaded` is the command itself."""
 
-    def __init__(self, name: str, command: Command) -> None:
+    def __init__(self, name: str, command: Command, words: str) -> None:
         super().__init__(name, help=command.help)
         self._name = name
+        self._words = words
         self._command = command
 
     def loaded(self) -> AnyCommand:
@@ -54,7 +57,7 @@ class Placeholder(TyperCommand):
                 raise
             wanted = " or ".join(f"pip install 'unikat[{extra}]'" for extra in self._command.extras)
             raise Problem(
-                f"`unikat {self._name}` cannot be loaded: {error}", f"Install what it needs: {wanted}"
+                f"`{self._words} {self._name}` cannot be loaded: {error}", f"Install what it needs: {wanted}"
             ) from error
         program = typer.main.get_command(app)
         return program.commands[self._name] if isinstance(program, TyperGroup) else program
@@ -63,9 +66,15 @@ class Placeholder(TyperCommand):
 class Commands(TyperGroup):
     """The commands declared here, then those that entry points bring."""
 
+    words = PROGRAM
+
     def list_commands(self, ctx: Context) -> list[str]:
         self.commands.update(
-            {name: Placeholder(name, command) for name, command in found() if name not in self.commands}
+            {
+                name: Placeholder(name, command, self.words)
+                for name, command in found(self.words)
+                if name not in self.commands
+            }
         )
         return super().list_commands(ctx)
 
@@ -76,12 +85,18 @@ class Commands(TyperGroup):
         return name, command.loaded() if isinstance(command, Placeholder) else command, rest
 
 
-def found() -> Iterator[tuple[str, Command]]:
-    """Name and command of the entry points, in alphabetical order.
+class ModelCommands(Commands):
+    """The same of `unikat models`."""
+
+    words = MODELS
+
+
+def found(words: str = PROGRAM) -> Iterator[tuple[str, Command]]:
+    """Name and command of the entry points of commands that begin with `words`, in alphabetical order.
 
     An image holds the package of its own program only: commands of packages that are not there are left out.
     """
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points(group=GROUPS[words]):
         try:
             yield entry.name, entry.load()
         except ModuleNotFoundError as error:

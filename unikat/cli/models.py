@@ -17,7 +17,7 @@ from unikat.cli.problems import Problem, connect
 from unikat.licences import asks, credits
 
 if TYPE_CHECKING:
-    from unikat.v1.model_pb2 import Model
+    from unikat.v1.model_pb2 import Attribute, Model
 
 _HEADLINE: Final = ("KID in", "Fréchet distance in", "coverage in", "near copies")
 _ACCURACY: Final = "condition accuracy, "
@@ -94,13 +94,18 @@ def _show(model: Model, samples: Path | None, everything: bool) -> None:
     print_facts(_facts(model, samples, everything))
     console.print()
     if not everything:
-        print_facts([(a.name, ", ".join(category.name for category in a.categories)) for a in model.attributes])
+        print_facts([(a.name, ", ".join(c.name for c in a.categories) + _blends(a)) for a in model.attributes])
         return
     for attribute in model.attributes:
         console.print(attribute.name, style="bold", markup=False, end="")
-        console.print(f"  {attribute.description}", style="dim", markup=False)
+        console.print(f"  {attribute.description}{_blends(attribute)}", style="dim", markup=False)
         for category in attribute.categories:
-            console.print(f"  {category.name:<24} {category.count:>9,} images", markup=False)
+            counted = f" {category.count:>9,} images" if category.count else ""
+            console.print(f"  {category.name:<24}{counted}".rstrip(), markup=False)
+
+
+def _blends(attribute: Attribute) -> str:
+    return " (one an image: no blends)" if attribute.exclusive else ""
 
 
 def _facts(model: Model, samples: Path | None, everything: bool) -> list[tuple[str, str]]:
@@ -108,6 +113,7 @@ def _facts(model: Model, samples: Path | None, everything: bool) -> list[tuple[s
     facts = [
         ("description", model.description),
         ("images", f"{model.width} x {model.height}{alpha}; default truncation {model.default_truncation:g}"),
+        ("author", model.author),
         *[("licence", line) for line in asks(model)],
     ]
     if model.HasField("training"):

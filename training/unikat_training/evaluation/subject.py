@@ -19,8 +19,8 @@ from unikat_training.errors import TrainingError
 from unikat_training.evaluation.extractors import Pixels
 from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, threads
 from unikat_training.evaluation.neighbours import Floats
-from unikat_training.graph import open_graph, run_graph
 from unikat_training.renamed import current_settings
+from unikat_training.session import open_graph, run_graph
 
 SEED = 1_000_003  # of all that is drawn here; not that of the sample sheets
 

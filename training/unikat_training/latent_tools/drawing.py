@@ -13,8 +13,8 @@ import onnxruntime
 from unikat.conditions import Schema
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
-from unikat_training.graph import open_graph, run_graph
 from unikat_training.latent_tools.directions import Directions, Floats, Strength
+from unikat_training.session import open_graph, run_graph
 
 Pixels = npt.NDArray[np.uint8]
 BATCH = 32
