@@ -65,10 +65,10 @@ def test_both_ways_train_networks_of_the_same_size_on_every_picture(tmp_path: Pa
 
 def test_the_table_has_a_line_a_training_and_what_real_pictures_reach() -> None:
     real = Result(REAL, 0, 0, 308.8, 0.0205, 0.0211, 1.0, 0.8404, 0.0, 0.016, 0.82)
-    drawn = Result(PARENT, 50, 11_000, 700.2, 1.2, 0.05, 0.5, 0.4, 0.03, 0.016, 0.82)
+    drawn = Result(PARENT, 50, 11_000, 700.2, 1.2, 0.05, 0.5, 0.4, 0.03, 0.016, 0.82, "portraits@1")
     head, rule, *lines = table([real, drawn])
     assert head.count("|") == rule.count("|") == lines[0].count("|") == 11
     assert lines == [
         "| 300 | real pictures | – | 309 | 0.021 ± 0.021 | 1.00 | 84% | – | 2% | 82% |",
-        "| 50 | `--from portraits` | 11,000 | 700 | 1.200 ± 0.050 | 0.50 | 40% | 3% | 2% | 82% |",
+        "| 50 | from portraits@1 | 11,000 | 700 | 1.200 ± 0.050 | 0.50 | 40% | 3% | 2% | 82% |",
     ]

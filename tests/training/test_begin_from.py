@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from tests.training.making import TINY, operation, write_dataset
 from tests.training.test_fit import folders_of_pictures
+from tests.training.test_parallel import PRESETS, finished, run_training
 from tests.training.test_resume import assert_same_state, last_state, wait_for_checkpoint
 from unikat.bundle import CARD, TRAINING, Bundle, BundleError, digest_of, read_bundle
 from unikat_training.checkpoint import checkpoints
@@ -25,6 +26,7 @@ from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
 from unikat_training.export import Release, export
 from unikat_training.loop import begin, train
+from unikat_training.metrics import read_metrics
 from unikat_training.networks.build import build_generator
 from unikat_training.state import under
 from unikat_training.warm_start.origin import Origin, joint_licence
@@ -170,6 +172,21 @@ def test_early_layers_keep_their_weights_until_they_are_let_go(
         assert not any(name.startswith(early) for name in moved(state))
         assert {"mapping.embed.weight", "ups.1.conv.weight", "to_rgb.weight"} <= moved(state)
     assert {"mapping.hidden.weight", "start.weight", "start_conv.conv.weight"} <= moved(states[2])
+
+
+def test_two_processes_begin_and_freeze_as_one_does(dataset: Dataset, tmp_path: Path) -> None:
+    begun = replace(PRESETS["projected"], ada_target=0.0)  # without batch norm, which sees a process's share only
+    train(dataset, tmp_path / "parent", begun, operation(16))
+    parent = find_parent(str(tmp_path / "parent"), tmp_path)
+    config = finetune_config(parent, 16, {"batch": 8, "freeze_images": 16, "learning_rate": 1e-5})
+    train(dataset, tmp_path / "alone", config, operation(32, log_images=8), parent)
+    begin(tmp_path / "together", config, dataset.split(config.shares).trained, False, parent)
+    arguments = ["train", str(dataset.path), "--run", str(tmp_path / "together"), "--log-images=8", "--threads=1"]
+    finished(run_training([*arguments, "--no-progress", "--images=32"], processes=2))
+    one, two = (read_metrics(tmp_path / run) for run in ("alone", "together"))
+    assert [row["step"] for row in one] == [row["step"] for row in two] == [1, 2, 3, 4]
+    for figure in ("discriminator", "generator", "real", "fake"):
+        assert [row[figure] for row in one] == pytest.approx([row[figure] for row in two], rel=2e-3, abs=2e-4), figure
 
 
 def test_settings_are_the_parents_but_for_what_the_preset_and_flags_say(parent: Parent) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.training.few.course import NOTHING, PARENT, Course
+from benchmarks.training.few.course import Course
 from benchmarks.training.few.data import CATEGORIES, COUNTS, Few
 from benchmarks.training.table import line
 from unikat.v1.model_pb2 import Attribute, Category, Model
@@ -26,6 +26,7 @@ from unikat_training.export import load_trained, trained_conditions
 from unikat_training.graph import exported_generator, run_torch
 from unikat_training.latents import latents
 from unikat_training.pictures import Row, draw_sheet, png
+from unikat_training.warm_start.origin import origin_of
 
 SEED: Final = 7  # of what is drawn
 SAMPLES: Final = max(COUNTS)  # drawn: as many as the real pictures beside which they are measured
@@ -33,7 +34,6 @@ SUBSETS: Final = 50  # of KID
 STEPS: Final = 1_500  # of the classifier's training
 COLUMNS: Final = 12
 REAL: Final = "real pictures"
-NAMES: Final = {NOTHING: "`projected`, from nothing", PARENT: "`--from portraits`"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,12 @@ class Result:
     copies: float  # share of near copies of what was learnt from
     copies_of_real: float  # the same of test pictures, which nobody has seen
     copies_of_jittered: float  # the same of slightly changed pictures of those: what has to be caught
+    begun: str = ""  # from what
+
+
+def unmeasured(way: str, count: int = 0, images: int = 0) -> Result:
+    figures = dict.fromkeys((field.name for field in fields(Result) if field.type == "float"), 0.0)
+    return Result(way, count, images, **figures)  # type: ignore[arg-type]  # `begun` is no float
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,13 @@ class Judge:
     def limit(self) -> Result:
         """Of all real pictures to learn from in the place of drawn ones; of the classifier on the test pictures."""
         real = self.pipeline.extract_dataset(self.few.trained[max(COUNTS)])
-        return replace(
-            self.result(Result(REAL, 0, 0, *[0.0] * 8), real, max(COUNTS)), accuracy=self.accuracy(self.test)
-        )
+        return replace(self.result(unmeasured(REAL), real, max(COUNTS)), accuracy=self.accuracy(self.test))
 
     def drawn(self, course: Course) -> Result:
         pictures = self.pipeline.extract(self.batches(course), np.resize(self.test.labels, (SAMPLES, 1)))
-        found = self.result(Result(course.way, course.count, course.images, *[0.0] * 8), pictures, course.count)
-        return replace(found, accuracy=self.accuracy(pictures))
+        found = self.result(unmeasured(course.way, course.count, course.images), pictures, course.count)
+        origin = origin_of(course.run)
+        return replace(found, accuracy=self.accuracy(pictures), begun=origin.name if origin else "")
 
     def batches(self, course: Course, count: int = SAMPLES) -> Iterator[Pixels]:
         """Drawings of a run's averaged generator on white, with the conditions of the test pictures in their order."""
@@ -138,5 +143,6 @@ def table(results: Sequence[Result]) -> list[str]:
         told = [f"{100 * share:.0f}%" for share in shares]
         if each.way == REAL:
             told[1] = "–"
-        lines.append(line([count, NAMES.get(each.way, each.way), images, *figures, *told]))
+        begun = f"from {each.begun}" if each.begun else "`projected`, from nothing"
+        lines.append(line([count, REAL if each.way == REAL else begun, images, *figures, *told]))
     return lines
