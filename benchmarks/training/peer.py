@@ -21,13 +21,14 @@ from torch.overrides import TorchFunctionMode
 from benchmarks.training.budget import Stopwatch
 from benchmarks.training.contenders import SHARES, Peer
 from unikat.bundle import CARD, GRAPH, SAMPLES, write_bundle
+from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model, TrainingRun
 from unikat_training.data.dataset import Dataset
 from unikat_training.graph import exported_generator, write_graph
-from unikat_training.latents import latents
 from unikat_training.networks.base import Generator, GeneratorShape, Joined
-from unikat_training.pictures import COLUMNS, Row, draw_sheet, png
+from unikat_training.pictures import COLUMNS
 from unikat_training.session import open_graph, run_graph
+from unikat_training.sheet import Block, Strip, draw_sheet, png
 
 PACKAGE = "lightweight-gan==1.2.1"
 LATENT = 256  # its own
@@ -130,7 +131,7 @@ def export_peer(network: nn.Module, dataset: Dataset, bundle: Path) -> None:
     plain = np.zeros((COLUMNS, 0), dtype=np.float32)
     generator = Foreign(network, dataset.resolution).requires_grad_(False).eval()
     write_graph(exported_generator(generator, plain), graph)
-    drawn = run_graph(open_graph(graph), latents(SEED, range(COLUMNS), LATENT).numpy(), plain, 1.0)
+    drawn = run_graph(open_graph(graph), latents(SEED, range(COLUMNS), LATENT), plain, 1.0)
     model = Model(
         name="lightweight-gan",
         version=1,
@@ -143,7 +144,7 @@ def export_peer(network: nn.Module, dataset: Dataset, bundle: Path) -> None:
     )
     files: dict[str, Path | bytes] = {
         GRAPH: graph,
-        SAMPLES: png(draw_sheet([Row("", plain[0])], COLUMNS, lambda index, row: drawn)),
+        SAMPLES: png(draw_sheet([Block("", [Strip("", drawn)])])),
         CARD: f"{model.description}\n".encode(),
     }
     write_bundle(bundle, model, files)

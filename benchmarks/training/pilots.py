@@ -22,6 +22,7 @@ from benchmarks.figures import ROOT, write
 from benchmarks.training.budget import stopping_after
 from benchmarks.training.race import ONE_THREAD
 from benchmarks.training.table import line
+from unikat.sampling import latents
 from unikat.v1.model_pb2 import Attribute, Category, Model
 from unikat_training.config import Config
 from unikat_training.data.dataset import Dataset, Shares
@@ -33,7 +34,6 @@ from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
 from unikat_training.export import load_trained
 from unikat_training.graph import exported_generator, run_torch
-from unikat_training.latents import latents
 from unikat_training.loop import train
 from unikat_training.operation import Operation
 from unikat_training.presets import load_preset
@@ -167,7 +167,7 @@ class Measure:
         labels = np.resize(self.validation.labels, (samples, self.validation.labels.shape[1]))
         conditions = self.subject.conditions(labels)
         exported = exported_generator(trained.generator, conditions[:1])
-        latent = latents(SEED, range(samples), trained.config.latent).numpy()
+        latent = latents(SEED, range(samples), trained.config.latent)
         chunks = [slice(start, start + BATCH) for start in range(0, samples, BATCH)]
         return self.pipeline.extract((run_torch(exported, latent[c], conditions[c], 1.0) for c in chunks), labels)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from benchmarks.training.results import REAL, Result
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.subject import Subject
-from unikat_training.pictures import Row, draw_sheet, png
+from unikat_training.sheet import Block, Strip, draw_sheet, png
 
 COLUMNS = 12
 FIGURES = ("Fréchet distance", "KID", "density", "coverage", "recall")  # a column that nobody has is left out
@@ -81,12 +81,12 @@ def picture(test: Dataset, subjects: Mapping[str, Subject]) -> bytes:
     """A sheet (PNG): test pictures, and under them what each model draws of the same conditions, seeds 0 to 11."""
     conditional = next((each for each in subjects.values() if each.sizes), None)
     labels = conditional.labels(COLUMNS) if conditional else np.zeros((COLUMNS, 0), dtype=np.int64)
-    strips = {REAL: test.pixels(alike(test.labels, labels))}
+    strips = [Strip(REAL, test.pixels(alike(test.labels, labels)))]
     for name, subject in subjects.items():
         asked = labels if subject.sizes else labels[:, :0]
-        strips[name] = np.concatenate(list(subject.draw(np.arange(COLUMNS), subject.conditions(asked), 1.0)))
-    nothing = np.zeros(0, dtype=np.float32)
-    return png(draw_sheet([Row(name, nothing) for name in strips], COLUMNS, lambda i, row: strips[row.name]))
+        drawn = subject.draw(np.arange(COLUMNS), subject.conditions(asked), 1.0)
+        strips.append(Strip(name, np.concatenate(list(drawn))))
+    return png(draw_sheet([Block("", strips)]))
 
 
 def alike(labels: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -22,7 +22,7 @@ from benchmarks.training.ours import scheduled
 from benchmarks.training.peer import OnTheCpu
 from benchmarks.training.race import Raced
 from benchmarks.training.results import REAL, Result
-from benchmarks.training.table import alike, picture, table
+from benchmarks.training.table import COLUMNS, alike, picture, table
 from tests.training.evaluation.generating import PooledPixels, fresh, make_dataset, make_subject
 from tests.training.making import TINY, operation, tiny, write_dataset
 from unikat_training.data.dataset import Dataset, Shares
@@ -147,9 +147,10 @@ def test_a_model_is_measured_as_evaluation_measures_it(data: Dataset, good: Subj
 
 def test_the_picture_has_a_row_of_real_pictures_and_one_of_each_model(data: Dataset, good: Subject) -> None:
     sheet = Image.open(io.BytesIO(picture(data, {"good": good, "again": good})))
-    rows = np.asarray(sheet.convert("RGB"))[2:].reshape(3, -1, sheet.width, 3)
-    assert np.array_equal(rows[1, :, 160:], rows[2, :, 160:])
-    assert not np.array_equal(rows[0, :, 160:], rows[1, :, 160:])
+    rows = np.asarray(sheet)[:-4].reshape(3, -1, sheet.width, 3)
+    left = sheet.width - 6 - COLUMNS * (rows.shape[1])  # behind the names
+    assert np.array_equal(rows[1, :, left:], rows[2, :, left:])
+    assert not np.array_equal(rows[0, :, left:], rows[1, :, left:])
 
 
 def test_the_real_pictures_beside_drawn_ones_are_of_the_same_conditions() -> None:

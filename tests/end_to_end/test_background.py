@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from tests.end_to_end.stack import Stack, running_stack
+from tests.support.atlas import godot_frames, hash_frames
 from tests.support.tiny_model import write_tiny_bundle
 from unikat import Studio
 from unikat.batches.verify import pick, verify
+from unikat.cli import app
 from unikat.errors import InvalidRequest
 
 pytestmark = pytest.mark.xdist_group("background")
@@ -113,3 +118,64 @@ def test_a_batch_has_one_background_and_every_image_can_be_drawn_again(studio: S
         again = studio.draw("person", index=picked.index, seed=picked.seed, background=picked.background)
         assert (again.data, again.id) == (picked.data, picked.id)
         assert again.image().mode == "RGBA"
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, [*map(str, arguments)])
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout
+
+
+def test_sprites_are_drawn_on_nothing_and_say_how_to_draw_them_again(
+    stack: Stack, studio: Studio, tmp_path: Path
+) -> None:
+    where = ("--where", "style=ink:3,oil:1")
+    target = ("--target", stack.target)
+    said = run(
+        "sprites", "person", *where, "-n", "9", "--seed", str(2**64 - 1), "--trim", "-o", tmp_path / "a", *target
+    )
+    drawn = list(studio.generate("person", {"style": {"ink": 3, "oil": 1}}, count=9, seed=2**64 - 1, background="none"))
+    frames, (shown, *_) = hash_frames(tmp_path / "a"), godot_frames(tmp_path / "a").values()
+    entries = json.loads((tmp_path / "a" / "atlas.json").read_text("utf-8"))["frames"]
+    for artwork, sprite in zip(drawn, shown, strict=True):
+        name = f"person-s{2**64 - 1}-{artwork.index:05}"
+        pixels = np.where(artwork.array()[..., 3:] > 0, artwork.array(), 0)
+        for cut in (frames[name], sprite):
+            assert np.array_equal(np.where(cut[..., 3:] > 0, cut, 0), pixels)
+        facts = entries[name]["unikat"]
+        assert (facts["id"], facts["index"], facts["model"]) == (artwork.id, artwork.index, "person@1")
+        assert (facts["seed"], facts["background"]) == (str(2**64 - 1), "#00000000")
+        again = studio.draw(
+            facts["model"], facts["conditions"], index=facts["index"], seed=int(facts["seed"]),
+            truncation=facts["truncation"], background=facts["background"],
+        )  # fmt: skip
+        assert again.id == facts["id"]
+    before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    for path in (tmp_path / "a").iterdir():
+        path.unlink()
+    run(*shlex.split(said.rpartition("The same again: ")[2])[1:], *target)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
+
+
+def test_sprites_of_files_and_of_batches_are_those_that_are_drawn(
+    stack: Stack, studio: Studio, out: Path, tmp_path: Path
+) -> None:
+    common = ("-n", "6", "--seed", "4", "--background", "none", "--target", stack.target)
+    run("generate", "person", *common, "-o", tmp_path / "files")
+    folders = [tmp_path / "files"]
+    for layout in ("files", "webdataset"):
+        folders.append(out / f"sprites-{layout}")
+        run("batch", "create", "person", *common, "--to", folders[-1], "--layout", layout, "--watch")
+    run("sprites", "person", "-n", "6", "--seed", "4", "-o", tmp_path / "drawn", "--target", stack.target)
+    drawn = (tmp_path / "drawn" / "atlas.png").read_bytes()
+    entries = (tmp_path / "drawn" / "atlas.json").read_bytes()
+    for folder in folders:
+        run("sprites", folder, "-o", tmp_path / f"of {folder.name}")
+        assert (tmp_path / f"of {folder.name}" / "atlas.png").read_bytes() == drawn
+    for folder in folders[1:]:
+        assert (tmp_path / f"of {folder.name}" / "atlas.json").read_bytes() == entries
+
+
+def test_sprites_of_a_model_without_alpha_have_a_ground(stack: Stack, tmp_path: Path) -> None:
+    run("sprites", "tiny", "-n", "2", "-o", tmp_path, "--target", stack.target)
+    assert all((pixels[..., 3] == 255).all() for pixels in hash_frames(tmp_path).values())

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from tests.training.making import TINY, operation, write_dataset
+from unikat.sampling import latents
 from unikat_training.batches import Batches
 from unikat_training.data.dataset import Dataset, DatasetError
 from unikat_training.data.pictures import on_white
 from unikat_training.export import export, load_trained
 from unikat_training.graph import exported_generator, run_torch, write_graph
-from unikat_training.latents import latents
 from unikat_training.loop import train
 from unikat_training.parity import backgrounds
 from unikat_training.session import has_alpha, open_graph, run_graph
@@ -82,7 +82,7 @@ def test_the_bundle_takes_a_background_and_says_so(run: Path, tmp_path: Path) ->
 def inputs(count: int) -> tuple[Floats, Floats]:
     condition = np.zeros((count, 5), dtype=np.float32)
     condition[:, [0, 3]] = 1
-    return latents(0, range(count), 8).numpy(), condition
+    return latents(0, range(count), 8), condition
 
 
 def test_where_nothing_is_drawn_the_background_is_exactly_the_colour_asked_for(run: Path, tmp_path: Path) -> None:

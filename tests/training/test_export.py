@@ -14,9 +14,9 @@ from PIL import Image
 import unikat_training
 from tests.training.making import write_dataset
 from unikat.bundle import CARD, Bundle, condition_size, read_bundle
+from unikat.sampling import latents
 from unikat_training.errors import TrainingError
 from unikat_training.export import Release, export
-from unikat_training.latents import latents
 from unikat_training.session import open_graph, run_graph
 
 
@@ -106,7 +106,7 @@ def test_a_plain_model_has_no_condition_input(plain: Bundle) -> None:
 
 def test_truncation_zero_draws_the_centre_of_the_condition(bundle: Bundle) -> None:
     session = open_graph(bundle.graph)
-    latent = latents(3, range(6), 8).numpy()
+    latent = latents(3, range(6), 8)
     condition = np.array([[1, 0, 0, 1, 0]] * 6, dtype=np.float32)
     centre = run_graph(session, latent, condition, truncation=0.0)
     assert (centre == centre[0]).all()
@@ -116,7 +116,7 @@ def test_truncation_zero_draws_the_centre_of_the_condition(bundle: Bundle) -> No
 
 def test_a_blend_lies_between_what_it_blends(bundle: Bundle) -> None:
     session = open_graph(bundle.graph)
-    latent = latents(3, range(1), 8).numpy()
+    latent = latents(3, range(1), 8)
     weights = [[1, 0, 1, 0, 0], [0.5, 0.5, 1, 0, 0], [0, 1, 1, 0, 0]]
     one, blend, other = (
         run_graph(session, latent, np.array([row], dtype=np.float32), 1.0).astype(int) for row in weights

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.training.making import tiny
+from unikat.sampling import latents
 from unikat_training.graph import check_graph, exported_generator, run_torch, write_graph
-from unikat_training.latents import latents
 from unikat_training.networks.base import Generator
 from unikat_training.networks.build import build_generator
 from unikat_training.session import open_graph, run_graph
@@ -44,7 +44,7 @@ def test_torch_and_the_graph_agree_at_every_batch_size(name: str, tmp_path: Path
         "truncation": 1,
     }
     assert not {node.op_type for node in graph.node} & {"RandomNormal", "RandomUniform", "Dropout"}
-    drawn = run_graph(open_graph(tmp_path / "generator.onnx"), latents(0, range(3), 8).numpy(), CONDITIONS, 1.0)
+    drawn = run_graph(open_graph(tmp_path / "generator.onnx"), latents(0, range(3), 8), CONDITIONS, 1.0)
     assert drawn.shape == (3, 32, 32, 3)
     assert drawn.std() > 1  # not one grey
 
@@ -55,7 +55,7 @@ def test_torch_and_the_graph_agree_at_every_batch_size(name: str, tmp_path: Path
 def test_larger_ones_are_graphs_too(name: str, resolution: int, tmp_path: Path) -> None:
     exported = exported_generator(generator(name, resolution), CONDITIONS)
     write_graph(exported, tmp_path / "generator.onnx")
-    latent = latents(0, range(3), 8).numpy()
+    latent = latents(0, range(3), 8)
     drawn = run_graph(open_graph(tmp_path / "generator.onnx"), latent, CONDITIONS, 0.7)
     assert drawn.shape == (3, resolution, resolution, 3)
     assert np.abs(drawn.astype(int) - run_torch(exported, latent, CONDITIONS, 0.7)).max() <= 1

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from unikat.bundle import read_bundle
 from unikat_training.checkpoint import checkpoints
 from unikat_training.cli import app
+from unikat_training.session import has_alpha, open_graph
 
 
 def folders_of_pictures(path: Path) -> Path:
@@ -57,6 +58,22 @@ def test_the_report_and_the_sheet_of_the_pictures_are_shown(tmp_path: Path) -> N
     assert "Thumbs.db 1" in told
     assert f"contact sheet: {tmp_path / 'run' / 'data' / 'contact_sheet.png'}" in told
     assert (tmp_path / "run" / "data" / "contact_sheet.png").is_file()
+
+
+def test_a_model_of_stickers_takes_a_background(tmp_path: Path) -> None:
+    for index in range(12):
+        folder = tmp_path / "pictures" / ("round", "square")[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        sticker = Image.new("RGBA", (40, 40))
+        sticker.paste((20 * index, 100, 0, 255), (10, 10, 30, 22 + index % 8))
+        sticker.save(folder / f"{index}.webp", lossless=True)
+    out = tmp_path / "models" / "my-art" / "1"
+    result = run(tmp_path / "pictures", "--run", tmp_path / "run", "--out", out, "--images=64")
+    assert result.exit_code == 0, result.output
+    assert "12 of 12 pictures that were tried are transparent in part" in " ".join(result.stderr.split())
+    bundle = read_bundle(out)
+    assert bundle.model.channels == 4
+    assert has_alpha(open_graph(bundle.graph))
 
 
 def test_pictures_that_are_mostly_left_out_stop_before_the_training(tmp_path: Path) -> None:

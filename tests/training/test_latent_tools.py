@@ -20,7 +20,6 @@ from unikat_training.latent_tools.directions import factorise
 from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.latent_tools.paths import Point, between, moved, slerp
 from unikat_training.latent_tools.sheets import mixed, offsets
-from unikat_training.latent_tools.strips import Block, Strip, draw_blocks
 from unikat_training.latent_tools.tools import LatentTools, latent_tools, points_of
 from unikat_training.pictures import Row
 from unikat_training.session import open_graph, run_graph
@@ -158,12 +157,3 @@ def test_a_generator_without_conditions_gets_them_too(tmp_path: Path) -> None:
     points = [Point(f"image {index}", each, nothing) for index, each in enumerate(latent)]
     plain = run_torch(exported, latent, np.zeros((2, 0), dtype=np.float32), 0.8)
     assert np.array_equal(mixed(points[0], points, 0.8, exported)[0], plain[0])
-
-
-def test_sheets_of_large_images_are_made_smaller() -> None:
-    sizes = []
-    for size in (64, 256):
-        images = np.zeros((3, size, size, 3), dtype=np.uint8)
-        sheet = draw_blocks("title", ["a", "b", "c"], [Block("heading", [Strip("words", images, framed=1)])])
-        sizes.append(Image.open(io.BytesIO(sheet)).size)
-    assert sizes[0] == sizes[1]

@@ -1,14 +1,11 @@
-"""Sheets: rows that show every category, labelled, the same each time."""
+"""The rows of sample sheets: they show every category, the same each time."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from tests.training.making import write_dataset
-from unikat_training.pictures import Row, choose_rows, draw_sheet, wrapped
+from unikat_training.pictures import choose_rows
 
 
 def test_rows_show_every_category_of_conditions_that_occur(tmp_path: Path) -> None:
@@ -24,22 +21,3 @@ def test_rows_show_every_category_of_conditions_that_occur(tmp_path: Path) -> No
 def test_a_plain_data_set_has_rows_without_names(tmp_path: Path) -> None:
     rows = choose_rows(write_dataset(tmp_path / "shapes", plain=True), limit=4)
     assert [(row.name, row.condition.shape) for row in rows] == [("", (0,))] * 4
-
-
-def test_each_drawing_is_in_its_row_and_column(tmp_path: Path) -> None:
-    rows = choose_rows(write_dataset(tmp_path / "shapes"), limit=2)
-
-    def draw(index: int, row: Row) -> npt.NDArray[np.uint8]:
-        return np.stack([np.full((64, 64, 3), 40 * index + 10 * column, dtype=np.uint8) for column in (1, 2, 3)])
-
-    sheet = np.asarray(draw_sheet(rows, 3, draw))
-    left = sheet.shape[1] - 3 * 66
-    for row in range(2):
-        for column in range(3):
-            tile = sheet[row * 66 + 2 : row * 66 + 66, left + column * 66 : left + column * 66 + 64]
-            assert (tile == 40 * row + 10 * (column + 1)).all()
-
-
-def test_long_names_are_wrapped_and_cut() -> None:
-    assert wrapped("fluent3d person medium-light") == ["fluent3d person", "medium-light"]
-    assert wrapped("x" * 50) == ["x" * 24]

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tests.training.making import TINY, operation, tiny, write_dataset
+from unikat.sampling import latents
 from unikat_training.checkpoint import checkpoints, load_checkpoint
 from unikat_training.config import Config
 from unikat_training.data.dataset import Attribute, Dataset
-from unikat_training.latents import latents
 from unikat_training.layers import over
 from unikat_training.loop import train
 from unikat_training.state import named, under
@@ -65,7 +65,7 @@ def drawn(trainer: Trainer, condition: Tensor | None) -> Tensor:
     """Images of the averaged generator, (4, 3 or 4, H, H)."""
     repeated = None if condition is None else condition.expand(4, -1)
     with torch.no_grad():
-        images: Tensor = trainer.average(latents(1, range(4), trainer.config.latent), repeated)
+        images: Tensor = trainer.average(torch.from_numpy(latents(1, range(4), trainer.config.latent)), repeated)
     return images
 
 

@@ -12,10 +12,10 @@ from onnx import TensorProto, numpy_helper
 
 from tests.training.test_export_presets import CONDITIONS, NAMES, generator
 from unikat.bundle import CARD
+from unikat.sampling import latents
 from unikat_training.errors import TrainingError
 from unikat_training.export import Release, export
 from unikat_training.graph import check_graph, exported_generator, run_torch, write_graph
-from unikat_training.latents import latents
 from unikat_training.session import open_graph, run_graph
 from unikat_training.weights import COMPARED, as_half, measure_rounding, round_weights
 
@@ -55,7 +55,7 @@ def test_what_rounding_changes_is_measured(tmp_path: Path) -> None:
     round_weights(exported, path)
     rounding = measure_rounding(exported, path, CONDITIONS)
     assert rounding.largest >= 1
-    latent, condition = latents(1, range(COMPARED), 8).numpy(), CONDITIONS[np.arange(COMPARED) % len(CONDITIONS)]
+    latent, condition = latents(1, range(COMPARED), 8), CONDITIONS[np.arange(COMPARED) % len(CONDITIONS)]
     session = open_graph(path)
     apart = [
         np.abs(run_graph(session, latent, condition, psi).astype(int) - run_torch(exported, latent, condition, psi))

@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from torch import Tensor
 
 from unikat.bundle import CARD, GRAPH, SAMPLES, TRAINING, Bundle, write_bundle
+from unikat.sampling import latents
 from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Model, TrainingRun
 from unikat_training.card import model_card
 from unikat_training.changes import Change, load_changes
@@ -25,15 +26,15 @@ from unikat_training.evaluation.release import NOT_EVALUATED, EvaluationSettings
 from unikat_training.evaluation.subject import Subject
 from unikat_training.graph import CHECKS, check_graph, exported_generator, write_graph
 from unikat_training.latent_tools.tools import latent_tools
-from unikat_training.latents import latents
 from unikat_training.naming import name_and_version
 from unikat_training.networks.base import Generator
 from unikat_training.networks.build import build_generator
 from unikat_training.parity import Parity
-from unikat_training.pictures import COLUMNS, Row, choose_rows, draw_sheet, png
+from unikat_training.pictures import COLUMNS, choose_rows
 from unikat_training.progress import progress_bar
 from unikat_training.sampler import cells
 from unikat_training.session import open_graph, run_graph
+from unikat_training.sheet import Block, Strip, draw_sheet, png
 from unikat_training.state import under
 from unikat_training.warm_start.origin import FROM, Origin, joint_licence, origin_of, sources_of
 from unikat_training.warm_start.weights_file import packed
@@ -147,14 +148,12 @@ def trained_conditions(dataset: Dataset) -> npt.NDArray[np.float32]:
 
 def samples(dataset: Dataset, graph: Path, model: Model) -> bytes:
     """The sample sheet, drawn by the graph itself: what a user will get, not what was picked."""
-    session = open_graph(graph)
-
-    def draw(index: int, row: Row) -> npt.NDArray[np.uint8]:
-        indices = range(index * COLUMNS, (index + 1) * COLUMNS)
-        latent = latents(SAMPLE_SEED, indices, model.latent_size).numpy()
-        return run_graph(session, latent, np.tile(row.condition, (COLUMNS, 1)), model.default_truncation)
-
-    return png(draw_sheet(choose_rows(dataset), COLUMNS, draw))
+    session, strips = open_graph(graph), []
+    for index, row in enumerate(choose_rows(dataset)):
+        latent = latents(SAMPLE_SEED, range(index * COLUMNS, (index + 1) * COLUMNS), model.latent_size)
+        drawn = run_graph(session, latent, np.tile(row.condition, (COLUMNS, 1)), model.default_truncation)
+        strips.append(Strip(row.name, drawn))
+    return png(draw_sheet([Block("", strips)]))
 
 
 def describe(trained: Trained, release: Release, parity: Parity) -> Model:

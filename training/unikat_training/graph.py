@@ -10,8 +10,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from unikat.sampling import latents
 from unikat_training.errors import TrainingError
-from unikat_training.latents import latents
 from unikat_training.networks.base import Generator
 from unikat_training.parity import BATCHES, CHECK_SEED, TOLERANCE, Parity, Rows, alternating, backgrounds, compare
 from unikat_training.session import Floats, Pixels, per_image
@@ -71,7 +71,7 @@ def fit_centres(generator: Generator, conditions: Floats) -> Tensor:
     `conditions` (cells, C) are the combinations to fit; of a plain generator the mean style itself, (1, W).
     """
     generator.eval()
-    latent = latents(CENTRE_SEED, range(CENTRE_LATENTS), generator.shape.latent)
+    latent = torch.from_numpy(latents(CENTRE_SEED, range(CENTRE_LATENTS), generator.shape.latent))
     if not generator.shape.conditions:
         mean: Tensor = generator.mapping(latent, None).mean(dim=0, keepdim=True)
         return mean
@@ -125,7 +125,7 @@ def check_graph(
     """
     count = max(BATCHES)
     rows = Rows(
-        latents(CHECK_SEED, range(count), exported.generator.shape.latent).numpy(),
+        latents(CHECK_SEED, range(count), exported.generator.shape.latent),
         conditions[np.arange(count) % len(conditions)],  # (B, C)
         alternating(count),
         backgrounds(count) if exported.generator.shape.planes == 4 else None,

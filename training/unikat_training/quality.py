@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unikat.sampling import latents
 from unikat_training.data.dataset import Dataset
-from unikat_training.latents import latents
 from unikat_training.layers import over
 from unikat_training.networks.base import Generator
 
@@ -70,8 +70,8 @@ class RandomFrechet:
         drawn = []
         for start in range(0, PICTURES, CHUNK):
             condition = self.conditions[start : start + CHUNK].to(self.device)
-            latent = latents(SEED, range(start, start + CHUNK), generator.shape.latent, self.device)
-            images = generator(latent, condition if condition.shape[1] else None).clamp(-1, 1)
+            latent = torch.from_numpy(latents(SEED, range(start, start + CHUNK), generator.shape.latent))
+            images = generator(latent.to(self.device), condition if condition.shape[1] else None).clamp(-1, 1)
             drawn.append(over(images, WHITE.to(self.device)))
         return frechet(*self.real, *self.moments(drawn))
 

@@ -8,14 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from unikat.sampling import latents
 from unikat_training.checkpoint import Progress, best_figure, save_best
 from unikat_training.data.dataset import Dataset
 from unikat_training.data.pictures import on_white
 from unikat_training.environment import peak_memory
-from unikat_training.latents import latents
 from unikat_training.metrics import METRICS, TensorBoard, append, read_metrics
-from unikat_training.pictures import COLUMNS, choose_rows, curves, draw_sheet
+from unikat_training.pictures import COLUMNS, choose_rows, curves
 from unikat_training.quality import NAME, RandomFrechet
+from unikat_training.sheet import Block, Strip, draw_sheet
 from unikat_training.trainer import Losses, Trainer
 from unikat_training.watch import UNTRAINED, Watch, warnings_of_figures, warnings_of_sheet
 
@@ -64,8 +65,8 @@ class Recorder:
     def pictures(self, progress: Progress) -> None:
         """A sample sheet of the averaged generator, always with the same latents; curves; the figure of the best."""
         strips = [preview(self.trainer, row.condition) for row in self.rows]
-        sheet = draw_sheet(self.rows, COLUMNS, lambda index, row: strips[index])
-        sheet.save(self.run / SHEETS / f"{progress.images:09d}.png")
+        named = [Strip(row.name, strip) for row, strip in zip(self.rows, strips, strict=True)]
+        draw_sheet([Block("", named)]).save(self.run / SHEETS / f"{progress.images:09d}.png")
         if progress.images >= UNTRAINED:
             white = [on_white(strip) for strip in strips]
             self.watch.tell(warnings_of_sheet(self.rows, white, self.trainer.dataset), progress)
@@ -90,7 +91,7 @@ class Recorder:
 @torch.no_grad()
 def preview(trainer: Trainer, condition: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """A row of a sheet, (COLUMNS, H, H, 3 or 4)."""
-    latent = latents(PREVIEW_SEED, range(COLUMNS), trainer.config.latent, trainer.device)
+    latent = torch.from_numpy(latents(PREVIEW_SEED, range(COLUMNS), trainer.config.latent)).to(trainer.device)
     repeated = torch.from_numpy(condition).to(trainer.device).expand(COLUMNS, -1) if len(condition) else None
     images = trainer.average(latent, repeated)  # (n, 3 or 4, H, H)
     pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)

@@ -15,10 +15,10 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from unikat.sampling import latents
 from unikat.v1.model_pb2 import Metric
 from unikat_training.errors import TrainingError
 from unikat_training.graph import ExportedGenerator, run_torch
-from unikat_training.latents import latents
 from unikat_training.parity import CHECK_SEED, TRUNCATIONS
 from unikat_training.session import Floats, open_graph, run_graph
 
@@ -90,7 +90,7 @@ class Rounding:
 
 def measure_rounding(exported: ExportedGenerator, path: Path, conditions: Floats) -> Rounding:
     """Of the graph with rounded weights, against `exported`, which has the full ones."""
-    latent = latents(CHECK_SEED, range(COMPARED), exported.generator.shape.latent).numpy()
+    latent = latents(CHECK_SEED, range(COMPARED), exported.generator.shape.latent)
     condition = conditions[np.arange(COMPARED) % len(conditions)]  # (B, C)
     session = open_graph(path)
     apart = np.stack(

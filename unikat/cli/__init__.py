@@ -16,6 +16,8 @@ from unikat.cli.doctor import doctor
 from unikat.cli.generate import Order, generate
 from unikat.cli.models import list_models, show_model
 from unikat.cli.problems import FAILURE, Problem
+from unikat.cli.sprites import Order as SpritesOrder
+from unikat.cli.sprites import sprites
 from unikat.cli.up.command import up
 from unikat.settings import command_of
 
@@ -28,6 +30,7 @@ app = typer.Typer(
 models = typer.Typer(cls=ModelCommands, help="What can be drawn: the models that a service offers.")
 app.command()(up)
 app.command("generate")(command_of(Order, generate))
+app.command("sprites")(command_of(SpritesOrder, sprites))
 app.add_typer(models, name="models")
 models.callback(invoke_without_command=True)(list_models)
 models.command("show")(show_model)

@@ -64,8 +64,8 @@ def all_styles(path: Path) -> Dataset:
         collection = Collection()
         tarballs = fetch_all(collection, default_cache(), lambda: None)
         wanted: Callable[[Emoji], bool] = lambda emoji: emoji.category in CATEGORIES and emoji.tone == "none"  # noqa: E731
-        drawings = EmojiDrawings(collection, tarballs, SIZE, alpha=True, wanted=wanted)
-        build(emoji_recipe(SIZE, collection, alpha=True), drawings.pictures(processes=1), Output(path))
+        drawings = EmojiDrawings(collection, tarballs, SIZE, channels=4, wanted=wanted)
+        build(emoji_recipe(SIZE, collection, channels=4), drawings.pictures(processes=1), Output(path))
     return Dataset.load(path)
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from benchmarks.training.few.course import Course
+from benchmarks.training.few.course import NOTHING, PARENT, Course
 from benchmarks.training.few.data import CATEGORIES, COUNTS, Few
 from benchmarks.training.table import line
+from unikat.sampling import latents
 from unikat.v1.model_pb2 import Attribute, Category, Model
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.classifier import Classifier, train_classifier
@@ -24,8 +24,7 @@ from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
 from unikat_training.export import load_trained, trained_conditions
 from unikat_training.graph import exported_generator, run_torch
-from unikat_training.latents import latents
-from unikat_training.pictures import Row, draw_sheet, png
+from unikat_training.sheet import Block, Strip, draw_sheet, png
 from unikat_training.warm_start.origin import origin_of
 
 SEED: Final = 7  # of what is drawn
@@ -34,6 +33,7 @@ SUBSETS: Final = 50  # of KID
 STEPS: Final = 1_500  # of the classifier's training
 COLUMNS: Final = 12
 REAL: Final = "real pictures"
+BEGUN: Final = {NOTHING: "from nothing", PARENT: "from portraits"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Judge:
         trained = load_trained(course.run)
         conditions = self.subject.conditions(np.resize(self.test.labels, (count, 1)))
         exported = exported_generator(trained.generator, trained_conditions(trained.dataset))
-        latent = latents(SEED, range(count), trained.config.latent).numpy()
+        latent = latents(SEED, range(count), trained.config.latent)
         for start in range(0, count, BATCH):
             chunk = slice(start, start + BATCH)
             yield run_torch(exported, latent[chunk], conditions[chunk], 1.0)
@@ -125,11 +125,11 @@ class Judge:
 
     def sheet(self, courses: Sequence[Course]) -> bytes:
         """Test pictures, and under them what each training draws of their categories, with the same latents (PNG)."""
-        strips: dict[str, npt.NDArray[np.uint8]] = {"test pictures": self.few.test.pixels(np.arange(COLUMNS))}
+        strips = [Strip("test pictures", self.few.test.pixels(np.arange(COLUMNS)))]
         for course in courses:
-            strips[f"{course.count}, {course.way}"] = np.concatenate(list(self.batches(course, COLUMNS)))
-        rows = [Row(name, np.zeros(0, dtype=np.float32)) for name in strips]
-        return png(draw_sheet(rows, COLUMNS, lambda index, row: strips[row.name]))
+            drawn = np.concatenate(list(self.batches(course, COLUMNS)))
+            strips.append(Strip(f"{course.count} pictures\n{BEGUN[course.way]}", drawn))
+        return png(draw_sheet([Block("", strips)]))
 
 
 def table(results: Sequence[Result]) -> list[str]:

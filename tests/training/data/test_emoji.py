@@ -134,6 +134,21 @@ def test_drawings_are_labelled_with_style_category_and_tone(tmp_path: Path, coll
     }
 
 
+def test_drawings_may_keep_their_alpha(tmp_path: Path, collection: Collection) -> None:
+    tarballs = fetch_all(collection, tmp_path / "cache", lambda: None)
+    drawings = EmojiDrawings(collection, tarballs, 16, 4)
+    build(emoji_recipe(16, collection, 4), drawings.pictures(1), Output(tmp_path / "layers"))
+    layers, (plain, _) = Dataset.load(tmp_path / "layers"), made(tmp_path, collection)
+
+    assert layers.items == plain.items
+    discs = [not item.startswith("solid/") for item in layers.items]
+    assert (layers.images[discs, 0, 0] == 0).all()
+    assert (layers.images[:, 8, 8, 3] == 255).all()
+    rows = np.arange(len(plain))
+    # Lanczos overshoots at edges: it is clipped at white here, and at no alpha there
+    assert np.abs(layers.pixels(rows).astype(int) - plain.pixels(rows)).max() <= 32
+
+
 def test_what_is_left_out_is_named(tmp_path: Path, collection: Collection) -> None:
     _, report = made(tmp_path, collection)
 

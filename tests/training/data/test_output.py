@@ -114,9 +114,9 @@ def test_the_contact_sheet_has_a_row_for_each_category(tmp_path: Path) -> None:
     build(RECIPE, picked, Output(tmp_path / "out"))
 
     with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
-        # 8 pixels are shown at 48; 26 for the attribute's name, 2 between; 220 for the categories' names.
-        assert sheet.size == (220 + 4 * 50, 26 + 3 * 50)
-        cell = sheet.getpixel((220 + 50 + 24, 26 + 50 + 24))
+        # 8 pixels are shown at 48, with 2 around; right of the last and below it are 6 and 4; above all is a heading.
+        assert sheet.height == 21 + 3 * 52 + 4
+        cell = sheet.getpixel((sheet.width - 6 - 3 * 52 + 26, 21 + 52 + 26))
     assert cell == (4, 4, 4)  # the second image of "kind 1"
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from unikat_training.data.dataset import FORMAT, IMAGES, METADATA, Attribute, Source, sha256_of
 from unikat_training.data.fields import DatasetError
 from unikat_training.data.report import Problem, Report
-from unikat_training.data.sheet import write_contact_sheet
+from unikat_training.data.sheet import contact_sheet
 from unikat_training.data.writer import ImagesWriter
 
 SHEET = "contact_sheet.png"
@@ -133,7 +133,12 @@ def build(recipe: Recipe, pictures: Iterable[Picture | Problem], output: Output)
     """
     output.check()
     report = Report(
-        recipe.name, recipe.resolution, warnings=list(recipe.warnings), notes=recipe.notes, litter=recipe.litter
+        recipe.name,
+        recipe.resolution,
+        recipe.channels,
+        warnings=list(recipe.warnings),
+        notes=recipe.notes,
+        litter=recipe.litter,
     )
     with _workplace(output.path) as folder:
         collection = _write_images(folder / IMAGES, recipe, pictures, report)
@@ -146,7 +151,7 @@ def build(recipe: Recipe, pictures: Iterable[Picture | Problem], output: Output)
         if recipe.recorded_digest not in ("", report.digest):
             report.warnings.append(f"the pixels are not the recorded ones ({recipe.recorded_digest}): other renderer?")
         images: npt.NDArray[np.uint8] = np.load(folder / IMAGES, mmap_mode="r")
-        write_contact_sheet(folder / SHEET, images, labels, report.attributes)
+        contact_sheet(images, labels, report.attributes).save(folder / SHEET)
         if report.left_out > output.max_left_out:
             os.replace(folder / SHEET, output.sheet_beside)
             raise LeftOutError(report, output)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 from rich.console import Console
@@ -49,6 +49,7 @@ Jobs = Annotated[int, typer.Option(min=1, max=64, help="Processes that decode an
 @app.command()
 def emoji(
     size: Size = 32,
+    channels: Annotated[Literal["rgb", "rgba"], typer.Option(help="rgb: on white; rgba: with alpha.")] = "rgb",
     out: Out = None,
     cache: Annotated[
         Path | None,
@@ -65,14 +66,15 @@ def emoji(
     """The emoji set: 7 styles, 14 categories, 6 skin tones; about 15,000 drawings. Needs npm."""
     console = Console(stderr=True)
     collection = Collection()
-    output = _output(out, f"emoji-{size}", dry_run, force)
+    planes = len(channels)
+    output = _output(out, f"emoji-{size}" if planes == 3 else f"emoji-{size}-{channels}", dry_run, force)
     with _told(console), _progress(console) as progress:
         output.check()
         fetching = progress.add_task("packages", total=len(collection.packages))
         tarballs = fetch_all(collection, cache or default_cache(), lambda: progress.advance(fetching))
-        drawings = EmojiDrawings(collection, tarballs, size)
+        drawings = EmojiDrawings(collection, tarballs, size, planes)
         pictures = _track(progress, "drawings", drawings.pictures(jobs), len(drawings))
-        _finish(console, progress, emoji_recipe(size, collection), pictures, output)
+        _finish(console, progress, emoji_recipe(size, collection, planes), pictures, output)
 
 
 def folder(

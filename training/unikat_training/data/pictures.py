@@ -10,6 +10,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from unikat_training.data import svg
 from unikat_training.data.formats import HEAD, other_picture, way_out, why_no_picture
@@ -19,6 +20,8 @@ FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "T
 MAX_PIXELS: Final = 100_000_000  # 300 MB as RGB; a few bytes of PNG can claim a thousand times more
 
 FRAMES: Final = 30  # of an animation, among which the first is looked for that shows something
+
+_GREY_STEPS: Final = {"L;2": 85, "L;4": 17}  # by PNG's raw mode: what a level of few bits is in 8
 
 Fit = Literal["crop", "pad"]
 Colour = tuple[int, int, int]
@@ -51,6 +54,7 @@ def decode(content: bytes) -> Image.Image:
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise UnsafePictureError(f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are decoded")
+                _scale_transparent_level(image)
                 _seek_shown(image)
                 image.load()
                 return _rgb_or_rgba(_to_8_bit(_upright(image)))
@@ -77,12 +81,17 @@ def fit(image: Image.Image, size: int, how: Fit, background: Colour | None = WHI
     if how == "crop":
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
-        return np.asarray(_resize(image, (size, size), (left, top, left + side, top + side)), dtype=np.uint8)
+        return cleared(np.asarray(_resize(image, (size, size), (left, top, left + side, top + side)), dtype=np.uint8))
     scale = size / max(width, height)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
     square = Image.new(image.mode, (size, size), background or (0, 0, 0, 0))
     square.paste(_resize(image, inner, (0, 0, width, height)), ((size - inner[0]) // 2, (size - inner[1]) // 2))
-    return np.asarray(square, dtype=np.uint8)
+    return cleared(np.asarray(square, dtype=np.uint8))
+
+
+def cleared(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Images (..., 3 or 4), black where they are nothing: resizing leaves a trace of colour there."""
+    return pixels if pixels.shape[-1] == 3 else np.where(pixels[..., 3:] == 0, 0, pixels).astype(np.uint8)
 
 
 def on_colour(image: Image.Image, colour: Colour) -> Image.Image:
@@ -126,7 +135,17 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise BrokenPictureError("32-bit pixels have no agreed range; convert the picture to 8 or 16 bits")
-    return Image.fromarray((values // 257).astype(np.uint8))  # 65535 -> 255
+    grey = Image.fromarray((values // 257).astype(np.uint8))  # 65535 -> 255
+    if "transparency" in image.info:
+        grey.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _scale_transparent_level(image: Image.Image) -> None:
+    """Pillow scales grey of 2 and 4 bits to 8, and not the level that a PNG says is transparent."""
+    raw_mode = image.tile[0][3] if image.format == "PNG" and isinstance(image, ImageFile) and image.tile else None
+    if raw_mode in _GREY_STEPS and "transparency" in image.info:
+        image.info["transparency"] *= _GREY_STEPS[raw_mode]
 
 
 def _rgb_or_rgba(image: Image.Image) -> Image.Image:

@@ -34,7 +34,7 @@ KINDS: Final[Mapping[str, str]] = {
 LOSSES: Final[Mapping[str, str]] = {
     "broken": "mend these files, or remove them",
     "unreadable format": "save these as PNG or JPEG",
-    "invisible": "--background COLOUR shows them, --background keep keeps alpha",
+    "invisible": "--background COLOUR shows them, --channels rgba keeps alpha",
     "unlabelled": "--labels none takes all pictures without labels, --split NAME those of one split; --labels FILE, "
     "--file-column, --attribute and --label-level say where labels are",
     "conflict": "keep one of those that are the same, or --labels none",
@@ -61,6 +61,7 @@ class Report:
 
     name: str
     resolution: int
+    channels: int = 3
     count: int = 0
     attributes: tuple[Attribute, ...] = ()
     problems: list[Problem] = field(default_factory=list)
@@ -121,6 +122,7 @@ class Report:
         document = {
             "name": self.name,
             "resolution": self.resolution,
+            "channels": self.channels,
             "count": self.count,
             "digest": self.digest,
             "attributes": {a.name: dict(zip(a.categories, a.counts, strict=True)) for a in self.attributes},
@@ -134,7 +136,9 @@ class Report:
 
     def print(self, console: Console) -> None:
         """Prints the totals, the categories and the problems (the first few names of each kind)."""
-        console.print(f"{escape(self.name)}: {self.count} images of {self.resolution} x {self.resolution} pixels")
+        alpha = ", with alpha" if self.channels == 4 else ""
+        size = f"{self.resolution} x {self.resolution} pixels{alpha}"
+        console.print(f"{escape(self.name)}: {self.count} images of {size}")
         for attribute in self.attributes:
             pairs = list(zip(attribute.categories, attribute.counts, strict=True))
             shown = ", ".join(f"{category} {count}" for category, count in pairs[:20])

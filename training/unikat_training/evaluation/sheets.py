@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw, ImageFont
 
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.blends import Pair, choose_pairs, path_of
-from unikat_training.evaluation.extractors import Pixels
 from unikat_training.evaluation.memorisation import Neighbours
 from unikat_training.evaluation.results import Evaluation
 from unikat_training.evaluation.subject import Subject
 from unikat_training.evaluation.wishes import Wish
-from unikat_training.pictures import COLUMNS, LABEL_SIZE, TILE, Row, draw_sheet, png
+from unikat_training.pictures import COLUMNS
+from unikat_training.sheet import Block, Strip, draw_sheet, png
 
 ROWS, PAIRS = 8, 6  # of the sheet of neighbours
 STEPS = 9  # of an interpolation
@@ -52,38 +50,27 @@ def neighbour_sheet(subject: Subject, trained: Dataset, found: Neighbours) -> by
     closest = np.argsort(found.distances, kind="stable")[: ROWS * PAIRS]
     conditions = subject.conditions(subject.labels(len(found.distances)))[closest]
     drawn = np.concatenate(list(subject.draw(closest, conditions, subject.truncations[-1])))
-    known = trained.pixels(found.places[closest])
-    size = trained.resolution * max(1, TILE // trained.resolution)
-    width, height, top = 2 * size + 14, size + LABEL_SIZE + 8, LABEL_SIZE + 12
-    sheet = Image.new("RGB", (PAIRS * width, top + -(-len(closest) // PAIRS) * height), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(LABEL_SIZE)
-    pen.text((4, 4), "generated, the nearest training picture, and their distance", fill="black", font=font)
-    for place, index in enumerate(closest):
-        x, y = place % PAIRS * width, top + place // PAIRS * height
-        for side, pixels in enumerate((drawn[place], known[place])):
-            sheet.paste(enlarged(pixels, size), (x + side * (size + 2), y))
-        pen.text((x, y + size + 2), f"{found.distances[index]:.2f}", fill="black", font=font)
-    return png(sheet)
-
-
-def enlarged(pixels: Pixels, size: int) -> Image.Image:
-    return Image.fromarray(pixels).resize((size, size), Image.Resampling.NEAREST)
+    pairs = np.stack((drawn, trained.pixels(found.places[closest])), axis=1)  # (n, 2, H, H, 3)
+    strips = []
+    for start in range(0, len(closest), PAIRS):
+        row = slice(start, start + PAIRS)
+        captions = [words for index in closest[row] for words in (f"{found.distances[index]:.2f}", "")]
+        strips.append(Strip("", np.concatenate(pairs[row]), captions))
+    title = "generated, the nearest training picture, and their distance"
+    return png(draw_sheet([Block("", strips)], title, ("generated", "training") * min(PAIRS, len(closest))))
 
 
 def blend_sheet(subject: Subject) -> bytes:
     """One latent a row, from one category to another."""
     pairs = choose_pairs(subject, BLENDS)
     weights = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None]
-    rows, paths = [], []
+    strips = []
     for number, pair in enumerate(pairs):
         path = path_of(subject, pair, 1)
-        rows.append(Row(name_of(subject, pair), path[0, 0]))
-        paths.append((np.full(STEPS, number), (1 - weights) * path[0] + weights * path[-1]))
-
-    def draw(index: int, row: Row) -> npt.NDArray[np.uint8]:
-        return np.concatenate(list(subject.draw(*paths[index], subject.truncations[-1])))
-
-    return png(draw_sheet(rows, STEPS, draw))
+        conditions = (1 - weights) * path[0] + weights * path[-1]
+        drawn = subject.draw(np.full(STEPS, number), conditions, subject.truncations[-1])
+        strips.append(Strip(name_of(subject, pair), np.concatenate(list(drawn))))
+    return png(draw_sheet([Block("", strips)]))
 
 
 def name_of(subject: Subject, pair: Pair) -> str:
@@ -94,14 +81,12 @@ def name_of(subject: Subject, pair: Pair) -> str:
 def wish_sheet(subject: Subject, wishes: Sequence[Wish]) -> bytes:
     """A wish a row, and the share of its drawings in which the classifier finds it."""
     labels = np.array([each.labels for each in wishes], dtype=np.int64)
-    conditions = subject.conditions(labels)
-    rows = [Row(f"{w.name}: {w.recognised:.0%}", conditions[i]) for i, w in enumerate(wishes)]
-
-    def draw(index: int, row: Row) -> npt.NDArray[np.uint8]:
-        asked = np.repeat(row.condition[None], COLUMNS, axis=0)
-        return np.concatenate(list(subject.draw(np.arange(COLUMNS), asked, subject.truncations[-1])))
-
-    return png(draw_sheet(rows, COLUMNS, draw))
+    strips = []
+    for wish, condition in zip(wishes, subject.conditions(labels), strict=True):
+        asked = np.repeat(condition[None], COLUMNS, axis=0)
+        drawn = subject.draw(np.arange(COLUMNS), asked, subject.truncations[-1])
+        strips.append(Strip(f"{wish.name}: {wish.recognised:.0%}", np.concatenate(list(drawn))))
+    return png(draw_sheet([Block("", strips)]))
 
 
 def curves(evaluation: Evaluation, found: Neighbours, test: Neighbours) -> bytes:

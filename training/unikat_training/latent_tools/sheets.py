@@ -13,11 +13,12 @@ from unikat_training.graph import ExportedGenerator
 from unikat_training.latent_tools.directions import Directions
 from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.latent_tools.paths import Point, between, moved
-from unikat_training.latent_tools.strips import Block, Strip, draw_blocks
+from unikat_training.sheet import Block, Strip, draw_sheet, png
 
 Pixels = npt.NDArray[np.uint8]
 Pair = tuple[Point, Point]
 STEPS = 9  # images a strip
+TILE = 64  # pixels: larger images are made smaller, for an overview
 DEVIATIONS = 4.0  # standard deviations at the ends of a strip
 
 
@@ -41,7 +42,7 @@ def direction_sheet(
 
     blocks = [Block(told(directions, index), [strip(point, index) for point in points]) for index in chosen]
     title = "standard deviations that the latent is moved by; framed: the image itself"
-    return draw_blocks(title, [signed(each) for each in along], blocks)
+    return png(draw_sheet(blocks, title, [signed(each) for each in along], TILE))
 
 
 def told(directions: Directions, index: int) -> str:
@@ -89,7 +90,7 @@ def interpolation_sheet(pairs: Sequence[Pair], steps: int, sampler: GraphSampler
 
     blocks = [Block(heading, [strip(*pair) for pair in chosen]) for heading, chosen in ways(pairs).items()]
     title = "left and right end: images as they are; between them: the way from one to the other"
-    return draw_blocks(title, [percent(each) for each in np.linspace(0, 1, steps)], blocks)
+    return png(draw_sheet(blocks, title, [percent(each) for each in np.linspace(0, 1, steps)], TILE))
 
 
 def span(start: Point, end: Point) -> str:
@@ -115,7 +116,7 @@ def mixing_sheet(
         rows.append(Strip(label(point), mixed(point, points, truncation, exported), framed=index))
         drawn(len(points))
     title = "what is where: from the row; style and condition: from the column; framed: the image itself"
-    return draw_blocks(title, [point.name for point in points], [Block("", rows)])
+    return png(draw_sheet([Block("", rows)], title, [point.name for point in points], TILE))
 
 
 @torch.no_grad()

@@ -38,7 +38,7 @@ class _Job:
     drawing: Drawing
 
 
-def emoji_recipe(resolution: int, collection: Collection, alpha: bool = False) -> Recipe:
+def emoji_recipe(resolution: int, collection: Collection, channels: int = 3) -> Recipe:
     """What the emoji set is, apart from its pictures."""
     attributes = (
         AttributePlan("style", "whose drawing it is", tuple(style.name for style in collection.styles)),
@@ -47,9 +47,10 @@ def emoji_recipe(resolution: int, collection: Collection, alpha: bool = False) -
     )
     labels = replace(CATALOGUE_SOURCE, origin=collection.catalogue.spec)
     sources = (*(style.source for style in collection.styles), labels)
-    recorded = RECORDED_DIGESTS.get(resolution, "") if collection == Collection() and not alpha else ""
-    channels = 4 if alpha else 3
-    return Recipe(f"emoji-{resolution}", resolution, attributes, sources, recorded_digest=recorded, channels=channels)
+    known = collection == Collection() and channels == 3
+    recorded = RECORDED_DIGESTS.get(resolution, "") if known else ""
+    name = f"emoji-{resolution}" if channels == 3 else f"emoji-{resolution}-rgba"
+    return Recipe(name, resolution, attributes, sources, recorded_digest=recorded, channels=channels)
 
 
 def fetch_all(collection: Collection, cache: Path, on_fetched: Callable[[], None]) -> dict[str, Tarball]:
@@ -62,15 +63,14 @@ def fetch_all(collection: Collection, cache: Path, on_fetched: Callable[[], None
 
 
 class EmojiDrawings:
-    """All drawings that belong to the set, before any is rendered: of `wanted` emoji; with `alpha`, on nothing."""
+    """All drawings that belong to the set, or those of `wanted` emoji, before any is rendered."""
 
     def __init__(
         self,
         collection: Collection,
         tarballs: Mapping[str, Tarball],
         resolution: int,
-        *,
-        alpha: bool = False,
+        channels: int = 3,
         wanted: Callable[[Emoji], bool] = lambda emoji: True,
     ) -> None:
         self.wanted = wanted
@@ -85,7 +85,7 @@ class EmojiDrawings:
             only = set(_table_of(style, chars).values()) if style.only_with else None
             for hexcode, content in drawings.items():
                 if only is None or hexcode in only:
-                    self._add(style, hexcode, Drawing(content, style.scale, resolution, alpha), catalogue)
+                    self._add(style, hexcode, Drawing(content, style.scale, resolution, channels), catalogue)
 
     def __len__(self) -> int:
         return len(self._jobs) + len(self.problems)

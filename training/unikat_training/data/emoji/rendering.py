@@ -1,4 +1,4 @@
-"""One drawing to pixels: rendered large on white, reduced once."""
+"""One drawing to pixels: rendered large, on white or on nothing, reduced once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import resvg_py
 from PIL import Image
+
+from unikat_training.data.pictures import cleared
 
 SUPERSAMPLING = 4  # the canvas is drawn this many times larger and reduced by Lanczos
 MARGIN = 0.015  # of the canvas' side; nothing is drawn nearer to the edge
@@ -22,11 +24,11 @@ class Drawing:
     content: bytes
     scale: float
     resolution: int
-    alpha: bool = False  # on nothing instead of on white
+    channels: int = 3  # 4: with alpha
 
 
 def render(drawing: Drawing) -> npt.NDArray[np.uint8] | None:
-    """The drawing as (H, W, 3) on white, or (H, W, 4) on nothing; None when nothing of it can be seen.
+    """The drawing as (H, W, 3) on white, or (H, W, 4) with alpha; None when nothing of it can be seen.
 
     Raises ValueError or OSError when it cannot be drawn.
     """
@@ -42,13 +44,12 @@ def render(drawing: Drawing) -> npt.NDArray[np.uint8] | None:
         raster = raster.resize((size, size), Image.Resampling.LANCZOS)
     margin = round(side * MARGIN)
     left, top = (_offset(side, size, box[axis] / side, box[axis + 2] / side, margin) for axis in (0, 1))
-    canvas = Image.new("RGBA", (side, side), (0, 0, 0, 0) if drawing.alpha else "white")
+    canvas = Image.new("RGBA", (side, side), "#ffffff00" if drawing.channels == 4 else "white")
     layer = Image.new("RGBA", (side, side))
     layer.paste(raster, (left, top))
     canvas.alpha_composite(layer)
-    whole = canvas if drawing.alpha else canvas.convert("RGB")
-    small = whole.resize((drawing.resolution, drawing.resolution), Image.Resampling.LANCZOS)
-    return np.asarray(small, dtype=np.uint8)
+    canvas = canvas if drawing.channels == 4 else canvas.convert("RGB")
+    return cleared(np.asarray(canvas.resize((drawing.resolution,) * 2, Image.Resampling.LANCZOS), dtype=np.uint8))
 
 
 def _offset(side: int, size: int, low: float, high: float, margin: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from typer import Option
 
@@ -14,6 +14,7 @@ FOLDERS: Final = "folders"
 NAMES: Final = "names"
 NONE: Final = "none"
 KEEP: Final = "keep"
+Channels = Literal["auto", "rgb", "rgba"]
 LEFT_OUT: Final = 0.33  # a third
 
 
@@ -56,12 +57,19 @@ class FolderOptions:
         bool, Option("--fold", help="Make one of categories that differ in capitals, blanks, - and _ only.")
     ] = False
     fit: Annotated[Fit, Option(help="Crop the middle square, or pad to a square with the background.")] = "crop"
+    channels: Annotated[
+        Channels,
+        Option(
+            help="rgba: alpha is kept and trained, too; rgb: transparent pictures are shown on a colour (auto: rgba "
+            "where half of the pictures or more are transparent in part, and can be seen on white).",
+        ),
+    ] = "auto"
     background: Annotated[
         str,
         Option(
             metavar="COLOUR|keep",
-            help="What transparent pictures are shown on, such as white or #808080; keep: nothing, alpha is trained "
-            "too (auto: white, or else a colour on which they can be seen).",
+            help="What transparent pictures are shown on, such as white or #808080, which makes the channels rgb; "
+            "keep: another word for --channels rgba (auto: white, or else a colour on which they can be seen).",
         ),
     ] = AUTO
     max_left_out: Annotated[

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from PIL import ImageColor
 
 from unikat_training.data.build import AttributePlan, Picture, Recipe
@@ -18,7 +19,7 @@ from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder.container import Place, display
 from unikat_training.data.folder.layout import list_pictures
 from unikat_training.data.folder.listing import Listing
-from unikat_training.data.folder.options import AUTO, KEEP, FolderOptions
+from unikat_training.data.folder.options import AUTO, KEEP, Channels, FolderOptions
 from unikat_training.data.formats import suffix
 from unikat_training.data.parallel import map_in_order
 from unikat_training.data.pictures import (
@@ -39,7 +40,9 @@ UNSPECIFIED = "unspecified"
 SPDX = re.compile(r"\(*[A-Za-z0-9.+-]+\)*( (AND|OR|WITH) \(*[A-Za-z0-9.+-]+\)*)*")
 BACKGROUNDS: Final = (WHITE, (0, 0, 0), (128, 128, 128))  # tried in this order
 SEEN: Final = 16  # grey levels; what differs less from its background cannot be seen
-_TRIED: Final = 100  # pictures, evenly spread, by which a background is chosen
+CLEAR: Final = 0.05  # of a picture's pixels: with so many less than half covered, it is transparent in part
+MANY: Final = 0.5  # of the pictures: with so many transparent ones, alpha is kept
+_TRIED: Final = 100  # pictures, evenly spread, by which channels and background are chosen
 _OPAQUE: Final = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"))
 
 
@@ -110,32 +113,70 @@ def _recipe(plan: FolderPlan, listing: Listing, shape: Shape) -> Recipe:
 
 
 def shape_of(listing: Listing, size: int, options: FolderOptions) -> Shape:
-    """What the pictures are fitted to; a background that is not given is chosen by looking at some of them.
+    """What the pictures are fitted to; channels and a background that are not given are chosen by looking at some.
 
-    Raises DatasetError for a background that is no colour.
+    Raises DatasetError for a background that is no colour, and one that contradicts the channels.
     """
-    if options.background == KEEP:
-        return Shape(size, options.fit, None)
-    if options.background != AUTO:
-        try:
-            red, green, blue, *_ = ImageColor.getrgb(options.background)
-        except ValueError as error:
-            raise DatasetError(
-                f"--background {options.background}: must be keep, auto, or a colour such as white or #808080"
-            ) from error
-        return Shape(size, options.fit, (red, green, blue))
-    shape = Shape(size, options.fit)
-    jobs = [job for job in _jobs(listing, shape) if suffix(job.name) not in _OPAQUE]
-    jobs = jobs[:: -(-len(jobs) // _TRIED) or 1]
-    unseen = {colour: sum(_is_unseen(job, colour) for job in jobs) for colour in BACKGROUNDS}
-    best = min(BACKGROUNDS, key=lambda colour: unseen[colour])
-    if unseen[WHITE] > len(jobs) / 10 and best != WHITE:
-        listing.notes.append(
-            f"background: #{bytes(best).hex()}, since {unseen[WHITE]} of {len(jobs)} pictures that were tried do not "
-            "show on white; --background takes another colour, or keeps alpha"
-        )
-        return replace(shape, background=best)
-    return shape
+    asked, background = options.channels, options.background
+    if background not in (AUTO, KEEP):
+        if asked == "rgba":
+            raise DatasetError(f"--background {background}: --channels rgba keeps alpha, so nothing is behind it")
+        return Shape(size, options.fit, _colour(background))
+    if background == KEEP and asked == "rgb":
+        raise DatasetError("--background keep: keeps alpha, and --channels rgb does not")
+    tried = _try_some(listing, options.fit)
+    behind, note = tried.background("rgba" if background == KEEP else asked)
+    listing.notes += [note] if note else []
+    return Shape(size, options.fit, behind)
+
+
+def _colour(name: str) -> Colour:
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(name)
+    except ValueError as error:
+        raise DatasetError(f"--background {name}: must be keep, auto, or a colour such as white or #808080") from error
+    return red, green, blue
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is known of the pictures by looking at some of those that may have alpha."""
+
+    count: int  # of those that were looked at
+    clear: int  # of them are transparent in part
+    unseen: Mapping[Colour, int]  # do not show on a background
+    share: float  # of all pictures may have alpha
+
+    def background(self, channels: Channels) -> tuple[Colour | None, str]:
+        """What the pictures are shown on, None where alpha is kept, and what is said of it."""
+        some, hidden = f"of {self.count} pictures that were tried", self.unseen[WHITE]
+        transparent = f"since {self.clear} {some} are transparent in part"
+        best = min(BACKGROUNDS, key=lambda colour: self.unseen[colour])
+        if hidden > self.count / 10 and channels == "rgba":
+            return None, f"{hidden} {some} do not show on white, on which a model with alpha is measured"
+        if hidden > self.count / 10 and best != WHITE:
+            note = f"background: #{bytes(best).hex()}, since {hidden} {some} do not show on white; "
+            return best, note + "--background takes another colour, --channels rgba keeps alpha"
+        if channels == "auto" and self.clear and self.clear * self.share >= MANY * self.count:
+            return None, f"channels: rgba, {transparent}; --channels rgb shows them on a colour"
+        if channels == "auto" and self.clear:
+            return WHITE, f"channels: rgb, {transparent}, fewer than half of all; --channels rgba keeps alpha"
+        return None if channels == "rgba" else WHITE, ""
+
+
+def _try_some(listing: Listing, how: Fit) -> Tried:
+    may_have = [job for job in _jobs(listing, Shape(64, how, None)) if suffix(job.name) not in _OPAQUE]
+    decoded = [_decode(job) for job in may_have[:: -(-len(may_have) // _TRIED) or 1]]
+    tried = [each.pixels for each in decoded if isinstance(each, Picture)]
+    clear = sum((pixels[..., 3] < 128).mean() >= CLEAR for pixels in tried)
+    unseen = {colour: sum(_is_unseen(pixels, colour) for pixels in tried) for colour in BACKGROUNDS}
+    return Tried(len(tried), int(clear), unseen, len(may_have) / max(1, len(listing.items)))
+
+
+def _is_unseen(pixels: npt.NDArray[np.uint8], background: Colour) -> bool:
+    """True of a picture (H, W, 4) that is transparent somewhere, and like the background elsewhere."""
+    difference = np.abs(pixels[..., :3].astype(np.int16) - background) * (pixels[..., 3:] / 255)
+    return bool(pixels[..., 3].min() < 255 and difference.max() < SEEN)
 
 
 def _pictures(listing: Listing, shape: Shape, processes: int) -> Iterator[Picture | Problem]:
@@ -147,11 +188,6 @@ def _pictures(listing: Listing, shape: Shape, processes: int) -> Iterator[Pictur
 def _jobs(listing: Listing, shape: Shape) -> Iterator[Job]:
     for file, labels in listing.items:
         yield Job(listing.places[file], display(file), labels, shape)
-
-
-def _is_unseen(job: Job, background: Colour) -> bool:
-    picture = _decode(replace(job, shape=replace(job.shape, size=64, background=background)))
-    return isinstance(picture, Problem) and picture.kind == "invisible"
 
 
 def _decode(job: Job) -> Picture | Problem:
