@@ -200,6 +200,5 @@ def test_the_average_follows_the_network_statistics_included() -> None:
 
 
 def test_the_average_forgets_fast_at_first() -> None:
-    assert ema.decay(32, 32, 10_000, 0.05) < 0.01
-    assert ema.decay(10**7, 10_000, 10_000, 0.05) == pytest.approx(0.5)
-    assert ema.decay(32, 10_000, 10_000, 0.0) == pytest.approx(0.5)
+    assert ema.decay(32, 32, 10_000) < 0.01
+    assert ema.decay(10**7, 10_000, 10_000) == pytest.approx(0.5)

@@ -162,16 +162,6 @@ class Config:
         Before(0),
         CHANGEABLE,
     ] = 0
-    ema_ramp: Annotated[
-        float,
-        Option(
-            min=0,
-            max=1,
-            help="The half-life is at most this share of the images seen: an untrained start is forgotten (0: not).",
-        ),
-        Before(0.05),
-        CHANGEABLE,
-    ] = 0.05
     augment: Annotated[
         float, Option(min=0, max=1, help="Probability of each augmentation; with ADA the highest."), CHANGEABLE
     ] = 0.5

@@ -3,15 +3,13 @@
 import torch
 from torch import nn
 
+RAMP = 0.05  # early on the half-life is this share of the images seen, so that the untrained start is forgotten
 
-def decay(images: int, batch: int, half_life: float, ramp: float) -> float:
-    """Share of the average that is kept in a step of `batch` images, after `images` of them.
 
-    The half-life (images) is at most a share `ramp` of the images seen, so that an untrained start is forgotten; with 0
-    it is what it is.
-    """
-    images_of_half = min(half_life, ramp * images) if ramp else half_life
-    return float(0.5 ** (batch / max(images_of_half, 1e-8)))
+def decay(images: int, batch: int, half_life: float) -> float:
+    """Share of the average that is kept in a step of `batch` images, after `images` of them."""
+    images_of_half = max(min(half_life, RAMP * images), 1e-8)
+    return float(0.5 ** (batch / images_of_half))
 
 
 @torch.no_grad()

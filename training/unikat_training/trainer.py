@@ -118,8 +118,7 @@ class Trainer:
             figures["labels_real"] = loss
         figures |= self.train_generator(batch, real_maps, drawn_maps, rates.auxiliary)
         self.scaler.update()
-        kept = ema.decay((step + 1) * config.batch, config.batch, rates.ema_images, config.ema_ramp)
-        ema.update(self.average, self.generator, kept)
+        ema.update(self.average, self.generator, ema.decay((step + 1) * config.batch, config.batch, rates.ema_images))
 
         values = mean(torch.stack([value.detach().float() for value in figures.values()])).tolist()  # waits once
         told = {"labels_real": 0.0, "labels_drawn": 0.0, **dict(zip(figures, values, strict=True))}
