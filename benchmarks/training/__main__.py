@@ -11,7 +11,7 @@ import typer
 from benchmarks.figures import ROOT, write
 from benchmarks.training import best_of, comparison, few, pilots, speed
 from benchmarks.training.contenders import CONTENDERS, Course
-from unikat_training.evaluation.setup import Effort
+from unikat_training.evaluation.settings import Effort
 
 RESULTS = Path(__file__).parent / "results"
 MINUTES = 10.0

@@ -13,7 +13,7 @@ from benchmarks.training.evaluator import Evaluator
 from benchmarks.training.race import bundle_of, race
 from benchmarks.training.results import REAL, Result
 from benchmarks.training.table import heading, picture, table
-from unikat_training.evaluation.setup import Effort
+from unikat_training.evaluation.settings import Effort
 from unikat_training.evaluation.subject import Subject
 
 GUIDE = ROOT / "docs" / "training.md"

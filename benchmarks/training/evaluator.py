@@ -8,16 +8,18 @@ import numpy as np
 
 from benchmarks.training.race import Raced
 from benchmarks.training.results import Result
-from unikat.v1.model_pb2 import Attribute, Category, Model
+from unikat.v1.model_pb2 import Model
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.classifier import VERSION
 from unikat_training.evaluation.condition_accuracy import Predictions
 from unikat_training.evaluation.evaluate import REFERENCE_SEED
 from unikat_training.evaluation.extractors import Lite1Features
-from unikat_training.evaluation.material import FeaturePipeline, Pictures, default_cache
-from unikat_training.evaluation.setup import Effort, kept_classifier
+from unikat_training.evaluation.material import FeaturePipeline, Pictures
+from unikat_training.evaluation.settings import Effort
+from unikat_training.evaluation.setup import kept_classifier
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
+from unikat_training.fetching import cache_folder
 
 SUBSETS = 50  # of KID
 
@@ -34,23 +36,19 @@ class Evaluator:
 
     @classmethod
     def of(cls, data: Dataset, test: Dataset, effort: Effort) -> Evaluator:
-        pipeline = FeaturePipeline([Lite1Features(data.resolution)], default_cache())
+        pipeline = FeaturePipeline([Lite1Features(data.resolution)], cache_folder("evaluation"))
         return cls(data, pipeline, pipeline.extract_dataset(data), pipeline.extract_dataset(test), effort)
 
     def measure(self, subject: Subject, raced: Raced, blank: Result) -> Result:
         """`blank` with what a model reaches at truncation 1."""
         subject.columns(self.data)
-        pictures = subject.sample(self.effort.samples, 1.0, self.pipeline)
+        pictures = subject.draw_labels(subject.labels(self.effort.samples), 1.0, self.pipeline)
         measured = replace(blank, images=raced.images, images_per_second=round(raced.images_per_second, 2))
         return self.compared(measured, pictures, self.accuracy(subject, pictures))
 
     def limit(self, blank: Result) -> Result:
         """`blank` with what training pictures reach in the place of drawn ones; the classifier on the test pictures."""
-        attributes = [
-            Attribute(name=each.name, categories=[Category(name=name) for name in each.categories])
-            for each in self.data.attributes
-        ]
-        subject = Subject(self.data.path, Model(attributes=attributes))
+        subject = Subject(self.data.path, Model(attributes=[each.message() for each in self.data.attributes]))
         order = np.random.default_rng(REFERENCE_SEED).permutation(len(self.train))[: self.effort.samples]
         return self.compared(blank, self.train.some(np.sort(order)), self.accuracy(subject, self.test))
 

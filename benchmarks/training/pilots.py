@@ -29,10 +29,11 @@ from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.classifier import Classifier, train_classifier
 from unikat_training.evaluation.condition_accuracy import Predictions
 from unikat_training.evaluation.extractors import JUDGE, load_judge
-from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, default_cache
+from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
 from unikat_training.export import load_trained
+from unikat_training.fetching import cache_folder
 from unikat_training.graph import exported_generator, run_torch
 from unikat_training.loop import train
 from unikat_training.operation import Operation
@@ -132,7 +133,7 @@ class Measure:
         parts = dataset.split(shares)
         if parts.validation is None:
             raise SystemExit(f"{dataset.path}: has too few pictures for a validation split")
-        pipeline = FeaturePipeline([load_judge(JUDGE, dataset.resolution)], default_cache())
+        pipeline = FeaturePipeline([load_judge(JUDGE, dataset.resolution)], cache_folder("evaluation"))
         rows = np.random.default_rng(SEED).permutation(len(parts.trained))[:LEARNT]
         learnt = pipeline.extract(batches(parts.trained, rows), parts.trained.labels[rows])
         everywhere = np.arange(len(parts.validation))

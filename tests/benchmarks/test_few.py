@@ -11,7 +11,8 @@ from benchmarks.training.few.course import NOTHING, PARENT, config_of, courses
 from benchmarks.training.few.data import CATEGORIES, COUNTS, SIZE, STYLE, few
 from benchmarks.training.few.measure import REAL, Result, table
 from tests.training.making import TINY, operation, write_dataset
-from unikat_training.data.build import AttributePlan, Output, Picture, Recipe, build
+from unikat_training.data.build import Output, Picture, Recipe, build
+from unikat_training.data.dataset import Attribute
 from unikat_training.data.emoji.styles import CATALOGUE_SOURCE, STYLES
 from unikat_training.data.split import group_of
 from unikat_training.loop import train
@@ -29,7 +30,7 @@ def write_emoji(path: Path) -> None:
             labels = (style, CATEGORIES[point % 5])
             yield Picture(f"{style}/{0x1F300 + point:x} thing {point}", labels, pixels, str(index).encode())
 
-    attributes = (AttributePlan("style"), AttributePlan("category", "", CATEGORIES))
+    attributes = (Attribute("style"), Attribute("category", "", CATEGORIES))
     sources = (*(style.source for style in STYLES), CATALOGUE_SOURCE)
     build(Recipe("all", SIZE, attributes, sources, channels=4), pictures(), Output(path))
 

@@ -27,7 +27,7 @@ from tests.training.evaluation.generating import PooledPixels, fresh, make_datas
 from tests.training.making import TINY, operation, tiny, write_dataset
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.material import FeaturePipeline
-from unikat_training.evaluation.setup import Effort
+from unikat_training.evaluation.settings import Effort
 from unikat_training.evaluation.subject import Subject
 from unikat_training.trainer import Computing
 

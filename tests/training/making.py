@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from unikat.bundle import digest_of
 from unikat_training.config import Config
-from unikat_training.data.dataset import IMAGES, METADATA, Dataset, sha256_of
+from unikat_training.data.dataset import IMAGES, METADATA, Dataset
 from unikat_training.operation import Operation
 from unikat_training.presets import load_preset
 
@@ -69,7 +70,7 @@ def write_dataset(
         "labels": [[] if plain else row.tolist() for row in labels],
         "sources": [{"name": "tests", "url": "none", "licence": "CC0-1.0", "credit": "Drawn by the tests"}],
         "items": [f"drawing {index}" for index in range(count)],
-        "digests": {IMAGES: sha256_of(path / IMAGES)},
+        "digests": {IMAGES: digest_of(path / IMAGES)},
     }
     (path / METADATA).write_text(json.dumps(document))
     return Dataset.load(path)

@@ -18,10 +18,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.training.making import TINY, operation, tiny, write_dataset
 from unikat_training.checkpoint import BEST, Progress, best_figure, checkpoints
 from unikat_training.data.dataset import Dataset
+from unikat_training.evaluation.similarity import frechet_distance
 from unikat_training.loop import train
 from unikat_training.metrics import WARNINGS, read_metrics, read_rows
 from unikat_training.pictures import Row, choose_rows
-from unikat_training.quality import RandomFrechet, frechet
+from unikat_training.quality import RandomFrechet
 from unikat_training.report import write_timelapse
 from unikat_training.trainer import Trainer
 from unikat_training.watch import Watch, of_condition, warnings_of_data, warnings_of_figures, warnings_of_sheet
@@ -97,8 +98,8 @@ def test_the_figure_of_the_best_tells_good_from_bad_and_is_the_same_each_time(tm
     noise = metric.distance(trainer.average)
     assert noise == metric.distance(trainer.average)
     images = torch.from_numpy(dataset.pixels(np.arange(300))).permute(0, 3, 1, 2).float() / 127.5 - 1
-    again = metric.moments([images[150:]])
-    assert frechet(*metric.real, *again) < noise / 10
+    again = metric.features_of([images[150:]])
+    assert frechet_distance(metric.real, again) < noise / 10
 
 
 def told(tmp_path: Path, plain: bool = False, **changes: float) -> str:

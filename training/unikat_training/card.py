@@ -1,7 +1,6 @@
 """The model card: what was measured and recorded, in words. Nothing here is known only to its author."""
 
 import json
-from collections.abc import Iterable
 
 from unikat.bundle import RGBA
 from unikat.licences import asks
@@ -10,6 +9,7 @@ from unikat_training.changes import parse_changes
 from unikat_training.config import Config
 from unikat_training.evaluation.release import ReleaseEvaluation
 from unikat_training.graph import ExportedGenerator
+from unikat_training.markdown import table
 from unikat_training.recipe import recipe
 from unikat_training.sampler import SMALL_CELL
 from unikat_training.warm_start.origin import FROM
@@ -82,31 +82,27 @@ def conditions(model: Model) -> str:
     if not model.attributes:
         return "## Conditions\n\nNone: this is an unconditional model."
     rows = [
-        f"| {attribute.name} | {attribute.description} | "
-        + ", ".join(f"{category.name} ({category.count:,})" for category in attribute.categories)
-        + " |"
-        for attribute in model.attributes
+        (a.name, a.description, ", ".join(f"{category.name} ({category.count:,})" for category in a.categories))
+        for a in model.attributes
     ]
-    return table(
-        "## Conditions\n\nWith the number of training pictures of each category.",
-        ("attribute", "meaning", "categories"),
-        rows,
-    )
+    intro = "## Conditions\n\nWith the number of training pictures of each category.\n\n"
+    return intro + table(("attribute", "meaning", "categories"), rows)
 
 
 def data(model: Model) -> str:
-    rows = [f"| {s.name} | {s.origin} | {s.licence} | {s.credit} |" for s in model.sources]
     run = model.training
     intro = (
         f"## Data\n\n{run.data_set}: trained on {run.images:,} pictures; digest of all its images `{run.data_digest}`."
     )
     if told := begun_from(model):
         intro += f"\n\n{told}"
-    if not rows:
+    if not model.sources:
         return f"{intro} Their origin and licence were not recorded."
+    rows = [(s.name, s.origin, s.licence, s.credit) for s in model.sources]
     asked = "".join(f"- {line}.\n" for line in asks(model))
-    sources = table(intro, ("source", "origin", "licence", "credit"), rows)
-    return f"""{sources}
+    return f"""{intro}
+
+{table(("source", "origin", "licence", "credit"), rows)}
 
 What is asked of whoever shows, shares or sells a drawing:
 
@@ -124,11 +120,6 @@ def begun_from(model: Model) -> str:
         f"Training began from {origin['name']} (`{origin['digest']}`){licence}. What that was trained on is listed "
         "too: licences and credits of its sources go with this model."
     )
-
-
-def table(intro: str, columns: tuple[str, ...], rows: Iterable[str]) -> str:
-    head = f"| {' | '.join(columns)} |\n| {' | '.join('---' for _ in columns)} |"
-    return "\n".join((f"{intro}\n\n{head}", *rows))
 
 
 def training(model: Model) -> str:
@@ -150,12 +141,8 @@ Configuration (preset `{config.preset}`):
 def measured(model: Model, evaluation: ReleaseEvaluation) -> str:
     """What was compared of the graph; the figures of `evaluation` have a section of their own."""
     quality = {metric.name for metric in evaluation.metrics}
-    rows = [
-        f"| {metric.name} | {metric.value:g} | {metric.description} |"
-        for metric in model.metrics
-        if metric.name not in quality
-    ]
-    return table("## The graph, measured at export", ("figure", "value", "what it is"), rows)
+    rows = [(each.name, f"{each.value:g}", each.description) for each in model.metrics if each.name not in quality]
+    return f"## The graph, measured at export\n\n{table(('figure', 'value', 'what it is'), rows)}"
 
 
 def limitations(model: Model, evaluation: ReleaseEvaluation) -> str:

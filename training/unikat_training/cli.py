@@ -1,27 +1,21 @@
 """`unikat train` and its like: prepare a data set, train on it, export a bundle."""
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, get_type_hints
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from unikat.bundle import BundleError
 from unikat.cli import options
 from unikat_training.config import CONFIG, Config, load_config
 from unikat_training.data.commands import FOLDER_FLAGS
 from unikat_training.data.commands import app as prepare
-from unikat_training.data.dataset import Dataset, DatasetError
+from unikat_training.data.dataset import Dataset
 from unikat_training.data.folder.options import FolderOptions
-from unikat_training.errors import TrainingError
+from unikat_training.errors import told
 from unikat_training.evaluation.command import evaluate as run_evaluation
 from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP
-from unikat_training.evaluation.release import EvaluationSettings
-from unikat_training.evaluation.setup import Effort
+from unikat_training.evaluation.settings import EvaluationSettings, evaluation_flags
 from unikat_training.export import Release
 from unikat_training.export import export as export_bundle
 from unikat_training.fit import SESSION, Plan
@@ -54,16 +48,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(prepare, name="prepare")
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Ends the command with the message of an error that a person can do something about, without a traceback."""
-    try:
-        yield
-    except (TrainingError, DatasetError, BundleError, FileExistsError) as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(2) from error
 
 
 def settings(kind: type[Config] | type[Operation], usual: Operation | None = None) -> list[inspect.Parameter]:
@@ -172,11 +156,10 @@ def presets(
             typer.echo(f"{each:<12}{preset_description(each)}")
 
 
-app.command("evaluate")(told()(run_evaluation))
+app.command("evaluate")(with_flags(run_evaluation, evaluation_flags(left_out=("previous", "force"))))
 app.command("explore")(told()(run_explore))
 
 
-@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The bundle to write: MODELS/NAME/VERSION, as in models/emoji/1.")],
@@ -197,21 +180,7 @@ def export(
     evaluate: Annotated[
         bool, typer.Option(help="Measure the model first; without it the card says that nothing was measured.")
     ] = True,
-    force: Annotated[
-        bool, typer.Option("--force", help="Export a model whose condition accuracy is too low; its card says so.")
-    ] = False,
-    samples: Annotated[
-        int, typer.Option(min=0, help="Pictures drawn to measure (0: as many as trained on, 1,000 to 10,000).")
-    ] = Effort.samples,
-    steps: Annotated[int, typer.Option(min=1, help="Of the training of the classifiers that measure.")] = Effort.steps,
-    test: Annotated[
-        Path | None, typer.Option(help="A data set of other pictures to measure on.", show_default="what was held out")
-    ] = None,
-    reference: Annotated[list[Path] | None, typer.Option(help="A bundle to be measured beside it; repeatable.")] = None,
-    judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = JUDGE,
-    previous: Annotated[
-        bool, typer.Option(help="Measure the version before beside it, if MODELS/NAME has one.")
-    ] = EvaluationSettings.previous,
+    **given: Given,
 ) -> None:
     """Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card.
 
@@ -219,13 +188,9 @@ def export(
     """
     with told():
         release = Release(truncation, checkpoint, licence, weights, training_weights)
-        evaluation = EvaluationSettings(
-            test,
-            tuple(reference or ()),
-            previous,
-            effort=Effort(samples=samples, steps=steps),
-            force=force,
-            judge=judge,
-        )
-        bundle = export_bundle(run, out, dataset, release, True, evaluation if evaluate else None)
+        evaluation = EvaluationSettings.of(given)
+        bundle = export_bundle(run, out, dataset, release, evaluation.progress, evaluation if evaluate else None)
     typer.echo(bundle.path)
+
+
+app.command()(with_flags(export, evaluation_flags()))

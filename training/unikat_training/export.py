@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unikat.bundle import CARD, GRAPH, SAMPLES, TRAINING, Bundle, write_bundle
 from unikat.sampling import latents
-from unikat.v1.model_pb2 import Attribute, Category, Combination, DataSource, Model, TrainingRun
+from unikat.v1.model_pb2 import Combination, DataSource, Model, TrainingRun
 from unikat_training.card import model_card
 from unikat_training.changes import Change, load_changes
 from unikat_training.checkpoint import Progress, choose_checkpoint, load_checkpoint
@@ -22,7 +22,8 @@ from unikat_training.config import Config, load_config
 from unikat_training.data.dataset import Dataset
 from unikat_training.environment import ENVIRONMENT
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.release import NOT_EVALUATED, EvaluationSettings, evaluate_release
+from unikat_training.evaluation.release import NOT_EVALUATED, evaluate_release
+from unikat_training.evaluation.settings import EvaluationSettings
 from unikat_training.evaluation.subject import Subject
 from unikat_training.graph import CHECKS, check_graph, exported_generator, write_graph
 from unikat_training.latent_tools.tools import latent_tools
@@ -107,7 +108,7 @@ def export(
             model.metrics.extend(measure_rounding(exported, graph, conditions).metrics())
         evaluated = NOT_EVALUATED
         if evaluation:
-            evaluated = evaluate_release(Subject(graph, model), trained.whole, evaluation, out.parent, progress)
+            evaluated = evaluate_release(Subject(graph, model), trained.whole, evaluation, out.parent)
         model.metrics.extend(evaluated.metrics)
         tools = latent_tools(stored, graph, model, choose_rows(trained.dataset), progress)
         files: dict[str, Path | bytes] = {
@@ -169,16 +170,7 @@ def describe(trained: Trained, release: Release, parity: Parity) -> Model:
         height=data.resolution,
         latent_size=config.latent,
         channels=data.channels,
-        attributes=[
-            Attribute(
-                name=attribute.name,
-                description=attribute.description,
-                categories=[
-                    Category(name=n, count=c) for n, c in zip(attribute.categories, attribute.counts, strict=True)
-                ],
-            )
-            for attribute in data.attributes
-        ],
+        attributes=[attribute.message() for attribute in data.attributes],
         combinations=combinations(data),
         default_truncation=release.truncation,
         licence=joint_licence(release.licence, trained.origin),

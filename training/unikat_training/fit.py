@@ -8,13 +8,12 @@ from rich.console import Console
 
 from unikat.bundle import Bundle
 from unikat_training.config import CONFIG, Config, load_config
-from unikat_training.data.build import Output
+from unikat_training.data.build import Output, build
 from unikat_training.data.dataset import Dataset
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.prepare import FolderPlan, read_folder
-from unikat_training.data.printing import build_and_print
 from unikat_training.evaluation.extractors import JUDGE, load_judge
-from unikat_training.evaluation.release import EvaluationSettings
+from unikat_training.evaluation.settings import EvaluationSettings
 from unikat_training.export import Release, export
 from unikat_training.loop import train
 from unikat_training.naming import name_and_version
@@ -73,7 +72,9 @@ def fit(plan: Plan, operation: Operation) -> Bundle:
     progress = train(dataset, run, config, operation, plan.parent)
     log.info("trained on %d images in %.1f minutes; see %s", progress.images, progress.seconds / 60, run)
     # Forced: whoever tries this out wants to see a model whose condition accuracy is still low; its card tells it.
-    evaluation = EvaluationSettings(force=True, judge=plan.judge) if plan.evaluate else None
+    evaluation = None
+    if plan.evaluate:
+        evaluation = EvaluationSettings(force=True, judge=plan.judge, progress=operation.progress)
     release = Release(licence=plan.licence)
     return export(run, plan.out, None, release, operation.progress, evaluation)
 
@@ -89,5 +90,5 @@ def prepared(plan: Plan, path: Path) -> Dataset:
     name, _ = name_and_version(plan.out)
     output = Output(path, max_left_out=plan.reading.max_left_out)
     recipe, pictures, _ = read_folder(FolderPlan(plan.folder, name, plan.size, plan.reading, plan.licence), JOBS)
-    build_and_print(recipe, pictures, output, Console(stderr=True))
+    build(recipe, pictures, output, Console(stderr=True))
     return Dataset.load(path)

@@ -13,18 +13,20 @@ Given = int | float | bool | str | list[int] | list[str] | None
 
 
 def declared(kind: type) -> dict[str, Any]:
-    """Of each field of a settings class its type, its Typer option, and what else it says: (type, option, …)."""
+    """Of each annotated field of a settings class its type, its Typer option, and what else: (type, option, …)."""
     hints = get_type_hints(kind, include_extras=True)
-    return {field.name: get_args(hints[field.name]) for field in fields(kind)}
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
 
 
 def flags_of(kind: type, shown: Callable[[str, object], str | bool]) -> list[inspect.Parameter]:
-    """A flag for each field of a settings class, None where it is not given; fields that are tuples are repeatable.
+    """A flag for each annotated field of a settings class, None where it is not given; tuples are repeatable.
 
     `shown` of a field's name and default is what `--help` says of the latter.
     """
     flags, said = [], declared(kind)
     for field in fields(kind):
+        if field.name not in said:
+            continue
         base, option = said[field.name][0], copy.copy(said[field.name][1])
         if not isinstance(option.show_default, str):
             option.show_default = shown(field.name, field.default)

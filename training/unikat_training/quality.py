@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from unikat.sampling import latents
 from unikat_training.data.dataset import Dataset
+from unikat_training.evaluation.similarity import frechet_distance
 from unikat_training.layers import over
 from unikat_training.networks.base import Generator
 
@@ -22,8 +23,6 @@ CHUNK = 64
 SEED = 3
 WIDTHS = (24, 48, 96)
 WHITE = torch.ones(1, 3, 1, 1)
-
-Doubles = npt.NDArray[np.float64]
 
 
 class RandomFeatures(nn.Module):
@@ -62,7 +61,7 @@ class RandomFrechet:
         self.conditions = torch.from_numpy(real.one_hots()[np.resize(order, PICTURES)])  # (PICTURES, C)
         pixels = real.pixels(order[:PICTURES])
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
-        self.real = self.moments([images[start : start + CHUNK] for start in range(0, len(images), CHUNK)])
+        self.real = self.features_of([images[start : start + CHUNK] for start in range(0, len(images), CHUNK)])
 
     @torch.no_grad()
     def distance(self, generator: Generator) -> float:
@@ -73,22 +72,7 @@ class RandomFrechet:
             latent = torch.from_numpy(latents(SEED, range(start, start + CHUNK), generator.shape.latent))
             images = generator(latent.to(self.device), condition if condition.shape[1] else None).clamp(-1, 1)
             drawn.append(over(images, WHITE.to(self.device)))
-        return frechet(*self.real, *self.moments(drawn))
+        return frechet_distance(self.real, self.features_of(drawn))
 
-    def moments(self, chunks: list[Tensor]) -> tuple[Doubles, Doubles]:
-        features = torch.cat([self.features(chunk.to(self.device)) for chunk in chunks]).double().cpu().numpy()
-        return features.mean(axis=0), np.cov(features, rowvar=False)
-
-
-def frechet(mean: Doubles, covariance: Doubles, other_mean: Doubles, other_covariance: Doubles) -> float:
-    """Between two normal distributions (Dowson & Landau 1982)."""
-    root = square_root(covariance)
-    cross = np.linalg.eigvalsh(root @ other_covariance @ root).clip(min=0)
-    distance = np.square(mean - other_mean).sum()
-    return float(distance + np.trace(covariance) + np.trace(other_covariance) - 2 * np.sqrt(cross).sum())
-
-
-def square_root(matrix: Doubles) -> Doubles:
-    values, vectors = np.linalg.eigh(matrix)
-    root: Doubles = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    return root
+    def features_of(self, chunks: list[Tensor]) -> npt.NDArray[np.float32]:
+        return torch.cat([self.features(chunk.to(self.device)) for chunk in chunks]).cpu().numpy()

@@ -2,7 +2,7 @@
 
 from unikat.v1.model_pb2 import Model
 from unikat_training.config import Config
-from unikat_training.data.split import LEAST_VALIDATION
+from unikat_training.data.split import LEAST_VALIDATION, names_in
 from unikat_training.schedules import gamma_rule
 
 DISCRIMINATORS = {
@@ -61,7 +61,7 @@ def augmentation(config: Config) -> str:
 def sampling(config: Config) -> str:
     if not config.balance:
         return "Pictures were shown as often as they occur."
-    names = " and ".join(name.strip() for name in config.balance_over.split(",") if name.strip())
+    names = " and ".join(names_in(config.balance_over))
     over = f"their combination of {names}" if names else "their combination of categories"
     return f"Pictures were shown with weight n^-{config.balance:g}, where n is the number of pictures of {over}."
 
@@ -108,7 +108,7 @@ def held_out(config: Config, model: Model) -> str:
     if model.training.images * config.validation >= LEAST_VALIDATION:  # of fewer there is no such part
         told += f" Another {100 * config.validation:.3g}% were kept to decide with during training."
     if config.unseen:
-        names = [name.strip() for name in config.unseen_over.split(",") if name.strip()]
+        names = names_in(config.unseen_over)
         over = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names) or "all attributes"
         told += f" {100 * config.unseen:.3g}% of the combinations of {over} were not trained on."
     return told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,13 +10,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from unikat_training.data.build import AttributePlan, Output, Picture, Recipe, build
-from unikat_training.data.dataset import Dataset
-from unikat_training.data.emoji.catalogue import Emoji
-from unikat_training.data.emoji.packages import default_cache
+from unikat_training.data.build import Output, Picture, Recipe, build
+from unikat_training.data.dataset import Attribute, Dataset
 from unikat_training.data.emoji.prepare import Collection, EmojiDrawings, emoji_recipe, fetch_all
 from unikat_training.data.emoji.styles import CATALOGUE_SOURCE
 from unikat_training.data.split import group_of, places
+from unikat_training.fetching import cache_folder
 
 SIZE: Final = 64
 STYLE: Final = "fluentflat"
@@ -62,9 +61,9 @@ def all_styles(path: Path) -> Dataset:
     """The categories in all styles, with alpha and without skin tones."""
     if not path.exists():
         collection = Collection()
-        tarballs = fetch_all(collection, default_cache(), lambda: None)
-        wanted: Callable[[Emoji], bool] = lambda emoji: emoji.category in CATEGORIES and emoji.tone == "none"  # noqa: E731
-        drawings = EmojiDrawings(collection, tarballs, SIZE, channels=4, wanted=wanted)
+        tarballs = fetch_all(collection, cache_folder("npm"), lambda: None)
+        drawings = EmojiDrawings(collection, tarballs, SIZE, channels=4)
+        drawings.jobs = [job for job in drawings.jobs if job.emoji.category in CATEGORIES and job.emoji.tone == "none"]
         build(emoji_recipe(SIZE, collection, channels=4), drawings.pictures(processes=1), Output(path))
     return Dataset.load(path)
 
@@ -80,5 +79,5 @@ def part(everything: Dataset, rows: Rows, path: Path) -> None:
 
     drawn_by = {everything.items[row].split("/")[0] for row in rows}
     sources = tuple(source for source in everything.sources if source.name in {*drawn_by, CATALOGUE_SOURCE.name})
-    attribute = AttributePlan("category", "what it shows", CATEGORIES)
+    attribute = Attribute("category", "what it shows", CATEGORIES)
     build(Recipe(f"emoji-{path.name}", SIZE, (attribute,), sources, channels=4), pictures(), Output(path))

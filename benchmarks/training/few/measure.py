@@ -18,11 +18,12 @@ from unikat_training.evaluation.classifier import Classifier, train_classifier
 from unikat_training.evaluation.condition_accuracy import Predictions
 from unikat_training.evaluation.extractors import JUDGE, Pixels, load_judge
 from unikat_training.evaluation.hashing import near_copies
-from unikat_training.evaluation.jitter import jittered
-from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, default_cache
+from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures
+from unikat_training.evaluation.memorisation import jittered
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
 from unikat_training.export import load_trained, trained_conditions
+from unikat_training.fetching import cache_folder
 from unikat_training.graph import exported_generator, run_torch
 from unikat_training.sheet import Block, Strip, draw_sheet, png
 from unikat_training.warm_start.origin import origin_of
@@ -71,7 +72,7 @@ class Judge:
 
     @classmethod
     def of(cls, few: Few) -> Judge:
-        pipeline = FeaturePipeline([load_judge(JUDGE, few.test.resolution)], default_cache())
+        pipeline = FeaturePipeline([load_judge(JUDGE, few.test.resolution)], cache_folder("evaluation"))
         model = Model(attributes=[Attribute(name="category", categories=[Category(name=name) for name in CATEGORIES])])
         subject = Subject(few.test.path, model)
         judged, test = pipeline.extract_dataset(few.judged), pipeline.extract_dataset(few.test)

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from tests.training.data.preparing import fill, png, prepare
-from unikat_training.data.dataset import Dataset, DatasetError, sha256_of
+from unikat.bundle import digest_of
+from unikat_training.data.dataset import Dataset
+from unikat_training.errors import DatasetError
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def _edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
 def _other_images(images: np.ndarray[Any, Any]) -> Callable[[Path], None]:
     def apply(folder: Path) -> None:
         np.save(folder / "images.npy", images)
-        _edit(lambda d: d["digests"].update({"images.npy": sha256_of(folder / "images.npy")}))(folder)
+        _edit(lambda d: d["digests"].update({"images.npy": digest_of(folder / "images.npy")}))(folder)
 
     return apply
 

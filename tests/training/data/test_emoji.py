@@ -16,12 +16,13 @@ from PIL import Image
 from tests.training.data.preparing import labels_by_item, prepare
 from unikat_training.data.build import Output, build
 from unikat_training.data.dataset import Dataset
-from unikat_training.data.emoji.packages import Package, Tarball, default_cache, fetch, integrity_of
+from unikat_training.data.emoji.packages import Package, fetch, integrity_of, read_files, read_json
 from unikat_training.data.emoji.prepare import Collection, EmojiDrawings, emoji_recipe, fetch_all
 from unikat_training.data.emoji.rendering import Drawing, render
 from unikat_training.data.emoji.styles import STYLES, Style
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.report import Report
+from unikat_training.errors import DatasetError
+from unikat_training.fetching import cache_folder
 
 EMOJIBASE = [
     {"hexcode": "1F600", "label": "grinning face", "subgroup": 0},
@@ -188,7 +189,7 @@ def test_a_cut_tarball_is_refused(tmp_path: Path, collection: Collection) -> Non
     file = tmp_path / "cache" / collection.catalogue.file_name
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(DatasetError, match="not an npm tarball"):
-        list(Tarball(file).files(""))
+        read_files(file, "")
 
 
 def test_without_npm_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,10 +201,10 @@ def test_without_npm_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pyt
 
 def test_the_cache_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert default_cache() == Path("/somewhere/unikat/npm")
+    assert cache_folder("npm") == Path("/somewhere/unikat/npm")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", "/home/ada")
-    assert default_cache() == Path("/home/ada/.cache/unikat/npm")
+    assert cache_folder("npm") == Path("/home/ada/.cache/unikat/npm")
 
 
 def test_packages_are_pinned_by_version_and_integrity() -> None:
@@ -218,7 +219,7 @@ def test_packages_are_pinned_by_version_and_integrity() -> None:
 def test_a_fetched_package_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = npm_package(tmp_path, "pkg", {"a.json": {}})
     monkeypatch.setenv("PATH", "")
-    assert Tarball(fetch(package, tmp_path)).json("a.json", "b.json") == {"a.json": {}}
+    assert read_json(fetch(package, tmp_path), "a.json", "b.json") == [{}, None]
 
 
 def svg(body: str) -> Drawing:

@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 
 from tests.training.data.preparing import fill, png, prepare
-from unikat_training.data.build import AttributePlan, Output, Picture, Recipe, build
-from unikat_training.data.dataset import Dataset, DatasetError, Source
+from unikat_training.data.build import Output, Picture, Recipe, build
+from unikat_training.data.dataset import Attribute, Dataset, Source
 from unikat_training.data.parallel import map_in_order
 from unikat_training.data.report import Problem
+from unikat_training.errors import DatasetError
 
-RECIPE = Recipe("made", 8, (AttributePlan("kind"),), (Source("made", "https://example.org", "CC0-1.0", ""),))
+RECIPE = Recipe("made", 8, (Attribute("kind"),), (Source("made", "https://example.org", "CC0-1.0", ""),))
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from tests.training.data.preparing import prepare
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.portraits import styles as styles_module
 from unikat_training.data.portraits.drawing import HAIR, SKIN, compose, draw
 from unikat_training.data.portraits.styles import LICENCES, definition, source, styles
+from unikat_training.errors import DatasetError
 
 
 def test_the_set_is_labelled_with_alpha_and_says_whose_it_is(tmp_path: Path) -> None:

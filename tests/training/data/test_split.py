@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.training.making import write_dataset
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.split import Shares, group_of, places, unseen_rows
+from unikat_training.errors import DatasetError
 
 
 def test_about_the_share_is_held_out_and_always_the_same() -> None:

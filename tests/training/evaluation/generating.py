@@ -6,6 +6,7 @@ A latent chooses among the pictures whose labels match the condition, so what is
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.training.making import COLOURS, SHAPES, drawing, write_dataset
 from unikat.bundle import Bundle, write_bundle
-from unikat.v1.model_pb2 import Attribute, Category, Combination, Model, TrainingRun
+from unikat.v1.model_pb2 import Combination, Model, TrainingRun
 from unikat_training.data.dataset import Dataset, Shares
-from unikat_training.evaluation.evaluate import Request
-from unikat_training.evaluation.setup import Effort
+from unikat_training.evaluation.evaluate import evaluate
+from unikat_training.evaluation.extractors import JUDGES
+from unikat_training.evaluation.results import Evaluation
+from unikat_training.evaluation.settings import Effort, EvaluationSettings
+from unikat_training.evaluation.sheets import Sheets
 from unikat_training.evaluation.subject import Subject
 
 LATENT = 16
@@ -85,14 +89,7 @@ def describe(data: Dataset, held_out: float | None = 0.1, truncation: float = 1.
         width=SIZE,
         height=SIZE,
         latent_size=LATENT,
-        attributes=[
-            Attribute(
-                name=a.name,
-                description=a.description,
-                categories=[Category(name=n, count=c) for n, c in zip(a.categories, a.counts, strict=True)],
-            )
-            for a in trained.attributes
-        ],
+        attributes=[attribute.message() for attribute in trained.attributes],
         combinations=[
             Combination(categories=row.tolist(), count=int(count))
             for row, count in zip(found, counts, strict=True)
@@ -137,9 +134,19 @@ class PooledPixels:
         return means
 
 
+JUDGES[PooledPixels.name] = lambda resolution: PooledPixels()
 QUICK = Effort(samples=240, subsets=4, steps=40, pairs=1, blend_images=4)
 
 
-def request(subject: Subject, data: Dataset, cache: Path, **more: Any) -> Request:  # noqa: ANN401  # Request's fields
-    """One that takes seconds."""
-    return Request(subject, data, main=PooledPixels(), cache=cache, effort=QUICK, **more)
+def evaluated(
+    subject: Subject,
+    data: Dataset,
+    cache: Path,
+    references: Sequence[Subject] = (),
+    **more: Any,  # noqa: ANN401  # settings
+) -> tuple[Evaluation, Sheets]:
+    """In seconds."""
+    settings = EvaluationSettings(
+        **{"judge": PooledPixels.name, "progress": False, "cache": cache, "effort": QUICK, **more}
+    )
+    return evaluate(subject, data, settings, references)

@@ -16,22 +16,21 @@ from typer.testing import CliRunner, Result
 from tests.training.evaluation.generating import (
     QUICK,
     Table,
+    evaluated,
     fresh,
     make_bundle,
     make_dataset,
     make_subject,
-    request,
     write_graph,
 )
 from tests.training.making import COLOURS, SHAPES, write_dataset
 from unikat_training.cli import app
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.evaluate import evaluate
-from unikat_training.evaluation.references import note_of
+from unikat_training.evaluation.evaluate import note_of
 from unikat_training.evaluation.report import body, lines, markdown, metrics, titles, write_report
 from unikat_training.evaluation.results import Evaluation, low_condition_accuracy
-from unikat_training.evaluation.setup import Effort
+from unikat_training.evaluation.settings import Effort
 from unikat_training.evaluation.sheets import Sheets
 
 Found = tuple[Evaluation, Sheets]
@@ -51,7 +50,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def good(data: Dataset, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Of new drawings of the right kind, at two truncations."""
     subject = make_subject(tmp_path_factory.mktemp("good") / "model", data, fresh(600, seed=9), truncation=0.5)
-    return evaluate(request(subject, data, cache))
+    return evaluated(subject, data, cache)
 
 
 def test_a_good_generator_is_near_the_limit_in_everything(good: Found) -> None:
@@ -88,7 +87,7 @@ def test_conditions_are_drawn_in_the_shares_of_the_training_pictures(good: Found
 def test_a_copying_generator_is_caught(data: Dataset, cache: Path, tmp_path: Path, good: Found) -> None:
     trained = data.split(Shares(test=0.1, together=False)).trained
     table = Table(trained.pixels(np.arange(len(trained))), trained.labels)
-    evaluation, _ = evaluate(request(make_subject(tmp_path / "model", data, table), data, cache))
+    evaluation, _ = evaluated(make_subject(tmp_path / "model", data, table), data, cache)
     found = evaluation.default.memorisation
     assert found.close == 1
     assert found.farther < 0.1
@@ -101,7 +100,7 @@ def test_a_copying_generator_is_caught(data: Dataset, cache: Path, tmp_path: Pat
 
 def test_a_generator_that_ignores_its_condition_is_caught(data: Dataset, cache: Path, tmp_path: Path) -> None:
     subject = make_subject(tmp_path / "model", data, fresh(600, seed=9), heeded=False)
-    evaluation, _ = evaluate(request(subject, data, cache))
+    evaluation, _ = evaluated(subject, data, cache)
     colour = evaluation.default.condition_accuracy[1]
     assert colour.accuracy == pytest.approx(1 / len(COLOURS), abs=0.12)  # chance
     assert colour.kappa_share == pytest.approx(0, abs=0.2)
@@ -121,7 +120,7 @@ def test_a_collapsed_class_is_named(data: Dataset, cache: Path, tmp_path: Path) 
     kept = [blue[table.labels[blue, 0] == shape][0] for shape in range(len(SHAPES))]
     rows = np.concatenate([np.flatnonzero(table.labels[:, 1] != COLOURS.index("blue")), kept])
     subject = make_subject(tmp_path / "model", data, Table(table.images[rows], table.labels[rows]))
-    evaluation, _ = evaluate(request(subject, data, cache))
+    evaluation, _ = evaluated(subject, data, cache)
     shares = {each.name: each.share for each in evaluation.default.diversity}
     assert shares.pop("colour = blue") == 0
     assert shares.pop("shape = square") < 0.75  # half of them are blue
@@ -140,7 +139,7 @@ def test_what_jumps_from_one_category_to_another_is_no_blend(good: Found) -> Non
 
 def test_the_same_files_give_the_same_figures(data: Dataset, cache: Path, tmp_path: Path) -> None:
     subject = make_subject(tmp_path / "model", data, fresh(600, seed=9))
-    once, again = (evaluate(request(subject, data, folder)) for folder in (cache, tmp_path / "new-cache"))
+    once, again = (evaluated(subject, data, folder) for folder in (cache, tmp_path / "new-cache"))
     assert replace(once[0], seconds=0) == replace(again[0], seconds=0)
     assert once[1].files == again[1].files
 
@@ -149,22 +148,22 @@ def test_what_was_computed_of_real_pictures_is_kept_and_a_broken_file_is_made_ag
     data: Dataset, tmp_path: Path
 ) -> None:
     subject = make_subject(tmp_path / "model", data, fresh(600, seed=9))
-    first, _ = evaluate(request(subject, data, tmp_path / "cache"))
+    first, _ = evaluated(subject, data, tmp_path / "cache")
     kept = sorted((tmp_path / "cache").iterdir())
     assert [path.name.split("-")[0] for path in kept] == ["classifier", "pictures"]
     times = [path.stat().st_mtime_ns for path in kept]
-    second, _ = evaluate(request(subject, data, tmp_path / "cache"))
+    second, _ = evaluated(subject, data, tmp_path / "cache")
     assert [path.stat().st_mtime_ns for path in kept] == times
     for path in kept:
         path.write_bytes(path.read_bytes()[:100])
-    third, _ = evaluate(request(subject, data, tmp_path / "cache"))
+    third, _ = evaluated(subject, data, tmp_path / "cache")
     assert first.samples == second.samples == third.samples
 
 
 def test_a_plain_model_is_measured_without_conditions(cache: Path, tmp_path: Path) -> None:
     plain = make_dataset(tmp_path / "plain", plain=True)
     subject = make_subject(tmp_path / "model", plain, fresh(600, seed=9))
-    evaluation, sheets = evaluate(request(subject, plain, cache))
+    evaluation, sheets = evaluated(subject, plain, cache)
     assert (evaluation.default.condition_accuracy, evaluation.blends) == ((), ())
     assert [each.name for each in evaluation.default.diversity] == ["all pictures"]
     assert low_condition_accuracy(evaluation) == []
@@ -176,7 +175,7 @@ def test_a_model_that_saw_the_test_pictures_is_measured_with_a_warning_everywher
     data: Dataset, cache: Path, tmp_path: Path
 ) -> None:
     subject = make_subject(tmp_path / "model", data, fresh(600, seed=9), held_out=None)
-    evaluation, sheets = evaluate(request(subject, data, cache))
+    evaluation, sheets = evaluated(subject, data, cache)
     assert not evaluation.data.clean
     write_report(evaluation, sheets, tmp_path / "out")
     for name in ("evaluation.json", "evaluation.md"):
@@ -186,7 +185,7 @@ def test_a_model_that_saw_the_test_pictures_is_measured_with_a_warning_everywher
 def test_another_data_set_can_be_the_test(data: Dataset, cache: Path, tmp_path: Path) -> None:
     other = write_dataset(tmp_path / "other", count=90)
     subject = make_subject(tmp_path / "model", data, fresh(600, seed=9), held_out=None)
-    evaluation, _ = evaluate(request(subject, data, cache, test=other))
+    evaluation, _ = evaluated(subject, data, cache, test=other.path)
     assert (evaluation.data.trained, evaluation.data.test, evaluation.data.clean) == (400, 90, True)
 
 
@@ -194,7 +193,7 @@ def test_references_stand_beside_every_figure(data: Dataset, cache: Path, tmp_pa
     subject = make_subject(tmp_path / "model", data, fresh(600, seed=9))
     worse = make_subject(tmp_path / "worse", data, fresh(600, seed=9), heeded=False)
     worse.model.name = "worse"
-    evaluation, _ = evaluate(request(subject, data, cache, references=[worse]))
+    evaluation, _ = evaluated(subject, data, cache, references=[worse])
     accuracy = next(line for line in lines(evaluation) if line.name == "condition accuracy, shape")
     assert accuracy.limit > 0.8
     assert accuracy.values[0] > accuracy.values[1]
@@ -213,7 +212,7 @@ def test_what_a_reader_must_know_of_a_reference_stands_above_its_figures(
     elsewhere.model.training.data_digest = "sha256:0"
     for number, each in enumerate((saw, baseline, elsewhere)):
         each.model.version = 2 + number
-    evaluation, _ = evaluate(request(subject, data, cache, references=[saw, baseline, elsewhere]))
+    evaluation, _ = evaluated(subject, data, cache, references=[saw, baseline, elsewhere])
     assert titles(evaluation) == [
         "table@1, truncation 1",
         "table@2 (trained on these test pictures too), truncation 1",
@@ -230,7 +229,7 @@ def test_a_reference_with_other_attributes_is_refused(data: Dataset, cache: Path
     fewer = make_subject(tmp_path / "fewer", data, fresh(600, seed=9))
     del fewer.model.attributes[1]
     with pytest.raises(TrainingError, match=r"--reference: table@1 has the attributes \['shape'\], but table@1 has"):
-        evaluate(request(subject, data, cache, references=[fewer]))
+        evaluated(subject, data, cache, references=[fewer])
 
 
 def test_the_report_has_all_of_it(good: Found, tmp_path: Path) -> None:
@@ -262,11 +261,11 @@ def test_data_that_is_not_the_models_is_refused(data: Dataset, cache: Path, tmp_
     subject = make_subject(tmp_path / "model", data, fresh(600, seed=9))
     larger = write_dataset(tmp_path / "larger", count=60, resolution=32)
     with pytest.raises(TrainingError, match="prepare it with --size 16"):
-        evaluate(request(subject, larger, cache))
+        evaluated(subject, larger, cache)
     with pytest.raises(TrainingError, match="its attribute shape"):
-        evaluate(request(subject, make_dataset(tmp_path / "plain", plain=True), cache))
+        evaluated(subject, make_dataset(tmp_path / "plain", plain=True), cache)
     with pytest.raises(TrainingError, match="at least 6 are needed"):
-        evaluate(request(subject, write_dataset(tmp_path / "small", count=40), cache))
+        evaluated(subject, write_dataset(tmp_path / "small", count=40), cache)
     with pytest.raises(TrainingError, match="--samples: must be more than 5"):
         Effort(samples=3)
 
@@ -299,7 +298,7 @@ def test_wrong_input_is_told_in_a_line(data: Dataset, tmp_path: Path) -> None:
         ((bundle.path, "--dataset", data.path, "--features", "inception"), "must be FILE or NAME=FILE"),
         (
             (bundle.path, "--dataset", data.path, "--judge", "lite"),
-            "must be one of mobilenet-v2, efficientnet-lite1, or a file",
+            "must be one of mobilenet-v2, efficientnet-lite1, ",
         ),
         ((bundle.path, "--dataset", data.path, "--samples=2"), "--samples: must be more than 5"),
     ):

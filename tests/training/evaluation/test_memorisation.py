@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import imagehash
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from unikat_training.evaluation.extractors import Pixels
-from unikat_training.evaluation.hashing import OFFSETS, Hashes, bits, hashes, near_copies
-from unikat_training.evaluation.jitter import jittered
-from unikat_training.evaluation.memorisation import Memorisation, Neighbours, Training, memorised, rank_test
+from unikat_training.evaluation.hashing import OFFSETS, Hashes, hashes, near_copies
+from unikat_training.evaluation.material import HASHES, Pictures
+from unikat_training.evaluation.memorisation import Memorisation, Neighbours, jittered, memorised, rank_test
 from unikat_training.evaluation.neighbours import Floats
 
 
@@ -24,9 +25,13 @@ def random_hashes(rng: np.random.Generator, count: int) -> Hashes:
 
 def figures(generated: Floats) -> Memorisation:
     rng = np.random.default_rng(0)
-    training = Training(points(1, 500), random_hashes(rng, 500))
-    test = Neighbours.of(points(2, 300), training)
-    return memorised(Neighbours.of(generated, training), random_hashes(rng, len(generated)), test, training)
+    training = Pictures({"points": points(1, 500), HASHES: random_hashes(rng, 500)}, np.zeros((500, 0), dtype=np.int64))
+    test, found = (Neighbours.of(each, training.main) for each in (points(2, 300), generated))
+    return memorised(found, random_hashes(rng, len(generated)), test, training)
+
+
+def bits(found: Hashes) -> npt.NDArray[np.bool_]:
+    return np.unpackbits(found, axis=2).astype(np.bool_)
 
 
 def test_new_pictures_are_as_far_from_training_as_test_pictures() -> None:

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.evaluation.generating import QUICK, Table, fresh, make_dataset, make_subject, request
+from tests.training.evaluation.generating import QUICK, Table, evaluated, fresh, make_dataset, make_subject
 from tests.training.making import COLOURS, SHAPES
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.evaluation.combinations import LEAST, TOGETHER, asked
-from unikat_training.evaluation.evaluate import evaluate
 from unikat_training.evaluation.report import markdown
 from unikat_training.evaluation.wishes import choose_wishes
 
@@ -46,8 +45,8 @@ def test_a_model_that_knows_new_combinations_is_told_from_one_that_does_not(
     lacking = Table(table.images[known], table.labels[known])
     shares = {}
     for name, drawn in (("all", table), ("lacking", lacking)):
-        asking = request(make_subject(tmp_path / name, data, drawn, unseen=UNSEEN), data, cache)
-        evaluation, _ = evaluate(replace(asking, effort=replace(QUICK, steps=200)))
+        subject = make_subject(tmp_path / name, data, drawn, unseen=UNSEEN)
+        evaluation, _ = evaluated(subject, data, cache, effort=replace(QUICK, steps=200))
         found = evaluation.combinations
         assert found is not None
         assert (found.over, found.combinations) == (("shape", "colour"), len(new))
@@ -73,7 +72,7 @@ def test_few_held_out_pictures_are_asked_for_again_and_many_are_thinned_out() ->
 def test_wishes_are_shown_and_their_share_is_that_of_the_classifier(data: Dataset, cache: Path, tmp_path: Path) -> None:
     without = data.part(~(data.labels == RED_SQUARE).all(axis=1))
     subject = make_subject(tmp_path / "model", without, fresh(600, seed=9))
-    evaluation, sheets = evaluate(request(subject, without, cache))
+    evaluation, sheets = evaluated(subject, without, cache)
     (wish,) = evaluation.wishes
     assert (wish.name, wish.labels) == ("square + red", RED_SQUARE)
     assert 0 <= wish.recognised <= 1

@@ -16,8 +16,8 @@ from unikat.bundle import CARD, read_bundle
 from unikat.v1.model_pb2 import Model
 from unikat_training.cli import app
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.references import previous_version
-from unikat_training.evaluation.release import EvaluationSettings, references
+from unikat_training.evaluation.release import previous_version, references
+from unikat_training.evaluation.settings import EvaluationSettings
 from unikat_training.evaluation.subject import Subject
 from unikat_training.export import export
 from unikat_training.loop import train
@@ -33,7 +33,9 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSettings:
-    return EvaluationSettings(cache=tmp_path_factory.mktemp("cache"), effort=QUICK, main=PooledPixels())
+    return EvaluationSettings(
+        cache=tmp_path_factory.mktemp("cache"), effort=QUICK, judge=PooledPixels.name, progress=False
+    )
 
 
 def test_a_model_of_low_condition_accuracy_is_not_exported(
@@ -102,7 +104,7 @@ def test_a_version_before_of_another_kind_is_passed_over(
     assert found is not None
     assert found.name == "shapes@1"
     second = Subject(versions / "2", model_of(versions / "1", version=2))
-    named = EvaluationSettings(references=(versions / "1",))
+    named = EvaluationSettings(reference=(versions / "1",))
     assert [each.name for each in references(second, named, versions)] == ["shapes@1"]  # once
     del model.attributes[0].categories[1]
     assert previous_version(Subject(versions / "2", model), versions) is None

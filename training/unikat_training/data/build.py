@@ -11,27 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 
-from unikat_training.data.dataset import FORMAT, IMAGES, METADATA, Attribute, Source, sha256_of
-from unikat_training.data.fields import DatasetError
+from unikat.bundle import digest_of
+from unikat_training.data.dataset import FORMAT, IMAGES, METADATA, Attribute, Source
 from unikat_training.data.report import Problem, Report
 from unikat_training.data.sheet import contact_sheet
-from unikat_training.data.writer import ImagesWriter
+from unikat_training.errors import DatasetError
 
 SHEET = "contact_sheet.png"
 REPORT = "report.json"
-
-
-@dataclass(frozen=True)
-class AttributePlan:
-    """An attribute before the images are counted. `categories` fixes their order; empty: as found, sorted."""
-
-    name: str
-    description: str = ""
-    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ class Recipe:
 
     name: str
     resolution: int
-    attributes: tuple[AttributePlan, ...]
+    attributes: tuple[Attribute, ...]  # before the pictures are counted; without categories: as found, sorted
     sources: tuple[Source, ...]
     warnings: tuple[str, ...] = ()
     recorded_digest: str = ""  # of the images as they came out before; empty: not known
@@ -89,19 +82,6 @@ class Picture:
     shape: tuple[int, int] | None = None  # width and height as it was, where that says something
 
 
-class LeftOutError(DatasetError):
-    """More pictures were left out than is accepted; `report` is what the data set would have been."""
-
-    def __init__(self, report: Report, output: Output) -> None:
-        lost, share = len(report.lost), 100 * report.left_out
-        super().__init__(
-            f"{lost} of {lost + report.count} pictures would be left out ({share:.0f}%): {report.losses()}. "
-            "To go on without them: --max-left-out 1"
-        )
-        self.report = report
-        self.sheet = output.sheet_beside
-
-
 @dataclass
 class _Collection:
     """What has been written so far."""
@@ -125,11 +105,13 @@ class _Collection:
         return Problem("conflict", picture.name, f"{ours}, but {self.names[index]} is {theirs}")
 
 
-def build(recipe: Recipe, pictures: Iterable[Picture | Problem], output: Output) -> Report:
-    """Writes the data set, its contact sheet and report, and returns the report.
+def build(
+    recipe: Recipe, pictures: Iterable[Picture | Problem], output: Output, console: Console | None = None
+) -> Report:
+    """Writes the data set, its contact sheet and report, and returns the report, which is printed on `console`.
 
-    The folder appears complete or not at all. Raises DatasetError when no picture is left or the place is taken,
-    LeftOutError when too few are; then there is a contact sheet of them.
+    The folder appears complete or not at all. Raises DatasetError when no picture is left or the place is taken, and
+    when too many are left out; then there is a contact sheet of the others.
     """
     output.check()
     report = Report(
@@ -147,20 +129,23 @@ def build(recipe: Recipe, pictures: Iterable[Picture | Problem], output: Output)
         labels, report.attributes = _number_labels(recipe.attributes, collection.labels)
         report.warn_about_balance()
         report.warn_about_shapes(collection.shapes)
-        report.digest = sha256_of(folder / IMAGES)
+        report.digest = digest_of(folder / IMAGES)
         if recipe.recorded_digest not in ("", report.digest):
             report.warnings.append(f"the pixels are not the recorded ones ({recipe.recorded_digest}): other renderer?")
         images: npt.NDArray[np.uint8] = np.load(folder / IMAGES, mmap_mode="r")
         contact_sheet(images, labels, report.attributes).save(folder / SHEET)
-        if report.left_out > output.max_left_out:
+        del images  # Windows moves no folder whose files are mapped
+        enough = report.left_out <= output.max_left_out
+        if enough and not output.dry_run:
+            report.write(folder / REPORT)
+            _write_metadata(folder / METADATA, recipe, report, labels, collection.names)
+            _publish(folder, output)
+        else:
             os.replace(folder / SHEET, output.sheet_beside)
-            raise LeftOutError(report, output)
-        if output.dry_run:
-            os.replace(folder / SHEET, output.sheet)
-            return report
-        report.write(folder / REPORT)
-        _write_metadata(folder / METADATA, recipe, report, labels, collection.names)
-        _publish(folder, output)
+    if console:
+        report.print(console, output.sheet if enough else output.sheet_beside)
+    if not enough:
+        raise DatasetError(report.told_losses())
     return report
 
 
@@ -187,16 +172,26 @@ def _workplace(path: Path) -> Iterator[Path]:
 
 
 def _write_images(file: Path, recipe: Recipe, pictures: Iterable[Picture | Problem], report: Report) -> _Collection:
-    collection = _Collection()
-    with ImagesWriter(file, recipe.resolution, recipe.channels) as writer:
+    collection, shape = _Collection(), (recipe.resolution, recipe.resolution, recipe.channels)
+    with file.open("wb") as images:
+        _write_header(images, (0, *shape))
         for picture in pictures:
             problem = picture if isinstance(picture, Problem) else collection.duplicate(picture)
             if problem is not None:
                 report.problems.append(problem)
             elif isinstance(picture, Picture):
-                writer.add(picture.pixels)
-    report.count = writer.count
+                pixels = picture.pixels
+                if pixels.shape != shape or pixels.dtype != np.uint8:
+                    raise ValueError(f"expected uint8{shape}, got {pixels.dtype}{pixels.shape}")
+                images.write(np.ascontiguousarray(pixels).data)
+        report.count = len(collection.names)
+        images.seek(0)
+        _write_header(images, (report.count, *shape))  # as long: NumPy leaves room for any number of images
     return collection
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _nothing_left(report: Report) -> str:
@@ -206,7 +201,7 @@ def _nothing_left(report: Report) -> str:
 
 
 def _number_labels(
-    plans: tuple[AttributePlan, ...], labels: list[tuple[str, ...]]
+    plans: tuple[Attribute, ...], labels: list[tuple[str, ...]]
 ) -> tuple[npt.NDArray[np.int64], tuple[Attribute, ...]]:
     # Categories of which no image is left are dropped: nothing could be learnt of them.
     numbers = np.zeros((len(labels), len(plans)), dtype=np.int64)
@@ -243,8 +238,7 @@ def _write_metadata(
 
 
 def _attribute_as_json(attribute: Attribute) -> dict[str, object]:
-    pairs = zip(attribute.categories, attribute.counts, strict=True)
-    categories = [{"name": name, "count": count} for name, count in pairs]
+    categories = [{"name": name, "count": count} for name, count in attribute.counted.items()]
     return {"name": attribute.name, "description": attribute.description, "categories": categories}
 
 
@@ -259,6 +253,6 @@ def _publish(folder: Path, output: Output) -> None:
         os.rename(folder, output.path)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{output.path.name}.old-", dir=output.path.absolute().parent))
-    os.replace(output.path, old)
+    os.rename(output.path, old / "old")  # not onto a folder: Windows refuses that
     os.rename(folder, output.path)
     shutil.rmtree(old)

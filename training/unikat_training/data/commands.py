@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from unikat_training.data.build import Output, Picture, Recipe
-from unikat_training.data.emoji.packages import default_cache
+from unikat_training.data.build import Output, Picture, Recipe, build
 from unikat_training.data.emoji.prepare import Collection, EmojiDrawings, emoji_recipe, fetch_all
 from unikat_training.data.fashion_mnist import (
     DEBIAN_FOLDER,
@@ -24,16 +19,15 @@ from unikat_training.data.fashion_mnist import (
     fashion_recipe,
     read_split,
 )
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.prepare import UNSPECIFIED, FolderPlan, read_folder
 from unikat_training.data.portraits.prepare import COUNT, portraits_recipe
 from unikat_training.data.portraits.prepare import portraits as drawn_portraits
-from unikat_training.data.printing import build_and_print
 from unikat_training.data.report import Problem
+from unikat_training.errors import told
+from unikat_training.fetching import cache_folder
 from unikat_training.flags import Given, changed, flags_of, with_flags
-
-Item = TypeVar("Item")
+from unikat_training.progress import progress_bar
 
 app = typer.Typer(help="Prepare a data set: pictures in, one array file and a JSON out.", no_args_is_help=True)
 
@@ -64,17 +58,13 @@ def emoji(
     force: Force = False,
 ) -> None:
     """The emoji set: 7 styles, 14 categories, 6 skin tones; about 15,000 drawings. Needs npm."""
-    console = Console(stderr=True)
-    collection = Collection()
-    planes = len(channels)
-    output = _output(out, f"emoji-{size}" if planes == 3 else f"emoji-{size}-{channels}", dry_run, force)
-    with _told(console), _progress(console) as progress:
-        output.check()
-        fetching = progress.add_task("packages", total=len(collection.packages))
-        tarballs = fetch_all(collection, cache or default_cache(), lambda: progress.advance(fetching))
+    with told():
+        collection, planes = Collection(), len(channels)
+        output = _output(out, f"emoji-{size}" if planes == 3 else f"emoji-{size}-{channels}", dry_run, force)
+        with progress_bar(len(collection.packages), 0, "package", True) as bar:
+            tarballs = fetch_all(collection, cache or cache_folder("npm"), bar.update)
         drawings = EmojiDrawings(collection, tarballs, size, planes)
-        pictures = _track(progress, "drawings", drawings.pictures(jobs), len(drawings))
-        _finish(console, progress, emoji_recipe(size, collection, planes), pictures, output)
+        _prepare(emoji_recipe(size, collection, planes), drawings.pictures(jobs), len(drawings), output)
 
 
 def folder(
@@ -89,14 +79,10 @@ def folder(
     **given: Given,
 ) -> None:
     """Your own pictures: folders of folders, a table of labels, StyleGAN's archive, or no labels."""
-    console = Console(stderr=True)
-    options = changed(FolderOptions(), given)
-    output = replace(_output(out, Path(os.path.abspath(path)).stem, dry_run, force), max_left_out=options.max_left_out)
-    with _told(console), _progress(console) as progress:
-        output.check()
-        plan = FolderPlan(path, output.path.name, size, options, licence, credit)
-        recipe, pictures, total = read_folder(plan, jobs)
-        _finish(console, progress, recipe, _track(progress, "pictures", pictures, total), output)
+    with told():
+        options = changed(FolderOptions(), given)
+        output = _output(out, Path(os.path.abspath(path)).stem, dry_run, force, options.max_left_out)
+        _prepare(*read_folder(FolderPlan(path, output.path.name, size, options, licence, credit), jobs), output)
 
 
 FOLDER_FLAGS = flags_of(FolderOptions, lambda _, default: str(default) if default else False)
@@ -113,13 +99,11 @@ def fashion_mnist(
     force: Force = False,
 ) -> None:
     """Fashion-MNIST from its IDX files, as Debian's package dataset-fashion-mnist installs them."""
-    console = Console(stderr=True)
-    output = _output(out, f"fashion-mnist-{split}-{size}", dry_run, force)
-    with _told(console), _progress(console) as progress:
-        output.check()
+    with told():
+        output = _output(out, f"fashion-mnist-{split}-{size}", dry_run, force)
         images, categories = read_split(source, split)
-        pictures = _track(progress, "images", fashion_pictures(images, categories, size, split), len(images))
-        _finish(console, progress, fashion_recipe(size, split), pictures, output)
+        pictures = fashion_pictures(images, categories, size, split)
+        _prepare(fashion_recipe(size, split), pictures, len(images), output)
 
 
 @app.command()
@@ -133,23 +117,22 @@ def portraits(
     force: Force = False,
 ) -> None:
     """Portraits with alpha: 14 styles, skin, hair and its colour, glasses, facial hair, mood; as many as wanted."""
-    console = Console(stderr=True)
-    output = _output(out, f"portraits-{size}", dry_run, force)
-    with _told(console), _progress(console) as progress:
-        output.check()
-        pictures = _track(progress, "portraits", drawn_portraits(size, count, seed, jobs), count)
-        _finish(console, progress, portraits_recipe(size, count, seed), pictures, output)
+    with told():
+        output = _output(out, f"portraits-{size}", dry_run, force)
+        _prepare(portraits_recipe(size, count, seed), drawn_portraits(size, count, seed, jobs), count, output)
 
 
-def _output(out: Path | None, name: str, dry_run: bool, force: bool) -> Output:
+def _output(out: Path | None, name: str, dry_run: bool, force: bool, max_left_out: float = 1.0) -> Output:
+    """Where the data set goes. Raises DatasetError, before anything is read, when it cannot go there."""
     # Absolute, so that `--out .` has a name to build its neighbour by.
-    return Output(Path(os.path.abspath(out or Path("data") / name)), dry_run, force)
+    output = Output(Path(os.path.abspath(out or Path("data") / name)), dry_run, force, max_left_out)
+    output.check()
+    return output
 
 
-def _finish(
-    console: Console, progress: Progress, recipe: Recipe, pictures: Iterable[Picture | Problem], output: Output
-) -> None:
-    report = build_and_print(recipe, _then(pictures, progress.stop), output, console)
+def _prepare(recipe: Recipe, pictures: Iterable[Picture | Problem], total: int, output: Output) -> None:
+    console = Console(stderr=True)
+    report = build(recipe, _counted(pictures, total), output, console)
     console.print(f"images digest: {report.digest}", soft_wrap=True)
     if output.dry_run:
         console.print("dry run: no data set was written")
@@ -157,28 +140,8 @@ def _finish(
         typer.echo(output.path)  # the only line on stdout: for scripts
 
 
-def _then(items: Iterable[Item], last: Callable[[], None]) -> Iterator[Item]:
-    yield from items
-    last()
-
-
-@contextmanager
-def _told(console: Console) -> Iterator[None]:
-    """Ends the command with the message of a DatasetError, without a traceback."""
-    try:
-        yield
-    except DatasetError as error:
-        console.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(2) from error
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console)
-
-
-def _track(progress: Progress, text: str, items: Iterable[Item], total: int) -> Iterator[Item]:
-    task = progress.add_task(text, total=total)
-    for item in items:
-        yield item
-        progress.advance(task)
+def _counted(pictures: Iterable[Picture | Problem], total: int) -> Iterator[Picture | Problem]:
+    with progress_bar(total, 0, "picture", True) as bar:
+        for picture in pictures:
+            yield picture
+            bar.update()

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
+from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE, digest_of
+from unikat.v1 import model_pb2
 from unikat_training.data import fields
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.pictures import on_white
-from unikat_training.data.split import LEAST_VALIDATION, Chosen, Shares, places, unseen_rows
-
-__all__ = [
-    "FORMAT",
-    "IMAGES",
-    "METADATA",
-    "Attribute",
-    "Dataset",
-    "DatasetError",
-    "Division",
-    "Shares",
-    "Source",
-    "sha256_of",
-]
+from unikat_training.data.split import LEAST_VALIDATION, Chosen, places, unseen_rows
+from unikat_training.data.split import Shares as Shares
+from unikat_training.errors import DatasetError
 
 FORMAT = 1
 IMAGES = "images.npy"
@@ -38,9 +26,19 @@ class Attribute:
     """One labelled property of every image; `counts[i]` images carry `categories[i]`."""
 
     name: str
-    description: str
-    categories: tuple[str, ...]
-    counts: tuple[int, ...]
+    description: str = ""
+    categories: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """Category -> images."""
+        return dict(zip(self.categories, self.counts, strict=True))
+
+    def message(self) -> model_pb2.Attribute:
+        """As the manifest of a bundle has it."""
+        categories = [model_pb2.Category(name=name, count=count) for name, count in self.counted.items()]
+        return model_pb2.Attribute(name=self.name, description=self.description, categories=categories)
 
 
 @dataclass(frozen=True)
@@ -141,19 +139,17 @@ class Dataset:
         """
         path = Path(path)
         document = _read_metadata(path)
-        digest = _images_digest(document)
-        if verify:
-            _verify_digest(path / IMAGES, digest)
+        digest = _images_digest(document, path / IMAGES, verify)
         images = _open_images(path / IMAGES, document)
         labels, attributes = _labels_and_attributes(document, len(images))
         return cls(
             path=path,
-            name=fields.text(document, "name"),
+            name=fields.get(document, "name", str),
             images=images,
             rows=np.arange(len(images)),
             labels=labels,
             attributes=attributes,
-            sources=tuple(_source(s, f"sources[{i}]") for i, s in enumerate(fields.array(document, "sources"))),
+            sources=tuple(_source(s, f"sources[{i}]") for i, s in enumerate(fields.get(document, "sources", list))),
             items=_items(document, len(images)),
             digest=digest,
         )
@@ -169,17 +165,11 @@ class Division:
     unseen: Dataset | None  # combinations that are not trained on
 
 
-def sha256_of(path: Path) -> str:
-    """Digest of a file as `dataset.json` writes it: "sha256:<hex>"."""
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-
-
 def _read_metadata(path: Path) -> fields.Object:
     if not path.is_dir():
         raise DatasetError(f"{path}: no such folder; `unikat prepare` makes a data set")
     document = fields.read_object(path / METADATA)
-    version = fields.integer(document, "format")
+    version = fields.get(document, "format", int)
     if version > FORMAT:
         raise DatasetError(
             f"{path / METADATA}: format {version} is newer than this program's {FORMAT}; update Unikat or prepare again"
@@ -189,32 +179,26 @@ def _read_metadata(path: Path) -> fields.Object:
     return document
 
 
-def _images_digest(document: fields.Object) -> str:
-    digest = fields.text(fields.mapping(document, "digests"), IMAGES, where="digests.")
+def _images_digest(document: fields.Object, file: Path, verify: bool) -> str:
+    digest = fields.get(fields.get(document, "digests", dict), IMAGES, str, "digests.")
     if not digest.startswith("sha256:"):
         raise DatasetError(f"{METADATA}: digests.{IMAGES} is {digest!r}; expected sha256:<hex>")
+    if not file.is_file():
+        raise DatasetError(f"{file}: missing; prepare the data set again")
+    if verify and (actual := digest_of(file)) != digest:
+        raise DatasetError(
+            f"{file}: digest {actual} is not {digest} of {METADATA}: the file was changed or cut short; prepare again"
+        )
     return digest
 
 
-def _verify_digest(file: Path, expected: str) -> None:
-    if not file.is_file():
-        raise DatasetError(f"{file}: missing; prepare the data set again")
-    actual = sha256_of(file)
-    if actual != expected:
-        raise DatasetError(
-            f"{file}: digest {actual} is not {expected} of {METADATA}: the file was changed or cut short; prepare again"
-        )
-
-
 def _open_images(file: Path, document: fields.Object) -> npt.NDArray[np.uint8]:
-    if not file.is_file():
-        raise DatasetError(f"{file}: missing; prepare the data set again")
     try:
         images: npt.NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise DatasetError(f"{file}: not a NumPy array file: {error}") from error
-    count, resolution = fields.integer(document, "count"), fields.integer(document, "resolution")
-    channels = fields.integer(document, "channels") if "channels" in document else 3  # older ones have no alpha
+    count, resolution = fields.get(document, "count", int), fields.get(document, "resolution", int)
+    channels = fields.get(document, "channels", int) if "channels" in document else 3  # older ones have no alpha
     if channels not in (3, 4):
         raise DatasetError(f"{METADATA}: channels is {channels}; expected 3, or 4 with alpha")
     expected = (count, resolution, resolution, channels)
@@ -226,7 +210,7 @@ def _open_images(file: Path, document: fields.Object) -> npt.NDArray[np.uint8]:
 
 
 def _labels_and_attributes(document: fields.Object, count: int) -> tuple[npt.NDArray[np.int64], tuple[Attribute, ...]]:
-    rows = fields.array(document, "attributes")
+    rows = fields.get(document, "attributes", list)
     attributes = tuple(_attribute(row, f"attributes[{i}]") for i, row in enumerate(rows))
     if len(set(names := [a.name for a in attributes])) != len(names):
         raise DatasetError(f"{METADATA}: attribute names must differ; they are {names}")
@@ -237,15 +221,15 @@ def _labels_and_attributes(document: fields.Object, count: int) -> tuple[npt.NDA
 
 
 def _attribute(value: object, where: str) -> Attribute:
-    row = fields.as_object(value, where)
+    row = fields.checked(value, dict, where)
     categories = [
-        fields.as_object(c, f"{where}.categories") for c in fields.array(row, "categories", where=f"{where}.")
+        fields.checked(c, dict, f"{where}.categories") for c in fields.get(row, "categories", list, f"{where}.")
     ]
     attribute = Attribute(
-        name=fields.text(row, "name", where=f"{where}."),
-        description=fields.text(row, "description", where=f"{where}."),
-        categories=tuple(fields.text(c, "name", where=f"{where}.categories.") for c in categories),
-        counts=tuple(fields.integer(c, "count", where=f"{where}.categories.") for c in categories),
+        name=fields.get(row, "name", str, f"{where}."),
+        description=fields.get(row, "description", str, f"{where}."),
+        categories=tuple(fields.get(c, "name", str, f"{where}.categories.") for c in categories),
+        counts=tuple(fields.get(c, "count", int, f"{where}.categories.") for c in categories),
     )
     # Here and not at the end of a training, where nobody could take such a name any more.
     if not ATTRIBUTE_NAME.fullmatch(attribute.name):
@@ -259,7 +243,7 @@ def _attribute(value: object, where: str) -> Attribute:
 
 
 def _labels(document: fields.Object, count: int, width: int) -> npt.NDArray[np.int64]:
-    rows = fields.array(document, "labels")
+    rows = fields.get(document, "labels", list)
     if len(rows) != count:
         raise DatasetError(f"{METADATA}: labels has {len(rows)} rows for {count} images")
     for index, row in enumerate(rows):
@@ -287,13 +271,13 @@ def _check_labels(column: npt.NDArray[np.int64], attribute: Attribute) -> None:
 
 
 def _source(value: object, where: str) -> Source:
-    row = fields.as_object(value, where)
+    row = fields.checked(value, dict, where)
     origin = "package" if "package" in row else "url"
-    return Source(*(fields.text(row, key, where=f"{where}.") for key in ("name", origin, "licence", "credit")))
+    return Source(*(fields.get(row, key, str, f"{where}.") for key in ("name", origin, "licence", "credit")))
 
 
 def _items(document: fields.Object, count: int) -> tuple[str, ...]:
-    rows = fields.array(document, "items")
+    rows = fields.get(document, "items", list)
     names = [row for row in rows if isinstance(row, str)]
     if len(names) != len(rows) or len(rows) != count:
         raise DatasetError(f"{METADATA}: items must be {count} names, one an image; there are {len(names)}")

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from unikat_training.data.build import AttributePlan, Picture, Recipe
-from unikat_training.data.dataset import Source
-from unikat_training.data.fields import DatasetError
+from unikat_training.data.build import Picture, Recipe
+from unikat_training.data.dataset import Attribute, Source
+from unikat_training.errors import DatasetError
 
 Split = Literal["train", "test"]
 DEBIAN_FOLDER: Final = Path("/usr/share/datasets/fashion-mnist")
@@ -45,7 +45,7 @@ MAX_BYTES = 1 << 30  # of an unpacked file; the largest is 47 MB
 
 def fashion_recipe(size: int, split: Split) -> Recipe:
     """What the data set is, apart from its pictures."""
-    category = AttributePlan("category", "kind of garment", CATEGORIES)
+    category = Attribute("category", "kind of garment", CATEGORIES)
     return Recipe(f"fashion-mnist-{split}-{size}", size, (category,), (SOURCE,))
 
 

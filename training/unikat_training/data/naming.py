@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
-from unikat_training.data.fields import DatasetError
+from unikat_training.errors import DatasetError
 
 _SHOWN = 8
 _JOINERS = "\u200c\u200d"  # in Persian and Indian words, and in emoji

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from unikat_training.data.fields import DatasetError
+from unikat_training.errors import DatasetError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

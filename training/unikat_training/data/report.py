@@ -80,8 +80,8 @@ class Report:
         """Their share, of those that are in the data set or should be."""
         return len(self.lost) / max(1, len(self.lost) + self.count)
 
-    def losses(self) -> str:
-        """What was left out, why, and what helps."""
+    def told_losses(self) -> str:
+        """What was left out, why, and what helps: the message where it is too much."""
         kinds = Counter(problem.kind for problem in self.lost)
         parts = []
         for kind, count in kinds.most_common():
@@ -90,7 +90,11 @@ class Report:
             why = Counter(p.detail for p in lost).most_common(1)[0][0] if kind == "unlabelled" else ""
             named = ", ".join(p.item for p in lost[:NAMES_PRINTED])
             parts.append(f"{count} {kind} ({named}{more}{f'; {why}' if why else ''}): {LOSSES[kind]}")
-        return "; ".join(parts)
+        whole = len(self.lost) + self.count
+        return (
+            f"{len(self.lost)} of {whole} pictures would be left out ({100 * self.left_out:.0f}%): {'; '.join(parts)}. "
+            "To go on without them: --max-left-out 1"
+        )
 
     def warn_about_shapes(self, shapes: list[tuple[int, int]]) -> None:
         """Adds a warning where many pictures, (width, height), are too small for the data set or too long to crop."""
@@ -107,7 +111,7 @@ class Report:
         """Adds a warning for every attribute that a model will hardly learn to follow."""
         for attribute in self.attributes:
             size = len(attribute.categories)
-            rare = [c for c, n in zip(attribute.categories, attribute.counts, strict=True) if n < RARE]
+            rare = [category for category, count in attribute.counted.items() if count < RARE]
             if size == 1:
                 self.warnings.append(f"{attribute.name}: only one category, so it controls nothing")
             elif size > max(2, self.count // 2):
@@ -125,7 +129,7 @@ class Report:
             "channels": self.channels,
             "count": self.count,
             "digest": self.digest,
-            "attributes": {a.name: dict(zip(a.categories, a.counts, strict=True)) for a in self.attributes},
+            "attributes": {attribute.name: attribute.counted for attribute in self.attributes},
             "notes": list(self.notes),
             "passed_over": dict(self.litter),
             "problem_counts": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
@@ -134,13 +138,13 @@ class Report:
         }
         file.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
-    def print(self, console: Console) -> None:
-        """Prints the totals, the categories and the problems (the first few names of each kind)."""
+    def print(self, console: Console, sheet: Path) -> None:
+        """Prints the totals, the categories, the problems (the first few names of each kind) and where a sheet is."""
         alpha = ", with alpha" if self.channels == 4 else ""
         size = f"{self.resolution} x {self.resolution} pixels{alpha}"
         console.print(f"{escape(self.name)}: {self.count} images of {size}")
         for attribute in self.attributes:
-            pairs = list(zip(attribute.categories, attribute.counts, strict=True))
+            pairs = list(attribute.counted.items())
             shown = ", ".join(f"{category} {count}" for category, count in pairs[:20])
             more = f", and {len(pairs) - 20} more" if len(pairs) > 20 else ""
             console.print(f"  {escape(attribute.name)} ({len(pairs)}): {escape(shown)}{more}")
@@ -153,6 +157,7 @@ class Report:
             console.print(self._table())
         for warning in self.warnings:
             console.print(f"[yellow]warning:[/] {escape(warning)}")
+        console.print(f"contact sheet: {escape(str(sheet))}", soft_wrap=True)
 
     def _table(self) -> Table:
         table = Table("problem", "count", "what happens", "for example")

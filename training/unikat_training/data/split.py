@@ -41,14 +41,18 @@ class Shares:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Shares:
         """Those of a run's settings; runs of earlier versions lack some."""
-        names = [name.strip() for name in str(config.get("unseen_over", "")).split(",")]
         return cls(
             test=float(config.get("held_out", 0.0)),
             validation=float(config.get("validation", 0.0)),
             unseen=float(config.get("unseen", 0.0)),
-            unseen_over=tuple(name for name in names if name),
+            unseen_over=names_in(config.get("unseen_over", "")),
             together=bool(config.get("grouped_split", False)),
         )
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Comma-separated names of attributes, as settings have them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def group_of(item: str, together: bool = True) -> str:

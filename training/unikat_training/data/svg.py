@@ -29,6 +29,12 @@ def render(content: bytes) -> Image.Image:
     text = content.decode("utf-8-sig")
     if "<!ATTLIST" in text or not all(_WITHIN.match(reference) for reference in _REFERENCE.findall(text)):
         raise ValueError("it refers to other files, which are not read")
-    png = resvg_py.svg_to_bytes(svg_string=text, width=SIDE, height=SIDE, skip_system_fonts=True)
+    return rasterised(text, SIDE, SIDE)
+
+
+def rasterised(text: str, width: int, height: int | None = None) -> Image.Image:
+    """A drawing as RGBA that fits into a rectangle, or is so wide. Raises ValueError for a broken one."""
+    # Without fonts of the system: a text would look different on every machine.
+    png = resvg_py.svg_to_bytes(svg_string=text, width=width, height=height, skip_system_fonts=True)
     with Image.open(io.BytesIO(bytes(png)), formats=("PNG",)) as image:
         return image.convert("RGBA")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -28,70 +27,65 @@ SMOOTHING = 0.05
 TRAINING_SEED = 12
 
 
-class Network(nn.Module):
+class Classifier(nn.Module):
     """Thumbs (B, 3, T, T) in [-1, 1] and frozen features (B, D) -> logits of all attributes, (B, C).
 
     The features are those of all levels of a network that knows photographs: late ones tell what a picture shows,
-    early ones its textures and outlines. The convolutions see what they miss, as the shade of a skin.
+    early ones its textures and outlines. The convolutions see what they miss, as the shade of a skin. `mean` and
+    `deviation` (D,) are the scale of the features, `sizes` the numbers of categories of the attributes.
     """
 
-    def __init__(self, features: int, categories: int) -> None:
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Tensor, deviation: Tensor, sizes: Sequence[int]) -> None:
         super().__init__()
+        self.sizes = tuple(sizes)
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
         layers: list[nn.Module] = [convolution(3, WIDTHS[0], 1)]
         for before, width in pairwise(WIDTHS):
             layers.append(convolution(before, width, 2))
         layers += [convolution(WIDTHS[-1], WIDTHS[-1], 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         self.pixels = nn.Sequential(*layers)  # (B, 128)
-        self.features = nn.Sequential(nn.Dropout(0.2), nn.Linear(features, HIDDEN), nn.GELU())
-        self.decide = nn.Sequential(nn.Dropout(0.3), nn.Linear(WIDTHS[-1] + HIDDEN, categories))
+        self.features = nn.Sequential(nn.Dropout(0.2), nn.Linear(len(mean), HIDDEN), nn.GELU())
+        self.decide = nn.Sequential(nn.Dropout(0.3), nn.Linear(WIDTHS[-1] + HIDDEN, sum(sizes)))
 
     def forward(self, images: Tensor, features: Tensor) -> Tensor:
-        logits: Tensor = self.decide(torch.cat([self.pixels(images), self.features(features)], dim=1))
+        scaled = (features.float() - self.mean) / self.deviation
+        logits: Tensor = self.decide(torch.cat([self.pixels(images), self.features(scaled)], dim=1))
         return logits
-
-
-def convolution(before: int, width: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A trained network with the scale of its features. `sizes` are the numbers of categories of the attributes."""
-
-    network: Network
-    mean: Tensor
-    deviation: Tensor
-    sizes: tuple[int, ...]
 
     @torch.no_grad()
     def probabilities(self, pictures: Pictures) -> list[Floats]:
         """One (N, categories) an attribute."""
-        self.network.eval()
-        logits = [
-            self.network(images_of(pictures, rows), self.scaled(pictures, rows)).split(self.sizes, dim=1)
-            for rows in np.array_split(np.arange(len(pictures)), max(1, len(pictures) // 256))
-        ]
-        return [torch.cat([part[i] for part in logits]).softmax(dim=1).numpy() for i in range(len(self.sizes))]
+        self.eval()
+        logits = torch.cat(
+            [
+                self(images_of(pictures, rows), torch.from_numpy(pictures.levels[rows]))
+                for rows in np.array_split(np.arange(len(pictures)), max(1, len(pictures) // 256))
+            ]
+        )
+        return [found.softmax(dim=1).numpy() for found in logits.split_with_sizes(self.sizes, dim=1)]
 
     def predictions(self, pictures: Pictures) -> npt.NDArray[np.int64]:
         """The likeliest category of each attribute, (N, A)."""
         return np.stack([found.argmax(axis=1) for found in self.probabilities(pictures)], axis=1)
 
-    def scaled(self, pictures: Pictures, rows: npt.NDArray[np.int64]) -> Tensor:
-        return (torch.from_numpy(pictures.levels[rows]).float() - self.mean) / self.deviation
-
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        scale = {"mean": self.mean, "deviation": self.deviation}
-        return {name: tensor.numpy() for name, tensor in {**self.network.state_dict(), **scale}.items()}
+        return {name: tensor.numpy() for name, tensor in self.state_dict().items()}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, npt.NDArray[Any]], sizes: Sequence[int]) -> Classifier:
         """Of `state`. Raises KeyError or RuntimeError when it is of another network."""
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        mean, deviation = tensors.pop("mean"), tensors.pop("deviation")
-        network = Network(len(mean), sum(sizes))
-        network.load_state_dict(tensors)
-        return cls(network, mean, deviation, tuple(sizes))
+        classifier = cls(tensors["mean"], tensors["deviation"], sizes)
+        classifier.load_state_dict(tensors)
+        return classifier
+
+
+def convolution(before: int, width: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
 
 
 def images_of(pictures: Pictures, rows: npt.NDArray[np.int64]) -> Tensor:
@@ -106,16 +100,15 @@ def train_classifier(pictures: Pictures, sizes: Sequence[int], steps: int) -> Cl
     labels = torch.from_numpy(pictures.labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(TRAINING_SEED)
-        classifier = Classifier(Network(len(mean), sum(sizes)), mean, deviation, tuple(sizes))
-        network = classifier.network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stubs lack this form
-        optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+        classifier = Classifier(mean, deviation, sizes)
+        classifier.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stubs lack this form
+        optimiser = torch.optim.AdamW(classifier.parameters(), lr=RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_cosine(step, steps))
         for rows in epochs(len(pictures), steps):
-            logits = network(shifted(images_of(pictures, rows)), classifier.scaled(pictures, rows)).split(
-                classifier.sizes, dim=1
-            )
+            logits = classifier(shifted(images_of(pictures, rows)), torch.from_numpy(pictures.levels[rows]))
             losses = [
-                F.cross_entropy(found, labels[rows, i], label_smoothing=SMOOTHING) for i, found in enumerate(logits)
+                F.cross_entropy(found, labels[rows, i], label_smoothing=SMOOTHING)
+                for i, found in enumerate(logits.split_with_sizes(classifier.sizes, dim=1))
             ]
             optimiser.zero_grad(set_to_none=True)
             torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch does not annotate it

@@ -8,7 +8,7 @@ import numpy as np
 
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.condition_accuracy import Labels, Predictions
-from unikat_training.evaluation.setup import EvaluationSetup
+from unikat_training.evaluation.setup import EvaluationSetup, extracted
 from unikat_training.evaluation.subject import Subject
 
 LEAST = 500  # pictures that are drawn of them, where fewer are drawn of the others they are as many
@@ -55,18 +55,16 @@ def measure_new(
     """
     if unseen is None or seen is None or setup.classifier is None or setup.real is None:
         return None
-    labels = unseen.labels[:, subject.columns(unseen)]
-    drawn = subject.draw_labels(asked(labels, setup.count), subject.truncations[-1], setup.pipeline)
-    real = setup.pipeline.extract_dataset(unseen)
-    found = Predictions.of(setup.classifier, drawn)
-    known = Predictions(setup.classifier.predictions(real), labels)
+    real = extracted(unseen, subject, setup.pipeline)
+    drawn = subject.draw_labels(asked(real.labels, setup.count), subject.truncations[-1], setup.pipeline)
+    found, known = (Predictions.of(setup.classifier, pictures) for pictures in (drawn, real))
     names = [attribute.name for attribute in subject.model.attributes]
     over = [name for name in subject.unseen_over if name in names]
     columns = [names.index(name) for name in over]
     groups = [(name, [column]) for name, column in zip(over, columns, strict=True)]
     return NewCombinations(
         over=tuple(over),
-        combinations=len(np.unique(labels[:, columns], axis=0)),
+        combinations=len(np.unique(real.labels[:, columns], axis=0)),
         truncation=subject.truncations[-1],
         count=len(drawn),
         real=len(unseen),

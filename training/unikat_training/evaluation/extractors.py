@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -43,30 +42,22 @@ class FeatureExtractor(Protocol):
     def __call__(self, pixels: Pixels) -> Floats: ...
 
 
-class StagedFeatures(ABC):
+class StagedFeatures:
     """Pooled features (B, D) of a network that was trained on ImageNet: what its classifier sees.
 
-    Pictures are shown at `side`, a function of their resolution. `stages` are the layers at whose ends `with_levels`
-    looks, too.
+    Pictures are shown at `side`, a function of their resolution; `see` gives the features of images (B, 3, S, S) in
+    [0, 1]. `stages` are the layers at whose ends `with_levels` looks, too.
     """
 
-    def __init__(self, label: str, side: int, stages: Iterable[nn.Module]) -> None:
-        self.label, self.side = label, side
+    def __init__(self, label: str, side: int, see: Callable[[Tensor], Tensor], stages: Iterable[nn.Module]) -> None:
+        self.name, self.side, self.see = f"{label} at {side} px", side, see
         self.noted: list[Tensor] = []  # of the maps of the last pass, (B, C) each
         for stage in stages:
             stage.register_forward_hook(self.note)
 
-    @abstractmethod
-    def see(self, images: Tensor) -> Tensor:
-        """Images (B, 3, S, S) in [0, 1] -> (B, D)."""
-
     def note(self, block: nn.Module, inputs: object, maps: Tensor) -> None:
         deviation, mean = torch.std_mean(maps, dim=(2, 3), correction=0)
         self.noted += [mean, deviation]
-
-    @property
-    def name(self) -> str:
-        return f"{self.label} at {self.side} px"
 
     @torch.no_grad()
     def __call__(self, pixels: Pixels) -> Floats:
@@ -85,12 +76,10 @@ class MobileNetFeatures(StagedFeatures):
     """MobileNetV2's, (B, 1280), with levels (B, 1424): the default judge, whose features no discriminator here has."""
 
     def __init__(self, resolution: int) -> None:
-        self.network = MobileNetV2()
-        stages = (self.network.features[last] for last in self.network.stages)
-        super().__init__("MobileNetV2", min(max(resolution, LEAST_SIDE), MOBILENET_SIDE), stages)
-
-    def see(self, images: Tensor) -> Tensor:
-        return self.network(normalised(images))  # type: ignore[no-any-return]  # torch's modules return Any
+        network = self.network = MobileNetV2()
+        stages = (network.features[last] for last in network.stages)
+        side = min(max(resolution, LEAST_SIDE), MOBILENET_SIDE)
+        super().__init__("MobileNetV2", side, lambda images: network(normalised(images)), stages)
 
 
 class Lite1Features(StagedFeatures):
@@ -101,13 +90,10 @@ class Lite1Features(StagedFeatures):
     """
 
     def __init__(self, resolution: int) -> None:
-        self.network = Lite1().eval()
-        ends = accumulate(stage.blocks for stage in DEEPER_STAGES)
+        network = Lite1().eval()
+        stages = (network.blocks[end - 1] for end in accumulate(stage.blocks for stage in DEEPER_STAGES))
         side = min(max(resolution, LEAST_SIDE), LITE1_SIDE)
-        super().__init__("EfficientNet-Lite1", side, (self.network.blocks[end - 1] for end in ends))
-
-    def see(self, images: Tensor) -> Tensor:
-        return self.network.pooled(self.network(images * 2 - 1)[-1])
+        super().__init__("EfficientNet-Lite1", side, lambda images: network.pooled(network(images * 2 - 1)[-1]), stages)
 
 
 def with_levels(extractor: FeatureExtractor, pixels: Pixels) -> tuple[Floats, Halves]:
@@ -216,7 +202,7 @@ def load_judge(spec: str, resolution: int) -> FeatureExtractor:
         raise TrainingError(f"--judge: must be one of {', '.join(JUDGES)}, or a file: {error}") from error
 
 
-JUDGES: Mapping[str, Callable[[int], FeatureExtractor]] = {
+JUDGES: dict[str, Callable[[int], FeatureExtractor]] = {
     "mobilenet-v2": MobileNetFeatures,
     "efficientnet-lite1": Lite1Features,
 }

@@ -11,7 +11,6 @@ from PIL import Image
 from unikat_training.evaluation.extractors import Pixels
 
 Hashes = npt.NDArray[np.uint8]  # (N, len(OFFSETS), SIDE² / 8), eight bits a byte
-Bits = npt.NDArray[np.bool_]
 
 SIDE = 16  # of the square of frequencies: 256 bits
 SAMPLED = 4 * SIDE  # pixels a side of what is transformed
@@ -50,11 +49,6 @@ def hashes(pixels: Pixels) -> Hashes:
     low = [cosines(down) @ stacked @ cosines(right).T for down, right in OFFSETS]
     flat = np.stack(low, axis=1).reshape(len(pixels), len(OFFSETS), SIDE * SIDE)
     return np.packbits(flat > np.median(flat, axis=2, keepdims=True), axis=2)
-
-
-def bits(found: Hashes) -> Bits:
-    """(N, len(OFFSETS), 256)."""
-    return np.unpackbits(found, axis=2).astype(np.bool_)
 
 
 def near_copies(found: Hashes, others: Hashes) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from unikat_training.evaluation.condition_accuracy import ConditionAccuracy
 from unikat_training.evaluation.results import Evaluation, Sampled
 from unikat_training.evaluation.similarity import Similarity
-from unikat_training.evaluation.tables import number, percent, table
+from unikat_training.markdown import number, percent, table
 
 
 def headline(evaluation: Evaluation) -> str:

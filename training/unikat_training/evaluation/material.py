@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -31,48 +30,47 @@ HASHES, LEVELS, THUMBS = "hashes", "levels", "thumbs"
 
 @dataclass(frozen=True)
 class Pictures:
-    """N pictures: features (N, D) by extractor, thumbs uint8 (N, T, T, 3), hashes, labels (N, A).
+    """N pictures: arrays (N, …) by name, and labels (N, A).
 
-    `levels` (N, L) is what the first extractor sees at all its levels: for the classifier alone.
+    By an extractor's name its features (N, D), the first extractor's first; by `LEVELS` (N, L) what that one sees at
+    all its levels, for the classifier alone; by `THUMBS` uint8 (N, T, T, 3).
     """
 
-    features: dict[str, Floats]
-    levels: Halves
-    thumbs: Pixels
-    hashes: Hashes
+    arrays: dict[str, npt.NDArray[Any]]
     labels: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
+    def features(self) -> dict[str, Floats]:
+        """By extractor."""
+        return {name: values for name, values in self.arrays.items() if name not in (LEVELS, THUMBS, HASHES)}
+
+    @property
     def main(self) -> Floats:
         """The features that all but the similarity is measured in: the first extractor's."""
-        return next(iter(self.features.values()))
+        return next(iter(self.arrays.values()))
+
+    @property
+    def levels(self) -> Halves:
+        return self.arrays[LEVELS]
+
+    @property
+    def thumbs(self) -> Pixels:
+        return self.arrays[THUMBS]
+
+    @property
+    def hashes(self) -> Hashes:
+        return self.arrays[HASHES]
 
     def some(self, rows: npt.NDArray[np.int64]) -> Pictures:
-        return Pictures(
-            {name: values[rows] for name, values in self.features.items()},
-            self.levels[rows],
-            self.thumbs[rows],
-            self.hashes[rows],
-            self.labels[rows],
-        )
+        return Pictures({name: values[rows] for name, values in self.arrays.items()}, self.labels[rows])
 
     def joined(self, other: Pictures) -> Pictures:
         """These pictures, then the others."""
-        return Pictures(
-            {name: np.concatenate([values, other.features[name]]) for name, values in self.features.items()},
-            np.concatenate([self.levels, other.levels]),
-            np.concatenate([self.thumbs, other.thumbs]),
-            np.concatenate([self.hashes, other.hashes]),
-            np.concatenate([self.labels, other.labels]),
-        )
-
-
-def default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "unikat" / "evaluation"
+        arrays = {name: np.concatenate([values, other.arrays[name]]) for name, values in self.arrays.items()}
+        return Pictures(arrays, np.concatenate([self.labels, other.labels]))
 
 
 @dataclass(frozen=True)
@@ -85,48 +83,34 @@ class FeaturePipeline:
 
     def extract(self, batches: Iterable[Pixels], labels: npt.NDArray[np.int64]) -> Pictures:
         """Pictures (B, H, W, 3) in batches, whose labels are (N, A)."""
-        found: dict[str, list[Floats]] = {extractor.name: [] for extractor in self.extractors}
-        levels: list[Halves] = []
-        small: list[Pixels] = []
-        hashed: list[Hashes] = []
-        for pixels in batches:
-            features, level = with_levels(self.extractors[0], pixels)
-            found[self.extractors[0].name].append(features)
-            levels.append(level)
-            for extractor in self.extractors[1:]:
-                found[extractor.name].append(extractor(pixels))
-            small.append(thumbs(pixels))
-            hashed.append(hashes(pixels))
-            self.seen(len(pixels))
-        joined = {name: np.concatenate(parts) for name, parts in found.items()}
-        return Pictures(joined, np.concatenate(levels), np.concatenate(small), np.concatenate(hashed), labels)
+        found = [self.arrays_of(pixels) for pixels in batches]
+        return Pictures({name: np.concatenate([each[name] for each in found]) for name in found[0]}, labels)
+
+    def arrays_of(self, pixels: Pixels) -> dict[str, npt.NDArray[Any]]:
+        """`Pictures.arrays` of a batch."""
+        main, *others = self.extractors
+        features, levels = with_levels(main, pixels)
+        found = {main.name: features, **{extractor.name: extractor(pixels) for extractor in others}}
+        self.seen(len(pixels))
+        return {**found, LEVELS: levels, THUMBS: thumbs(pixels), HASHES: hashes(pixels)}
 
     def extract_dataset(self, dataset: Dataset) -> Pictures:
         """The pictures of a data set or a part of one. What is seen of the whole file is kept, by its digest."""
-        path = self.cache / f"{self.key(dataset.digest)}.safetensors"
-        whole = self.recall(path, len(dataset.images))
-        if whole is None:
-            starts = range(0, len(dataset.images), BATCH)
-            batches = (on_white(np.array(dataset.images[start : start + BATCH])) for start in starts)
-            whole = self.extract(batches, np.zeros((len(dataset.images), 0), dtype=np.int64))
-            keep(path, {**whole.features, LEVELS: whole.levels, THUMBS: whole.thumbs, HASHES: whole.hashes})
+        path, count = self.cache / f"{self.key(dataset.digest)}.safetensors", len(dataset.images)
+        kept, names = recalled(path), (*(extractor.name for extractor in self.extractors), LEVELS, THUMBS, HASHES)
+        nothing = np.zeros((count, 0), dtype=np.int64)
+        if kept.keys() == {*names}:
+            whole = Pictures({name: kept[name] for name in names}, nothing)
+            self.seen(count)
         else:
-            self.seen(len(dataset.images))
+            batches = (on_white(np.array(dataset.images[start : start + BATCH])) for start in range(0, count, BATCH))
+            whole = self.extract(batches, nothing)
+            keep(path, whole.arrays)
         return replace(whole.some(dataset.rows), labels=dataset.labels)
 
     def key(self, digest: str) -> str:
         names = "\n".join((str(VERSION), digest, *(extractor.name for extractor in self.extractors)))
         return f"pictures-{hashlib.sha256(names.encode()).hexdigest()[:24]}"
-
-    def recall(self, path: Path, count: int) -> Pictures | None:
-        kept = recalled(path)
-        try:
-            features = {extractor.name: kept[extractor.name] for extractor in self.extractors}
-            labels = np.zeros((count, 0), dtype=np.int64)
-            whole = Pictures(features, kept[LEVELS], kept[THUMBS], kept[HASHES], labels)
-        except KeyError:
-            return None
-        return whole if len(whole.thumbs) == count else None
 
 
 def thumbs(pixels: Pixels) -> Pixels:
@@ -151,8 +135,3 @@ def keep(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     os.close(descriptor)
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, scratch)
     os.replace(scratch, path)
-
-
-def threads() -> int:
-    """Of ONNX Runtime: as many as torch uses, so that one setting decides."""
-    return torch.get_num_threads()

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unikat_training.evaluation.extractors import Pixels
 from unikat_training.evaluation.hashing import Hashes, near_copies
+from unikat_training.evaluation.material import Pictures
 from unikat_training.evaluation.neighbours import Doubles, Floats, Places, nearest
 
 CLOSE = 0.05  # the quantile of test -> train distances below which a picture counts as close
 COPYING_Z = -3.0  # of the rank test, below which a model draws closer to its training pictures than chance allows
+# Of the slightly changed pictures that figures of copying have to catch.
+CONTROLS = 500  # training pictures that are changed, or as many as there are
+SHIFT = 1 / 32  # of the side, at most, in each direction
+BRIGHTNESS, NOISE = 6, 3  # of 255 grey levels, at most: of all pixels together, and of each by itself
+JITTER_SEED = 17
 
 
 @dataclass(frozen=True)
@@ -30,20 +37,6 @@ class Memorisation:
 
 
 @dataclass(frozen=True)
-class Training:
-    """The training pictures: features (N, D) and hashes."""
-
-    features: Floats
-    hashes: Hashes
-
-    def spacing(self, places: Places) -> Doubles:
-        """The distance of each of these pictures (n,) to the nearest other one, (n,)."""
-        unique, back = np.unique(places, return_inverse=True)
-        spacing: Doubles = nearest(self.features[unique], self.features, own=unique)[1][back]
-        return spacing
-
-
-@dataclass(frozen=True)
 class Neighbours:
     """The nearest training picture of each of some pictures, and its distance."""
 
@@ -51,18 +44,20 @@ class Neighbours:
     distances: Doubles
 
     @classmethod
-    def of(cls, features: Floats, training: Training) -> Neighbours:
-        return cls(*nearest(features, training.features))
+    def of(cls, features: Floats, training: Floats) -> Neighbours:
+        return cls(*nearest(features, training))
 
 
-def memorised(found: Neighbours, hashes: Hashes, test: Neighbours, training: Training) -> Memorisation:
+def memorised(found: Neighbours, hashes: Hashes, test: Neighbours, training: Pictures) -> Memorisation:
     """Figures of pictures whose neighbours are `found`; of the test pictures themselves with `found` = `test`."""
     farther, z = rank_test(found.distances, test.distances)
+    chosen, back = np.unique(found.places, return_inverse=True)
+    spacing = nearest(training.main[chosen], training.main, own=chosen)[1][back]  # of each neighbour to its own, (n,)
     return Memorisation(
         close=float((found.distances < np.quantile(test.distances, CLOSE)).mean()),
         farther=farther,
         z=z,
-        authentic=float((found.distances > training.spacing(found.places)).mean()),
+        authentic=float((found.distances > spacing).mean()),
         near_copies=near_copies(hashes, training.hashes),
     )
 
@@ -74,3 +69,16 @@ def rank_test(ours: Doubles, theirs: Doubles) -> tuple[float, float]:
     larger = float((below + up_to).mean() / 2 / len(theirs))
     deviation = math.sqrt((len(ours) + len(theirs) + 1) / (12 * len(ours) * len(theirs)))
     return larger, (larger - 0.5) / deviation
+
+
+def jittered(pixels: Pixels, seed: int) -> Pixels:
+    """Pictures (B, H, H, 3), each moved, brightened or darkened, and with noise; what comes free repeats the border."""
+    rng = np.random.default_rng((JITTER_SEED, seed))
+    reach = round(pixels.shape[1] * SHIFT)
+    places = np.arange(pixels.shape[1])
+    out = np.empty_like(pixels)
+    for index, picture in enumerate(pixels):
+        rows, columns = (np.clip(places + offset, 0, len(places) - 1) for offset in rng.integers(-reach, reach + 1, 2))
+        change = rng.integers(-BRIGHTNESS, BRIGHTNESS + 1) + rng.integers(-NOISE, NOISE + 1, picture.shape)
+        out[index] = (picture[rows][:, columns] + change).clip(0, 255)
+    return out

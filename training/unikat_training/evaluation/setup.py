@@ -13,9 +13,9 @@ from unikat_training.errors import TrainingError
 from unikat_training.evaluation import classifier as classifiers
 from unikat_training.evaluation.classifier import Classifier, train_classifier
 from unikat_training.evaluation.condition_accuracy import Predictions
-from unikat_training.evaluation.jitter import CONTROLS, jittered
 from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, keep, recalled
-from unikat_training.evaluation.memorisation import Memorisation, Neighbours, Training, memorised
+from unikat_training.evaluation.memorisation import CONTROLS, Memorisation, Neighbours, jittered, memorised
+from unikat_training.evaluation.settings import Effort
 from unikat_training.evaluation.similarity import NEIGHBOURS, Similarity, compare
 from unikat_training.evaluation.subject import Subject
 
@@ -28,21 +28,17 @@ class TooFewPictures(TrainingError):
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How much is drawn and computed. More makes figures steadier; the defaults take minutes on two cores."""
+class Data:
+    """What was measured on."""
 
-    samples: int = 0  # generated pictures a truncation; 0: as many as training pictures, 1,000 to 10,000
-    subsets: int = 50  # of KID
-    steps: int = 2000  # of each classifier's training: about a minute on two cores
-    pairs: int = 15  # of categories that are blended, an attribute
-    blend_images: int = 8  # a pair and weight
-
-    def __post_init__(self) -> None:
-        if self.samples and self.samples <= NEIGHBOURS:
-            raise TrainingError(f"--samples: must be more than {NEIGHBOURS}, not {self.samples}")
-
-    def samples_for(self, trained: int) -> int:
-        return self.samples or min(max(trained, 1_000), 10_000)
+    name: str
+    digest: str
+    trained: int  # pictures of the training part
+    test: int  # pictures of the test part
+    taught: int  # pictures of combinations kept from training, which the classifier was trained on all the same
+    test_name: str
+    held_out: float  # of the run; 0: the test pictures were trained on, unless they are of another data set
+    clean: bool  # whether the test pictures were kept from training, for all that is known
 
 
 @dataclass(frozen=True)
@@ -53,9 +49,8 @@ class Parts:
     test: Dataset
     taught: Dataset | None  # of combinations that the model was not trained on: for the classifier
     unseen: Dataset | None  # of those, too: to measure on
-    held_out: float  # of the model's own training
     shares: Shares  # of the data set, with what is measured on; of that 0 with another test set
-    clean: bool
+    data: Data
     warnings: tuple[str, ...]
 
 
@@ -68,7 +63,6 @@ class EvaluationSetup:
     count: int  # of generated pictures
     train: Pictures
     test: Pictures
-    training: Training
     neighbours: Neighbours  # of the test pictures
     copies: Memorisation  # of slightly changed training pictures: what has to be caught
     classifier: Classifier | None  # None for a plain model
@@ -79,6 +73,10 @@ class EvaluationSetup:
             compare(name, self.test.features[name], features, self.effort.subsets)
             for name, features in pictures.features.items()
         )
+
+    def memorisation(self, found: Neighbours, pictures: Pictures) -> Memorisation:
+        """Of pictures whose neighbours are `found`."""
+        return memorised(found, pictures.hashes, self.neighbours, self.train)
 
 
 def split(subject: Subject, data: Dataset, test: Dataset | None) -> Parts:
@@ -106,7 +104,17 @@ def split(subject: Subject, data: Dataset, test: Dataset | None) -> Parts:
             f"{subject.name} WAS TRAINED ON THE TEST PICTURES (nothing was held out of its training): figures flatter "
             "it, and copies of test pictures count as originals"
         )
-    return Parts(trained, found, taught, unseen, held_out, shares, clean, tuple(warnings))
+    measured_on = Data(
+        name=data.name,
+        digest=data.digest,
+        trained=len(trained),
+        test=len(found),
+        taught=len(taught) if taught else 0,
+        test_name=found.name,
+        held_out=held_out,
+        clean=clean,
+    )
+    return Parts(trained, found, taught, unseen, shares, measured_on, tuple(warnings))
 
 
 def halves(unseen: Dataset | None, together: bool) -> tuple[Dataset | None, Dataset | None]:
@@ -123,12 +131,8 @@ def halves(unseen: Dataset | None, together: bool) -> tuple[Dataset | None, Data
 
 def prepare(subject: Subject, parts: Parts, pipeline: FeaturePipeline, effort: Effort) -> EvaluationSetup:
     """Extracts the features of the real pictures and trains the classifier, or reads both from disk."""
-    columns = {name: subject.columns(part) for name, part in (("trained", parts.trained), ("test", parts.test))}
-    train, test = pipeline.extract_dataset(parts.trained), pipeline.extract_dataset(parts.test)
-    train = replace(train, labels=train.labels[:, columns["trained"]])
-    test = replace(test, labels=test.labels[:, columns["test"]])
-    training = Training(train.main, train.hashes)
-    neighbours = Neighbours.of(test.main, training)
+    train, test = (extracted(part, subject, pipeline) for part in (parts.trained, parts.test))
+    neighbours = Neighbours.of(test.main, train.main)
     classifier = taught_classifier(subject, parts, train, pipeline, effort) if subject.sizes else None
     return EvaluationSetup(
         pipeline=pipeline,
@@ -136,21 +140,26 @@ def prepare(subject: Subject, parts: Parts, pipeline: FeaturePipeline, effort: E
         count=effort.samples_for(len(train)),
         train=train,
         test=test,
-        training=training,
         neighbours=neighbours,
-        copies=copied(parts.trained, pipeline, training, neighbours),
+        copies=copied(parts.trained, pipeline, train, neighbours),
         classifier=classifier,
         real=Predictions.of(classifier, test) if classifier else None,
     )
 
 
-def copied(trained: Dataset, pipeline: FeaturePipeline, training: Training, test: Neighbours) -> Memorisation:
+def extracted(part: Dataset, subject: Subject, pipeline: FeaturePipeline) -> Pictures:
+    """With the labels of the model's attributes."""
+    pictures = pipeline.extract_dataset(part)
+    return replace(pictures, labels=pictures.labels[:, subject.columns(part)])
+
+
+def copied(trained: Dataset, pipeline: FeaturePipeline, train: Pictures, test: Neighbours) -> Memorisation:
     """The figures of copying of training pictures that were slightly changed, up to `CONTROLS` of them."""
     rows = np.unique(np.linspace(0, len(trained) - 1, min(CONTROLS, len(trained))).astype(np.int64))
     starts = range(0, len(rows), BATCH)
     batches = (jittered(trained.pixels(rows[start : start + BATCH]), start) for start in starts)
     found = pipeline.extract(batches, np.zeros((len(rows), 0), dtype=np.int64))
-    return memorised(Neighbours.of(found.main, training), found.hashes, test, training)
+    return memorised(Neighbours.of(found.main, train.main), found.hashes, test, train)
 
 
 def taught_classifier(
@@ -159,10 +168,9 @@ def taught_classifier(
     """Trained on the training pictures, and on half of the pictures of combinations that were kept from training."""
     if parts.taught is None:
         return kept_classifier(train, parts.trained, subject, pipeline, effort)
-    more = pipeline.extract_dataset(parts.taught)
-    more = replace(more, labels=more.labels[:, subject.columns(parts.taught)])
     rows = np.concatenate([parts.trained.rows, parts.taught.rows])
-    return kept_classifier(train.joined(more), replace(parts.trained, rows=rows), subject, pipeline, effort)
+    train = train.joined(extracted(parts.taught, subject, pipeline))
+    return kept_classifier(train, replace(parts.trained, rows=rows), subject, pipeline, effort)
 
 
 def kept_classifier(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from unikat.bundle import key_of, read_bundle
 from unikat.sampling import latents
@@ -17,7 +18,7 @@ from unikat.v1.model_pb2 import Model
 from unikat_training.data.dataset import Dataset, Shares
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.extractors import Pixels
-from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures, threads
+from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures
 from unikat_training.evaluation.neighbours import Floats
 from unikat_training.renamed import current_settings
 from unikat_training.session import open_graph, run_graph
@@ -101,15 +102,11 @@ class Subject:
 
     def draw(self, indices: npt.NDArray[np.int64], conditions: Floats, truncation: float) -> Iterator[Pixels]:
         """Images `indices` of `SEED` under conditions (N, C), in batches."""
-        session = open_graph(self.graph, threads())
+        session = open_graph(self.graph, torch.get_num_threads())  # one setting decides for both
         for start in range(0, len(indices), BATCH):
             rows = slice(start, start + BATCH)
             latent = latents(SEED, indices[rows].tolist(), self.model.latent_size)
             yield run_graph(session, latent, conditions[rows], truncation)
-
-    def sample(self, count: int, truncation: float, pipeline: FeaturePipeline) -> Pictures:
-        """So many pictures, image i under the i-th of `labels`."""
-        return self.draw_labels(self.labels(count), truncation, pipeline)
 
     def draw_labels(self, labels: npt.NDArray[np.int64], truncation: float, pipeline: FeaturePipeline) -> Pictures:
         """Image i under the i-th of these labels (N, A)."""

@@ -34,10 +34,6 @@ class Wish:
         return " + ".join(self.categories.values())
 
 
-Part = tuple[int, int]  # the places of an attribute and of a category
-Shown = tuple[Counter[tuple[int, ...]], Counter[Part]]  # how often attributes together, and categories
-
-
 @dataclass(frozen=True)
 class Missing:
     """A combination that does not occur, completed to labels in which as little else as possible is new."""
@@ -49,7 +45,7 @@ class Missing:
     known: int  # real pictures that have the labels with one category changed
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[tuple[int, int]]:
         """Attributes and categories, by their places."""
         return list(zip(self.columns, self.cell, strict=True))
 
@@ -59,22 +55,20 @@ def choose_wishes(labels: Labels, sizes: Sequence[int], most: int = WISHES) -> l
 
     First those in which nothing else is new; of these what was shown least so far: attributes, then categories.
     """
-    missing = missing_combinations(labels, sizes)
-    shown: Shown = Counter(), Counter()
-    chosen: list[Missing] = []
+    missing, chosen = missing_combinations(labels, sizes), list[Missing]()
+    attributes, categories = Counter[tuple[int, ...]](), Counter[tuple[int, int]]()  # how often each is shown
+
+    def rank(each: Missing) -> tuple[int, ...]:
+        times = sum(categories[part] for part in each.parts)
+        return each.news, attributes[each.columns], times, -each.known, *each.labels
+
     while missing and len(chosen) < most:
-        best = min(missing, key=lambda each: rank(each, shown))
+        best = min(missing, key=rank)
         missing.remove(best)
         chosen.append(best)
-        shown[0][best.columns] += 1
-        shown[1].update(best.parts)
+        attributes[best.columns] += 1
+        categories.update(best.parts)
     return sorted(chosen, key=lambda each: (each.columns, each.cell))
-
-
-def rank(each: Missing, shown: Shown) -> tuple[int, ...]:
-    """The lowest is the next to be shown."""
-    times = sum(shown[1][part] for part in each.parts)
-    return each.news, shown[0][each.columns], times, -each.known, *each.labels
 
 
 def missing_combinations(labels: Labels, sizes: Sequence[int]) -> list[Missing]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unikat.v1.model_pb2 import Model
-from unikat_training.evaluation.tables import table
 from unikat_training.imported.original import CHANNELS, Form, Original
+from unikat_training.markdown import table
 
 
 @dataclass(frozen=True)

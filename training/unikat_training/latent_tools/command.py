@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -23,27 +21,12 @@ from unikat_training.errors import TrainingError
 from unikat_training.latent_tools.directions import Directions, read_directions
 from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.latent_tools.paths import Point
-from unikat_training.latent_tools.sheets import DEVIATIONS, STEPS, direction_sheet, interpolation_sheet, offsets, ways
-from unikat_training.latent_tools.tools import DIRECTIONS, INTERPOLATION, SHOWN
+from unikat_training.latent_tools.sheets import DEVIATIONS, STEPS
+from unikat_training.latent_tools.tools import SHOWN, Exploration
 from unikat_training.progress import progress_bar
+from unikat_training.session import open_graph
 
 IMAGES = ("0:0", "0:1", "0:2")
-
-
-@dataclass(frozen=True)
-class Exploration:
-    """What is drawn: images, a way from each to the next, and directions (from 0) that each is moved along."""
-
-    points: list[Point]
-    pairs: list[tuple[Point, Point]]
-    chosen: list[int]
-    strength: float
-    steps: int
-
-    def drawn(self) -> int:
-        """How many images that is."""
-        strips = sum(map(len, ways(self.pairs).values()))
-        return self.steps * (len(self.chosen) * len(self.points) + strips)
 
 
 def explore(
@@ -185,33 +168,20 @@ def draw(
     directions: Directions | None,
     exploration: Exploration,
     truncation: float,
-    folder: Path,
+    out: Path,
     progress: bool,
 ) -> list[Path]:
     """The sheets' files. Raises TrainingError where the folder cannot be written, or there is nothing to draw."""
-    if not exploration.drawn():
+    if not len(exploration):
         raise TrainingError(
             f"--image: {bundle.path} has no directions, so one image has nowhere to go; name a second one, or --to"
         )
-    with writing(folder):  # said before anything is drawn
-        folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    with progress_bar(exploration.drawn(), 0, "image", progress) as bar:
-        sampler = GraphSampler.of(bundle.graph, truncation, bar.update)
-        if directions and exploration.chosen:
-            along = offsets(exploration.strength, exploration.steps)
-            files[DIRECTIONS] = direction_sheet(directions, exploration.chosen, exploration.points, along, sampler)
-        if ways(exploration.pairs):
-            files[INTERPOLATION] = interpolation_sheet(exploration.pairs, exploration.steps, sampler)
-    with writing(folder):
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-    return [folder / name for name in files]
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
     try:
-        yield
+        out.mkdir(parents=True, exist_ok=True)  # said before anything is drawn
+        with progress_bar(len(exploration), 0, "image", progress) as bar:
+            files = exploration.sheets(directions, GraphSampler(open_graph(bundle.graph), truncation, bar.update))
+        for name, content in files.items():
+            (out / name).write_bytes(content)
     except OSError as error:
-        raise TrainingError(f"--out: {folder}: {error.strerror or error}") from error
+        raise TrainingError(f"--out: {out}: {error.strerror or error}") from error
+    return [out / name for name in files]

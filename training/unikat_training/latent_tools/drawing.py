@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from unikat.conditions import Schema
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
 from unikat_training.latent_tools.directions import Directions, Floats, Strength
-from unikat_training.session import open_graph, run_graph
+from unikat_training.session import run_graph
 
 Pixels = npt.NDArray[np.uint8]
 BATCH = 32
@@ -29,10 +28,6 @@ class GraphSampler:
     session: onnxruntime.InferenceSession
     truncation: float
     drawn: Callable[[int], object] = lambda count: None
-
-    @classmethod
-    def of(cls, graph: Path, truncation: float, drawn: Callable[[int], object]) -> GraphSampler:
-        return cls(open_graph(graph), truncation, drawn)
 
     def draw(self, latent: Floats, condition: Floats) -> Pixels:
         """Latents (n, Z) and conditions (n, C) to images (n, H, H, 3)."""

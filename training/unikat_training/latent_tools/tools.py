@@ -22,8 +22,10 @@ from unikat_training.latent_tools.sheets import (
     offsets,
     ways,
 )
+from unikat_training.markdown import table
 from unikat_training.pictures import Row
 from unikat_training.progress import progress_bar
+from unikat_training.session import open_graph
 
 DIRECTIONS = "directions.png"
 INTERPOLATION = "interpolation.png"
@@ -33,6 +35,31 @@ MOVED = 3  # images that each is shown on
 ENDS = 6  # images that are gone between, each to the next
 MIXED = 8  # images that are mixed
 SEED = 0  # that of the sample sheet
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What is drawn: `points`, moved along the `chosen` directions (from 0), and the ways of `pairs`."""
+
+    points: Sequence[Point]
+    pairs: Sequence[tuple[Point, Point]]
+    chosen: Sequence[int]
+    strength: float = DEVIATIONS
+    steps: int = STEPS
+
+    def __len__(self) -> int:
+        """How many images that is."""
+        return self.steps * (len(self.chosen) * len(self.points) + sum(map(len, ways(self.pairs).values())))
+
+    def sheets(self, directions: Directions | None, sampler: GraphSampler) -> dict[str, bytes]:
+        """PNG files by their names."""
+        files = {}
+        if directions and self.chosen:
+            along = offsets(self.strength, self.steps)
+            files[DIRECTIONS] = direction_sheet(directions, self.chosen, self.points, along, sampler)
+        if ways(self.pairs):
+            files[INTERPOLATION] = interpolation_sheet(self.pairs, self.steps, sampler)
+        return files
 
 
 @dataclass(frozen=True)
@@ -53,18 +80,14 @@ def latent_tools(
     directions = factorise(exported.generator)
     points = points_of(model, rows)
     mixes = exported.generator.separate_style
-    total = strength_images(len(directions)) + drawn_images(points, len(directions)) + mixes * MIXED**2
+    chosen = range(min(SHOWN, len(directions)))
+    exploration = Exploration(points[:MOVED], list(pairwise(points[:ENDS])), chosen)
+    total = strength_images(len(directions)) + len(exploration) + mixes * MIXED**2
     with progress_bar(total, 0, "image", progress) as bar:
         bar.set_description("drawing what latents do")
-        sampler = GraphSampler.of(graph, model.default_truncation, bar.update)
+        sampler = GraphSampler(open_graph(graph), model.default_truncation, bar.update)
         directions = replace(directions, strength=measure(directions, model, sampler))
-        shown = range(min(SHOWN, len(directions)))
-        along = offsets(DEVIATIONS, STEPS)
-        files = {
-            FILE: to_json(directions),
-            DIRECTIONS: direction_sheet(directions, shown, points[:MOVED], along, sampler),
-            INTERPOLATION: interpolation_sheet(list(pairwise(points[:ENDS])), STEPS, sampler),
-        }
+        files = {FILE: to_json(directions), **exploration.sheets(directions, sampler)}
         if mixes:
             files[MIXING] = mixing_sheet(points[:MIXED], model.default_truncation, exported, bar.update)
     return LatentTools(files, section(directions, mixes))
@@ -81,12 +104,6 @@ def points_of(model: Model, rows: Sequence[Row]) -> list[Point]:
     ]
 
 
-def drawn_images(points: Sequence[Point], directions: int) -> int:
-    """How many images the sheets of directions and interpolation have."""
-    strips = sum(map(len, ways(list(pairwise(points[:ENDS]))).values()))
-    return STEPS * (min(SHOWN, directions) * MOVED + strips)
-
-
 def section(directions: Directions, mixes: bool) -> str:
     return "\n\n".join(["## Latents", *of_directions(directions), of_interpolation(), of_mixing(mixes)])
 
@@ -95,9 +112,14 @@ def of_directions(directions: Directions) -> list[str]:
     if directions.strength is None:
         raise ValueError("the directions' strength has not been measured")
     strength = directions.strength
+    head = ("direction", "eigenvalue (1: the mean direction)", "grey levels a standard deviation")
     rows = [
-        f"| {index + 1} | {value:.2f} | {strong:.1f} |"
-        for index, (value, strong) in enumerate(zip(directions.eigenvalues, strength.directions, strict=True))
+        (str(number), f"{value:.2f}", f"{strong:.1f}")
+        for number, (value, strong) in enumerate(zip(directions.eigenvalues, strength.directions, strict=True), 1)
+    ]
+    rows += [
+        ("drawn at random", "", f"{strength.random:.1f}"),
+        ("*two independent latents*", "", f"*{strength.latents:.1f}*"),
     ]
     return [
         f"![directions]({DIRECTIONS})",
@@ -105,15 +127,7 @@ def of_directions(directions: Directions) -> list[str]:
         f"along the first directions of `{FILE}`: eigenvectors of the weights that the latent meets first (Shen & "
         "Zhou, CVPR 2021). These are directions of the network. They have no names; one may change several things at "
         "once, and what it changes may depend on the image and on its condition. Sheets are not picked.",
-        "\n".join(
-            (
-                "| direction | eigenvalue (1: the mean direction) | grey levels a standard deviation |",
-                "| --- | --- | --- |",
-                *rows,
-                f"| drawn at random | | {strength.random:.1f} |",
-                f"| *two independent latents* | | *{strength.latents:.1f}* |",
-            )
-        ),
+        table(head, rows),
         "Grey levels, of 255, are the mean change of an image when its latent moves by one standard deviation; the "
         "last line is the difference between two images of one condition that have nothing else in common.",
     ]

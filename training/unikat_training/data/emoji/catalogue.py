@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
-from unikat_training.data import fields
-from unikat_training.data.emoji.packages import Tarball
-from unikat_training.data.fields import DatasetError, Object
+from unikat_training.data.emoji.packages import read_json
 
 TONES: Final = ("none", "light", "medium-light", "medium", "medium-dark", "dark")
 
@@ -72,38 +71,27 @@ def is_left_out(hexcode: str) -> bool:
     return hexcode.split("-")[0] in LEFT_OUT
 
 
-def read_catalogue(tarball: Tarball) -> Catalogue:
-    """Reads Emojibase's package. Raises DatasetError when it is not laid out as expected."""
-    files = tarball.json("en/data.json", "meta/groups.json", "meta/unicode-names.json")
-    rows = files.get("en/data.json")
-    if not isinstance(rows, list) or "meta/groups.json" not in files:
-        raise DatasetError("emojibase-data: en/data.json or meta/groups.json is not as expected")
-    subgroups = fields.mapping(fields.as_object(files["meta/groups.json"], "meta/groups.json"), "subgroups")
-    unicode_names = fields.as_object(files.get("meta/unicode-names.json", {}), "meta/unicode-names.json")
+def read_catalogue(tarball: Path) -> Catalogue:
+    """Reads Emojibase's package."""
+    rows, groups, old_names = read_json(tarball, "en/data.json", "meta/groups.json", "meta/unicode-names.json")
     catalogue = Catalogue()
-    for row in (fields.as_object(row, "en/data.json") for row in rows):
-        category = _category(subgroups.get(str(row.get("subgroup")), ""))
-        old_name = unicode_names.get(fields.text(row, "hexcode"), "")
-        for emoji in _variants(row, category or ""):
+    for row in rows:
+        subgroup = groups["subgroups"].get(str(row.get("subgroup")), "")
+        category = next((c for c, pattern in CATEGORIES.items() if re.fullmatch(pattern, subgroup)), "")
+        old_name = old_names.get(row["hexcode"], "")
+        for emoji in _variants(row, category):
             if category:
                 catalogue.emoji[emoji.hexcode] = emoji
-            suffix = emoji.name.removeprefix(fields.text(row, "label"))
+            suffix = emoji.name.removeprefix(row["label"])
             for name in (emoji.name, f"{old_name}{suffix}" if old_name else ""):
                 if name:
                     catalogue.hexcodes.setdefault(normal_name(name), emoji.hexcode)
     return catalogue
 
 
-def _category(subgroup: object) -> str | None:
-    return next((c for c, pattern in CATEGORIES.items() if re.fullmatch(pattern, str(subgroup))), None)
-
-
-def _variants(row: Object, category: str) -> Iterator[Emoji]:
-    label = fields.text(row, "label")
-    yield Emoji(normal_hexcode(fields.text(row, "hexcode")), category, TONES[0], label)
-    skins = fields.array(row, "skins") if "skins" in row else []
-    for skin in (fields.as_object(skin, "skins") for skin in skins):
-        tone = skin.get("tone")
-        if isinstance(tone, int):  # a list: a couple of two tones, which no single label describes
-            hexcode = normal_hexcode(fields.text(skin, "hexcode"))
-            yield Emoji(hexcode, category, TONES[tone], f"{label} {TONES[tone]} skin tone")
+def _variants(row: dict[str, Any], category: str) -> Iterator[Emoji]:
+    yield Emoji(normal_hexcode(row["hexcode"]), category, TONES[0], row["label"])
+    for skin in row.get("skins", ()):
+        if isinstance(skin["tone"], int):  # a list: a couple of two tones, which no single label describes
+            tone = TONES[skin["tone"]]
+            yield Emoji(normal_hexcode(skin["hexcode"]), category, tone, f"{row['label']} {tone} skin tone")

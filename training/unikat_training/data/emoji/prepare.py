@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unikat_training.data.build import AttributePlan, Picture, Recipe
-from unikat_training.data.emoji.catalogue import CATEGORIES, TONES, Catalogue, Emoji, is_left_out, read_catalogue
-from unikat_training.data.emoji.drawings import chars_of, drawings_of
-from unikat_training.data.emoji.packages import Package, Tarball, fetch
+from unikat_training.data.build import Picture, Recipe
+from unikat_training.data.dataset import Attribute
+from unikat_training.data.emoji.catalogue import CATEGORIES, TONES, Emoji, is_left_out, read_catalogue
+from unikat_training.data.emoji.drawings import Icons
+from unikat_training.data.emoji.packages import Package, fetch
 from unikat_training.data.emoji.rendering import Drawing, render
 from unikat_training.data.emoji.styles import CATALOGUE, CATALOGUE_SOURCE, RECORDED_DIGESTS, STYLES, Style
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.parallel import map_in_order
 from unikat_training.data.report import Problem
 
@@ -41,9 +41,9 @@ class _Job:
 def emoji_recipe(resolution: int, collection: Collection, channels: int = 3) -> Recipe:
     """What the emoji set is, apart from its pictures."""
     attributes = (
-        AttributePlan("style", "whose drawing it is", tuple(style.name for style in collection.styles)),
-        AttributePlan("category", "what it shows", tuple(CATEGORIES)),
-        AttributePlan("tone", "skin tone; none: yellow, or no skin", TONES),
+        Attribute("style", "whose drawing it is", tuple(style.name for style in collection.styles)),
+        Attribute("category", "what it shows", tuple(CATEGORIES)),
+        Attribute("tone", "skin tone; none: yellow, or no skin", TONES),
     )
     labels = replace(CATALOGUE_SOURCE, origin=collection.catalogue.spec)
     sources = (*(style.source for style in collection.styles), labels)
@@ -53,60 +53,44 @@ def emoji_recipe(resolution: int, collection: Collection, channels: int = 3) -> 
     return Recipe(name, resolution, attributes, sources, recorded_digest=recorded, channels=channels)
 
 
-def fetch_all(collection: Collection, cache: Path, on_fetched: Callable[[], None]) -> dict[str, Tarball]:
-    """Package name -> tarball, from the cache or by npm. Raises DatasetError as `fetch` does."""
+def fetch_all(collection: Collection, cache: Path, on_fetched: Callable[[], object]) -> dict[Package, Path]:
+    """The packages' tarballs, from the cache or by npm. Raises DatasetError as `fetch` does."""
     tarballs = {}
     for package in collection.packages:
-        tarballs[package.name] = Tarball(fetch(package, cache))
+        tarballs[package] = fetch(package, cache)
         on_fetched()
     return tarballs
 
 
 class EmojiDrawings:
-    """All drawings that belong to the set, or those of `wanted` emoji, before any is rendered."""
+    """All drawings that belong to the set, before any is rendered."""
 
     def __init__(
-        self,
-        collection: Collection,
-        tarballs: Mapping[str, Tarball],
-        resolution: int,
-        channels: int = 3,
-        wanted: Callable[[Emoji], bool] = lambda emoji: True,
+        self, collection: Collection, tarballs: Mapping[Package, Path], resolution: int, channels: int = 3
     ) -> None:
-        self.wanted = wanted
         self.problems: list[Problem] = []
-        self._jobs: list[_Job] = []
-        catalogue = read_catalogue(tarballs[collection.catalogue.name])
-        chars = {style.name: chars_of(tarballs[style.package.name]) for style in collection.styles}
-        names = {name: hexcode for table in reversed(chars.values()) for name, hexcode in table.items()}
+        self.jobs: list[_Job] = []
+        catalogue = read_catalogue(tarballs[collection.catalogue])
+        icons = {style.name: Icons.read(tarballs[style.package]) for style in collection.styles}
+        names = {name: hexcode for each in reversed(icons.values()) for name, hexcode in each.hexcodes.items()}
         for style in collection.styles:
-            drawings, unknown = drawings_of(tarballs[style.package.name], catalogue, names)
+            drawings, unknown = icons[style.name].drawings(catalogue, names)
             self.problems += [Problem("unlabelled", f"{style.name}/{name}", "no such emoji name") for name in unknown]
-            only = set(_table_of(style, chars).values()) if style.only_with else None
+            kept = {*icons[style.only_with].hexcodes.values()} if style.only_with else {*drawings}
             for hexcode, content in drawings.items():
-                if only is None or hexcode in only:
-                    self._add(style, hexcode, Drawing(content, style.scale, resolution, channels), catalogue)
+                emoji = catalogue.emoji.get(hexcode)
+                if hexcode in kept and is_left_out(hexcode):
+                    self.problems.append(Problem("excluded", f"{style.name}/{hexcode}", "an insult"))
+                elif hexcode in kept and emoji is not None:
+                    self.jobs.append(_Job(style.name, emoji, Drawing(content, style.scale, resolution, channels)))
 
     def __len__(self) -> int:
-        return len(self._jobs) + len(self.problems)
+        return len(self.jobs) + len(self.problems)
 
     def pictures(self, processes: int) -> Iterator[Picture | Problem]:
         """Renders all, in a fixed order: by style, then by hexcode."""
         yield from self.problems
-        yield from map_in_order(_draw, self._jobs, processes)
-
-    def _add(self, style: Style, hexcode: str, drawing: Drawing, catalogue: Catalogue) -> None:
-        emoji = catalogue.emoji.get(hexcode)
-        if is_left_out(hexcode):
-            self.problems.append(Problem("excluded", f"{style.name}/{hexcode}", "an insult"))
-        elif emoji is not None and self.wanted(emoji):
-            self._jobs.append(_Job(style.name, emoji, drawing))
-
-
-def _table_of(style: Style, chars: Mapping[str, dict[str, str]]) -> dict[str, str]:
-    if style.only_with not in chars:
-        raise DatasetError(f"style {style.name} needs style {style.only_with}; there are {', '.join(chars)}")
-    return chars[style.only_with]
+        yield from map_in_order(_draw, self.jobs, processes)
 
 
 def _draw(job: _Job) -> Picture | Problem:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import resvg_py
 from PIL import Image
 
 from unikat_training.data.pictures import cleared
+from unikat_training.data.svg import rasterised
 
 SUPERSAMPLING = 4  # the canvas is drawn this many times larger and reduced by Lanczos
 MARGIN = 0.015  # of the canvas' side; nothing is drawn nearer to the edge
@@ -60,7 +60,6 @@ def _offset(side: int, size: int, low: float, high: float, margin: int) -> int:
 
 def _rasterise(content: bytes, side: int) -> Image.Image:
     if content.startswith(b"<svg"):
-        # Without fonts of the system: a text would look different on every machine.
-        content = bytes(resvg_py.svg_to_bytes(svg_string=content.decode(), width=side, skip_system_fonts=True))
+        return rasterised(content.decode(), side).resize((side, side), Image.Resampling.LANCZOS)
     with Image.open(io.BytesIO(content)) as image:
         return image.convert("RGBA").resize((side, side), Image.Resampling.LANCZOS)

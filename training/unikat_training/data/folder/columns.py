@@ -5,32 +5,22 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from unikat.tables import plain
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder.levels import is_split, recurs
+from unikat_training.data.folder.listing import Labels
 from unikat_training.data.folder.matching import EXACT, IDS, NO_ENDING, PARTS, Matcher
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.tables import LABEL, Rows, Table, category
 from unikat_training.data.naming import same_name
 from unikat_training.data.report import Problem
+from unikat_training.errors import DatasetError
 
 FILE_COLUMNS: Final = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
 _MEANT: Final = re.compile(r"file|im(age|g)|pic|photo|path|name|id", re.IGNORECASE)  # in a heading: ids of pictures
 _TRIED = 200  # rows, evenly spread, by which a column is judged
-
-
-@dataclass
-class Labels:
-    """What a table says of pictures: for each a value for each attribute, None where there is none."""
-
-    attributes: tuple[str, ...]
-    of: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
-    splits: dict[str, str] = field(default_factory=dict)  # picture -> train, …, where a column says so
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def read_labels(table: Table, matcher: Matcher, options: FolderOptions) -> Labels:
@@ -43,12 +33,12 @@ def read_labels(table: Table, matcher: Matcher, options: FolderOptions) -> Label
     file = _file_column(table, matcher, folder, options.file_column)
     table = _one_hot_joined(table, file) if not options.attribute else table
     splits = [column for column in table.columns if column != file and _is_split_column(table, column)]
-    attributes = _attributes(table, file, matcher, options.attribute)
-    labels = Labels(tuple(attributes.chosen), problems=list(table.problems), notes=[*table.notes, *attributes.notes])
+    attributes, notes = _attributes(table, file, matcher, options.attribute)
+    labels = Labels(tuple(attributes), problems=list(table.problems), notes=[*table.notes, *notes])
     found = Counter[str]()
     for where, row in table.rows:
         try:
-            values = tuple(_value(row, column) for column in attributes.chosen)
+            values = tuple(_value(row, column) for column in attributes)
         except ValueError as error:
             labels.problems.append(Problem("bad label", where, f"{row.get(file)}: {error}"))
             continue
@@ -155,16 +145,11 @@ def _is_split_column(table: Table, column: str) -> bool:
     return bool(values) and all(is_split(value) for value in values)
 
 
-@dataclass
-class _Attributes:
-    chosen: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-def _attributes(table: Table, file: str, matcher: Matcher, asked: Sequence[str]) -> _Attributes:
+def _attributes(table: Table, file: str, matcher: Matcher, asked: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The columns that are attributes, and notes on those that are none."""
     if asked:
-        return _Attributes([_column(table, name, "--attribute") for name in asked])
-    attributes, constant = _Attributes(), list[str]()
+        return [_column(table, name, "--attribute") for name in asked], []
+    chosen, constant, notes = list[str](), list[str](), dict[str, str]()
     for column in table.columns:
         values = [row.get(column) for _, row in table.rows]
         texts = [str(value) for value in values if value is not None and str(value).strip()]
@@ -172,16 +157,16 @@ def _attributes(table: Table, file: str, matcher: Matcher, asked: Sequence[str])
             continue
         why = "it tells splits apart" if _is_split_column(table, column) else _why_none(column, values, texts, matcher)
         if why:
-            attributes.notes.append(f"{table.name}: the column {column} is no attribute: {why}")
+            notes[column] = why
         elif not column:
             raise DatasetError(f"{table.name}: a column has no name; name it, or choose columns by --attribute")
         else:
-            attributes.chosen.append(column)
+            chosen.append(column)
             constant += [column] if len(set(texts)) == 1 and len(texts) == len(values) else []
-    if len(constant) < len(attributes.chosen):
-        attributes.chosen = [column for column in attributes.chosen if column not in constant]
-        attributes.notes += [f"{table.name}: the column {each} is no attribute: it has one value" for each in constant]
-    return attributes
+    if len(constant) < len(chosen):
+        chosen = [column for column in chosen if column not in constant]
+        notes |= dict.fromkeys(constant, "it has one value")
+    return chosen, [f"{table.name}: the column {column} is no attribute: {why}" for column, why in notes.items()]
 
 
 def _why_none(column: str, values: list[object], texts: list[str], matcher: Matcher) -> str:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from unikat.batches.layout import CLAIM, SHEET
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder.embedded import picture_bytes, picture_column, picture_names, row_count
 from unikat_training.data.formats import ARCHIVE_SUFFIXES, SUFFIXES, suffix
 from unikat_training.data.report import Problem
+from unikat_training.errors import DatasetError
 
 MAX_FILE = 256 * 1024 * 1024  # bytes; larger ones are no pictures
 # What Windows, macOS, NAS and viewers leave behind, beside everything whose name begins with a dot.

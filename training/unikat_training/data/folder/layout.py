@@ -6,11 +6,10 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder import options as ways
 from unikat_training.data.folder.container import Container, Place, display, open_container
 from unikat_training.data.folder.levels import in_split, split_folders
-from unikat_training.data.folder.listing import Found, Listing
+from unikat_training.data.folder.listing import Labels, Listing
 from unikat_training.data.folder.matching import stem
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.sources import LabelSearch
@@ -28,6 +27,7 @@ from unikat_training.data.formats import (
 )
 from unikat_training.data.naming import clean, typable
 from unikat_training.data.report import Problem
+from unikat_training.errors import DatasetError
 
 
 def list_pictures(path: Path, options: FolderOptions) -> Listing:
@@ -40,12 +40,11 @@ def list_pictures(path: Path, options: FolderOptions) -> Listing:
             options = replace(options, labels=str(path))
         path = path.parent
     container = open_container(path)
-    listing = Listing(path, problems=container.problems, litter=container.litter)
+    listing = Listing(container, problems=container.problems)
     pictures = _pictures(container, listing)
-    listing.places = {name: container.files[name] for name in pictures}
     if not pictures:
         raise DatasetError(_nothing(path, listing))
-    found = LabelSearch(container, pictures, options, listing).found()
+    found = LabelSearch(listing, pictures, options).found()
     _pair(listing, pictures, found, options)
     named = typable(listing.attributes, [labels for _, labels in listing.items], options.fold)
     listing.attributes = named.attributes
@@ -94,7 +93,7 @@ def _nothing(path: Path, listing: Listing) -> str:
     return f"PATH {path}: no pictures{there}{way}; looked for {' '.join(sorted(SUFFIXES))}"
 
 
-def _pair(listing: Listing, pictures: list[str], found: Found, options: FolderOptions) -> None:
+def _pair(listing: Listing, pictures: list[str], found: Labels, options: FolderOptions) -> None:
     """Sorts pictures into items and problems."""
     chosen = _in_split(pictures, found, options)
     listing.attributes = found.attributes
@@ -112,7 +111,7 @@ def _pair(listing: Listing, pictures: list[str], found: Found, options: FolderOp
             listing.items.append((picture, tuple(values)))
 
 
-def _in_split(pictures: list[str], found: Found, options: FolderOptions) -> set[str]:
+def _in_split(pictures: list[str], found: Labels, options: FolderOptions) -> set[str]:
     if not options.split:
         return set(pictures)
     wanted = {split.casefold() for split in options.split}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder.container import display
+from unikat_training.data.folder.listing import Labels
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.naming import clean
+from unikat_training.errors import DatasetError
 
 _SPLIT: Final = re.compile(
     r"(train|training|val|valid|validation|test|testing|dev|eval|evaluation|holdout|pred|unlabell?ed)(\d*)",
@@ -28,16 +28,6 @@ _NONE: Final = "/"  # no word of a folder's name
 _FEW = 10  # rows; of fewer nobody can tell whether their values recur
 _FEW_IN_FOLDERS = 50  # likewise; folders are rarely something else than categories
 _SHOWN = 5
-
-
-@dataclass
-class PathLabels:
-    """Labels by path: a value for each attribute, None where the path has none."""
-
-    attributes: tuple[str, ...] = ()
-    of: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
 
 def is_split(name: str) -> bool:
@@ -84,13 +74,13 @@ def split_folders(pictures: Sequence[str]) -> list[str]:
     return sorted({_split_word(name) or name for name in names if _split_word(name) or _FOLD.fullmatch(name)})
 
 
-def level_labels(pictures: Sequence[str], options: FolderOptions) -> PathLabels:
+def level_labels(pictures: Sequence[str], options: FolderOptions) -> Labels:
     """Labels from the folders at the levels that were asked for. Raises DatasetError where there are none."""
     levels, names = options.label_level, options.attribute
     if names and len(names) != len(levels):
         raise DatasetError(f"--attribute: {len(names)} names for {len(levels)} of --label-level; give one for each")
     attributes = names or (("category",) if len(levels) == 1 else tuple(f"level_{level}" for level in levels))
-    found = PathLabels(tuple(attribute.replace("level_-", "level_last_") for attribute in attributes))
+    found = Labels(tuple(attribute.replace("level_-", "level_last_") for attribute in attributes))
     found.of = {picture: tuple(_at(picture, level) for level in levels) for picture in pictures}
     for column, level in enumerate(levels):
         if not any(values[column] for values in found.of.values()):
@@ -100,11 +90,11 @@ def level_labels(pictures: Sequence[str], options: FolderOptions) -> PathLabels:
     return found
 
 
-def folder_labels(pictures: Sequence[str], options: FolderOptions) -> PathLabels:
+def folder_labels(pictures: Sequence[str], options: FolderOptions) -> Labels:
     """Labels from the outermost folders that tell pictures apart; none where there are no such folders."""
     depth = max((len(_folders(picture)) for picture in pictures), default=0)
     levels = {level: [_at(picture, level) for picture in pictures] for level in range(1, depth + 1)}
-    found, telling = PathLabels(), []
+    found, telling = Labels(), []
     for level, names in levels.items():
         if len(set(names)) > 2:  # some pictures lie in a folder of that name where others lie in categories
             names[:] = [None if name and _NO_CATEGORY.fullmatch(name) else name for name in names]
@@ -130,8 +120,7 @@ def folder_labels(pictures: Sequence[str], options: FolderOptions) -> PathLabels
             f"({_shown(levels[level])}); --label-level {level} takes them, without the others"
         )
         return found
-    _check_one_name(options)
-    found.attributes = options.attribute or ("category",)
+    found.attributes = _one_name(options)
     found.of = {picture: (name,) for picture, name in zip(pictures, levels[level], strict=True)}
     for deeper in telling[1:]:
         found.warnings.append(
@@ -142,14 +131,13 @@ def folder_labels(pictures: Sequence[str], options: FolderOptions) -> PathLabels
 
 
 def _one_category(
-    pictures: Sequence[str], levels: dict[int, list[str | None]], found: PathLabels, options: FolderOptions
-) -> PathLabels:
+    pictures: Sequence[str], levels: dict[int, list[str | None]], found: Labels, options: FolderOptions
+) -> Labels:
     """No level tells pictures apart: the folder around all of them is their one category, if it has a name."""
     around = [names[0] for names in levels.values() if names[0] and set(names) == {names[0]}]
     named = [name for name in around if not is_split(name) and not _GENERIC.fullmatch(name)]
     if named:
-        _check_one_name(options)
-        found.attributes = options.attribute or ("category",)
+        found.attributes = _one_name(options)
         found.of = dict.fromkeys(pictures, (named[-1],))
         return found
     for level, names in levels.items():
@@ -162,12 +150,9 @@ def _one_category(
     return found
 
 
-def name_labels(pictures: Sequence[str], options: FolderOptions) -> PathLabels:
+def name_labels(pictures: Sequence[str], options: FolderOptions) -> Labels:
     """Labels from how the files' names begin: cat.0.jpg, cat_12.jpg, 003-cat.jpg."""
-    _check_one_name(options)
-    found = PathLabels(options.attribute or ("category",))
-    found.of = {picture: (_prefix(picture) or None,) for picture in pictures}
-    return found
+    return Labels(_one_name(options), {picture: (_prefix(picture) or None,) for picture in pictures})
 
 
 def hint_of_names(pictures: Sequence[str]) -> str:
@@ -180,11 +165,12 @@ def hint_of_names(pictures: Sequence[str]) -> str:
     return f"the files' names begin with {shown}{more}: --labels names takes that as labels"
 
 
-def _check_one_name(options: FolderOptions) -> None:
+def _one_name(options: FolderOptions) -> tuple[str, ...]:
     if len(options.attribute) > 1:
         raise DatasetError(
             f"--attribute {options.attribute[-1]}: this is one attribute; give one name (or several of --label-level)"
         )
+    return options.attribute or ("category",)
 
 
 def _prefix(picture: str) -> str:

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from unikat_training.data.folder.container import Place
+from unikat_training.data.folder.container import Container
 from unikat_training.data.report import Problem
+
+
+@dataclass
+class Labels:
+    """Of pictures, from whatever: for each a value for each attribute, None where there is none."""
+
+    attributes: tuple[str, ...] = ()
+    of: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)  # picture -> train, …, where something says so
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # how they were found
 
 
 @dataclass
 class Listing:
     """Pictures and their labels, before any is decoded. Without attributes it is a plain set."""
 
-    path: Path
+    container: Container
     attributes: tuple[str, ...] = ()
     items: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)  # a picture's name, its categories
-    places: Mapping[str, Place] = field(default_factory=dict)  # where pictures are, by name
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # how labels were found
-    litter: Counter[str] = field(default_factory=Counter)
 
-
-@dataclass
-class Found:
-    """What labels there are, whatever they come from: for each picture a value an attribute."""
-
-    attributes: tuple[str, ...] = ()
-    of: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-    splits: Mapping[str, str] = field(default_factory=dict)
+    def tell(self, labels: Labels) -> None:
+        """Takes over what there is to be said of labels."""
+        self.problems += labels.problems
+        self.warnings += labels.warnings
+        self.notes += labels.notes

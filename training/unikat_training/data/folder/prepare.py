@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageColor
 
-from unikat_training.data.build import AttributePlan, Picture, Recipe
-from unikat_training.data.dataset import Source
-from unikat_training.data.fields import DatasetError
+from unikat_training.data.build import Picture, Recipe
+from unikat_training.data.dataset import Attribute, Source
 from unikat_training.data.folder.container import Place, display
 from unikat_training.data.folder.layout import list_pictures
 from unikat_training.data.folder.listing import Listing
@@ -34,6 +33,7 @@ from unikat_training.data.pictures import (
     fit,
 )
 from unikat_training.data.report import Problem
+from unikat_training.errors import DatasetError
 
 UNSPECIFIED = "unspecified"
 # An SPDX expression's shape; LicenseRef-… is SPDX's own way to name what is not on its list.
@@ -99,16 +99,18 @@ def _recipe(plan: FolderPlan, listing: Listing, shape: Shape) -> Recipe:
         )
     elif "CC-BY" in licence and not credit:
         warnings.append(f"--credit is not given, and {licence} asks for it")
-    source = Source(plan.name, f"file:{display(os.path.basename(os.path.abspath(listing.path)))}", licence, credit)
+    source = Source(
+        plan.name, f"file:{display(os.path.basename(os.path.abspath(listing.container.path)))}", licence, credit
+    )
     return Recipe(
         plan.name,
         shape.size,
-        tuple(AttributePlan(attribute) for attribute in listing.attributes),
+        tuple(Attribute(attribute) for attribute in listing.attributes),
         (source,),
         tuple(warnings),
         channels=4 if shape.background is None else 3,
         notes=tuple(dict.fromkeys(listing.notes)),
-        litter=dict(listing.litter),
+        litter=dict(listing.container.litter),
     )
 
 
@@ -187,7 +189,7 @@ def _pictures(listing: Listing, shape: Shape, processes: int) -> Iterator[Pictur
 
 def _jobs(listing: Listing, shape: Shape) -> Iterator[Job]:
     for file, labels in listing.items:
-        yield Job(listing.places[file], display(file), labels, shape)
+        yield Job(listing.container.files[file], display(file), labels, shape)
 
 
 def _decode(job: Job) -> Picture | Problem:

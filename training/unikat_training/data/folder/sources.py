@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unikat_training.data.fields import DatasetError
 from unikat_training.data.folder import options as ways
-from unikat_training.data.folder.columns import Labels, read_labels
+from unikat_training.data.folder.columns import read_labels
 from unikat_training.data.folder.container import Container, display
-from unikat_training.data.folder.levels import PathLabels, folder_labels, hint_of_names, level_labels, name_labels
-from unikat_training.data.folder.listing import Found, Listing
+from unikat_training.data.folder.levels import folder_labels, hint_of_names, level_labels, name_labels
+from unikat_training.data.folder.listing import Labels, Listing
 from unikat_training.data.folder.matching import Matcher, stem
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.tables import SIDECARS, SPREADSHEETS, STYLEGAN, Table, read_table, sidecar_table
 from unikat_training.data.formats import TABLE_SUFFIXES, suffix
 from unikat_training.data.report import Problem
+from unikat_training.errors import DatasetError
 
 _FEW = 0.1  # of the pictures that the best table names; one that names less is about something else
 
@@ -24,19 +24,18 @@ _FEW = 0.1  # of the pictures that the best table names; one that names less is 
 class LabelSearch:
     """Looks for the labels of `pictures`; what it finds on the way is added to the listing."""
 
-    container: Container
+    listing: Listing
     pictures: list[str]
     options: FolderOptions
-    listing: Listing
 
-    def found(self) -> Found:
+    def found(self) -> Labels:
         """The labels that there are. Raises DatasetError for those that cannot be used, and for wrong options."""
         options = self.options
         way = ways.FOLDERS if options.labels == ways.AUTO and options.label_level else options.labels
         if way == ways.NONE:
             if options.attribute or options.label_level or options.file_column:
                 raise DatasetError("--labels none: takes no --attribute, --label-level and --file-column")
-            return Found()
+            return Labels()
         if way == ways.NAMES:
             return self._by_path(name_labels(self.pictures, options), "the beginnings of the files' names")
         if way != ways.FOLDERS:
@@ -57,21 +56,19 @@ class LabelSearch:
     def _matcher(self) -> Matcher:
         return Matcher(self.pictures, any_folder=bool(self.options.file_column))
 
-    def _by_path(self, found: PathLabels, source: str) -> Found:
-        self.listing.notes += found.notes
-        self.listing.warnings += found.warnings
-        if found.attributes:
-            self.listing.notes.append(f"labels: {source}")
-        return Found(found.attributes, found.of)
+    def _by_path(self, found: Labels, source: str) -> Labels:
+        found.notes += [f"labels: {source}"] if found.attributes else []
+        self.listing.tell(found)
+        return found
 
-    def _by_asked_table(self) -> Found:
-        name, content = _asked_table(self.container, self.options.labels)
+    def _by_asked_table(self) -> Labels:
+        name, content = _asked_table(self.listing.container, self.options.labels)
         table = read_table(name, content)
         if table is None:
             raise DatasetError(f"--labels {self.options.labels}: no labels are in it")
         return self._merged([(table, read_labels(table, self._matcher(), self.options))])
 
-    def _by_tables(self) -> Found | None:
+    def _by_tables(self) -> Labels | None:
         """Labels from files; None when there are none that could be meant."""
         matcher, failures = self._matcher(), list[DatasetError]()
         used = list[tuple[Table, Labels]]()
@@ -118,7 +115,7 @@ class LabelSearch:
 
     def _tables(self, failures: list[DatasetError]) -> list[Table]:
         """The files that can be tables: StyleGAN's where there is one, else all that are no file beside a picture."""
-        listing, files = self.listing, self.container.files
+        listing, files = self.listing, self.listing.container.files
         beside = {stem(name) for name in self.pictures} | {*self.pictures}  # of 1.png: 1.json or 1.png.json
         bare = {name.rpartition("/")[2] for name in beside}  # one a picture in another folder, as YOLO has them
         endings = (*TABLE_SUFFIXES, *SPREADSHEETS, ".txt")
@@ -139,15 +136,15 @@ class LabelSearch:
                 listing.problems = [p for p in listing.problems if p.item != name]
         return tables
 
-    def _by_sidecars(self) -> Found | None:
-        beside = {stem(name): name for name in self.container.files if suffix(name) in SIDECARS}
+    def _by_sidecars(self) -> Labels | None:
+        beside = {stem(name): name for name in self.listing.container.files if suffix(name) in SIDECARS}
         pairs = [(picture, beside[stem(picture)]) for picture in self.pictures if stem(picture) in beside]
-        table = sidecar_table((picture, name, self.container.files[name].read()) for picture, name in pairs)
+        table = sidecar_table((picture, name, self.listing.container.files[name].read()) for picture, name in pairs)
         if not table.rows:
             return None
         return self._merged([(table, read_labels(table, self._matcher(), self.options))])
 
-    def _merged(self, used: list[tuple[Table, Labels]]) -> Found:
+    def _merged(self, used: list[tuple[Table, Labels]]) -> Labels:
         """The labels of tables of the same columns, such as one a split. Raises DatasetError for other ones."""
         listing = self.listing
         if len({read.attributes for _, read in used}) > 1:
@@ -162,8 +159,7 @@ class LabelSearch:
                     detail = "labelled twice, differently; the first holds"
                     listing.problems.append(Problem("bad label", display(picture), detail))
             splits |= read.splits
-            listing.problems += read.problems
-            listing.notes += read.notes
+            listing.tell(read)
         names = {table.name for table, _ in used}
         listing.notes.append(f"labels: {', '.join(sorted(names))}")
         listing.problems = [
@@ -171,7 +167,7 @@ class LabelSearch:
             for p in listing.problems
             if p.kind != "not an image" or not (p.item in names or suffix(p.item) in SIDECARS)
         ]
-        return Found(used[0][1].attributes, of, splits)
+        return Labels(used[0][1].attributes, of, splits)
 
 
 def _asked_table(container: Container, labels: str) -> tuple[str, bytes]:

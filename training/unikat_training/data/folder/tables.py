@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 
 from unikat.batches.layout import parse_conditions
 from unikat.tables import TableError, plain, read_csv, read_text
-from unikat_training.data.fields import DatasetError, Object
+from unikat_training.data.fields import Object
 from unikat_training.data.folder.embedded import class_names, picture_names, plain_columns
 from unikat_training.data.formats import SUFFIXES, suffix
 from unikat_training.data.report import Problem
+from unikat_training.errors import DatasetError
 
 STYLEGAN: Final = "dataset.json"
 LABEL: Final = "category"  # the attribute where a file of labels has no name for it
@@ -42,6 +43,10 @@ class Table:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     file_column: str = ""  # where it is known beforehand
+
+    def __post_init__(self) -> None:
+        """Columns that nobody has named are those of the rows."""
+        self.columns = self.columns or tuple(dict.fromkeys(key for _, row in self.rows for key in row))
 
 
 def read_table(name: str, content: bytes) -> Table | None:
@@ -102,18 +107,16 @@ def category(value: object) -> str | None:
 
 def sidecar_table(contents: Iterable[tuple[str, str, bytes]]) -> Table:
     """The labels in files beside pictures, as webdataset has them: a picture, its .cls or .json, its content."""
-    table, columns = Table("the files beside the pictures", file_column="file"), dict[str, None]()
+    rows, problems = Rows(), list[Problem]()
     for picture, name, content in contents:
         try:
             values = _sidecar(name, content)
         except (ValueError, RecursionError) as error:
-            table.problems.append(Problem("bad label", name, str(error)))
+            problems.append(Problem("bad label", name, str(error)))
             continue
         if values:
-            columns |= dict.fromkeys(values)
-            table.rows.append((name, {"file": picture, **values}))
-    table.columns = ("file", *columns)
-    return table
+            rows.append((name, {"file": picture, **values}))
+    return Table("the files beside the pictures", rows=rows, problems=problems, file_column="file")
 
 
 def _sidecar(name: str, content: bytes) -> Object:
@@ -163,26 +166,23 @@ def _drop_fractions(rows: list[Mapping[str, object]], column: str) -> None:
 
 
 def _read_json_lines(name: str, text: str) -> Table:
-    table = Table(name)
+    rows, problems = Rows(), list[Problem]()
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
+            where = f"{name}:{number}"
             try:
-                _add_record(table, f"{name}:{number}", json.loads(line))
+                rows.append((where, _record(json.loads(line))))
+            except TypeError as error:
+                problems.append(Problem("bad label", where, str(error)))
             except (ValueError, RecursionError) as error:
-                table.problems.append(Problem("bad label", f"{name}:{number}", f"not JSON: {error}"))
-    return _with_columns(table)
+                problems.append(Problem("bad label", where, f"not JSON: {error}"))
+    return Table(name, rows=rows, problems=problems)
 
 
-def _add_record(table: Table, where: str, value: object) -> None:
-    if isinstance(value, dict):
-        table.rows.append((where, {plain(str(key)): item for key, item in value.items()}))
-    else:
-        table.problems.append(Problem("bad label", where, "not a JSON object"))
-
-
-def _with_columns(table: Table) -> Table:
-    table.columns = tuple(dict.fromkeys(key for _, row in table.rows for key in row))
-    return table
+def _record(value: object) -> Object:
+    if not isinstance(value, dict):
+        raise TypeError("not a JSON object")
+    return {plain(str(key)): item for key, item in value.items()}
 
 
 def _read_json(name: str, text: str) -> Table | None:
@@ -205,10 +205,7 @@ def _read_json(name: str, text: str) -> Table | None:
     if isinstance(document, dict) and document:
         return _by_key(name, document)
     if isinstance(document, list) and document and all(isinstance(row, dict) for row in document):
-        table = Table(name)
-        for index, row in enumerate(document):
-            _add_record(table, f"{name}[{index}]", row)
-        return _with_columns(table)
+        return Table(name, rows=[(f"{name}[{index}]", _record(row)) for index, row in enumerate(document)])
     if stylegan:
         raise DatasetError(f"{name}: expected an object, found a {type(document).__name__}")
     return None
@@ -249,7 +246,7 @@ def _by_key(name: str, document: Object) -> Table | None:
         rows = [(f"{name}: {file}", {"file": file, LABEL: key}) for file, key in pairs if isinstance(file, str)]
     elif not any(isinstance(value, list | dict) for value in values):
         rows = [(f"{name}: {key}", {"file": key, LABEL: value}) for key, value in document.items()]
-    return _with_columns(Table(name, (), rows, file_column="file")) if rows else None
+    return Table(name, rows=rows, file_column="file") if rows else None
 
 
 def _read_parquet(name: str, content: bytes) -> Table:
@@ -262,7 +259,7 @@ def _read_parquet(name: str, content: bytes) -> Table:
     if _CONDITIONS in read.column_names and "file" in read.column_names:  # the manifest of a batch
         drawn = zip(read["file"].to_pylist(), read[_CONDITIONS].to_pylist(), strict=True)
         rows: list[Object] = [{"file": file, **_drawn(texts)} for file, texts in drawn]
-        return _with_columns(Table(name, (), _numbered(name, rows), file_column="file"))
+        return Table(name, rows=_numbered(name, rows), file_column="file")
     rows = read.to_pylist()
     for column, classes in class_names(read.schema).items():
         for row in rows:

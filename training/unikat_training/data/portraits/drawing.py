@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 import re
 from collections.abc import Mapping
@@ -13,10 +12,9 @@ from typing import Any, Final
 import dicebear
 import numpy as np
 import numpy.typing as npt
-import resvg_py
-from PIL import Image
 
 from unikat_training.data.portraits.styles import Style, definition, styles
+from unikat_training.data.svg import rasterised
 
 SKIN: Final = {"pale": "#ffe3cc", "beige": "#f2c08f", "tan": "#d0935f", "brown": "#96602f", "deep": "#5c3822"}
 HAIR: Final = {
@@ -142,7 +140,4 @@ def draw(style: str, options: Options, size: int) -> npt.NDArray[np.uint8]:
     """The portrait as (size, size, 4): colour and alpha, not multiplied; black where nothing is drawn."""
     drawable, box = _drawable(style)
     svg = _VIEW_BOX.sub(box, str(dicebear.Avatar(drawable, options)), count=1)
-    # Without fonts of the system: a text would look different on every machine.
-    png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
-    with Image.open(io.BytesIO(bytes(png))) as image:
-        return np.asarray(image.convert("RGBA"), dtype=np.uint8)
+    return np.asarray(rasterised(svg, size, size), dtype=np.uint8)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from unikat_training.data.build import AttributePlan, Picture, Recipe
+from unikat_training.data.build import Picture, Recipe
+from unikat_training.data.dataset import Attribute
 from unikat_training.data.parallel import map_in_order
 from unikat_training.data.portraits.drawing import GLASSES_WEIGHTS, HAIR, NO_HAIR, SKIN, compose, draw
 from unikat_training.data.portraits.styles import source, styles
@@ -35,13 +36,13 @@ class _Job:
 def portraits_recipe(size: int, count: int, seed: int) -> Recipe:
     """What the portraits are, apart from their pictures. Raises DatasetError for a style without an open licence."""
     attributes = (
-        AttributePlan("style", "whose way of drawing it is", tuple(styles())),
-        AttributePlan("skin", "tone of the skin", tuple(SKIN)),
-        AttributePlan("hair_color", "colour of the hair; none: no hair is seen", (NO_HAIR, *HAIR)),
-        AttributePlan("hair", "length of the hair; covered: by a hat, a scarf or a turban", HAIRS),
-        AttributePlan("glasses", "none, clear or dark ones", tuple(GLASSES_WEIGHTS)),
-        AttributePlan("facial_hair", "a beard or a moustache", ("no", "yes")),
-        AttributePlan("mood", "what the mouth says", MOODS),
+        Attribute("style", "whose way of drawing it is", tuple(styles())),
+        Attribute("skin", "tone of the skin", tuple(SKIN)),
+        Attribute("hair_color", "colour of the hair; none: no hair is seen", (NO_HAIR, *HAIR)),
+        Attribute("hair", "length of the hair; covered: by a hat, a scarf or a turban", HAIRS),
+        Attribute("glasses", "none, clear or dark ones", tuple(GLASSES_WEIGHTS)),
+        Attribute("facial_hair", "a beard or a moustache", ("no", "yes")),
+        Attribute("mood", "what the mouth says", MOODS),
     )
     recorded = RECORDED_DIGESTS.get((size, count, seed), "")
     sources = tuple(source(name) for name in styles())

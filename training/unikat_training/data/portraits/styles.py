@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from unikat_training.data.dataset import Source
-from unikat_training.data.fields import DatasetError
+from unikat_training.errors import DatasetError
 
 PACKAGE: Final = "dicebear-styles"
 # SPDX expressions of what the styles' own definitions call their licences. Styles with other ones are not drawn.
