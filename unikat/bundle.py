@@ -2,6 +2,8 @@
 
 It holds `generator.onnx`, `model.json` (the proto `Model` as JSON), `samples.png` and `MODEL_CARD.md`. A version is
 immutable: `model.json` has the digest of every other file, and the bundle's own digest is that of `model.json`.
+`training.safetensors`, what training needs to go on, is listed like every other file and optional: who draws neither
+reads nor needs it.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ GRAPH: Final = "generator.onnx"
 MANIFEST: Final = "model.json"
 SAMPLES: Final = "samples.png"
 CARD: Final = "MODEL_CARD.md"
+TRAINING: Final = "training.safetensors"
+OPTIONAL: Final = frozenset({TRAINING})  # may be missing from a bundle that lists them
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
@@ -53,14 +57,36 @@ class Bundle:
         return self.path / GRAPH
 
     def verify(self) -> None:
-        """Compare every file with its digest. Raises BundleError naming the first that differs or is missing."""
+        """Compare every file but optional ones with its digest.
+
+        Raises BundleError naming the first that differs or is missing.
+        """
         for file in self.model.files:
-            path = self.path / file.path
-            if not path.is_file():
-                raise BundleError(f"{path}: is missing, but {MANIFEST} lists it")
-            found = digest_of(path)
-            if found != file.digest:
-                raise BundleError(f"{path}: digest is {found}, but {MANIFEST} says {file.digest}; restore the file")
+            if file.path not in OPTIONAL:
+                self._verify(file)
+
+    def training_weights(self) -> Path:
+        """The file of what training needs to go on, compared with its digest.
+
+        Raises BundleError where the bundle was written without it, and where it is missing or differs.
+        """
+        for file in self.model.files:
+            if file.path == TRAINING:
+                return self._verify(file)
+        raise BundleError(
+            f"{self.path}: has no {TRAINING}, so nothing can be trained from it: it was exported without, or by an "
+            "earlier version"
+        )
+
+    def _verify(self, file: BundleFile) -> Path:
+        path = self.path / file.path
+        if not path.is_file():
+            what = "is optional and not here; get it from where the bundle is from" if file.path in OPTIONAL else ""
+            raise BundleError(f"{path}: {what or f'is missing, but {MANIFEST} lists it'}")
+        found = digest_of(path)
+        if found != file.digest:
+            raise BundleError(f"{path}: digest is {found}, but {MANIFEST} says {file.digest}; restore the file")
+        return path
 
 
 def digest_of(path: Path) -> str:
@@ -206,6 +232,14 @@ def _attribute_problems(model: Model) -> Iterator[str]:
         for category in categories:
             if UNTYPABLE.search(category):
                 yield f"attributes: {attribute.name}: {category!r} cannot name a category (no '=', ',' or ':')"
+
+
+def find_bundle(models: Path, reference: str) -> Path | None:
+    """The bundle "name@version", or the newest of "name", below `models`. Raises ValueError for no such reference."""
+    name, version = parse_reference(reference)
+    found = [path for path in list_bundles(models) if path.parent.name == name]
+    wanted = [path for path in found if version is None or path.name == str(version)]
+    return wanted[-1] if wanted else None
 
 
 def list_bundles(models: Path) -> list[Path]:

@@ -32,8 +32,9 @@ def asks(model: Model) -> list[str]:
     """
     pictures = Counter(source.licence for source in model.sources)
     lines = []
-    for licence in dict.fromkeys([model.licence, *pictures]):
-        whose = ["the weights"] * (licence == model.licence)
+    weights = model.licence.split(" AND ")  # of a model that began from another: both licences hold
+    for licence in dict.fromkeys([*weights, *pictures]):
+        whose = ["the weights"] * (licence in weights)
         if pictures[licence]:
             whose.append(f"{pictures[licence]} of {len(model.sources)} sources of training pictures")
         asked = next((text for start, text in _ASKS if licence.startswith(start)), "what its text says: read it")

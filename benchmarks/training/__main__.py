@@ -9,7 +9,7 @@ import torch
 import typer
 
 from benchmarks.figures import ROOT, write
-from benchmarks.training import best_of, comparison, pilots, speed
+from benchmarks.training import best_of, comparison, few, pilots, speed
 from benchmarks.training.contenders import CONTENDERS, Course
 from unikat_training.evaluation.settings import Effort
 
@@ -94,6 +94,26 @@ def run_pilots(
     if do_write:
         pilots.keep(RESULTS / "pilots.jsonl", found)
         pilots.publish(found)
+
+
+@app.command("few")
+def run_few(
+    parent: Annotated[
+        str, typer.Option("--from", help="What to begin from: a bundle, a run, or a model.")
+    ] = "portraits",
+    minutes: Annotated[float, typer.Option(help="CPU time of each training.", min=0.05)] = 5.0,
+    jobs: Annotated[int, typer.Option(help="Trainings at the same time.", min=1)] = 2,
+    work: Annotated[Path, typer.Option(help="Folder of data and runs: what is in it is not made again.")] = ROOT
+    / "runs"
+    / "few",
+    do_write: Write = False,
+) -> None:
+    """Train on 50, 100 and 300 pictures from nothing and from a model of something else, for the same CPU time."""
+    found, sheet = few.measured(work, parent, minutes, jobs, lambda text: typer.echo(text, err=True))
+    typer.echo("\n".join(few.table(found)))
+    (work / "few.png").write_bytes(sheet)
+    if do_write:
+        few.publish(RESULTS, found, sheet)
 
 
 @app.command("best-of")

@@ -80,6 +80,7 @@ def test_the_graph_is_one_file_with_the_agreed_inputs_and_output(bundle: Bundle)
         "mixing.png",
         "model.json",
         "samples.png",
+        "training.safetensors",
     ]
 
 

@@ -16,10 +16,11 @@ from unikat_training.errors import TrainingError
 from unikat_training.presets import load_preset, parse_preset, preset_names, preset_text
 
 NAMES = ("dcgan", "plain-gan", "projected", "r3gan")
+ALL = ("dcgan", "finetune", "plain-gan", "projected", "r3gan")  # that one says what to do differently from a parent
 
 
-def test_there_are_four_and_each_has_settings_for_every_size() -> None:
-    assert tuple(preset_names()) == NAMES
+def test_there_are_five_and_each_that_begins_from_nothing_has_settings_for_every_size() -> None:
+    assert tuple(preset_names()) == ALL
     for name in NAMES:
         for resolution in RESOLUTIONS:
             config = load_preset(name, resolution)
@@ -28,7 +29,7 @@ def test_there_are_four_and_each_has_settings_for_every_size() -> None:
         assert [f"[px.{size}]" in preset_text(name) for size in (32, 64, 128, 256)] == [True] * 4
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_every_value_is_explained(name: str) -> None:
     values = [line for line in preset_text(name).splitlines() if re.match(r"\w+ *=", line)][1:]  # [0]: description
     assert len(values) > 10
@@ -65,11 +66,11 @@ def test_the_size_decides_over_what_is_common() -> None:
 
 def test_the_command_lists_and_prints_them() -> None:
     listed = CliRunner().invoke(app, ["presets"])
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == list(NAMES)
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == list(ALL)
     assert CliRunner().invoke(app, ["presets", "r3gan"]).stdout == preset_text("r3gan")
     refused = CliRunner().invoke(app, ["presets", "stylegan"])
     assert refused.exit_code == 2
-    assert "preset: must be one of dcgan, plain-gan, projected, r3gan" in " ".join(refused.output.split())
+    assert "preset: must be one of dcgan, finetune, plain-gan, projected, r3gan" in " ".join(refused.output.split())
 
 
 def test_flags_win_over_the_preset_and_everything_is_recorded(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, load_model_from_string
 from tests.support.processes import eventually
 from tests.support.tiny_model import tiny_graph, tiny_model, write_tiny_bundle
 from tests.worker.bench import Bench, assert_complete
-from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, BundleError, write_bundle
+from unikat.bundle import CARD, GRAPH, SAMPLES, TRAINING, Bundle, BundleError, write_bundle
 from unikat.queue.workers import WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
 from unikat_worker.buckets import Limits
@@ -80,6 +80,16 @@ def test_a_damaged_new_version_is_refused_and_the_old_one_goes_on(
         assert not catalogue.scan()
     assert caplog.text.count(str(second.graph)) == 1  # told once, not every two seconds
     assert list(catalogue.models) == ["tiny@1"]
+
+
+def test_what_only_training_needs_is_neither_needed_nor_read(tmp_path: Path) -> None:
+    files: dict[str, Path | bytes] = {GRAPH: tiny_graph(), SAMPLES: b"", CARD: b"", TRAINING: b"weights"}
+    bundle = write_bundle(tmp_path / "tiny" / "1", tiny_model("tiny", 1), files)
+    (bundle.path / TRAINING).write_bytes(b"cut off while it was fetch")
+    catalogue = catalogue_of(tmp_path)
+    assert catalogue.use(bundle.model.digest).model.version == 1
+    (bundle.path / TRAINING).unlink()
+    assert list(catalogue_of(tmp_path).models) == ["tiny@1"]
 
 
 def test_a_bundle_in_the_wrong_folder_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

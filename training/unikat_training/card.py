@@ -12,6 +12,7 @@ from unikat_training.graph import ExportedGenerator
 from unikat_training.markdown import table
 from unikat_training.recipe import recipe
 from unikat_training.sampler import SMALL_CELL
+from unikat_training.warm_start.origin import FROM
 from unikat_training.weights import FP16_METRIC
 
 GENERATORS = {
@@ -67,7 +68,8 @@ def precision(model: Model) -> str:
 
 def config_of(model: Model) -> Config:
     recorded = json.loads(model.training.config)
-    recorded.pop("changes", None)
+    for name in ("changes", FROM):
+        recorded.pop(name, None)
     return Config.recorded(recorded)
 
 
@@ -92,6 +94,8 @@ def data(model: Model) -> str:
     intro = (
         f"## Data\n\n{run.data_set}: trained on {run.images:,} pictures; digest of all its images `{run.data_digest}`."
     )
+    if told := begun_from(model):
+        intro += f"\n\n{told}"
     if not model.sources:
         return f"{intro} Their origin and licence were not recorded."
     rows = [(s.name, s.origin, s.licence, s.credit) for s in model.sources]
@@ -104,6 +108,18 @@ What is asked of whoever shows, shares or sells a drawing:
 
 {asked}
 `unikat models show {model.name}@{model.version} --credits` prints the text to put beside it."""
+
+
+def begun_from(model: Model) -> str:
+    """What a model owes to the one that its training began from."""
+    origin = json.loads(model.training.config).get(FROM)
+    if origin is None:
+        return ""
+    licence = f", whose weights have the licence {origin['licence']}" if origin["licence"] else ""
+    return (
+        f"Training began from {origin['name']} (`{origin['digest']}`){licence}. What that was trained on is listed "
+        "too: licences and credits of its sources go with this model."
+    )
 
 
 def training(model: Model) -> str:

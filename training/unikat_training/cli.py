@@ -6,6 +6,7 @@ from typing import Annotated, get_type_hints
 
 import typer
 
+from unikat.cli import options
 from unikat_training.config import CONFIG, Config, load_config
 from unikat_training.data.commands import FOLDER_FLAGS
 from unikat_training.data.commands import app as prepare
@@ -24,9 +25,20 @@ from unikat_training.latent_tools.command import explore as run_explore
 from unikat_training.loop import train as run_training
 from unikat_training.operation import Operation
 from unikat_training.parallel import is_main_process
-from unikat_training.presets import DEFAULT, load_preset, preset_description, preset_names, preset_text
+from unikat_training.presets import DEFAULT, preset_description, preset_names, preset_text
 from unikat_training.renamed import SETTINGS, current_settings
+from unikat_training.warm_start.parent import find_parent
+from unikat_training.warm_start.settings import PRESET as FINETUNE
+from unikat_training.warm_start.settings import begun_config, finetune_config
 
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="MODEL|BUNDLE|RUN",
+        help="Begin with what this has learnt: a model below --models (portraits@1), a bundle's or a run's folder.",
+    ),
+]
 HIDDEN = typer.Option(hidden=True)
 
 app = typer.Typer(
@@ -49,6 +61,8 @@ def settings(kind: type[Config] | type[Operation], usual: Operation | None = Non
 def train(
     dataset: Annotated[Path, typer.Argument(help="Folder of a prepared data set.", show_default=False)],
     run: Annotated[Path, typer.Option(help="Folder of the run; continued from its latest checkpoint if it is there.")],
+    parent: From = None,
+    models: options.Models = options.DEFAULT_MODELS,
     **given: Given,
 ) -> None:
     """Train, or go on training. Stop with Ctrl-C or SIGTERM: a checkpoint is written first.
@@ -59,11 +73,14 @@ def train(
     with told():
         given = current_settings({name: value for name, value in given.items() if value is not None})
         data = Dataset.load(dataset)
+        found = find_parent(parent, models) if parent else None
         if (run / CONFIG).exists():
             begun, _ = load_config(run)
+        elif found:
+            begun = finetune_config(found, data.resolution, given)
         else:
-            begun = load_preset(str(given.get("preset") or DEFAULT), data.resolution)
-        progress = run_training(data, run, changed(begun, given), changed(Operation(), given))
+            begun = begun_config(str(given.get("preset") or DEFAULT), data.resolution)
+        progress = run_training(data, run, changed(begun, given), changed(Operation(), given), found)
     if is_main_process():
         typer.echo(f"{run}: {progress.images:,} images in {progress.seconds / 3600:.2f} hours")
 
@@ -88,12 +105,18 @@ def fit(
     minutes: Annotated[
         float, typer.Option(min=0.01, help="Time to train (minutes; more is better).")
     ] = SESSION.minutes,
-    size: Annotated[int, typer.Option(help="Height and width of the images (pixels).")] = 64,
+    size: Annotated[
+        int | None, typer.Option(help="Height and width of the images (pixels).", show_default="64, or --from's")
+    ] = None,
+    parent: From = None,
+    models: options.Models = options.DEFAULT_MODELS,
     run: Annotated[
         Path | None,
         typer.Option(help="Folder of the run; continued if it is there.", show_default="runs/NAME-VERSION"),
     ] = None,
-    preset: Annotated[str, typer.Option(help="See `presets`.")] = DEFAULT,
+    preset: Annotated[
+        str | None, typer.Option(help="See `presets`.", show_default=f"{DEFAULT}, or with --from {FINETUNE}")
+    ] = None,
     licence: Annotated[str, typer.Option(help="SPDX licence of pictures and weights.")] = Release.licence,
     evaluate: Annotated[bool, typer.Option(help="Measure the model for its card, after the training.")] = True,
     judge: Annotated[str, typer.Option(help=JUDGE_HELP)] = JUDGE,
@@ -107,7 +130,11 @@ def fit(
     with told():
         operation = changed(SESSION, {**given, "minutes": minutes})
         reading = changed(FolderOptions(), given)
-        bundle = fit_folder(Plan(folder, out, run, size, preset, licence, evaluate, reading, judge), operation)
+        found = find_parent(parent, models) if parent else None
+        side = size or (found.resolution if found else Plan.size)
+        chosen = preset or (FINETUNE if found else DEFAULT)
+        plan = Plan(folder, out, run, side, chosen, found, licence, evaluate, reading, judge)
+        bundle = fit_folder(plan, operation)
     typer.echo(bundle.path)
 
 
@@ -147,6 +174,9 @@ def export(
     weights: Annotated[
         str, typer.Option(help="fp32, or fp16: stored rounded, in about half the space; computed in fp32 with either.")
     ] = Release.weights,
+    training_weights: Annotated[
+        bool, typer.Option(help="Write what `--from` needs into the bundle, too; serving does not need it.")
+    ] = Release.training_weights,
     evaluate: Annotated[
         bool, typer.Option(help="Measure the model first; without it the card says that nothing was measured.")
     ] = True,
@@ -157,7 +187,8 @@ def export(
     A model whose pictures do not show what their conditions say is refused, unless it is forced.
     """
     with told():
-        release, evaluation = Release(truncation, checkpoint, licence, weights), EvaluationSettings.of(given)
+        release = Release(truncation, checkpoint, licence, weights, training_weights)
+        evaluation = EvaluationSettings.of(given)
         bundle = export_bundle(run, out, dataset, release, evaluation.progress, evaluation if evaluate else None)
     typer.echo(bundle.path)
 

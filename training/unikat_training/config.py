@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, get_args
 
 from typer import Option
@@ -232,6 +233,12 @@ class Config:
         Before(0),
         CHANGEABLE,
     ] = 0
+    freeze_images: Annotated[
+        int,
+        Option(min=0, help="With --from: the generator's early layers keep their weights until here (images)."),
+        Before(0),
+        CHANGEABLE,
+    ] = 0
 
     @classmethod
     def recorded(cls, settings: Mapping[str, Any]) -> "Config":
@@ -285,9 +292,11 @@ SETTINGS: dict[str, tuple[Any, OptionInfo, *tuple[object, ...]]] = declared(Conf
 BEFORE = {name: of.value for name, says in SETTINGS.items() for of in says if isinstance(of, Before)}
 
 
-def save_config(run: Path, config: Config, dataset: dict[str, str]) -> None:
-    """Writes `config.json` of a new run; `dataset` has its name, path and digest."""
-    document = {"format": FORMAT, "config": asdict(config), "dataset": dataset}
+def save_config(
+    run: Path, config: Config, dataset: dict[str, str], more: Mapping[str, object] = MappingProxyType({})
+) -> None:
+    """Writes `config.json` of a new run; `dataset` has its name, path and digest, `more` is recorded beside it."""
+    document = {"format": FORMAT, "config": asdict(config), "dataset": dataset, **more}
     (run / CONFIG).write_text(json.dumps(document, indent=2) + "\n")
 
 

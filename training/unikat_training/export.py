@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from google.protobuf.timestamp_pb2 import Timestamp
+from torch import Tensor
 
-from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, write_bundle
+from unikat.bundle import CARD, GRAPH, SAMPLES, TRAINING, Bundle, write_bundle
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Combination, DataSource, Model, TrainingRun
 from unikat_training.card import model_card
@@ -36,6 +37,8 @@ from unikat_training.sampler import cells
 from unikat_training.session import open_graph, run_graph
 from unikat_training.sheet import Block, Strip, draw_sheet, png
 from unikat_training.state import under
+from unikat_training.warm_start.origin import FROM, Origin, joint_licence, origin_of, sources_of
+from unikat_training.warm_start.weights_file import packed
 from unikat_training.weights import WEIGHTS, measure_rounding, round_weights
 
 SAMPLE_SEED = 0
@@ -49,6 +52,7 @@ class Release:
     checkpoint: str = "latest"  # or "best", by the cheap figure of training, or a step
     licence: str = "unspecified"  # of the weights, SPDX; the data's licences are listed with the sources
     weights: str = "fp32"  # as which they are stored; it is computed in fp32 with either
+    training_weights: bool = True  # whether the bundle has what training needs to go on, too
 
     def __post_init__(self) -> None:
         if self.weights not in WEIGHTS:
@@ -68,6 +72,8 @@ class Trained:
     changes: list[Change]  # of settings, while it was trained
     environment: dict[str, Any]  # as `unikat_training.loop.record_environment` wrote it
     generator: Generator  # the averaged one
+    tensors: dict[str, Tensor]  # of the checkpoint
+    origin: Origin | None  # what the run began from
 
 
 def export(
@@ -111,6 +117,7 @@ def export(
             CARD: model_card(model, exported, graph.stat().st_size, evaluated, tools.section).encode(),
             **evaluated.files,
             **tools.files,
+            **({TRAINING: packed(trained.tensors)} if release.training_weights else {}),
         }
         return write_bundle(out, model, files)
 
@@ -130,7 +137,8 @@ def load_trained(run: Path, dataset: Path | None = None, which: str = "latest") 
     generator.load_state_dict(under("average.", tensors))
     environment = json.loads((run / ENVIRONMENT).read_text())
     changes = [change for change in load_changes(run) if change.images <= progress.images]
-    return Trained(config, trained, data, progress, changes, environment, generator.requires_grad_(False).eval())
+    generator.requires_grad_(False).eval()
+    return Trained(config, trained, data, progress, changes, environment, generator, tensors, origin_of(run))
 
 
 def trained_conditions(dataset: Dataset) -> npt.NDArray[np.float32]:
@@ -165,8 +173,11 @@ def describe(trained: Trained, release: Release, parity: Parity) -> Model:
         attributes=[attribute.message() for attribute in data.attributes],
         combinations=combinations(data),
         default_truncation=release.truncation,
-        licence=release.licence,
-        sources=[DataSource(name=s.name, origin=s.origin, licence=s.licence, credit=s.credit) for s in data.sources],
+        licence=joint_licence(release.licence, trained.origin),
+        sources=[
+            DataSource(name=s.name, origin=s.origin, licence=s.licence, credit=s.credit)
+            for s in (*data.sources, *sources_of(trained.origin))
+        ],
         training=training_run(trained),
         metrics=parity.metrics("between torch and ONNX Runtime on CPU, with the same weights"),
         create_time=created,
@@ -186,6 +197,8 @@ def training_run(trained: Trained) -> TrainingRun:
     configuration: dict[str, Any] = dict(vars(trained.config))
     if trained.changes:
         configuration["changes"] = [asdict(change) for change in trained.changes]
+    if trained.origin:
+        configuration[FROM] = {name: getattr(trained.origin, name) for name in ("name", "digest", "licence")}
     precision = ", then ".join(environment.get("precisions", [])) or "precision not recorded"
     return TrainingRun(
         data_set=trained.dataset.name,

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from unikat.bundle import Bundle
-from unikat_training.config import CONFIG, load_config
+from unikat_training.config import CONFIG, Config, load_config
 from unikat_training.data.build import Output, build
 from unikat_training.data.dataset import Dataset
 from unikat_training.data.folder.options import FolderOptions
@@ -18,7 +18,9 @@ from unikat_training.export import Release, export
 from unikat_training.loop import train
 from unikat_training.naming import name_and_version
 from unikat_training.operation import Operation
-from unikat_training.presets import load_preset
+from unikat_training.presets import DEFAULT
+from unikat_training.warm_start.parent import Parent
+from unikat_training.warm_start.settings import begun_config, finetune_config
 
 DATA = "data"  # the prepared pictures, within the run
 # Of minutes on a CPU one wants to see more than of days.
@@ -36,7 +38,8 @@ class Plan:
     out: Path  # the bundle
     run: Path | None = None
     size: int = 64  # pixels a side
-    preset: str = "projected"
+    preset: str = DEFAULT
+    parent: Parent | None = None  # what training begins from, with the preset `finetune`
     licence: str = Release.licence
     evaluate: bool = True  # measure the model, for its card
     reading: FolderOptions = field(default_factory=FolderOptions)  # how the folder is read
@@ -47,6 +50,12 @@ class Plan:
         name, version = name_and_version(self.out)
         return self.run or Path("runs") / f"{name}-{version}"
 
+    def config(self, resolution: int) -> Config:
+        """The settings of a run that begins."""
+        if self.parent is not None:
+            return finetune_config(self.parent, resolution, {"preset": self.preset})
+        return begun_config(self.preset, resolution)
+
 
 def fit(plan: Plan, operation: Operation) -> Bundle:
     """Prepares the pictures if the run has none yet, trains or goes on training, measures and exports.
@@ -54,13 +63,13 @@ def fit(plan: Plan, operation: Operation) -> Bundle:
     Raises DatasetError for pictures that cannot be used, and what training and export raise.
     """
     run = plan.run_folder
-    load_preset(plan.preset, plan.size).check_resolution(plan.size)  # before the pictures are prepared
+    plan.config(plan.size).check_resolution(plan.size)  # before the pictures are prepared
     dataset = prepared(plan, run / DATA)
     if plan.evaluate:
         load_judge(plan.judge, plan.size)  # before the training: its weights may have to be fetched
     begun = (run / CONFIG).exists()
-    config = load_config(run)[0] if begun else load_preset(plan.preset, dataset.resolution)
-    progress = train(dataset, run, config, operation)
+    config = load_config(run)[0] if begun else plan.config(dataset.resolution)
+    progress = train(dataset, run, config, operation, plan.parent)
     log.info("trained on %d images in %.1f minutes; see %s", progress.images, progress.seconds / 60, run)
     # Forced: whoever tries this out wants to see a model whose condition accuracy is still low; its card tells it.
     evaluation = None

@@ -23,14 +23,17 @@ from unikat_training.progress import progress_bar
 from unikat_training.recorder import Recorder
 from unikat_training.report import write_report
 from unikat_training.trainer import Computing, Trainer
+from unikat_training.warm_start.begin import begin_as_recorded
+from unikat_training.warm_start.parent import Parent, check_same_origin, recorded
 from unikat_training.watch import warnings_of_data
 
 log = logging.getLogger(__name__)
 
 
-def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> Progress:
+def train(dataset: Dataset, run: Path, config: Config, operation: Operation, parent: Parent | None = None) -> Progress:
     """Train on what of `dataset` is not held out, from the latest checkpoint if there is one.
 
+    A new run begins from `parent`, if there is one, and records it; `finetune_config` gives it settings.
     Until `operation` says it is enough or SIGTERM or SIGINT arrives. Always ends with a checkpoint and a report.
     Raises TrainingError for settings that cannot be, a run of another configuration, a broken checkpoint, a full disk
     and losses that are no longer numbers.
@@ -44,7 +47,7 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
     with process_group(device):
         check_shares(config.batch)
         if is_main_process():
-            begin(run, config, parts.trained, operation.change)
+            begin(run, config, parts.trained, operation.change, parent)
         wait()
         computing = Computing(operation.precision, operation.channels_last, operation.compile)
         trainer = Trainer(config, parts.trained, device, computing)
@@ -66,16 +69,18 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation) -> 
     return progress
 
 
-def begin(run: Path, config: Config, dataset: Dataset, change: bool) -> None:
+def begin(run: Path, config: Config, dataset: Dataset, change: bool, parent: Parent | None = None) -> None:
     """Writes what a new run is, or checks that it is what this one was, but for what is to `change`."""
     description = {"name": dataset.name, "path": str(dataset.path), "digest": dataset.digest}
     if (run / CONFIG).exists():
         if change:
             change_config(run, config)
         check_same_run(run, config, description)
+        if parent is not None:
+            check_same_origin(run, parent)
     else:
         run.mkdir(parents=True, exist_ok=True)
-        save_config(run, config, description)
+        save_config(run, config, description, recorded(parent))
     for warning in warnings_of_data(dataset, config):
         log.warning(warning)
 
@@ -83,6 +88,7 @@ def begin(run: Path, config: Config, dataset: Dataset, change: bool) -> None:
 def resume(run: Path, trainer: Trainer) -> Progress:
     found = checkpoints(run)
     if not found:
+        begin_as_recorded(run, trainer)
         return Progress()
     progress, tensors = load_checkpoint(found[-1], trainer.device)
     trainer.restore(tensors)

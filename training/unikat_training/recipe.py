@@ -27,6 +27,7 @@ def recipe(config: Config, model: Model) -> str:
         augmentation(config),
         sampling(config) if model.attributes else "Pictures were shown equally often.",
         *(conditioning(config, len(model.attributes)) if model.attributes else ()),
+        *frozen(config),
         held_out(config, model),
     ]
     return "\n".join(told)
@@ -91,6 +92,12 @@ def conditioning(config: Config, attributes: int) -> list[str]:
     if config.condition_to:
         told.append(f"Conditions took effect between {config.condition_from:,} and {config.condition_to:,} images.")
     return told
+
+
+def frozen(config: Config) -> list[str]:
+    if not config.freeze_images:
+        return []
+    return [f"The generator's early layers kept their weights for the first {config.freeze_images:,} images."]
 
 
 def held_out(config: Config, model: Model) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -71,6 +72,7 @@ class Trainer:
         self.loss = LOSSES[config.loss]
         self.rule = gamma_rule(dataset.resolution, len(dataset))
         self.adaptive = Adaptive(config.ada_target, config.ada_images) if config.ada_target else None
+        self.frozen: Sequence[nn.Module] = []  # layers that the step leaves as they are
         conditions = self.batches.conditions.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -98,6 +100,7 @@ class Trainer:
         gamma = 0.0 if step % config.lazy else rates.gamma * config.lazy
         for group in (group for each in self.optimisers.values() for group in each.param_groups):
             group["lr"], group["betas"] = rates.learning_rate, (config.beta1, rates.beta2)
+        self.frozen = self.generator.early_layers() if step * config.batch < config.freeze_images else []
 
         batch = self.batches.of_step(step, rates.condition)
         with self.autocast():
@@ -195,6 +198,8 @@ class Trainer:
         """A step of a network's optimiser; returns the norm of its gradients."""
         optimiser = self.optimisers[name]
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        for parameter in (each for layer in self.frozen for each in layer.parameters()):
+            parameter.grad = None  # Adam passes over it
         self.scaler.unscale_(optimiser)
         gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)

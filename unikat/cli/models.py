@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from unikat.bundle import RGBA, SAMPLES, BundleError, list_bundles, parse_reference, read_bundle
+from unikat.bundle import RGBA, SAMPLES, BundleError, find_bundle, read_bundle
 from unikat.cli import options
 from unikat.cli.output import print_facts, stderr, stdout
 from unikat.cli.problems import Problem, connect
@@ -82,10 +82,8 @@ def show_model(
 
 def _read_local(models: Path, reference: str) -> Model | None:
     try:
-        name, version = parse_reference(reference)
-        named = [path for path in list_bundles(models) if path.parent.name == name]
-        wanted = [path for path in named if version is None or path.name == str(version)]
-        return read_bundle(wanted[-1]).model if wanted else None
+        found = find_bundle(models, reference)
+        return read_bundle(found).model if found else None
     except (ValueError, BundleError):
         return None
 

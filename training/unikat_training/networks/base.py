@@ -81,6 +81,10 @@ class Generator(nn.Module):
         """What the last layer makes an image of."""
         raise TypeError(f"{type(self).__name__} does not say how it makes an image")
 
+    def early_layers(self) -> Sequence[nn.Module]:
+        """Those up to a quarter of the image's side: what a picture is made of, which few pictures cannot teach."""
+        return []
+
     def first_weights(self) -> list[Tensor]:
         """The matrices (outputs, Z) that the latent meets first: where directions are looked for."""
         raise TypeError(f"{type(self).__name__} does not say which weights the latent meets first")

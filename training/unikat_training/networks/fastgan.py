@@ -5,6 +5,8 @@ latent entering every block through the scale and shift of its normalisation, an
 an image is a function of its inputs alone.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -137,6 +139,14 @@ class FastGenerator(Generator):
                 x = self.skips[str(size)](maps[size // 4], x)
             maps[size] = x
         return x
+
+    def early_layers(self) -> Sequence[nn.Module]:
+        """With the mapping, but for the embedding of conditions, which may be new ones."""
+        early = [index for index, size in enumerate(self.sizes) if size * 4 <= self.shape.resolution]
+        skips = [layer for size, layer in self.skips.items() if int(size) * 4 <= self.shape.resolution]
+        ups, refines = ([layers[index] for index in early] for layers in (self.ups, self.refines))
+        style = [self.mapping.get_submodule(name) for name in ("hidden", "out")]
+        return [*style, self.start, self.start_conv, *ups, *refines, *skips]
 
     def first_weights(self) -> list[Tensor]:
         """Of the style, and of what is where."""

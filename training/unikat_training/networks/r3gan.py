@@ -90,6 +90,10 @@ class R3Generator(Generator):
             x = stage(x)  # (B, C', size, size)
         return x
 
+    def early_layers(self) -> Sequence[nn.Module]:
+        steps = max((self.shape.resolution // (4 * START)).bit_length(), 1)  # of which the first is at START
+        return [self.modulate, *list(self.stages)[:steps], *list(self.changes)[: steps - 1]]
+
     def first_weights(self) -> list[Tensor]:
         return [self.modulate.weight[:, : self.shape.latent]]
 

@@ -43,6 +43,20 @@ def load_preset(name: str, resolution: int) -> Config:
 
 def parse_preset(name: str, text: str, resolution: int, where: str) -> Config:
     """Settings from the text of a preset. Raises TrainingError, naming file `where` and key, for what cannot be."""
+    chosen = settings_of(text, resolution, where)
+    try:
+        return Config(**{"preset": name, **chosen})  # type: ignore[arg-type]  # `checked` compared each value's type
+    except TrainingError as error:
+        raise TrainingError(f"{where}: {error}") from error
+
+
+def preset_settings(name: str, resolution: int) -> Table:
+    """What a preset itself says for images of `resolution` pixels a side, and nothing else."""
+    file = preset_file(name)
+    return settings_of(file.read_text(encoding="utf-8"), resolution, str(file))
+
+
+def settings_of(text: str, resolution: int, where: str) -> Table:
     try:
         document: Table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -50,13 +64,10 @@ def parse_preset(name: str, text: str, resolution: int, where: str) -> Config:
     refuse_unknown(where, document, SECTIONS)
     sizes = as_table(where, "px", document.get("px", {}))
     tables = {"common": document.get("common", {}), f"px.{resolution}": sizes.get(str(resolution), {})}
-    chosen: Table = {"preset": name}
+    chosen: Table = {}
     for section, table in tables.items():
         chosen |= checked(f"{where}: [{section}]", as_table(where, section, table))
-    try:
-        return Config(**chosen)  # type: ignore[arg-type]  # `checked` compared each value with its field's type
-    except TrainingError as error:
-        raise TrainingError(f"{where}: {error}") from error
+    return chosen
 
 
 def as_table(where: str, name: str, value: object) -> Table:
