@@ -25,7 +25,8 @@ from unikat_training.export import export
 from unikat_training.loop import train
 from unikat_training.renamed import current_settings, current_tensor
 
-BUNDLES = sorted(path.parent for path in Path(__file__).parents[2].glob("models/*/*/model.json"))
+# Those that were released with the earlier names.
+BUNDLES = [Path(__file__).parents[2] / "models" / path for path in ("emoji/1", "emoji/2", "fashion-mnist/1")]
 EARLIER = {
     "discriminator": "critic",
     "discriminator_width": "critic_width",
@@ -135,10 +136,6 @@ def test_a_released_bundle_is_shown_with_todays_names(path: Path) -> None:
     assert f"to be told from those with their own, with weight {recorded['mismatch']:g}" in told
     if (path.parent.name, path.name) == ("emoji", "2"):
         assert "wrong_label_weight from 0.5 to 1.0, wrong_label_one_attribute from 0.0 to 0.7" in told
-
-
-def test_there_is_a_released_bundle_of_each_model() -> None:
-    assert {path.parent.name for path in BUNDLES} >= {"emoji", "fashion-mnist"}
 
 
 def test_only_whole_names_are_translated() -> None:
