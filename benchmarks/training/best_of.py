@@ -22,6 +22,7 @@ from unikat_training.checkpoint import checkpoints, load_checkpoint
 from unikat_training.config import load_config
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.condition_accuracy import Predictions
+from unikat_training.evaluation.extractors import JUDGE
 from unikat_training.evaluation.material import BATCH
 from unikat_training.evaluation.similarity import compare
 from unikat_training.graph import exported_generator, run_torch
@@ -40,6 +41,7 @@ class Result:
 
     k: int
     kid: float
+    kid_std: float  # over subsets
     recall: float
     coverage: float
     density: float
@@ -92,11 +94,11 @@ def best_of(measure: Measure, trainer: Trainer, k: int, samples: int) -> Result:
             yield np.stack(candidates)[best, np.arange(len(condition))]
 
     pictures = measure.pipeline.extract(chosen(), labels)
-    found = compare("judge", measure.validation.main, pictures.main, subsets=20)
+    found = compare(JUDGE, measure.validation.main, pictures.main, subsets=20)
     predictions = Predictions.of(measure.classifier, pictures)
     accuracy = float(np.mean([predictions.accuracy(i) for i in range(labels.shape[1])]))
     each = 1000 * spent / samples
-    return Result(k, found.kid, found.recall, found.coverage, found.density, accuracy, each)
+    return Result(k, found.kid, found.kid_std, found.recall, found.coverage, found.density, accuracy, each)
 
 
 def table(results: Sequence[Result]) -> list[str]:
@@ -107,7 +109,7 @@ def table(results: Sequence[Result]) -> list[str]:
             line(
                 [
                     str(each.k),
-                    f"{each.kid:.3f}",
+                    f"{each.kid:.3f} ± {each.kid_std:.3f}",
                     f"{each.recall:.2f}",
                     f"{each.coverage:.2f}",
                     f"{each.density:.2f}",

@@ -36,6 +36,7 @@ from unikat_training.export import load_trained
 from unikat_training.fetching import cache_folder
 from unikat_training.graph import exported_generator, run_torch
 from unikat_training.loop import train
+from unikat_training.networks.base import Generator
 from unikat_training.operation import Operation
 from unikat_training.presets import load_preset
 
@@ -167,10 +168,16 @@ class Measure:
         trained = load_trained(run)
         labels = np.resize(self.validation.labels, (samples, self.validation.labels.shape[1]))
         conditions = self.subject.conditions(labels)
-        exported = exported_generator(trained.generator, conditions[:1])
-        latent = latents(SEED, range(samples), trained.config.latent)
-        chunks = [slice(start, start + BATCH) for start in range(0, samples, BATCH)]
-        return self.pipeline.extract((run_torch(exported, latent[c], conditions[c], 1.0) for c in chunks), labels)
+        return self.pipeline.extract(drawings(trained.generator, conditions), labels)
+
+
+def drawings(generator: Generator, conditions: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.uint8]]:
+    """Images at truncation 1, on white, with these conditions (N, C), by batches (B, H, H, 3)."""
+    exported = exported_generator(generator, conditions[:1])  # centres of which truncation 1 takes nothing
+    latent = latents(SEED, range(len(conditions)), generator.shape.latent)
+    for start in range(0, len(conditions), BATCH):
+        chunk = slice(start, start + BATCH)
+        yield run_torch(exported, latent[chunk], conditions[chunk], 1.0)
 
 
 def batches(dataset: Dataset, rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:

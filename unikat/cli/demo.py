@@ -20,6 +20,7 @@ import typer
 
 from unikat.bundle import RGBA, list_bundles
 from unikat.cli import options
+from unikat.cli.generate import SHEET
 from unikat.cli.output import progress, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect
 from unikat.cli.up.process import tie_to_parent
@@ -184,7 +185,7 @@ def _write(out: Path, model: Model, cells: list[list[Cell]], drawn: dict[tuple[i
         artwork.save(out / f"{model.name}-s{artwork.seed}-row{y}-column{x}{artwork.suffix}")
     rows: list[list[Image | None]] = [[drawn[x, y].image() for x in range(len(row))] for y, row in enumerate(cells)]
     down = model.attributes[0].name if model.attributes else ""
-    path = out / "sheet.png"
+    path = out / SHEET
     sheet = Sheet(
         rows,
         f"{model.name}@{model.version}: new images, drawn to order",

@@ -92,10 +92,10 @@ def _receive(generation: Generation, order: Order) -> Kept:
     except OSError as error:
         raise Problem(f"--out {order.out}: {error.strerror}", code=BAD_INPUT) from error
     try:
-        stem = f"{accepted.model.partition('@')[0]}-s{accepted.seed}"
         with progress(f"Drawing {accepted.model}", order.count, order.as_json) as show:
             for artwork in generation:
-                kept.files.append(_save(artwork, order.out / f"{stem}-{artwork.index:05}{artwork.suffix}"))
+                stem = file_stem(accepted.model, artwork.seed, artwork.index)
+                kept.files.append(_save(artwork, order.out / f"{stem}{artwork.suffix}"))
                 if order.sheet and len(kept.tiles) < SHEET_LIMIT:
                     kept.tiles.append((artwork, artwork.image()))
                 if order.as_json:
@@ -107,6 +107,11 @@ def _receive(generation: Generation, order: Order) -> Kept:
             problem.hints.append(f"{len(kept.files)} of {order.count} images had arrived: they are in {order.out}/.")
         raise problem from error
     return kept
+
+
+def file_stem(model: str, seed: int, index: int) -> str:
+    """What the file of an artwork of "emoji@2" is called, without its ending: "emoji-s7-00003"."""
+    return f"{model.partition('@')[0]}-s{seed}-{index:05}"
 
 
 def _save(artwork: Artwork, path: Path) -> Path:

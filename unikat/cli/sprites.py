@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from unikat.cli import options
+from unikat.cli.generate import SHEET, file_stem
 from unikat.cli.output import counted, progress, stderr, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect
 from unikat.cli.where import format_where, parse_where, typed_flag
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     from unikat.sprites import Sprite
 
 PICTURES: Final = (".png", ".webp", ".jpg", ".jpeg")
-SHEETS: Final = ("sheet.png", "contact-sheet.png")  # of `unikat generate` and `unikat batch`
-MANIFEST: Final = "manifest.parquet"
-_DRAWN: Final = re.compile(r"(?P<model>.+)-s(?P<seed>[0-9]+)-(?P<index>[0-9]{5,})")  # what `_name` makes
+_DRAWN: Final = re.compile(r"(?P<model>.+)-s(?P<seed>[0-9]+)-(?P<index>[0-9]{5,})")  # what `file_stem` makes
 _DRAWING: Final = ("where", "count", "first_index", "seed", "truncation", "background")
 _SAID_AGAIN: Final = ("first_index", "truncation", "background", "padding", "extrude", "trim", "columns", "max_size")
 _FACTS: Final = ("id", "model", "model_digest", "seed", "index", "truncation", "background", "conditions")
@@ -114,12 +113,7 @@ def _sprite_of(artwork: Artwork, model: str) -> Sprite:
     from unikat.sprites import Sprite
 
     facts = _facts(vars(artwork) | {"model": model})
-    return Sprite(_name(model, artwork.seed, artwork.index), artwork.image(), facts)
-
-
-def _name(model: str, seed: int, index: int) -> str:
-    """As `unikat generate` names files."""
-    return f"{model.partition('@')[0]}-s{seed}-{index:05}"
+    return Sprite(file_stem(model, artwork.seed, artwork.index), artwork.image(), facts)
 
 
 def _facts(known: dict[str, object]) -> dict[str, object]:
@@ -141,17 +135,19 @@ def _command(order: Order, model: str, seed: int, where: list[str]) -> str:
 
 def _there(order: Order, path: Path) -> Iterator[Sprite]:
     """The pictures of a file or folder, or of a batch by its manifest."""
+    from unikat.batches import layout
+
     given = [each.name for each in fields(order) if each.name in _DRAWING and getattr(order, each.name) != each.default]
     if given:
         flag, name = f"--{given[0].replace('_', '-')}", path.name
         raise Problem(f"{flag}: {path} is a path, so nothing is drawn; the model would be {name}@1", code=BAD_INPUT)
     if path.is_dir() and order.out.resolve().is_relative_to(path.resolve()):
         raise Problem(f"--out {order.out}: lies in {path}, and would be packed with it", code=BAD_INPUT)
-    if (path / MANIFEST).is_file():
+    if (path / layout.MANIFEST).is_file():
         yield from _of_batch(path)
         return
     files = sorted(path.rglob("*"), key=_natural) if path.is_dir() else [path]
-    files = [file for file in files if file.suffix.lower() in PICTURES and file.name not in SHEETS]
+    files = [file for file in files if file.suffix.lower() in PICTURES and file.name not in (SHEET, layout.SHEET)]
     top = path if path.is_dir() else path.parent
     names = [file.relative_to(top).with_suffix("").as_posix() for file in files]
     for file, name in zip(files, names, strict=True):
@@ -162,24 +158,24 @@ def _there(order: Order, path: Path) -> Iterator[Sprite]:
 
 def _of_batch(folder: Path) -> Iterator[Sprite]:
     """Of files and of shards: the manifest says where each image begins."""
+    from unikat.batches import layout
+
     try:
         import pyarrow.parquet as pq
-
-        from unikat.batches.layout import parse_conditions
     except ImportError as error:
         hint = "Install it: pip install 'unikat[batches]'"
         raise Problem(f"a package is missing: {error.name or error}", hint) from error
-    for row in pq.read_table(folder / MANIFEST).to_pylist():
+    for row in pq.read_table(folder / layout.MANIFEST).to_pylist():
         file = (folder / row["file"]).resolve()
         if not file.is_relative_to(folder.resolve()):
-            raise Problem(f"{folder / MANIFEST}: {row['file']} lies outside")
+            raise Problem(f"{folder / layout.MANIFEST}: {row['file']} lies outside")
         with file.open("rb") as stream:
             stream.seek(row["offset"])
             data = stream.read(row["size"])
         texts = row.get("conditions") or {}
-        blends = parse_conditions(texts)
+        blends = layout.parse_conditions(texts)
         row["conditions"] = {name: blends[name] if ":" in text else text for name, text in texts.items()}
-        yield _opened(_name(row["model"], row["seed"], row["index"]), data, _facts(row))
+        yield _opened(file_stem(row["model"], row["seed"], row["index"]), data, _facts(row))
 
 
 def _opened(name: str, data: bytes, facts: dict[str, object]) -> Sprite:

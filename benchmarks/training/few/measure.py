@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.training.few.course import NOTHING, PARENT, Course
 from benchmarks.training.few.data import CATEGORIES, COUNTS, Few
+from benchmarks.training.pilots import drawings
 from benchmarks.training.table import line
-from unikat.sampling import latents
 from unikat.v1.model_pb2 import Attribute, Category, Model
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.classifier import Classifier, train_classifier
@@ -22,13 +22,11 @@ from unikat_training.evaluation.material import BATCH, FeaturePipeline, Pictures
 from unikat_training.evaluation.memorisation import jittered
 from unikat_training.evaluation.similarity import compare
 from unikat_training.evaluation.subject import Subject
-from unikat_training.export import load_trained, trained_conditions
+from unikat_training.export import load_trained
 from unikat_training.fetching import cache_folder
-from unikat_training.graph import exported_generator, run_torch
 from unikat_training.sheet import Block, Strip, draw_sheet, png
 from unikat_training.warm_start.origin import origin_of
 
-SEED: Final = 7  # of what is drawn
 SAMPLES: Final = max(COUNTS)  # drawn: as many as the real pictures beside which they are measured
 SUBSETS: Final = 50  # of KID
 STEPS: Final = 1_500  # of the classifier's training
@@ -91,13 +89,8 @@ class Judge:
 
     def batches(self, course: Course, count: int = SAMPLES) -> Iterator[Pixels]:
         """Drawings of a run's averaged generator on white, with the conditions of the test pictures in their order."""
-        trained = load_trained(course.run)
         conditions = self.subject.conditions(np.resize(self.test.labels, (count, 1)))
-        exported = exported_generator(trained.generator, trained_conditions(trained.dataset))
-        latent = latents(SEED, range(count), trained.config.latent)
-        for start in range(0, count, BATCH):
-            chunk = slice(start, start + BATCH)
-            yield run_torch(exported, latent[chunk], conditions[chunk], 1.0)
+        return drawings(load_trained(course.run).generator, conditions)
 
     def accuracy(self, pictures: Pictures) -> float:
         return round(Predictions.of(self.classifier, pictures).accuracy(0), 4)
