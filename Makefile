@@ -4,13 +4,16 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 PROTOS := $(wildcard protos/unikat/v1/*.proto)
 
-.PHONY: demo test lint format protos bench compose-test released pins settings lines clean
+.PHONY: demo test drills lint format protos bench compose-test released pins settings lines clean
 
 demo: .venv/.demo ## Sets everything up, draws a sheet through the whole path, prints where it is.
 	$(BIN)/unikat demo
 
 test: .venv/.dev lint ## Lint, types, proto lint and drift, and the tests.
 	$(BIN)/pytest -n 2 --dist loadfile
+
+drills: .venv/.dev ## Injects faults into running systems for minutes; the figures of docs/guarantees.md.
+	$(BIN)/pytest tests/drills --long --timeout 3600
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .
