@@ -7,6 +7,7 @@ once. A batch is a call like any other, whose images are the files that are ther
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import defaultdict
@@ -132,6 +133,7 @@ class History:
         self._lock = threading.Lock()
         self._events: list[Event] = []
         self._calls = 0
+        self._open: dict[str, float] = {}
 
     def begin(self, asked: Asked) -> str:
         """Note that a call begins; its name."""
@@ -144,7 +146,17 @@ class History:
     def add(self, call: str, what: What) -> None:
         """Note what a call's client saw now."""
         with self._lock:
-            self._events.append(Event(time.monotonic(), call, what))
+            event = Event(time.monotonic(), call, what)
+            self._events.append(event)
+            if isinstance(what, Ended):
+                self._open.pop(call, None)
+            elif call:
+                self._open[call] = event.at
+
+    def open(self, quiet_since: float = math.inf) -> set[str]:
+        """Calls that have not ended, and of which nothing was seen since a moment (s, monotonic clock)."""
+        with self._lock:
+            return {call for call, at in self._open.items() if at <= quiet_since}
 
     @property
     def events(self) -> list[Event]:
