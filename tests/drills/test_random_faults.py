@@ -86,9 +86,12 @@ def inject(stage: Stage, history: History, kinds: Sequence[Kind]) -> list[Struck
         in_flight = len(history.open())
         over = strike(stage, history, now)
         recovery = recovered(history, over)
+        if recovery > WORST_S:
+            print(*state(stage.system), sep="\n", flush=True)
         stage.system.wait_until_ready()
         struck += [Struck(kind.name, in_flight, recovery) for kind in now]
         print(f"{' and '.join(kind.name for kind in now)}: {in_flight} in flight, {recovery:.2f} s", flush=True)
+        assert recovery < GIVE_UP_S
         time.sleep(stage.dice.uniform(0.0, 0.3))
     return struck
 
@@ -110,8 +113,27 @@ def strike(stage: Stage, history: History, kinds: Sequence[Kind]) -> float:
 
 def recovered(history: History, since: float) -> float:
     """Seconds from a moment until every call that was open then has gone on."""
-    eventually(lambda: not history.open(quiet_since=since), deadline=GIVE_UP_S, pause=0.01)
-    return time.monotonic() - since
+    last: set[str] = set()
+    until = time.monotonic() + GIVE_UP_S
+    while quiet := history.open(quiet_since=since):
+        if time.monotonic() > until:
+            break
+        last = quiet
+        time.sleep(0.01)
+    recovery = time.monotonic() - since
+    if recovery > WORST_S:
+        for event in history.events:
+            if event.call in last:
+                print(f"  {event.at - since:+.2f} s, {event.call}: {event.what}")
+    return recovery
+
+
+def state(system: System) -> Iterator[str]:
+    """For who looks for the cause of a slow recovery."""
+    yield from leftovers(system)
+    for program in [*system.services, *system.workers]:
+        yield f"{program.name} {program.process.pid}:"
+        yield from program.lines[-15:]
 
 
 def undisturbed(models: Path, events: Sequence[Event]) -> Drawings:

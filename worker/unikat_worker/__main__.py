@@ -19,14 +19,14 @@ from unikat_worker.buckets import Limits
 from unikat_worker.catalogue import Catalogue, Memory
 from unikat_worker.device import DeviceError, choose_device
 from unikat_worker.settings import Settings
-from unikat_worker.worker import DrawWorker
+from unikat_worker.worker import REPLY_S, DrawWorker
 
 log = logging.getLogger("worker")
 
 
 def connect(url: str) -> Redis:
     """A client that fails at once: what may be sent again, and after which pause, the worker knows better."""
-    redis = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0))
+    redis = Redis.from_url(url, socket_timeout=REPLY_S, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0))
     if not url.startswith("unix:"):
         redis.connection_pool.connection_kwargs["socket_keepalive"] = True  # a peer that vanished is noticed
     return redis

@@ -42,6 +42,7 @@ from unikat_worker.sweeper import Sweeper
 
 _RESCAN: Final = 2.0  # seconds between looks at the models folder
 _COLLECT_EVERY: Final = 50_000  # objects
+REPLY_S: Final = 5.0  # that a reply of Redis is waited for
 _GOODBYE: Final = 8.0  # seconds in which a leaving worker tries to reach Redis
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,11 @@ class DrawWorker(SimpleWorker):
         finally:
             self._depart()
         return True
+
+    @property
+    def connection_timeout(self) -> float:  # type: ignore[override]  # RQ adds its own waits, which there are none of
+        """Seconds that a reply is waited for, at least."""
+        return REPLY_S
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """The lease in seconds: what RQ derives from the job's time limit, which is not used (a job has a deadline)."""
