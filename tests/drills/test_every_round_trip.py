@@ -24,6 +24,7 @@ from tests.drills.round_trips import Point, Side, only_reads
 from tests.drills.small_work import PIECES, Outcome, Piece, draw_batch
 from tests.drills.victim import Drill, drilled
 from tests.support.chaos import Victim
+from tests.support.processes import eventually
 
 SAMPLE: Final = 2  # points of drawing a batch: all that a short run does
 LANES: Final = 2  # stacks that points are tried on at a time
@@ -48,19 +49,19 @@ class Calm:
             run = drill.run(piece)
             calm.outcomes[piece] = run.outcome
             calm.points += [(piece, point) for point in points_of(run.seen)]
-            calm.kept |= run.kept
+            calm.kept |= drill.kept()
         return calm
 
     def problem(self, drill: Drill, piece: Piece, point: Point) -> str | None:
         """What goes wrong with a piece of work if the victim dies at a point."""
         try:
             run = drill.run(piece, point)
+            for key, value in self.outcomes[piece].items():
+                assert run.outcome[key] == value
+            eventually(lambda: drill.kept() <= self.kept)
         except AssertionError as error:
-            return f"{piece.__name__}, killed {point}: {error}"
-        wrong = {key for key, value in self.outcomes[piece].items() if run.outcome[key] != value}
-        left = sorted(run.kept - self.kept)
-        if wrong or left:
-            return f"{piece.__name__}, killed {point}: other {wrong}: {run.outcome}, left behind: {left}"
+            left = drill.kept() - self.kept
+            return f"{piece.__name__}, killed {point}: {error}; left behind: {left}"
         return None
 
 
@@ -84,6 +85,7 @@ class Tried:
         for piece, point in points:
             problem = calm.problem(drill, piece, point)
             if problem is not None:
+                print(problem, flush=True)
                 self.problems.append(problem)
                 return False
         self.recoveries += drill.recoveries

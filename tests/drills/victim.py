@@ -38,11 +38,10 @@ _ALIKE: Final = (
 
 @dataclass(frozen=True)
 class Run:
-    """A piece of work that was done. `seen`: the victim's round trips; `kept`: keys in Redis without a time to live."""
+    """A piece of work that was done. `seen`: the victim's round trips."""
 
     outcome: Outcome
     seen: list[tuple[str, int]]
-    kept: set[str]
 
 
 class Drill:
@@ -91,8 +90,11 @@ class Drill:
             successor.join()
         if trips.struck.is_set():
             self.recoveries.append(time.monotonic() - trips.struck_at)
-        kept = {alike(key.decode()) for key in self._keys("*") if self.stack.redis.ttl(key) == -1}
-        return Run(outcome, trips.seen, kept)
+        return Run(outcome, trips.seen)
+
+    def kept(self, pattern: str = "*") -> set[str]:
+        """The keys in Redis that have no time to live."""
+        return {alike(key.decode()) for key in self._keys(pattern) if self.stack.redis.ttl(key) == -1}
 
     def _succeed(self, trips: RoundTrips, program: Program, over: threading.Event) -> None:
         while not trips.struck.wait(0.05):
@@ -117,16 +119,12 @@ class Drill:
                 for job in self.stack.jobs()
                 if job.id not in before
             ]
-            left = [*self._keys("rq:wip:*"), *self._keys("rq:execution:*"), *self._keys("rq:queue:*")]
+            left = [*self._keys("rq:wip:*"), *self._keys("rq:queue:*")]
             over = not left and all(status in ("finished", "canceled", "failed") for _, status in jobs)
             return sorted(set(jobs)) if over else None
 
         found = eventually(lambda: (jobs := ended()) is not None and (jobs,), _SETTLES_WITHIN)
-        keys = (
-            sorted(alike(key.decode()) for key in self._keys(f"*{batch}*") if self.stack.redis.ttl(key) == -1)
-            if batch
-            else []
-        )
+        keys = self.kept(f"*{batch}*") if batch else set()
         return {"jobs": found and found[0], "keys": keys}
 
     def _keys(self, pattern: str) -> list[bytes]:
