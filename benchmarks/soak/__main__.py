@@ -94,10 +94,8 @@ def main(
     seconds = [60 * minute for minute in rows["minutes"]]
     trends = {name: trend(seconds, rows[name], slack) for name, slack in SLACK.items()}
     done = ", ".join(f"{number:,} × {name}" for name, number in sorted(callers.done.items()))
-    lines = [
-        f"{rows['minutes'][-1]:.0f} minutes ({WARM_UP:.0%} of them warm-up), {load:g} calls under way on average: {done}.",
-        "",
-    ]
+    took = f"{rows['minutes'][-1]:.0f} minutes ({WARM_UP:.0%} of them warm-up)"
+    lines = [f"{took}, {load:g} calls under way on average: {done}.", ""]
     lines += table(rows, trends)
     print("\n".join(lines))
     growing = [name for name, found in trends.items() if found.grows]

@@ -77,13 +77,14 @@ class Load:
 
     def batch(self, dice: random.Random) -> None:
         """A batch, a third of them cancelled on the way; deleted with its files."""
-        batch = self._shop.create(f"batch-{next(self._numbers)}", plans=plan(BATCH), shard_size=100)
+        name = f"batch-{next(self._numbers)}"
+        batch = self._shop.create(name, plans=plan(BATCH), shard_size=100)
         if dice.random() < 1 / 3:
             self._shop.calls.wait(batch.id, lambda found: found.drawn_count > 0, pause=0.2)
             self._shop.calls.cancel(batch.id)
         eventually(lambda: self._shop.calls.get(batch.id).HasField("end_time"), 600, pause=0.5)
         self._shop.calls.delete(batch.id)
-        shutil.rmtree(batch.destination, ignore_errors=True)
+        shutil.rmtree(self._shop.open_folder / name, ignore_errors=True)  # cancelled at once, it has none
 
     def __enter__(self) -> Load:
         for thread in self._threads:

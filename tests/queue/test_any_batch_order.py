@@ -328,6 +328,27 @@ def test_batches_end_whole_in_any_order(redis: Redis, monkeypatch: pytest.Monkey
     run_orders(BatchOrder, redis, monkeypatch, 1000 if is_long else 40)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_worker_that_dies_while_it_ends_a_batch_leaves_nothing_in_rq(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BatchOrder, "redis", redis, raising=False)
+    for lives in range(40):
+        order = BatchOrder()
+        order.create(shards=1, owner="ann", twice=False)
+        (worker,) = order.workers
+        for _ in range(2):  # the shard, and what closes the batch
+            item = worker.take()
+            if isinstance(item, ActiveClose):
+                Mortal.left = lives
+            try:
+                worker.write(item, order.files, order.manifests)
+            except Died:
+                order.bury(worker)
+            Mortal.left = None
+        order.teardown()
+
+
 def spec(batch: str, shards: int, owner: str) -> BatchSpec:
     """Shards of one image."""
     return BatchSpec(
