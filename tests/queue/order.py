@@ -71,6 +71,14 @@ class Order(RuleBasedStateMachine):
         time.sleep(0.002)  # the period of a sweep before
         self.sweeper.sweep(0.001)
 
+    @rule(data=st.data())
+    @precondition(lambda self: self.workers)
+    def sleep_too_long(self, data: st.DataObject) -> None:
+        """A worker's lease runs out, others take what it has in hand, and it wakes up."""
+        self.redis.delete(lease_key(data.draw(st.sampled_from(self.workers)).name))
+        time.sleep(0.002)
+        self.sweeper.sweep(0.001)
+
     @rule()
     def save(self) -> None:
         self.redis.delete(LOCK)  # of a sweep, for a moment
