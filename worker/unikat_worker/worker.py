@@ -25,6 +25,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus as RqState
 
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import wake
 from unikat.queue.keys import LEGACY_QUEUE, model_key
 from unikat.queue.workers import WorkerStatus
@@ -88,8 +89,7 @@ class DrawWorker(SimpleWorker):
         """Work until SIGTERM, SIGINT or RQ's shutdown command."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        whole, micro = self.connection.time()
-        self._threads.set_redis_time(whole + micro / 1e6)
+        self._threads.clock.set(redis_time(self.connection))
         self.register_birth()
         self.subscribe()
         self.set_state(RqState.STARTED)
@@ -174,7 +174,7 @@ class DrawWorker(SimpleWorker):
             runtime=self._device.runtime,
             images_per_second=self._threads.rates.images_per_second,
             jobs_per_second=self._threads.rates.jobs_per_second,
-            beat_at=time.time(),
+            beat_at=self._threads.clock.now(),
         )
 
     def _models(self) -> list[Any]:
