@@ -41,7 +41,8 @@ class Settings:
         "", "Where batches may be written: comma-separated prefixes (file:///srv/art,s3://assets; none: nowhere)."
     )
     max_queue: int = setting(1000, "Jobs that may wait for a model (beyond it, calls are told to come back).", min=1)
-    result_ttl_s: int = setting(600, "How long results outlive their job (s; callers can resume).", min=1)
+    # Services look after what their calls wait for every 8 s: what is kept for less than that would not last.
+    result_ttl_s: int = setting(600, "How long results outlive their job (s; callers can resume).", min=60)
     failure_ttl_s: int = setting(86_400, "How long failed jobs are kept for inspection (s).", min=1)
     retries: int = setting(3, "Times a failed job is tried again before it counts as failed.", min=1)
     worker_grace_s: float = setting(30.0, "Calls are still queued this long after the last worker (s).", min=0)

@@ -76,7 +76,7 @@ class Settings:
         "CPU, more on a GPU), the newest version of each, or all.",
     )
     memory_limit_mb: int = setting(2048, "Model weights kept loaded (MB); beyond, the least recently used go.", min=1)
-    result_ttl_s: int = setting(600, "Results are kept so long after the last image (s).", min=1)
+    result_ttl_s: int = setting(600, "Results are kept so long after the last image (s).", min=60)
     lease_s: float = setting(
         5.0, "A worker silent for so long (s) is given up and others take its jobs.", min=1, max=60
     )

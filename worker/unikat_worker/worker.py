@@ -26,6 +26,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus as RqState
 
 from unikat.queue.clients import REPLY_S
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import wake
 from unikat.queue.keys import LEGACY_QUEUE, model_key
 from unikat.queue.unready import PASSING
@@ -112,8 +113,7 @@ class DrawWorker(SimpleWorker):
         pause = 0.05
         while not self._threads.stopping:
             try:
-                whole, micro = self.connection.time()
-                self._threads.set_redis_time(whole + micro / 1e6)
+                self._threads.clock.set(redis_time(self.connection))
                 if self.connection.hget(self.key, "pid") != str(self.pid).encode():  # it may be the second try
                     self.register_birth()
                 if self.pubsub_thread is None:
@@ -202,7 +202,7 @@ class DrawWorker(SimpleWorker):
             runtime=self._device.runtime,
             images_per_second=self._threads.rates.images_per_second,
             jobs_per_second=self._threads.rates.jobs_per_second,
-            beat_at=time.time(),
+            beat_at=self._threads.clock.now(),
         )
 
     def _models(self) -> list[Any]:

@@ -22,6 +22,7 @@ from rq.job import Job, JobStatus
 from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
 from unikat.queue.batches.keys import QUEUE_PREFIX, shard_of
 from unikat.queue.batches.progress import BatchProgress
+from unikat.queue.clock import redis_time
 from unikat.queue.unready import wrong_type_passed_over
 from unikat_worker.batches.settlement import why
 from unikat_worker.settlement import restored
@@ -73,7 +74,7 @@ class Maintenance:
         if not self._active:
             self._empty_since.clear()
             return
-        moment = time.time()
+        moment = redis_time(self._redis)
         queues = [batch_queue(self._redis, batch) for batch in self._active]
         with self._redis.pipeline(transaction=False) as pipeline:
             for queue in queues:
