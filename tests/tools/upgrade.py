@@ -71,6 +71,8 @@ class Release:
             except subprocess.TimeoutExpired:  # as supervisors do: the first release may hang where it is stopped
                 process.kill()
                 process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 @dataclass
