@@ -20,7 +20,13 @@ class Settings:
     """What `unikat serve` can be told."""
 
     listen: str = setting("127.0.0.1:50051", "Address to listen on (host:port; port 0 takes a free one).")
-    redis_url: str = setting("redis://127.0.0.1:6379", "Redis or Valkey (redis://, rediss:// or unix://).")
+    redis_url: str = setting(
+        "redis://127.0.0.1:6379",
+        "Redis or Valkey: redis://, rediss:// (TLS), unix://, or redis+sentinel://host:port,host:port/service.",
+    )
+    allow_volatile: bool = setting(
+        False, "Use a Redis that forgets: one that keeps nothing on disk, or evicts keys. Jobs may be lost."
+    )
     max_count: int = setting(4096, "Images that one call may ask for (more is a batch).", min=1)
     max_batch_images: int = setting(
         1_000_000, "Images that one batch may have, at most.", min=1, max=MAX_SHARDS * MAX_SHARD_SIZE

@@ -83,7 +83,7 @@ class InferenceThread:
                 self._pause = _BACKOFF[0]
             except RedisError as error:
                 self._drop()
-                log.warning("Redis does not answer, next try in %.2f s: %s", self._pause, error)
+                log.warning("waiting for Redis, next try in %.2f s: %s", self._pause, error)
                 time.sleep(self._pause)
                 self._pause = min(2 * self._pause, _BACKOFF[1])
         try:

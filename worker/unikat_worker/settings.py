@@ -38,7 +38,13 @@ class LogLevel(StrEnum):
 class Settings:
     """Settings of one worker process."""
 
-    redis_url: str = setting("redis://127.0.0.1:6379/0", "Redis or Valkey: redis://, rediss:// or unix://.")
+    redis_url: str = setting(
+        "redis://127.0.0.1:6379/0",
+        "Redis or Valkey: redis://, rediss:// (TLS), unix://, or redis+sentinel://host:port,host:port/service.",
+    )
+    allow_volatile: bool = setting(
+        False, "Use a Redis that forgets: one that keeps nothing on disk, or evicts keys. Jobs may be lost."
+    )
     models: Path = setting(Path("models"), "Folder of model bundles, <name>/<version>/; watched for new ones.")
     device: DeviceName = setting(DeviceName.AUTO, "Where to draw; auto takes CUDA where ONNX Runtime has it.")
     threads: int = setting(0, "Cores to use; 0: as many as the affinity mask and the CPU quota allow.", min=0)

@@ -30,8 +30,8 @@ from rq.serializers import JSONSerializer
 
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import announce, close, model_of, ring
+from unikat.queue.unready import PASSING
 from unikat_worker.active import ActiveJob, Ending, Item, Refused
-from unikat_worker.away import AWAY
 from unikat_worker.statuses import deadline_status, failed_status, stopped_status
 
 # Fields of a job's hash beside RQ's own.
@@ -243,7 +243,7 @@ class Settler:
     def _close(self, job: ActiveJob, status: Status) -> None:
         try:
             close(self._redis, job.id, job.count, status, self._result_ttl_s)
-        except AWAY:
+        except PASSING:
             raise
         except ResponseError as error:  # somebody put something else under one of its names
             log.warning("the stream of job %s cannot be ended: %s", job.id, error)

@@ -13,12 +13,11 @@ import logging
 import random
 import re
 import time
-from contextlib import suppress
 from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import ResponseError, WatchError
+from redis.exceptions import WatchError
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job, JobStatus
@@ -29,6 +28,7 @@ from rq.worker_registration import clean_worker_registry
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import close, model_of, ring
 from unikat.queue.stream import Progress, stream_key
+from unikat.queue.unready import wrong_type_passed_over
 from unikat.queue.workers import lease_key
 from unikat_worker.batches.maintenance import Maintenance
 from unikat_worker.settlement import CRASHED_AT, CRASHES, number, requeue, restored
@@ -204,7 +204,7 @@ class Sweeper:
 
 def _fields(pipeline: Pipeline, job_id: str) -> dict[bytes, bytes]:
     """A job's hash, read at once (the pipeline is watching); empty where there is none."""
-    with suppress(ResponseError):
+    with wrong_type_passed_over():
         return cast(dict[bytes, bytes], pipeline.hgetall(Job.key_for(job_id)))
     return {}
 
