@@ -22,6 +22,7 @@ from unikat.queue.keys import LEGACY_QUEUE
 from unikat.queue.workers import WorkerStatus, lease_key
 from unikat_worker import heartbeat
 from unikat_worker.heartbeat import Heartbeat
+from unikat_worker.state import State
 from unikat_worker.sweeper import LOCK, Sweeper
 
 
@@ -29,6 +30,7 @@ class LiveWorker(Protocol):
     """A worker that is alive."""
 
     name: str
+    state: State
     heartbeat: Heartbeat
 
 
@@ -75,7 +77,8 @@ class Order(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     def sleep_too_long(self, data: st.DataObject) -> None:
         """A worker's lease runs out, others take what it has in hand, and it wakes up."""
-        self.redis.delete(lease_key(data.draw(st.sampled_from(self.workers)).name))
+        busy = [worker for worker in self.workers if worker.state.executions]
+        self.redis.delete(lease_key(data.draw(st.sampled_from(busy or self.workers)).name))
         time.sleep(0.002)
         self.sweeper.sweep(0.001)
 

@@ -42,7 +42,8 @@ from unikat_worker.sweeper import Sweeper
 
 OWNERS = ("ann", "bob")
 MOST = 2  # batches that have not ended: what happens then happens to them
-DEATH = st.none() | st.integers(0, 40)  # sends and replies that a program still lives to see
+# Sends and replies that a program still lives to see; most live on.
+DEATH = st.one_of(st.none(), st.none(), st.none(), st.integers(0, 40))
 
 
 class Died(BaseException):
@@ -175,7 +176,7 @@ class BatchOrder(Order):
         finally:
             Mortal.left = None
 
-    @rule(shards=st.integers(1, 3), owner=st.sampled_from(OWNERS), twice=st.booleans())
+    @rule(shards=st.integers(1, 2), owner=st.sampled_from(OWNERS), twice=st.booleans())
     @precondition(lambda self: self.open() < MOST)
     def create(self, shards: int, owner: str, twice: bool) -> None:
         batch = f"{len(self.acknowledged) + self.names:016x}"
@@ -184,7 +185,7 @@ class BatchOrder(Order):
             assert self.store.create(batch, spec(batch, shards, owner), "content") == "content"
         self.acknowledged[batch] = Asked(shards)
 
-    @rule(shards=st.integers(1, 3), after=st.integers(0, 40))
+    @rule(shards=st.integers(1, 2), after=st.integers(0, 40))
     @precondition(lambda self: self.open() < MOST)
     def die_creating(self, shards: int, after: int) -> None:
         batch = f"{len(self.acknowledged) + self.names:016x}"

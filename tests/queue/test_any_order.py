@@ -8,7 +8,6 @@ Hypothesis composes the orders; scripts, settlement, sweep and heartbeat are the
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any, cast
 
