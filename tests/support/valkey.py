@@ -56,7 +56,7 @@ class Valkey:
     def start(self) -> None:
         """Start, and return when it answers."""
         self._server = self._new_server()
-        self._server.start()
+        self._server.start(timeout=60)  # under load, reading a large AOF takes its time
 
     def stop(self) -> None:
         """SIGTERM."""
