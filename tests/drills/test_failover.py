@@ -25,7 +25,7 @@ from tests.support.processes import eventually
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.tiny_model import write_tiny_bundle
 
-MANY: Final = 20  # failovers of a kind, in the long drill
+MANY: Final = 10  # failovers of a kind, in the long drill
 LAG_S: Final = 0.3  # by which a replica is behind that takes over
 
 

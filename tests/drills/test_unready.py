@@ -20,7 +20,7 @@ from tests.support.tiny_model import write_tiny_bundle
 from tests.support.unready import CONFIG, WAYS
 from tests.support.valkey import running_valkey
 
-MANY: Final = 20  # times each, in the long drill
+MANY: Final = 10  # times each, in the long drill
 HOLDS_S: Final = 2.0
 
 
