@@ -18,13 +18,12 @@ _TRANSACTIONS: Final = "discard exec multi unwatch watch"
 _BOTH: Final = f"""
     {_CONNECTION} {_SCRIPTS} {_TRANSACTIONS}
     bitcount getbit setbit
-    del exists expire get incrby mget persist pexpire psetex pttl set setex setnx ttl type
+    del exists expire get mget persist pexpire set type
     hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget hset hsetnx
     blpop llen lmove lpop lpos lpush lrange lrem ltrim rpush
-    publish
-    sadd sismember smembers srem
+    sadd smembers srem
     xadd xinfo|stream xlen xrange xrevrange xtrim
-    zadd zcard zcount zrange zrangebyscore zrem zremrangebyscore zscore
+    zadd zcard zcount zpopmin zrange zrangebyscore zrem zremrangebyscore zscore
 """
 USERS: Final[dict[str, str]] = {
     "service": f"{_BOTH} xread",
