@@ -24,6 +24,8 @@ SERVICES: Final = 2
 WORKERS: Final = 2
 WORK: Final = 100  # of the tiny model: a fraction of a millisecond an image
 READY_S: Final = 60.0
+# Calls fill the file, and Valkey reads it when it starts.
+VALKEY: Final = {"fsync": "always", "auto_aof_rewrite_min_size": "8mb", "repl_diskless_sync_delay": "0"}
 
 
 class System:
@@ -38,6 +40,8 @@ class System:
         self.version = 0
         self.add_version()
         self.redis: Redis = exits.enter_context(valkey.client())
+        self._exits = exits
+        self._spare: Valkey | None = None
         store = str(valkey.socket)
         self.store_of_services = exits.enter_context(running_proxy(store))
         self.store_of_workers = exits.enter_context(running_proxy(store))
@@ -85,6 +89,26 @@ class System:
         beside.rename(self.valkey.directory / "appendonlydir")
         self.valkey.start()
         return since
+
+    def fail_over(self) -> None:
+        """A replica that has everything takes over behind the address; old connections lead to the one of before.
+
+        That takes no more writes, and follows: as a hosted Valkey does when it is maintained.
+        """
+        if self._spare is None:
+            self._spare = self._exits.enter_context(running_valkey(**VALKEY))
+        new, old = self._spare, self.redis
+        found: Redis = self._exits.enter_context(new.client())
+        found.replicaof("127.0.0.1", str(self.valkey.port))
+        eventually(lambda: found.info("replication")["master_link_status"] == "up", deadline=READY_S)
+        old.client_pause(1000, all=False)  # what is written now waits, and is refused then
+        eventually(lambda: _offset(found) >= _offset(old))
+        found.replicaof("NO", "ONE")
+        for proxy in (self.store_of_services, self.store_of_workers):
+            proxy.lead_to(str(new.socket))
+        old.replicaof("127.0.0.1", str(new.port))
+        old.client_unpause()
+        self.valkey, self.redis, self._spare = new, found, self.valkey
 
     @contextmanager
     def stopped(self, program: Program) -> Iterator[None]:
@@ -149,6 +173,11 @@ class System:
             program.kill()
 
 
+def _offset(redis: Redis) -> int:
+    offset: int = redis.info("replication")["master_repl_offset"]
+    return offset
+
+
 ROADS: Final = ("client–service", "service–Valkey", "worker–Valkey")
 
 
@@ -156,8 +185,7 @@ ROADS: Final = ("client–service", "service–Valkey", "worker–Valkey")
 def running_system(folder: Path) -> Iterator[System]:
     """A system that is ready, and gone at the end of the block; its files are in `folder`."""
     with ExitStack() as exits:
-        # Calls write the file full, and Valkey reads it when it starts.
-        valkey = exits.enter_context(running_valkey("always", auto_aof_rewrite_min_size="8mb"))
+        valkey = exits.enter_context(running_valkey(**VALKEY))
         system = System(valkey, folder, exits)
         system.wait_until_ready()
         yield system

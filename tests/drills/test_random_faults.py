@@ -27,7 +27,7 @@ from unikat import Studio
 
 PIECES: Final = 10
 DECKS: Final = 2  # of every kind, at least, in a piece of the long drill
-SHORT: Final = 8  # faults
+SHORT: Final = 5  # faults
 PAIRS: Final = 0.15  # of all faults strike while another one holds
 WORST_S: Final = 15.0
 GIVE_UP_S: Final = 90.0
