@@ -56,7 +56,7 @@ def test_what_was_acknowledged_is_delivered_whatever_breaks(
     found = violations(events, undisturbed(system.models, events))
     total.violations += found
     total.count(events)
-    print("", total.table(), sep="\n", flush=True)
+    print(*left, "", total.table(), sep="\n", flush=True)
     assert found == []
     assert left == []
     assert len(struck) == len(kinds)
@@ -87,7 +87,7 @@ def inject(stage: Stage, history: History, kinds: Sequence[Kind], total: Report)
         stage.system.wait_until_ready()
         struck += [Struck(kind.name, in_flight, recovery) for kind in now]
         total.struck += struck[-len(now) :]
-        print(f"{' and '.join(kind.name for kind in now)}: {in_flight} in flight, {recovery:.2f} s", flush=True)
+        print(*struck[-len(now) :], sep="\n", flush=True)
         assert recovery < GIVE_UP_S
         time.sleep(stage.dice.uniform(0.0, 0.3))
     return struck
