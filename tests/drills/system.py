@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -38,6 +38,7 @@ class System:
         self.valkey, self.models, self.out = valkey, folder / "models", folder / "out"
         self.out.mkdir()
         self.version = 0
+        self.returned: set[str] = set()  # leases that were there when Valkey came back with what it had forgotten
         self.add_version()
         self.redis: Redis = exits.enter_context(valkey.client())
         self._exits = exits
@@ -88,7 +89,17 @@ class System:
         shutil.rmtree(self.valkey.directory / "appendonlydir")
         beside.rename(self.valkey.directory / "appendonlydir")
         self.valkey.start()
+        self.returned |= {lease for leases in self.leases().values() for lease in leases}
         return since
+
+    def leases(self) -> dict[str, set[str]]:
+        """Of each job, the leases that calls of services hold which are alive, as "<service>/<call>"."""
+        alive = {str(key, "ascii").rpartition(":")[2] for key in self.redis.scan_iter("unikat:inbox:*", count=1000)}
+        found: dict[str, set[str]] = {}
+        for key in self.redis.scan_iter("unikat:calls:*", count=1000):
+            held = {str(lease, "ascii") for lease in cast(set[bytes], self.redis.smembers(key))}
+            found[str(key, "ascii")] = {lease for lease in held if lease.partition("/")[0] in alive}
+        return found
 
     def fail_over(self) -> None:
         """A replica that has everything takes over behind the address; old connections lead to the one of before.
