@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
+from redis.lock import Lock
 from rq.job import Job
 
 from unikat.batches import record as r
@@ -48,7 +49,9 @@ from unikat.queue.keys import QUEUES_KEY
 
 # Jobs that one round trip writes or deletes: between two of them, Redis does what others want.
 _SLICE: Final = 200
-_CREATING_S: Final = 60  # seconds after which a creation counts as given up
+# Seconds without another slice after which a creation counts as given up: a twin of its call waits for so long where the
+# service died in the middle of it.
+_CREATING_S: Final = 5
 
 
 class DestinationTaken(Exception):
@@ -80,7 +83,7 @@ class BatchStore:
             there = self._there(batch, spec.destination)
             if there is not None:
                 return there
-            self._enqueue(batch, spec)
+            self._enqueue(batch, spec, lock)
             return self._record(batch, spec, content)
 
     def _there(self, batch: str, destination: str) -> str | None:
@@ -92,10 +95,11 @@ class BatchStore:
             raise DestinationTaken(holder.decode())
         return there
 
-    def _enqueue(self, batch: str, spec: BatchSpec) -> None:
+    def _enqueue(self, batch: str, spec: BatchSpec, lock: Lock) -> None:
         """Write the shards' jobs in slices. No worker sees them before the batch is in its owner's turns."""
         queue = batch_queue(self.redis, batch)
         for first in range(0, spec.shard_count, _SLICE):
+            lock.reacquire()
             with self.redis.pipeline(transaction=False) as pipe:
                 if first == 0:
                     # What a creation that was given up has left, and a worker that was slow to hear of a deletion.

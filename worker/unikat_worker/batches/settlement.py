@@ -44,10 +44,13 @@ class BatchSettler:
     def settle(self, item: OfBatch) -> None:
         """Tell of an item that has ended."""
         state = self._finish(item) if item.ending is Ending.FINISHED else ""
+        if state == "finished":
+            self._end(item)
         if state == "finished" or (held := self._settler.held(item)) is None:
             return
         if state == "dependents":
             held.finish()
+            self._end(item)
         elif state:
             held.release()
         elif item.ending is Ending.CANCELLED:
@@ -105,10 +108,14 @@ class BatchSettler:
         statuses = cast(list[bytes | None], self.redis.mget(keys) if keys else [])
         return any(status is not None and digest.encode() in status for status in statuses)
 
-    def end(self, close: ActiveClose) -> None:
-        """The manifest is written."""
-        with suppress(NoSuchBatch):
-            self.progress.end(close.batch, close.round, close.manifest)
+    def _end(self, item: OfBatch) -> None:
+        """A batch has its manifest, and RQ knows: a worker that dies in between leaves it to `reconcile`.
+
+        The other way round, a job of a batch that has ended would stay in RQ, where nobody looks for it any more.
+        """
+        if isinstance(item, ActiveClose):
+            with suppress(NoSuchBatch):
+                self.progress.end(item.batch, item.round, item.manifest)
 
     def pause(self, item: OfBatch, reason: str, seconds: float) -> bool:
         """The destination of a batch does not work: other workers leave it alone for so long.

@@ -143,8 +143,6 @@ class WriteQueue:
             self._finish(item, Ending.FAILED)
 
     def _take_in_success(self, item: OfBatch) -> None:
-        if isinstance(item, ActiveClose):
-            self._settler.end(item)
         others = [other for other in self._backoff.works(item.batch) if other is not item]
         self._finish(item, Ending.FINISHED)
         for other in others:
