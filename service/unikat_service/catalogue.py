@@ -161,8 +161,7 @@ class Catalogue:
     async def _refresh(self) -> None:
         self._asked = time.monotonic()
         try:
-            alive = await live_workers(self._redis)
-            self.clock.set(alive.time)
+            alive = await live_workers(self._redis, self.clock)
             await self._parse(digest for status in alive.statuses for digest in status.models.values())
             self._failure = None
         except Exception as error:

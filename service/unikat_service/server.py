@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 MAX_REQUEST_BYTES: Final = 1 << 20
 # A client whose machine is gone sends no reset; without an answer to a ping its jobs are let go.
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
-MIN_PING_INTERVAL_MS: Final = 10_000
+MIN_PING_INTERVAL_MS: Final = 5_000
 # Redis is looked at for so long before the service is ready; after that, while it is.
 FIT_WITHIN_S: Final = 1.0
 # What a call still needs to end after its grace: to send what it holds to a caller that reads.
@@ -125,7 +125,9 @@ def _new_server(service: ServiceContext, batches: Batches, health_of: Health) ->
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-            # Our clients ping as often; gRPC's default of 5 minutes ends a call that waits in a long queue for it.
+            ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+            ("grpc.http2.max_pings_without_data", 0),  # while a call waits for images, nothing else is sent
+            # Our clients ping every 10 s; gRPC's default of 5 minutes ends a call that waits in a long queue for it.
             ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
             # It measures bandwidth with pings, each of which wakes the caller for nothing.
             ("grpc.http2.bdp_probe", 0),

@@ -28,8 +28,8 @@ from unikat.v1.studio_pb2_grpc import StudioStub
 
 T = TypeVar("T")
 
-INTERACTIVE, BATCHES = 8, 2  # callers at a time
-LARGEST: Final = 60  # images of a call
+INTERACTIVE, BATCHES = 5, 2  # callers at a time
+LARGEST: Final = 40  # images of a call
 LAST_INDEX: Final = 320  # behind all that is asked for of a recipe
 SHARD: Final = 16
 PATIENCE_S: Final = 60.0  # for which a call that was cut off is sent again
@@ -124,7 +124,7 @@ class Callers:
         while not self._stopping:
             await kinds[number % len(kinds)]()
             number += 1
-            await asyncio.sleep(self._dice.uniform(0.0, 0.2))
+            await asyncio.sleep(self._dice.uniform(0.0, 0.5))
 
     async def _batch_on_and_on(self) -> None:
         while not self._stopping:

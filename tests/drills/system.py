@@ -73,6 +73,8 @@ class System:
 
     def restore_older(self, seconds: float) -> float:
         """Valkey is killed and comes back as it was some seconds ago; the moment to which it went back."""
+        self.configure(auto_aof_rewrite_percentage=0)  # the file is copied while it is written, and not written anew
+        eventually(lambda: not self.redis.info("persistence")["aof_rewrite_in_progress"])
         beside = self.valkey.directory / "older"
         shutil.rmtree(beside, ignore_errors=True)
         since = time.monotonic()
@@ -154,8 +156,8 @@ ROADS: Final = ("client–service", "service–Valkey", "worker–Valkey")
 def running_system(folder: Path) -> Iterator[System]:
     """A system that is ready, and gone at the end of the block; its files are in `folder`."""
     with ExitStack() as exits:
-        # The file is copied while it is written (`restore_older`), so Valkey must not write it anew meanwhile.
-        valkey = exits.enter_context(running_valkey("always", auto_aof_rewrite_percentage="0"))
+        # Calls write the file full, and Valkey reads it when it starts.
+        valkey = exits.enter_context(running_valkey("always", auto_aof_rewrite_min_size="8mb"))
         system = System(valkey, folder, exits)
         system.wait_until_ready()
         yield system

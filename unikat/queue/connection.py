@@ -96,7 +96,13 @@ class Connection:
         packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # tuples are invariant
         self._unsent.extend(zip(packed, futures, strict=True))
         self._has_unsent.set()
-        return [await future for future in futures]
+        try:
+            return [await future for future in futures]
+        except RedisError:  # of the connection, and the other futures have the same
+            for future in futures:
+                if future.done() and not future.cancelled():
+                    future.exception()  # nobody else asks for it
+            raise
 
     async def _write(self) -> None:
         while True:

@@ -6,6 +6,7 @@ import logging
 import re
 from dataclasses import dataclass
 
+from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
 from unikat.queue.workers import PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 
@@ -14,26 +15,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LiveWorkers:
-    """`is_legacy`: one of them is of the release before. `memory_percent`: of Redis' maxmemory; 0: there is none.
-
-    `time`: what Redis' clock said (Unix time, s).
-    """
+    """`is_legacy`: one of them is of the release before. `memory_percent`: of Redis' maxmemory; 0: there is none."""
 
     statuses: list[WorkerStatus]
     is_legacy: bool
     memory_percent: float
-    time: float
 
 
-async def live_workers(redis: Connection) -> LiveWorkers:
-    """Raises RedisError."""
+async def live_workers(redis: Connection, clock: RedisClock) -> LiveWorkers:
+    """Who is alive; `clock` is set by the way. Raises RedisError."""
     # All names ever heard: whose status is there is alive, by Redis's clock and not by one that may differ.
-    names, protocols, memory, clock = await redis.execute_many(
+    names, protocols, memory, time = await redis.execute_many(
         [("ZRANGE", WORKERS_KEY, 0, -1), ("HGETALL", PROTOCOLS_KEY), ("INFO", "memory"), ("TIME",)]
     )
-    for reply in (names, protocols, memory, clock):
+    for reply in (names, protocols, memory, time):
         if isinstance(reply, Exception):
             raise reply
+    clock.set(int(time[0]) + int(time[1]) / 1e6)
     texts = await redis.execute("MGET", *(worker_key(name.decode()) for name in names)) if names else []
     announced = dict(zip(protocols[::2], protocols[1::2], strict=True))
     statuses, is_legacy = [], False
@@ -45,7 +43,7 @@ async def live_workers(redis: Connection) -> LiveWorkers:
             is_legacy = is_legacy or int(announced.get(name, 1)) < PROTOCOL
         except (ValueError, TypeError) as error:
             log.warning("Worker %s says something that is not a status: %s", name.decode(), error)
-    return LiveWorkers(statuses, is_legacy, _memory_percent(memory), int(clock[0]) + int(clock[1]) / 1e6)
+    return LiveWorkers(statuses, is_legacy, _memory_percent(memory))
 
 
 def _memory_percent(info: bytes) -> float:

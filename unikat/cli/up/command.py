@@ -29,6 +29,14 @@ def up(
     ] = "127.0.0.1:50051",
     data: options.Data = options.DEFAULT_DATA,
     redis_url: options.RedisUrl = None,
+    appendfsync: Annotated[
+        Literal["always", "everysec"],
+        typer.Option(
+            envvar="UNIKAT_APPENDFSYNC",
+            help="When the embedded Valkey syncs to the disk. everysec: a machine that loses its power may forget what "
+            "it acknowledged in its last second or two. always: it forgets nothing, and every call waits for the disk.",
+        ),
+    ] = "everysec",
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None,
         typer.Option(envvar="UNIKAT_DEVICE", help="Where workers draw. Left out: CUDA where it works, else the CPU."),
@@ -64,7 +72,15 @@ def up(
     destinations = _destinations(context, opened)
     with stack.locked(data):
         settings = stack.Settings(
-            stack.free_address(listen), workers, models, data, redis_url, device, destinations, allow_volatile
+            stack.free_address(listen),
+            workers,
+            models,
+            data,
+            redis_url,
+            device,
+            destinations,
+            allow_volatile,
+            appendfsync,
         )
         _run(settings, _echo if verbose else None)
 
@@ -93,7 +109,7 @@ def _run(settings: stack.Settings, echo: Callable[[str, str], None] | None) -> N
 
 def _start(supervisor: Supervisor, settings: stack.Settings) -> bool:
     if settings.redis_url is None:
-        server = stack.valkey(settings.data, settings.logs / "valkey.log")
+        server = stack.valkey(settings.data, settings.logs / "valkey.log", settings.appendfsync)
         if not supervisor.start([server], READY_WITHIN):
             return False
     return supervisor.start(stack.programs(settings), READY_WITHIN)

