@@ -19,7 +19,7 @@ from unikat.cli.problems import FAILURE, Problem
 from unikat.cli.sprites import Order as SpritesOrder
 from unikat.cli.sprites import sprites
 from unikat.cli.up.command import up
-from unikat.settings import command_of
+from unikat.settings import command_of, ungrouped
 
 app = typer.Typer(
     cls=Commands,
@@ -32,10 +32,10 @@ app.command()(up)
 app.command("generate")(command_of(Order, generate))
 app.command("sprites")(command_of(SpritesOrder, sprites))
 app.add_typer(models, name="models")
-models.callback(invoke_without_command=True)(list_models)
-models.command("show")(show_model)
+models.callback(invoke_without_command=True)(ungrouped(list_models))
+models.command("show")(ungrouped(show_model))
 app.add_typer(batches, name="batch")
-app.command()(doctor)
+app.command()(ungrouped(doctor))
 app.command()(demo)
 
 
