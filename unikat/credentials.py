@@ -1,4 +1,4 @@
-"""What a client shows of itself: a bearer token, and where it may be sent."""
+"""What callers are called, and what a client shows of itself: a bearer token, and where it may be sent."""
 
 from __future__ import annotations
 
@@ -12,9 +12,20 @@ from unikat.loopback import is_loopback
 TOKEN_VARIABLE: Final = "UNIKAT_TOKEN"
 TOKEN_FILE_VARIABLE: Final = "UNIKAT_TOKEN_FILE"
 
+NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,128}")
+NAME_RULE: Final = "1 to 128 characters of A-Z a-z 0-9 . _ @ -"
+RESERVED: Final = frozenset({"default", "anon"})  # callers whom nobody identified
+
 _SENDABLE: Final = re.compile(r"[!-~]+")
 
 Metadata = tuple[tuple[str, str], ...]
+
+
+def name_problem(name: str) -> str | None:
+    """Why a caller cannot be called so; None if it can."""
+    if NAME.fullmatch(name) and name not in RESERVED:
+        return None
+    return f"a caller's name has {NAME_RULE}, and is none of {', '.join(sorted(RESERVED))}; not {name!r}"
 
 
 def find_token(given: str | None, file: str | Path | None = None) -> str | None:

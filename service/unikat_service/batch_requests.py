@@ -15,9 +15,9 @@ from unikat.batches.destination import is_open, normalise
 from unikat.batches.spec import MAX_SHARD_SIZE, BatchSpec, Cell, grid_cells
 from unikat.bundle import key_of
 from unikat.conditions import FieldError, Weights, check_conditions, choices, choose_from
+from unikat.credentials import NAME, NAME_RULE
 from unikat.encoders import newest_encoder
 from unikat.queue.job import fingerprint
-from unikat.queue.tokens import NAME, NAME_RULE
 from unikat.v1.batches_pb2 import CreateBatchRequest, Grid, Layout, Plan
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import ImageFormat

@@ -9,8 +9,9 @@ from typing import Final
 
 from google.rpc.code_pb2 import Code
 
+from unikat.credentials import name_problem
 from unikat.errors import Reason, UnikatError, error_of, make_status
-from unikat.queue.tokens import NAME, NAME_RULE, RESERVED, split
+from unikat.queue.tokens import split
 from unikat_service.access import ADMIN, BATCH, GENERATE
 from unikat_service.errors import Context
 from unikat_service.settings import Anonymous, Settings
@@ -122,8 +123,7 @@ def common_name(context: Context) -> str:
     Raises UnikatError (PERMISSION_DENIED) for a certificate whose common name cannot be an owner.
     """
     name = b"".join(context.auth_context().get("x509_common_name", ())).decode(errors="replace")
-    if not NAME.fullmatch(name) or name in RESERVED:
-        reserved = f", and none of {', '.join(sorted(RESERVED))}"
-        text = f"the client certificate's common name must be {NAME_RULE}{reserved}; not {name!r}"
+    if problem := name_problem(name):
+        text = f"the client certificate's common name names nobody: {problem}"
         raise error_of(make_status(Code.PERMISSION_DENIED, text, Reason.CERTIFICATE))
     return name

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar
 from unikat.batches.record import BatchRecord
 from unikat.bundle import key_of
 from unikat.conditions import FieldError
+from unikat.credentials import NAME, NAME_RULE
 from unikat.queue.batches.store import BatchStore
-from unikat.queue.tokens import NAME, NAME_RULE
 from unikat.v1.batches_pb2 import Batch, ListBatchesRequest, ListBatchesResponse
 from unikat.v1.model_pb2 import Model
 from unikat_service.errors import invalid

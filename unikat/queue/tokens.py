@@ -21,13 +21,11 @@ from typing import Any, Final, cast
 from redis import Redis
 from redis.client import Pipeline
 
+from unikat.credentials import name_problem
+
 TOKENS_KEY: Final = "unikat:tokens"  # hash: id -> JSON of a Token without its id
 
 SCOPES: Final = ("generate", "batch", "claim", "admin")
-
-NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,128}")
-NAME_RULE: Final = "1 to 128 characters of A-Z a-z 0-9 . _ @ -"
-RESERVED: Final = frozenset({"default", "anon"})  # callers that nobody identified
 
 _TOKEN: Final = re.compile(r"unikat_(?P<id>[0-9a-f]{16})_(?P<secret>[A-Za-z0-9_-]{43})")
 
@@ -88,8 +86,8 @@ def create(redis: Redis, name: str, scopes: Iterable[str], lifetime: float | Non
     Raises ValueError for a name or a scope that there cannot be.
     """
     wanted = tuple(scope for scope in SCOPES if scope in set(scopes))
-    if not NAME.fullmatch(name) or name in RESERVED:
-        raise ValueError(f"a name has {NAME_RULE}, and is none of {', '.join(sorted(RESERVED))}; not {name!r}")
+    if problem := name_problem(name):
+        raise ValueError(problem)
     if not wanted or set(scopes) - set(SCOPES):
         raise ValueError(f"scopes are some of {', '.join(SCOPES)}, not {', '.join(scopes) or 'none'}")
     now = redis_time(redis)

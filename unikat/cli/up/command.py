@@ -50,6 +50,7 @@ def up(
     """
     if not models.is_dir():
         raise Problem(f"--models {models}: there is no such folder", "It holds <name>/<version>/.", code=BAD_INPUT)
+    stack.check_listen(listen)
     stack.check_installed(embedded=redis_url is None)
     if redis_url is not None:
         stack.check_redis(redis_url)
