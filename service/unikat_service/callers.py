@@ -19,6 +19,8 @@ from unikat_service.tokens import Tokens
 
 NOBODY: Final = "default"  # the name of callers who show nothing
 
+UNKNOWN: Final = "?"  # in audit lines; nobody can be called so
+
 _HEADER: Final = "authorization"
 _SCHEME: Final = "bearer "
 
@@ -87,7 +89,7 @@ class Callers:
         text = shown[0] if isinstance(shown[0], str) else shown[0].decode(errors="replace")
         parts = split(text[len(_SCHEME) :].strip()) if text.lower().startswith(_SCHEME) else None
         if parts is None or len(shown) > 1:
-            raise Refused("-", "authorization is not one `Bearer unikat_...`")
+            raise Refused(UNKNOWN, "authorization is not one `Bearer unikat_...`")
         id, secret = parts
         token = await self.tokens.find(id)
         if token is None or not token.is_proven_by(secret):
@@ -102,9 +104,9 @@ class Callers:
         if self._anonymous is Anonymous.ALL:
             return Caller(NOBODY, frozenset({GENERATE, BATCH}), sees_all=not await self.tokens.exist())
         if self._anonymous is Anonymous.NONE or not self._is_local:
-            raise Refused("-", "neither token nor certificate")
+            raise Refused(UNKNOWN, "neither token nor certificate")
         if await self.tokens.exist():
-            raise Refused("-", "no token, and this service has some")
+            raise Refused(UNKNOWN, "no token, and this service has some")
         return Caller(NOBODY, frozenset({GENERATE, BATCH, ADMIN}), sees_all=True)
 
 

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from unikat.errors import Reason, UnikatError, make_status
 from unikat_service import audit
 from unikat_service.access import OPEN, SCOPES
-from unikat_service.callers import Caller, Callers, Refused, be
+from unikat_service.callers import UNKNOWN, Caller, Callers, Refused, be
 from unikat_service.errors import end, store_unavailable
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -107,6 +107,6 @@ class Gate(Interceptor):
         return caller
 
     async def _refuse(self, context: Context, error: UnikatError, method: str) -> NoReturn:
-        who, why = (error.who, error.why) if isinstance(error, Refused) else ("-", str(error))
+        who, why = (error.who, error.why) if isinstance(error, Refused) else (UNKNOWN, str(error))
         audit.refused(why, audit.Origin(who, context.peer(), method))
         await end(context, error.status)
