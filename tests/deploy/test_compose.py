@@ -45,6 +45,9 @@ def test_a_container_can_write_nothing_and_gain_nothing(stack: str, service: str
     if service == "worker":
         [user] = stages("worker.Dockerfile")[-1].all("USER")
         assert node["user"] == f"${{UNIKAT_WORKER_USER:-{user}}}"
+    elif (service, stack) == ("service", "tls"):
+        [user] = stages("service.Dockerfile")[-1].all("USER")
+        assert node["user"] == f"${{UNIKAT_SERVICE_USER:-{user}}}"
     else:
         assert "user" not in node  # the image's, which is not root (test_dockerfiles.py)
 
@@ -61,9 +64,17 @@ def test_a_container_is_checked_restarted_and_given_time_to_stop(stack: str, ser
 
 
 @each_stack
-def test_only_the_service_is_published(stack: str) -> None:
+def test_only_the_service_is_published_and_in_plaintext_to_this_machine_only(stack: str) -> None:
     published = {name: node.get("ports") for name, node in load(*FILES[stack])["services"].items()}
-    assert published == {"valkey": None, "service": ["${UNIKAT_PORT:-50051}:50051"], "worker": None}
+    ports = "${UNIKAT_PORT:-50051}:50051" if stack == "tls" else "127.0.0.1:${UNIKAT_PORT:-50051}:50051"
+    assert published == {"valkey": None, "service": [ports], "worker": None}
+
+
+def test_what_is_open_to_other_machines_is_encrypted_and_serves_nobody_without_a_name() -> None:
+    variables = service_of("tls", "service")["environment"]
+    assert variables["UNIKAT_TLS_CERT"]
+    assert variables["UNIKAT_TLS_KEY"]
+    assert (variables["UNIKAT_ALLOW_PLAINTEXT"], variables["UNIKAT_ANONYMOUS"]) == ("0", "none")
 
 
 @each_stack

@@ -19,7 +19,7 @@ from tests.support.valkey import Valkey
 from unikat.cli.authority import Authority
 from unikat.errors import PermissionDenied, Reason, Unauthenticated
 from unikat.queue.keys import job_id_of
-from unikat.queue.tokens import create, read_all, revoke, rotate
+from unikat.queue.tokens import TOKENS_KEY, create, read_all, revoke, rotate
 from unikat.v1.batches_pb2 import CreateBatchRequest, ListBatchesRequest, Plan
 from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.studio_pb2 import GenerateRequest, ListModelsRequest
@@ -116,7 +116,7 @@ def test_a_rotated_token_has_the_same_scopes_and_the_old_one_ends(serving: Servi
 def test_redis_does_not_have_what_opens_the_service(serving: Serving) -> None:
     token, text = create(serving.redis, "anna", ["generate"], None)
     secret = text.removeprefix(f"unikat_{token.id}_")
-    assert secret not in repr(serving.redis.hgetall("unikat:tokens"))
+    assert secret not in repr(serving.redis.hgetall(TOKENS_KEY))
     assert len(secret) == 43  # 256 bits as base64
 
 
@@ -129,7 +129,7 @@ def test_a_name_or_a_scope_that_there_cannot_be_makes_no_token(serving: Serving,
 
 def test_a_record_that_cannot_be_read_opens_nothing(serving: Serving) -> None:
     token, text = create(serving.redis, "anna", ["generate"], None)
-    serving.redis.hset("unikat:tokens", token.id, b'{"name": "anna"}')
+    serving.redis.hset(TOKENS_KEY, token.id, b'{"name": "anna"}')
     assert isinstance(refusal_of(models(serving, text)), Unauthenticated)
 
 

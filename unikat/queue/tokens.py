@@ -23,7 +23,9 @@ from redis.client import Pipeline
 
 from unikat.credentials import name_problem
 
-TOKENS_KEY: Final = "unikat:tokens"  # hash: id -> JSON of a Token without its id
+# Hash: id -> JSON of a Token without its id. Not below `unikat:`, so that an ACL which opens that to a worker does not
+# let it make tokens, and the service may be let read them only.
+TOKENS_KEY: Final = "unikat-tokens"
 
 SCOPES: Final = ("generate", "batch", "claim", "admin")
 
