@@ -12,6 +12,7 @@ from typing import Final
 
 from redis.exceptions import RedisError, ResponseError
 
+from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
 from unikat.queue.tokens import TOKENS_KEY, Token
 
@@ -47,7 +48,7 @@ class Tokens:
     def __init__(self, redis: Connection) -> None:
         self._redis = redis
         self._known: dict[str, _Known] = {}
-        self._ahead = 0.0  # of Redis' clock before this process' monotonic one (s)
+        self._clock = RedisClock()
         self._exist: tuple[float, bool] = (-FRESH_S, False)
         self._calls: dict[str, set[Held]] = {}
 
@@ -69,7 +70,7 @@ class Tokens:
 
     def state(self, token: Token) -> str:
         """As `Token.state`, by Redis' clock."""
-        return token.state(time.monotonic() + self._ahead)
+        return token.state(self._clock.now())
 
     @contextmanager
     def holding(self, id: str) -> Iterator[Held]:
@@ -109,7 +110,7 @@ class Tokens:
             if isinstance(reply, ResponseError):
                 raise reply
         (seconds, microseconds), values = replies
-        self._ahead = int(seconds) + int(microseconds) / 1e6 - asked
+        self._clock.set(int(seconds) + int(microseconds) / 1e6)
         found = [_token(id, value) for id, value in zip(ids, values, strict=True)]
         for id, token in zip(ids, found, strict=True):
             self._known.pop(id, None)

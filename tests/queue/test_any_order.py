@@ -136,7 +136,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.acknowledged)
     def cancel(self, data: st.DataObject, lost: bool) -> None:
         name = data.draw(st.sampled_from(sorted(self.acknowledged)))
-        (ended,) = run(self.redis, "release", 30, int(time.time()), 600, name, "front/1", "gone", COUNT, END)
+        (ended,) = run(self.redis, "release", 30, 600, name, "front/1", "gone", COUNT, END)
         if ended == 2 and not lost:
             self.job(name).cancel()
 

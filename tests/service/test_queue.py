@@ -21,7 +21,7 @@ from tests.support.processes import eventually
 from tests.support.tiny_model import tiny_model
 from unikat.errors import Cancelled, Overloaded, Reason, Unavailable
 from unikat.queue.calls import DONE_TTL_S
-from unikat.queue.connection import CLIENT_NAME
+from unikat_service.context import CLIENT_NAME
 from unikat.queue.keys import leases_key
 from unikat.queue.stream import stream_key
 from unikat.v1.model_pb2 import Model

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -58,6 +60,11 @@ class Valkey:
     def kill(self) -> None:
         """SIGKILL: what a crash looks like."""
         self._server.terminate()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server, for example SIGSTOP."""
+        assert self._server._process is not None, "it does not run"
+        os.kill(self._server._process.pid, number)
 
     def _new_server(self) -> ValkeyServer:
         return ValkeyServer(

@@ -18,7 +18,7 @@ from rich.text import Text
 from unikat.cli import options
 from unikat.cli.output import print_json, stderr, stdout
 from unikat.cli.problems import BAD_INPUT, Problem
-from unikat.cli.up.stack import socket_of, without_password
+from unikat.cli.up.stack import socket_of
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -68,7 +68,8 @@ def list_tokens(
     data: options.Data = options.DEFAULT_DATA,
 ) -> None:
     """List tokens, newest first: what is known of them, not what they are."""
-    from unikat.queue.tokens import read_all, redis_time
+    from unikat.queue.clock import redis_time
+    from unikat.queue.tokens import read_all
 
     with _redis(redis_url, data) as redis:
         now, found = redis_time(redis), read_all(redis)
@@ -129,15 +130,17 @@ def _redis(url: str | None, data: Path) -> Iterator[Redis]:
     """The Redis of a URL, or that of `unikat up`. What goes wrong becomes a problem."""
     if find_spec("redis") is None:
         raise Problem("not installed: redis", "Install it: pip install 'unikat[queue]'")
-    from redis import Redis, RedisError
+    from redis import RedisError
+
+    from unikat.queue.clients import connect, shown
 
     url = url or (f"unix://{socket_of(data)}" if socket_of(data).exists() else "redis://localhost:6379")
     try:
-        with Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as redis:
+        with connect(url, "unikat-tokens") as redis:
             yield redis
     except (RedisError, OSError) as error:
         hint = "Start `unikat up`, or say where it is with --redis-url or UNIKAT_REDIS_URL."
-        raise Problem(f"Redis at {without_password(url)}: {error}", hint) from error
+        raise Problem(f"Redis at {shown(url)}: {error}", hint) from error
     except ValueError as error:
         raise Problem(str(error), code=BAD_INPUT) from error
 

@@ -14,20 +14,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LiveWorkers:
-    """`is_legacy`: one of them is of the release before. `memory_percent`: of Redis' maxmemory; 0: there is none."""
+    """`is_legacy`: one of them is of the release before. `memory_percent`: of Redis' maxmemory; 0: there is none.
+
+    `time`: what Redis' clock said (Unix time, s).
+    """
 
     statuses: list[WorkerStatus]
     is_legacy: bool
     memory_percent: float
+    time: float
 
 
 async def live_workers(redis: Connection) -> LiveWorkers:
     """Raises RedisError."""
     # All names ever heard: whose status is there is alive, by Redis's clock and not by one that may differ.
-    names, protocols, memory = await redis.execute_many(
-        [("ZRANGE", WORKERS_KEY, 0, -1), ("HGETALL", PROTOCOLS_KEY), ("INFO", "memory")]
+    names, protocols, memory, clock = await redis.execute_many(
+        [("ZRANGE", WORKERS_KEY, 0, -1), ("HGETALL", PROTOCOLS_KEY), ("INFO", "memory"), ("TIME",)]
     )
-    for reply in (names, protocols, memory):
+    for reply in (names, protocols, memory, clock):
         if isinstance(reply, Exception):
             raise reply
     texts = await redis.execute("MGET", *(worker_key(name.decode()) for name in names)) if names else []
@@ -41,7 +45,7 @@ async def live_workers(redis: Connection) -> LiveWorkers:
             is_legacy = is_legacy or int(announced.get(name, 1)) < PROTOCOL
         except (ValueError, TypeError) as error:
             log.warning("Worker %s says something that is not a status: %s", name.decode(), error)
-    return LiveWorkers(statuses, is_legacy, _memory_percent(memory))
+    return LiveWorkers(statuses, is_legacy, _memory_percent(memory), int(clock[0]) + int(clock[1]) / 1e6)
 
 
 def _memory_percent(info: bytes) -> float:

@@ -22,6 +22,7 @@ from redis import Redis
 from redis.client import Pipeline
 
 from unikat.credentials import name_problem
+from unikat.queue.clock import redis_time
 
 # Hash: id -> JSON of a Token without its id. Not below `unikat:`, so that an ACL which opens that to a worker does not
 # let it make tokens, and the service may be let read them only.
@@ -134,12 +135,6 @@ def rotate(redis: Redis, name: str, overlap: float) -> tuple[Token, str] | None:
 
     _change(redis, change)
     return made[0] if made else None
-
-
-def redis_time(redis: Redis) -> float:
-    """Redis' clock: Unix time (s)."""
-    seconds, microseconds = redis.time()
-    return seconds + microseconds / 1e6
 
 
 def _change(redis: Redis, change: Callable[[list[Token], float], list[Token]]) -> list[Token]:

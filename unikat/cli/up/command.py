@@ -42,6 +42,14 @@ def up(
             "environment, put commas between them. Left out: out, which is made.",
         ),
     ] = None,
+    allow_volatile: Annotated[
+        bool,
+        typer.Option(
+            "--allow-volatile",
+            envvar="UNIKAT_ALLOW_VOLATILE",
+            help="Use a Redis of your own that keeps nothing on disk, or evicts keys. Jobs may be lost.",
+        ),
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs here as well.")] = False,
 ) -> None:
     """Run an embedded Valkey, a service and workers until Ctrl-C. What dies is started again.
@@ -53,10 +61,12 @@ def up(
     stack.check_listen(listen)
     stack.check_installed(embedded=redis_url is None)
     if redis_url is not None:
-        stack.check_redis(redis_url)
+        stack.wait_for_redis(redis_url, allow_volatile, _say, READY_WITHIN)
     destinations = _destinations(context, opened)
     with stack.locked(data):
-        settings = stack.Settings(stack.free_address(listen), workers, models, data, redis_url, device, destinations)
+        settings = stack.Settings(
+            stack.free_address(listen), workers, models, data, redis_url, device, destinations, allow_volatile
+        )
         _run(settings, _echo if verbose else None)
 
 

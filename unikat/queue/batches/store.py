@@ -9,7 +9,6 @@ that twice is as good as once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -43,6 +42,7 @@ from unikat.queue.batches.keys import (
     queue_name,
     shard_job_id,
 )
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
 from unikat.queue.keys import QUEUES_KEY
 
@@ -113,7 +113,7 @@ class BatchStore:
             if holder is not None and holder.decode() != batch:
                 self._drop(batch)
                 raise DestinationTaken(holder.decode())
-            moment = time.time()
+            moment = redis_time(pipe)
             head, cells = spec.to_json()
             pipe.multi()
             pipe.hset(
@@ -216,7 +216,7 @@ class BatchStore:
 
         Raises NoSuchBatch, and WrongState for a batch that has ended otherwise.
         """
-        reply = cast(bytes, run_script("cancel_batch", self.redis, batch, str(time.time())))
+        reply = cast(bytes, run_script("cancel_batch", self.redis, batch))
         match reply.decode():
             case "missing":
                 raise NoSuchBatch(batch)

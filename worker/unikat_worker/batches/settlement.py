@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import cast
@@ -63,7 +62,7 @@ class BatchSettler:
     def _finish(self, item: OfBatch) -> str:
         kept = 0 if item.taken.foreign else item.taken.result_ttl
         images = item.count if isinstance(item, ActiveShard) else 0
-        done = Completion(rq_result(item.outcome), item.taken_at, time.time(), kept)
+        done = Completion(rq_result(item.outcome), item.taken.begun_at, kept)
         return self.progress.finish(self._settler.worker.name, item.found, images, done)
 
     def _give_back(self, item: OfBatch, held: HeldJob) -> None:
