@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
@@ -95,8 +95,8 @@ class Tokens:
             ids = list(self._calls)
             try:
                 found = await self._read(ids)
-            except RedisError as error:  # what Redis does not say is asked again
-                log.debug("Tokens cannot be read: %s", error)
+            except Exception as error:  # whatever it is: calls go on, and it is asked again
+                log.warning("Tokens of calls under way cannot be read: %s", error)
                 continue
             for id, token in zip(ids, found, strict=True):
                 if token is None or self.state(token) != "valid":

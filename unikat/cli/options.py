@@ -95,7 +95,7 @@ class Service:
             raise Problem("--tls-cert and --tls-key go together: give both or none", code=BAD_INPUT)
         identity = (self.certificate, self.key) if self.certificate and self.key else None
         try:
-            token = find_token(self.token or None, self.token_file)
+            token = find_token(self.token, self.token_file) or ""  # none, whatever the environment has
             return Studio(
                 self.target, tls=self.tls, ca=self.ca, identity=identity, token=token,
                 reconnect_timeout=reconnect_timeout,
