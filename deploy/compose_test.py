@@ -1,15 +1,16 @@
 """`python -m deploy.compose_test`: the compose stack for real, with a worker killed while it draws.
 
-Builds the images, brings the stack up without GPUs, by TLS and with tokens, looks into the running containers, has
-those turned away who show no token, draws from outside, kills the container of the worker that draws, and checks that
-every image arrives once, decodes, and is what another worker draws. Then the same with a batch, whose files on the
-volume are compared with their manifest. Exits with 0, or with 1 and what went wrong.
+Builds the images, brings the stack up without GPUs, by TLS, with tokens and with users of Valkey, looks into the running
+containers, has those turned away who show no token, draws from outside, kills the container of the worker that draws, and
+checks that every image arrives once, decodes, and is what another worker draws. Then the same with a batch, whose files
+on the volume are compared with their manifest. Exits with 0, or with 1 and what went wrong.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +27,6 @@ from deploy.compose_batch import check_batch
 from deploy.engine import SERVICES, Engine, EngineError, Stack
 from deploy.promises import HEALTH_DEADLINE, PAUSE_LIMIT, BrokenPromise, console, container_of_job, require
 from unikat.bundle import list_bundles
-from unikat.cli.authority import Authority
 from unikat.client import Studio
 from unikat.errors import Unauthenticated, Unavailable
 from unikat.resuming import Generation
@@ -34,7 +34,7 @@ from unikat.resuming import Generation
 ROOT: Final = Path(__file__).resolve().parents[1]
 FILES: Final = ("compose.yaml", "compose.cpu.yaml", "compose.tls.yaml")
 SECRET: Final = {"AWS_SECRET_ACCESS_KEY": "handed-on-to-workers-only"}  # no account has it
-NEW_TOKEN: Final = ("tokens", "create", "compose-test", "--scope", "generate", "--scope", "batch", "--days", "1")
+NEW_TOKEN: Final = ("create", "compose-test", "--scope", "generate", "--scope", "batch", "--days", "1")
 LEFT_OUT: Final = {  # what an image must not hold
     "service": ("torch", "onnxruntime", "unikat_worker", "unikat_training", "pip", "fsspec", "pyarrow", "s3fs"),
     "worker": ("torch", "grpc_health", "unikat_service", "unikat_training", "pip"),
@@ -146,7 +146,7 @@ def check_all(stack: Stack, model: str, count: int, batch_count: int, workers: i
     """What the stack promises to those who reach its port. Raises BrokenPromise, EngineError or UnikatError."""
     target, ca = f"localhost:{stack.variables['UNIKAT_PORT']}", Path(stack.variables["UNIKAT_TLS_DIR"]) / "ca.crt"
     check_lock(target, ca)
-    token = stack.engine("exec", stack.containers("service")[0], "unikat", *NEW_TOKEN).strip()
+    token = stack.run("tokens", *NEW_TOKEN)
     with Studio(target, ca=ca, token=token) as studio:
         check(stack, studio, model, count)
         stack.start_again("worker")
@@ -155,14 +155,15 @@ def check_all(stack: Stack, model: str, count: int, batch_count: int, workers: i
 
 
 def keys_in(folder: Path) -> dict[str, str]:
-    """Keys for the service, and the variables that say where they are and who may read them."""
-    Authority.create().issue_server(("localhost", "127.0.0.1"), 1).save(folder, "tls")
-    user = f"{os.getuid()}:{os.getgid()}"
-    if os.getuid() == 0:  # whom no container runs as
-        user = "10001:10001"
-        for path in (folder, *folder.iterdir()):
+    """What compose.env says of the keys that the documented commands make."""
+    for command in ("init", "redis"):
+        words = (sys.executable, "-m", "unikat.cli", "keys", command, "--keys", str(folder))
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    if os.getuid() == 0:
+        for path in (folder / "service", *(folder / "service").iterdir()):
             os.chown(path, 10001, 10001)
-    return {"UNIKAT_TLS_DIR": str(folder), "UNIKAT_SERVICE_USER": user}
+    lines = (folder / "compose.env").read_text().splitlines()
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 def free_port() -> int:

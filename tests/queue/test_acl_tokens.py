@@ -16,10 +16,9 @@ from unikat.queue.tokens import TOKENS_KEY, create, read_all, revoke, rotate
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Valkey]:
-    """A server with the users of the ACL file, whose names are their passwords; its own check may ping."""
+    """A server with the users of the ACL file, whose names are their passwords."""
     file = tmp_path / "users.acl"
-    ping = "user default on nopass -@all +ping\n"
-    file.write_text(acl_file({name: name for name in USERS}).replace("user default off\n", ping))
+    file.write_text(acl_file({name: name for name in USERS}))
     with running_valkey(aclfile=str(file)) as valkey:
         yield valkey
 

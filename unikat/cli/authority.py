@@ -6,7 +6,6 @@ and OpenSSL ask for them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from unikat.cli.files import write
+
 COMMON_NAME: Final = "Unikat authority"
 AUTHORITY_DAYS: Final = 3650
 CLOCK_SKEW: Final = timedelta(minutes=5)  # a client whose clock is behind can use a certificate that is new
@@ -41,9 +42,9 @@ class KeyPair:
     def save(self, folder: Path, name: str) -> None:
         """Write <name>.key (for its owner only), <name>.crt and ca.crt, each in one step. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(folder / f"{name}.key", self.key, 0o600)
-        _write(folder / f"{name}.crt", self.certificate, 0o644)
-        _write(folder / "ca.crt", self.root, 0o644)
+        write(folder / f"{name}.key", self.key, 0o600)
+        write(folder / f"{name}.crt", self.certificate, 0o644)
+        write(folder / "ca.crt", self.root, 0o644)
 
 
 class Authority:
@@ -152,13 +153,3 @@ def _new_key() -> ec.EllipticCurvePrivateKey:
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """A file in one step: whoever reads it has the old one or the new one, and nobody else a key for a moment."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
