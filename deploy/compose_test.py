@@ -1,9 +1,9 @@
 """`python -m deploy.compose_test`: the compose stack for real, with a worker killed while it draws.
 
-Builds the images, brings the stack up without GPUs, by TLS, with tokens and with users of Valkey, looks into the running
-containers, has those turned away who show no token, draws from outside, kills the container of the worker that draws, and
-checks that every image arrives once, decodes, and is what another worker draws. Then the same with a batch, whose files
-on the volume are compared with their manifest. Exits with 0, or with 1 and what went wrong.
+Builds the images, brings the stack up without GPUs, by TLS, with tokens and users of Valkey, looks into the running
+containers, has those turned away who show no token, draws from outside, kills the container of the worker that draws,
+and checks that every image arrives once, decodes, and is what another worker draws. Then the same with a batch, whose
+files on the volume are compared with their manifest. Exits with 0, or with 1 and what went wrong.
 """
 
 from __future__ import annotations
