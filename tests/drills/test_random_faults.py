@@ -52,11 +52,13 @@ def test_what_was_acknowledged_is_delivered_whatever_breaks(
         with Callers(history, [front.target for front in system.fronts], system.out, drill_seed) as callers:
             struck = inject(Stage(system, callers, dice), history, kinds, total)
         left = settled(system)
+        if left:
+            print(*state(system), sep="\n")
     events = history.events
     found = violations(events, undisturbed(system.models, events))
     total.violations += found
     total.count(events)
-    print(*left, "", total.table(), sep="\n", flush=True)
+    print(*found, *left, "", total.table(), sep="\n", flush=True)
     assert found == []
     assert left == []
     assert len(struck) == len(kinds)
