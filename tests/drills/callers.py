@@ -216,10 +216,16 @@ class Callers:
             request_id=asked.request_id,
         )  # fmt: skip
         left, until, accepted = self._dice.randrange(asked.count), time.monotonic() + PATIENCE_S, False
+        model = ""
         while True:
             try:
                 stream = _begun(self._stub(), request)
                 async for response in stream:
+                    if response.HasField("accepted") and model not in ("", response.accepted.model):
+                        stream.cancel()  # as our client does: what comes is not the rest of what was
+                        self.history.add(call, Ended(How.FAILED, f"DATA_LOSS: {model}, then {response.accepted.model}"))
+                        return
+                    model = response.accepted.model or model
                     self._note(call, response)
                     accepted, left = True, left - 1
                     if response.HasField("artwork"):

@@ -179,7 +179,8 @@ def violations(events: Sequence[Event], drawings: Drawings) -> list[Violation]:
         for check in _CHECKS:
             found += [Violation(broken, name, text) for broken, text in check(call)]
         found += [Violation(broken, name, text) for broken, text in _check_bytes(call, drawings, owners)]
-    return found + list(_check_request_ids(calls))
+    forgotten = [(fault.since, at) for fault, at in faults if fault.forgets]
+    return found + list(_check_request_ids(calls, forgotten))
 
 
 class _Call:
@@ -292,17 +293,25 @@ def _check_bytes(call: _Call, drawings: Drawings, owners: Mapping[str, tuple[str
             yield Broken.BYTES, f"image {image.index} of {mine}: {image}, not {right.get(image.index)}"
 
 
-def _check_request_ids(calls: Mapping[str, Sequence[Event]]) -> Iterator[Violation]:
-    """Calls with one request_id are drawn by one model with one seed; a batch with one is one batch."""
-    jobs: dict[str, Accepted] = {}
+def _check_request_ids(
+    calls: Mapping[str, Sequence[Event]], forgotten: Sequence[tuple[float, float]]
+) -> Iterator[Violation]:
+    """Calls with one request_id are drawn by one model with one seed; a batch with one is one batch.
+
+    Unless Redis forgot the first: a name without a version may mean another one by the time of the second.
+    """
+    first: dict[str, tuple[float, Accepted]] = {}
     for name, events in calls.items():
         asked = next((event.what for event in events if isinstance(event.what, Asked)), None)
         if asked is None or not asked.request_id:
             continue
-        for accepted in (event.what for event in events if isinstance(event.what, Accepted)):
-            first = jobs.setdefault(asked.request_id, accepted)
-            is_same = (
-                first == accepted if asked.is_batch else (first.model, first.seed) == (accepted.model, accepted.seed)
-            )
-            if not is_same:
-                yield Violation(Broken.ACCEPTED, name, f"{accepted} for {asked.request_id}, before: {first}")
+        for at, found in ((event.at, event.what) for event in events if isinstance(event.what, Accepted)):
+            since, known = first.setdefault(asked.request_id, (at, found))
+            if _content(known, asked) != _content(found, asked) and not any(
+                begun <= max(since, at) and over >= min(since, at) for begun, over in forgotten
+            ):
+                yield Violation(Broken.ACCEPTED, name, f"{found} for {asked.request_id}, before: {known}")
+
+
+def _content(accepted: Accepted, asked: Asked) -> tuple[str | int, ...]:
+    return (accepted.model, accepted.seed, accepted.job if asked.is_batch else "")
