@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from tests.drills.history import Accepted, Asked, Broken, Ended, Event, Image, Violation
+from tests.drills.checker import Broken, Violation
+from tests.drills.history import Accepted, Asked, Ended, Event, Image
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.drills.history import Accepted, Asked, Broken, Ended, Event, Fault, How, Image, Seen, What, violations
+from tests.drills.checker import Broken, violations
+from tests.drills.history import Accepted, Asked, Ended, Event, Fault, How, Image, Seen, What
 
 RECIPES: Final = ("sea", "hill", "ink")
 LONGEST: Final = 12
