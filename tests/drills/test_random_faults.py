@@ -132,6 +132,9 @@ def recovered(history: History, since: float) -> float:
 def state(system: System) -> Iterator[str]:
     """For who looks for the cause of a slow recovery."""
     yield from leftovers(system)
+    for key in keys(system.redis, "rq:queue:unikat-batch-*"):
+        fields = system.redis.hgetall(f"unikat:batch:{key.rpartition('-')[2]}")
+        yield f"{key}: { {name: value for name, value in fields.items() if name != b'head'} }"
     for program in [*system.services, *system.workers]:
         yield f"{program.name} {program.process.pid}:"
         yield from program.lines[-15:]
