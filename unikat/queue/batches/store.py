@@ -49,8 +49,8 @@ from unikat.queue.keys import QUEUES_KEY
 
 # Jobs that one round trip writes or deletes: between two of them, Redis does what others want.
 _SLICE: Final = 200
-# Seconds without another slice after which a creation counts as given up: a twin of its call waits for so long where the
-# service died in the middle of it.
+# Seconds without another slice after which a creation counts as given up: a twin of its call waits for so long where
+# the service died in the middle of it.
 _CREATING_S: Final = 5
 
 
