@@ -27,6 +27,7 @@ from tests.support.chaos import Victim
 from tests.support.processes import eventually
 
 SAMPLE: Final = 2  # points of drawing a batch: all that a short run does
+WORST_S: Final = 30.0  # on a machine that tries on several stacks at a time
 LANES: Final = 2  # stacks that points are tried on at a time
 # Of a round trip that a piece of work repeats often (polls, heartbeats) only the first ones and the last are points.
 FIRST: Final = 3
@@ -123,5 +124,5 @@ def test_a_death_at_any_round_trip_changes_nothing(victim: Victim, tmp_path: Pat
         f"{victim}: {len(points)} points in {len(calm.outcomes)} pieces of work, killed at {len(recoveries)}; "
         f"whole again after {statistics.median(recoveries):.1f} s, at most {max(recoveries):.1f} s"
     )
-    assert max(recoveries) <= 15
-    assert len(recoveries) >= 0.9 * len(points)  # the others were not come to: an idle loop went another way
+    assert max(recoveries) <= WORST_S
+    assert len(recoveries) >= 0.75 * len(points)  # the others were not come to: an idle loop went another way
