@@ -333,7 +333,7 @@ def redis() -> Iterator[Redis]:
 # A pipeline of a program that died wants to say UNWATCH, and cannot.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_batches_end_whole_in_any_order(redis: Redis, monkeypatch: pytest.MonkeyPatch, is_long: bool) -> None:
-    run_orders(BatchOrder, redis, monkeypatch, 1000 if is_long else 40)
+    run_orders(BatchOrder, redis, monkeypatch, 500 if is_long else 40)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
