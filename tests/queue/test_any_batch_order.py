@@ -149,6 +149,7 @@ class BatchOrder(Order):
         self.acknowledged: dict[str, Asked] = {}
         self.files: dict[str, set[int]] = defaultdict(set)
         self.manifests: dict[str, list[int]] = {}
+        self.pools: list[ConnectionPool] = []
         super().__init__()
         self.sweeper._batches = Maintenance(self.redis, look_s=0.0)
         self.progress = BatchProgress(self.redis)
@@ -156,8 +157,12 @@ class BatchOrder(Order):
 
     def new_worker(self, name: str) -> BatchWorker:
         """See `Order`."""
-        mortal = Redis(connection_pool=ConnectionPool(Mortal, path=self.path))
-        return BatchWorker(mortal, name, self.sweeper)
+        return BatchWorker(self.mortal(), name, self.sweeper)
+
+    def mortal(self) -> Redis:
+        """Connections of a program that may die."""
+        self.pools.append(ConnectionPool(Mortal, path=self.path))
+        return Redis(connection_pool=self.pools[-1])
 
     @property
     def path(self) -> str:
@@ -190,7 +195,7 @@ class BatchOrder(Order):
     def die_creating(self, shards: int, after: int) -> None:
         batch = f"{len(self.acknowledged) + self.names:016x}"
         self.name("batch")
-        store = BatchProgress(Redis(connection_pool=ConnectionPool(Mortal, path=self.path))).store
+        store = BatchProgress(self.mortal()).store
         Mortal.left = after
         try:
             store.create(batch, spec(batch, shards, "ann"), "content")
@@ -304,6 +309,8 @@ class BatchOrder(Order):
         for pattern in ("rq:wip:*", "rq:queue:*", "rq:scheduled:*", "unikat:batches:of:*"):
             assert not self.redis.keys(pattern), self.redis.keys(pattern)
         assert self.redis.zcard(BATCHES) == sum(not asked.is_deleted for asked in self.acknowledged.values())
+        for pool in self.pools:
+            pool.disconnect()
 
     def has_ended(self, batch: str, asked: Asked) -> None:
         """With every shard in its files and in the manifest, or failed, unless it was called off."""
