@@ -179,7 +179,8 @@ def _python(program: str, name: str, environment: dict[str, str], logs: Path) ->
     # -P: what lies in the folder where the user happens to be must not be taken for ours
     command = (sys.executable, "-P", "-m", f"unikat_{program}")
     # The service gives running calls some seconds to end, the worker finishes its batch.
-    return Program(name, command, environment, logs / f"{name}.log", f"{program} ready", grace=20.0)
+    log = logs / f"{name}.log"
+    return Program(name, command, environment, log, f"{program} ready", grace=20.0, role=program)
 
 
 def socket_of(data: Path) -> Path:
