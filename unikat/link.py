@@ -13,6 +13,7 @@ import threading
 from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -50,7 +51,12 @@ OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     # A service that comes back is found within 2 s, not within gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Of a name with several addresses all are connected to and take turns, and a call goes on at another one where one
+    # dies; gRPC's default stays with the first that answers. A name is looked up again after 2 s, not 30.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
 )
+_NO_PROXY: Final = ("grpc.enable_http_proxy", 0)
 
 # What gRPC makes of a connection that is refused, lost or, as by a proxy that has waited too long, reset: RST_STREAM
 # is INTERNAL, UNKNOWN, CANCELLED or UNAVAILABLE, depending on its code and on how far the call was.
@@ -84,6 +90,11 @@ class Address:
             target or os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET,
             grpc.ssl_channel_credentials(roots, key, chain) if secure else None,
         )
+
+    @property
+    def options(self) -> tuple[tuple[str, int | str], ...]:
+        """What the channel is made with: http_proxy in the environment is not for this machine's own addresses."""
+        return (*OPTIONS, _NO_PROXY) if is_local(self.target) else OPTIONS
 
     def typed(self, error: grpc.RpcError) -> UnikatError:
         """The typed error for gRPC's, with the details that the service sent along.
@@ -142,9 +153,9 @@ class Link:
     def _connect(self, transport: ModuleType) -> None:
         target, credentials = self.address.target, self.address.credentials
         self._channel = (
-            transport.insecure_channel(target, options=OPTIONS)
+            transport.insecure_channel(target, options=self.address.options)
             if credentials is None
-            else transport.secure_channel(target, credentials, options=OPTIONS)
+            else transport.secure_channel(target, credentials, options=self.address.options)
         )
         self._studio, self._batches = StudioStub(self._channel), BatchesStub(self._channel)
 
@@ -225,6 +236,25 @@ def run(steps: Awaitable[T]) -> T:
     except StopIteration as done:
         return cast(T, done.value)
     raise AssertionError("a blocking link does not suspend")
+
+
+def is_local(target: str) -> bool:
+    """Whether a gRPC name leads to this machine and nowhere else: a unix socket, localhost, a loopback address."""
+    scheme, colon, rest = target.partition(":")
+    if colon and scheme in ("unix", "unix-abstract"):
+        return True
+    if colon and scheme in ("dns", "ipv4", "ipv6"):
+        target = rest.removeprefix("//").rpartition("/")[2]
+    return all(_is_loopback(address) for address in target.split(","))
+
+
+def _is_loopback(address: str) -> bool:
+    host = address[1:].partition("]")[0] if address.startswith("[") else address.rpartition(":")[0] or address
+    if host.lower() == "localhost" or host.lower().endswith(".localhost"):
+        return True
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return False
 
 
 def _refuse_after_fork() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from tests.support.processes import Program, eventually, spawn
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
 from unikat import Studio
-from unikat.cli.up.stack import socket_of
+from unikat.cli.up.address import make_socket, socket_of
 from unikat.errors import InvalidRequest
 from unikat.queue.workers import WORKERS_KEY
 
@@ -261,3 +263,59 @@ def test_logs_stay_short_while_programs_run(tmp_path: Path) -> None:
         eventually(lambda: log.exists() and "the end" in log.read_text())
         assert aside.stat().st_size + log.stat().st_size < 800_000, "of a million bytes that were written"
         assert program.terminate() == 0
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Path:
+    """A data folder whose path is too long for a socket."""
+    folder = tmp_path / ("d" * 60) / ("e" * 60)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_the_socket_of_a_deep_folder_is_in_one_that_nobody_else_can_know_or_enter(
+    deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    socket_path = make_socket(deep)
+    folder = socket_path.parent
+    assert folder.parent == tmp_path
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert make_socket(deep) == socket_of(deep) == socket_path
+    for spoil in (open_to_all, replace_by_link):
+        spoil(folder)
+        assert socket_of(deep) == deep / "valkey.sock", "not trusted any more"
+        fresh = make_socket(deep).parent
+        assert fresh != folder
+        folder = fresh
+
+
+def test_a_users_own_folder_for_what_runs_is_taken(deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, mode in (("mine", 0o700), ("open", 0o777)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "mine"))
+    assert make_socket(deep).parent.parent == tmp_path / "mine"
+    (deep / "socket-folder").unlink()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "open"))
+    assert make_socket(deep).parent.parent != tmp_path / "open"
+
+
+def open_to_all(folder: Path) -> None:
+    folder.chmod(0o755)
+
+
+def replace_by_link(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to(folder.with_name("elsewhere"))
+
+
+def test_it_runs_in_a_deep_folder(models: Path, deep: Path) -> None:
+    settings = ("--models", str(models), "--data", str(deep / "data"), "--listen", "127.0.0.1:0")
+    with spawn("unikat.cli", "up", *settings) as program:
+        assert draw(program.wait_for_line(READY, 60)[1]) == 4
+        folder = socket_of(deep / "data").parent
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert program.terminate(40) == 0
+    folder.rmdir()

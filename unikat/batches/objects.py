@@ -17,6 +17,7 @@ from fsspec.asyn import AsyncFileSystem
 from unikat.batches.storage import DestinationError, DestinationRefused, Storage
 
 _LONGEST_REASON: Final = 300  # characters
+_AT_ONCE: Final = 128  # puts, as many as fsspec begins at a time; after them it is known that the store answers
 _S3: Final = ("s3", "s3a")
 # A put is whole or not at all, which fsspec's other file systems do not promise. Of these, S3 is what is tested.
 _STORES: Final = frozenset({*_S3, "gs", "gcs", "az", "abfs", "abfss"})
@@ -40,8 +41,11 @@ class ObjectStorage(Storage):
             self._store()
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
-        with self._reasons():
-            self._store().pipe({self._path(name): bytes(data) for name, data in files.items()})
+        names = list(files)
+        for first in range(0, len(names), _AT_ONCE):
+            with self._reasons():
+                some = names[first : first + _AT_ONCE]
+                self._store().pipe({self._path(name): bytes(files[name]) for name in some})
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
@@ -126,6 +130,7 @@ class ObjectStorage(Storage):
     @contextmanager
     def _reasons(self) -> Iterator[None]:
         """Whatever a store's library raises: each has its own exceptions, and all of them are about the store."""
+        self.touch()
         try:
             yield
         except (DestinationError, DestinationRefused):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 
 import typer
@@ -13,6 +12,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 
 from unikat.batches.destination import open_prefixes
+from unikat.printable import log_to_stderr
 from unikat.queue.server import server_problem
 from unikat.settings import command_of
 from unikat_worker.buckets import Limits
@@ -50,8 +50,7 @@ def wait_for_redis(redis: Redis) -> None:
 
 def run(settings: Settings) -> None:
     """Draw artworks: take jobs from the queue, draw them in batches, stream the images back."""
-    level = settings.log_level.upper()
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(settings.log_level.upper())
     for name in ("rq.worker", "rq.job", "rq.registry"):
         logging.getLogger(name).setLevel(max(logging.getLogger().level, logging.WARNING))
     try:

@@ -229,6 +229,11 @@ class OfBatch(Item):
 
     found: TakenOfBatch
     destination: str = field(default="", kw_only=True)  # the batch's; "" for one that was deleted
+    touched_at: float = field(default=0.0, kw_only=True)  # its writer's last step forward, on the monotonic clock
+
+    def touch(self) -> None:
+        """Its writer gets on."""
+        self.touched_at = time.monotonic()
 
     @property
     def batch(self) -> str:

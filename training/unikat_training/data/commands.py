@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
+from unikat.terminal import Console
 from unikat_training.data.build import Output, Picture, Recipe, build
 from unikat_training.data.emoji.prepare import Collection, EmojiDrawings, emoji_recipe, fetch_all
 from unikat_training.data.fashion_mnist import (

@@ -22,6 +22,7 @@ from unikat.queue.draws import Completion
 from unikat.queue.job import rq_result
 from unikat.queue.workers import WORKERS_KEY, worker_key
 from unikat_worker.active import ActiveClose, ActiveShard, Ending, OfBatch, Refused
+from unikat_worker.batches.files import is_given_up
 from unikat_worker.catalogue import UnknownModel
 from unikat_worker.settlement import HeldJob, Settler
 
@@ -120,6 +121,10 @@ class BatchSettler:
             return False
         self.progress.pause(item.batch, reason[: r.FAILURE_TEXT], seconds)
         return True
+
+    def is_given_up(self, batch: str) -> bool:
+        """Whether a batch was called off so long ago that its end waits no longer for its destination."""
+        return is_given_up(cast(bytes | None, self.redis.hget(batch_key(batch), r.CANCELLED)))
 
     def has_others(self, close: ActiveClose) -> bool:
         """Whether another job of the batch is being drawn, or taken, or waits to be told that it is too late."""
