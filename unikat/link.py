@@ -63,6 +63,10 @@ _NO_PROXY: Final = ("grpc.enable_http_proxy", 0)
 _CUT_OFF: Final = frozenset({Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED})
 
 
+# What gRPC says on either side, beside a number of bytes, of a message above its limit.
+_TOO_LARGE: Final = "essage larger than max"
+
+
 @dataclass(frozen=True)
 class Address:
     """A target ("host:port", or any gRPC name such as "unix:/run/unikat.sock") and its credentials, None for plain."""
@@ -104,6 +108,9 @@ class Address:
         """
         status = _rich_status(error) or Status(code=_code_of(error).value[0], message=error.details() or "no details")
         known = error_of(status)
+        if not known.reason and status.code == Code.RESOURCE_EXHAUSTED and _TOO_LARGE in status.message:
+            message = f"larger than {self.target} takes; split it ({status.message})"
+            return error_of(Status(code=Code.INVALID_ARGUMENT, message=message))  # to come back later does not help
         if known.reason or status.code not in _CUT_OFF:
             return known
         if status.code == Code.UNAVAILABLE:

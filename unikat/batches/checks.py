@@ -72,10 +72,10 @@ class FileChecks:
 
     def _check_tar(self, file: str, rows: Sequence[Row]) -> None:
         """Read some images, with their headers and JSON files, at once."""
-        around = [
-            tar_around(common_of(row), row["index"], row["id"], row.get("conditions") or {}, row["size"])
-            for row in rows
-        ]
+        around = _around(rows)
+        if not _fits(rows, around):
+            earlier = _around(rows, earlier=True)
+            around = earlier if _fits(rows, earlier) else around
         sizes = [len(head) + row["size"] + len(tail) for row, (head, tail) in zip(rows, around, strict=True)]
         begin = rows[0]["offset"] - len(around[0][0])
         try:
@@ -143,6 +143,22 @@ class FolderChecks:
         for name in self._storage.names(folder):
             if name not in named:
                 self._add_extra(f"{folder}/{name}" if folder else name)
+
+
+def _around(rows: Sequence[Row], *, earlier: bool = False) -> list[tuple[bytes, bytes]]:
+    return [
+        tar_around(common_of(row), row["index"], row["id"], row.get("conditions") or {}, row["size"], earlier=earlier)
+        for row in rows
+    ]
+
+
+def _fits(rows: Sequence[Row], around: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether images lie so far from one another as what is around them needs."""
+    pairs = zip(zip(rows, around, strict=True), zip(rows[1:], around[1:], strict=True), strict=False)
+    return all(
+        after["offset"] - row["offset"] == row["size"] + len(tail) + len(head)
+        for (row, (_, tail)), (after, (head, _)) in pairs
+    )
 
 
 def _tar_of(row: Row) -> str:
