@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import cast
@@ -18,6 +17,7 @@ from unikat.batches.storage import DestinationRefused
 from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
 from unikat.queue.batches.keys import batch_key, done_key
 from unikat.queue.batches.progress import BatchProgress
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import Completion
 from unikat.queue.job import rq_result
 from unikat.queue.workers import WORKERS_KEY, worker_key
@@ -46,10 +46,13 @@ class BatchSettler:
     def settle(self, item: OfBatch) -> None:
         """Tell of an item that has ended."""
         state = self._finish(item) if item.ending is Ending.FINISHED else ""
+        if state == "finished":
+            self._end(item)
         if state == "finished" or (held := self._settler.held(item)) is None:
             return
         if state == "dependents":
             held.finish()
+            self._end(item)
         elif state:
             held.release()
         elif item.ending is Ending.CANCELLED:
@@ -64,7 +67,7 @@ class BatchSettler:
     def _finish(self, item: OfBatch) -> str:
         kept = 0 if item.taken.foreign else item.taken.result_ttl
         images = item.count if isinstance(item, ActiveShard) else 0
-        done = Completion(rq_result(item.outcome), item.taken_at, time.time(), kept)
+        done = Completion(rq_result(item.outcome), item.taken.begun_at, kept)
         return self.progress.finish(self._settler.worker.name, item.found, images, done)
 
     def _give_back(self, item: OfBatch, held: HeldJob) -> None:
@@ -107,10 +110,14 @@ class BatchSettler:
         statuses = cast(list[bytes | None], self.redis.mget(keys) if keys else [])
         return any(status is not None and digest.encode() in status for status in statuses)
 
-    def end(self, close: ActiveClose) -> None:
-        """The manifest is written."""
-        with suppress(NoSuchBatch):
-            self.progress.end(close.batch, close.round, close.manifest)
+    def _end(self, item: OfBatch) -> None:
+        """A batch has its manifest, and RQ knows: a worker that dies in between leaves it to `reconcile`.
+
+        The other way round, a job of a batch that has ended would stay in RQ, where nobody looks for it any more.
+        """
+        if isinstance(item, ActiveClose):
+            with suppress(NoSuchBatch):
+                self.progress.end(item.batch, item.round, item.manifest)
 
     def pause(self, item: OfBatch, reason: str, seconds: float) -> bool:
         """The destination of a batch does not work: other workers leave it alone for so long.
@@ -124,7 +131,8 @@ class BatchSettler:
 
     def is_given_up(self, batch: str) -> bool:
         """Whether a batch was called off so long ago that its end waits no longer for its destination."""
-        return is_given_up(cast(bytes | None, self.redis.hget(batch_key(batch), r.CANCELLED)))
+        cancelled = cast(bytes | None, self.redis.hget(batch_key(batch), r.CANCELLED))
+        return is_given_up(cancelled, redis_time(self.redis))
 
     def has_others(self, close: ActiveClose) -> bool:
         """Whether another job of the batch is being drawn, or taken, or waits to be told that it is too late."""
