@@ -88,7 +88,11 @@ class FileChecks:
         for row, (head, tail), size in zip(rows, around, sizes, strict=True):
             if row["offset"] != self._at + len(head):
                 self._add(Problem("row", file, row["index"], f"the image does not begin at byte {row['offset']}"))
-            self._compare(row, data[at : at + size], head, tail)
+            piece = data[at : at + size]
+            if not piece.endswith(tail):
+                ((_, other),) = _around([row], earlier=True)
+                tail = other if len(other) == len(tail) else tail
+            self._compare(row, piece, head, tail)
             at += size
             self._at = begin + at
 

@@ -46,5 +46,6 @@ def in_the_way(redis: Redis | Pipeline, batch: str, destination: str) -> Destina
 
 def _below(redis: Redis | Pipeline, folder: str) -> list[str]:
     """The first destination below a folder, if there is one."""
-    found = cast(list[bytes], redis.zrangebylex(DESTINATIONS, f"[{folder}/", f"({folder}0", 0, 1))  # "0" follows "/"
+    begin, end = f"[{folder}/", f"({folder}0"  # "0" follows "/"
+    found = cast(list[bytes], redis.zrange(DESTINATIONS, begin, end, bylex=True, offset=0, num=1))
     return [each.decode() for each in found]
