@@ -1,7 +1,7 @@
 """A replica takes the primary's place with calls and batches in flight, found by Sentinels or by an address that moves.
 
-Replication does not wait, and what the replica had not got is gone. A batch is acknowledged when a replica has it; images
-are drawn again from where the stream ends, and a call whose job is gone is sent again by the client library.
+Replication does not wait, and what the replica had not got is gone. A batch is acknowledged when a replica has it;
+images are drawn again from where the stream ends, and a call whose job is gone is sent again by the client library.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.support.processes import eventually
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.tiny_model import write_tiny_bundle
 
-MANY: Final = 10  # failovers of a kind, in the long drill
+MANY: Final = 5  # failovers of a kind, in the long drill
 LAG_S: Final = 0.3  # by which a replica is behind that takes over
 
 
