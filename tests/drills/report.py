@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from tests.drills.history import Accepted, Asked, Broken, Ended, Event, Image, Violation
+from tests.drills.checker import Broken, Violation
+from tests.drills.history import Accepted, Asked, Ended, Event, Image
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Struck:
 
     @classmethod
     def read(cls, log: str) -> list[Struck]:
-        """All faults in a log."""
+        """All faults in a log, as far as its histories were checked."""
+        log = log[: log.rindex(" calls and batches (")]
         found = re.findall(r"^(.+): (\d+) in flight, ([\d.]+) s$", log, re.MULTILINE)
         return [cls(kind, int(flying), float(seconds)) for kind, flying, seconds in found]
 

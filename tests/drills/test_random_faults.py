@@ -16,9 +16,11 @@ from typing import Final
 import pytest
 from redis import Redis
 
-from tests.drills.callers import LAST_INDEX, RECIPES, Callers, digest_of
+from tests.drills.callers import Callers
+from tests.drills.checker import Drawings, violations
 from tests.drills.faults import KINDS, Kind, Stage, deck
-from tests.drills.history import Accepted, Asked, Drawings, Event, Fault, History, Image, violations
+from tests.drills.history import Accepted, Asked, Event, Fault, History, Image
+from tests.drills.recipes import LAST_INDEX, RECIPES, digest_of
 from tests.drills.report import Report, Struck
 from tests.drills.system import System, running_system
 from tests.end_to_end.stack import running_stack
@@ -130,6 +132,9 @@ def recovered(history: History, since: float) -> float:
 def state(system: System) -> Iterator[str]:
     """For who looks for the cause of a slow recovery."""
     yield from leftovers(system)
+    for key in keys(system.redis, "rq:queue:unikat-batch-*"):
+        fields = system.redis.hgetall(f"unikat:batch:{key.rpartition('-')[2]}")
+        yield f"{key}: { {name: value for name, value in fields.items() if name != b'head'} }"
     for program in [*system.services, *system.workers]:
         yield f"{program.name} {program.process.pid}:"
         yield from program.lines[-15:]
