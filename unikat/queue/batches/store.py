@@ -48,6 +48,7 @@ from unikat.queue.batches.places import around, in_the_way
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
 from unikat.queue.keys import QUEUES_KEY
+from unikat.queue.replicas import wait_for_replica
 
 # Jobs that one round trip writes or deletes: between two of them, Redis does what others want.
 _SLICE: Final = 200
@@ -69,16 +70,17 @@ class BatchStore:
     def create(self, batch: str, spec: BatchSpec, content: str) -> str:
         """Queue a batch, whole or not at all; `content` is a digest of the request.
 
-        Returns the content of the batch of this id: what was given, or, if there is one already, that one's. Raises
-        DestinationTaken.
+        Returns the content of the batch of this id: what was given, or, if there is one already, that one's; a replica,
+        if there is one, has it by then. Raises DestinationTaken.
         """
         lock = self.redis.lock(creating_key(batch), timeout=_CREATING_S, thread_local=False)
         with lock:  # a twin of this call waits, and finds the batch
             there = self._there(batch, spec.destination)
-            if there is not None:
-                return there
-            self._enqueue(batch, spec, lock)
-            return self._record(batch, spec, content)
+            if there is None:
+                self._enqueue(batch, spec, lock)
+                there = self._record(batch, spec, content)
+        wait_for_replica(self.redis, batch_key(batch))
+        return there
 
     def _there(self, batch: str, destination: str) -> str | None:
         """The content of the batch of this id, if there is one. Raises DestinationTaken."""
