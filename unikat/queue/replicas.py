@@ -15,6 +15,7 @@ from unikat.queue.server import PROBE_KEY
 from unikat.queue.unready import Unready
 
 WITHIN_MS: Final = 2000
+MOST_LAG_S: Final = 10  # since a replica was last heard of; one that is behind further counts as gone
 
 
 def wait_for_replica(redis: Redis, key: str) -> None:
@@ -23,13 +24,22 @@ def wait_for_replica(redis: Redis, key: str) -> None:
     Raises Unready where no replica follows, and ConnectionError where another server has taken the primary's place
     meanwhile and has no such key: what was written is to be written again. RedisError otherwise.
     """
-    replicas = int(redis.info("replication").get("connected_slaves", 0))
-    with redis.pipeline(transaction=False) as pipe:  # of one connection: WAIT is for what was written on its own
-        pipe.set(PROBE_KEY + secrets.token_hex(8), "", px=1000)
-        pipe.execute_command("WAIT", min(replicas, 1), WITHIN_MS)
-        pipe.exists(key)
-        _, reached, is_there = pipe.execute()
+    needed = int(any(_follows(each) for each in redis.info("replication").values()))
+    reached = 0
+    if needed:
+        with redis.pipeline(transaction=False) as pipe:  # of one connection: WAIT is for what was written on its own
+            pipe.set(PROBE_KEY + secrets.token_hex(8), "", px=1000)
+            pipe.execute_command("WAIT", needed, WITHIN_MS)
+            pipe.exists(key)
+            _, reached, is_there = pipe.execute()
+    else:
+        is_there = redis.exists(key)
     if not is_there:
         raise ConnectionError("the server that took it was replaced by one that has not got it")
-    if reached < min(replicas, 1):
+    if reached < needed:
         raise Unready(f"its replica does not follow: it has not got what was written {WITHIN_MS / 1000:.0f} s ago")
+
+
+def _follows(entry: object) -> bool:
+    """Whether an entry of INFO is that of a replica that has all data, and is there."""
+    return isinstance(entry, dict) and entry.get("state") == "online" and int(entry.get("lag", 0)) <= MOST_LAG_S

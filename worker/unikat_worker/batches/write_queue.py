@@ -95,7 +95,7 @@ class WriteQueue:
 
     def drop(self, item: OfBatch, ending: Ending) -> None:
         """An item is not to be written any more, unless a writer has it, and is not silent: that decides then."""
-        if item in self._hanging or not self._writers.has_begun(item):
+        if item not in self._writing or item in self._hanging or self._writers.waits(item):
             self._finish(item, ending)
 
     def hurry(self, batch: str) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 from unikat_worker.active import ActiveShard, OfBatch
 
 SILENT: Final = 2.0  # seconds without a step forward after which a writer takes no place from others
-MOST_SILENT: Final = 16  # such writers of a worker; then it begins no more for batches that it has not written for
+MOST_SILENT: Final = 64  # such writers of a worker; then it begins no more for batches that it has not written for
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,9 @@ class Writers:
         self._waiting = [item for item in self._waiting if item.batch != batch]
         return items
 
-    def has_begun(self, item: OfBatch) -> bool:
-        """Whether an item has a thread that has not reported."""
-        return item in self._running
+    def waits(self, item: OfBatch) -> bool:
+        """Whether an item has had no thread yet."""
+        return item in self._waiting
 
     def drop(self, item: OfBatch) -> None:
         """An item that was not begun will not be."""
