@@ -37,14 +37,15 @@ Strike = Callable[[Stage], AbstractContextManager[None]]
 class Kind:
     """A kind of fault. Of one that `holds`, recovery counts from the moment at which it is over, else from its start.
 
-    `weight` is how often it comes in a deck. `is_store`: it breaks Valkey itself, one such at a time.
+    `weight` is how often it comes in a deck. One that is exclusive breaks Valkey itself, or waits for
+    calls: one such at a time.
     """
 
     name: str
     strike: Strike
     holds: bool = False
     weight: int = 1
-    is_store: bool = False
+    is_exclusive: bool = False
 
 
 @contextmanager
@@ -189,17 +190,17 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("worker stopped and continued", stop_worker, holds=True),
     Kind("service killed", kill_service, weight=2),
     Kind("service stopped and continued", stop_service, holds=True),
-    Kind("Valkey killed", kill_valkey, weight=2, is_store=True),
-    Kind("Valkey stopped and continued", stop_valkey, holds=True, is_store=True),
-    Kind("Valkey full", full_store, holds=True, is_store=True),
-    Kind("Valkey read-only", read_only_store, holds=True, is_store=True),
-    Kind("Valkey without enough replicas", too_few_replicas, holds=True, is_store=True),
-    Kind("Valkey restored from an older dump", older_dump, is_store=True),
-    Kind("Valkey fails over behind its address", fail_over, is_store=True),
+    Kind("Valkey killed", kill_valkey, weight=2, is_exclusive=True),
+    Kind("Valkey stopped and continued", stop_valkey, holds=True, is_exclusive=True),
+    Kind("Valkey full", full_store, holds=True, is_exclusive=True),
+    Kind("Valkey read-only", read_only_store, holds=True, is_exclusive=True),
+    Kind("Valkey without enough replicas", too_few_replicas, holds=True, is_exclusive=True),
+    Kind("Valkey restored from an older dump", older_dump, is_exclusive=True),
+    Kind("Valkey fails over behind its address", fail_over, is_exclusive=True),
     Kind("destination full", full_disk, holds=True),
     Kind("model replaced", new_model),
-    Kind(f"{STORM} calls called off", storm, weight=2),
-    Kind(f"{STORM} callers and {STRANGERS} connections vanish", vanish, weight=2),
+    Kind(f"{STORM} calls called off", storm, weight=2, is_exclusive=True),
+    Kind(f"{STORM} callers and {STRANGERS} connections vanish", vanish, weight=2, is_exclusive=True),
     Kind("streams reset, client–service", reset_streams, weight=2),
     *(
         Kind(f"{name}, {road}", _on_a_road(road, strike), holds, weight)

@@ -80,7 +80,7 @@ def inject(stage: Stage, history: History, kinds: Sequence[Kind], total: Report)
     left = list(kinds)
     while left:
         now = [left.pop(0)]
-        if left and stage.dice.random() < PAIRS and not (now[0].is_store and left[0].is_store):
+        if left and stage.dice.random() < PAIRS and not (now[0].is_exclusive and left[0].is_exclusive):
             now.append(left.pop(0))
         eventually(history.open)
         in_flight = len(history.open())
