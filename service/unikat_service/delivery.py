@@ -17,9 +17,10 @@ from google.rpc.status_pb2 import Status
 from redis.exceptions import RedisError
 
 from unikat.errors import Reason, error_of, make_status, retry_later
-from unikat.queue.calls import SLICE, Condition, DrawCalls, Entry, read_entries
+from unikat.queue.calls import Condition, DrawCalls, Entry, read_entries
 from unikat.queue.connection import Connection
 from unikat.queue.inbox import BEAT_S, Inbox, News
+from unikat.queue.script_calls import SLICE
 from unikat_service.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
@@ -142,6 +143,11 @@ class Delivery:
         self._wanted: dict[Subscription, None] = {}  # whose streams are to be read, in this order
         self._is_wanted = asyncio.Event()
         self._entry_bytes = 4096.0  # moving average
+
+    @property
+    def image_bytes(self) -> float:
+        """Of an entry with an image, about."""
+        return self._entry_bytes
 
     @property
     def jobs(self) -> int:
