@@ -31,9 +31,9 @@ from unikat.v1.studio_pb2 import Accepted, ImageFormat
 from unikat_service.budgets import call_refused, seconds_of, store_full
 from unikat_service.callers import queue_owner
 from unikat_service.context import ServiceContext
-from unikat_service.delivery import Subscription
 from unikat_service.errors import Context, shutting_down
 from unikat_service.requests import Order, reused
+from unikat_service.subscription import Subscription
 
 MAX_ATTEMPTS: Final = 256
 

@@ -48,7 +48,7 @@ class ServiceContext:
         self.catalogue = Catalogue(commands, settings.worker_grace_s)
         limits = Limits(settings.retries, settings.result_ttl_s, settings.failure_ttl_s)
         self.calls = DrawCalls(commands, limits, settings.max_queue, quotas(settings))
-        self.delivery = Delivery(self._inbox, self.calls, reads, self.catalogue)
+        self.delivery = Delivery(self._inbox, self.calls, reads, self.catalogue, settings.caller_percent / 100)
 
     def new_lease(self, caller: str) -> str:
         """The name of a call's lease, which no other call has. Where it names a caller, the caller's quotas count."""

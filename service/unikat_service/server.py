@@ -27,6 +27,7 @@ from unikat_service.catalogue import Catalogue
 from unikat_service.context import REDIS_TIMEOUT_S, ServiceContext
 from unikat_service.errors import shutting_down
 from unikat_service.health import Health
+from unikat_service.room import OTHERS, Room
 from unikat_service.settings import Settings
 from unikat_service.studio import NAME as STUDIO
 from unikat_service.studio import Studio
@@ -118,7 +119,10 @@ def _server_problem(url: str) -> str | None:
 
 
 def _new_server(service: ServiceContext, batches: Batches, health_of: Health) -> grpc.aio.Server:
+    most = service.settings.max_calls
     server = grpc.aio.server(
+        interceptors=[Room(most)],
+        maximum_concurrent_rpcs=most + OTHERS,
         options=[
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
@@ -130,7 +134,7 @@ def _new_server(service: ServiceContext, batches: Batches, health_of: Health) ->
             # Otherwise two services on one port would silently share its calls.
             ("grpc.so_reuseport", 0),
             ("grpc.enable_channelz", int(service.settings.debug)),
-        ]
+        ],
     )
     server.add_generic_rpc_handlers((Studio(service).handlers(), batches.handlers()))
     health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)
