@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from google.rpc.code_pb2 import Code
@@ -112,7 +113,7 @@ class Delivery:
     async def _read_streams(self) -> None:
         await self._is_wanted.wait()
         at_once = max(1, min(MAX_READ_STREAMS, int(MAX_READ_BYTES / self._large_bytes)))
-        reading = list(self._wanted)[:at_once]
+        reading = list(islice(self._with_room(), at_once))
         if not reading:  # they were closed meanwhile
             self._is_wanted.clear()
             return
@@ -132,6 +133,14 @@ class Delivery:
             raise
         for subscription, entries in zip(reading, found, strict=True):
             self._take(subscription, entries, len(entries) == most)
+
+    def _with_room(self) -> Iterator[Subscription]:
+        """Those whose streams are to be read; what a call has no room for is not read for it."""
+        for subscription in list(self._wanted):
+            if subscription.may_take(round(self._large_bytes)):
+                yield subscription
+            else:
+                del self._wanted[subscription]
 
     def _take(self, subscription: Subscription, entries: list[Entry], there_is_more: bool) -> None:
         if not self._is_open(subscription):
@@ -169,8 +178,9 @@ class Delivery:
     def _judge(self, subscription: Subscription, condition: Condition) -> None:
         if subscription.lags or not subscription.is_empty:  # its caller is slow
             return
-        if condition.last >= subscription.expected or condition.code != -1:
+        if condition.last >= subscription.expected or condition.code != -1:  # however long others are read before it
             self.want(subscription)
+            return
         if condition.is_active:
             subscription.signs = 0
             if condition.status == "queued" and subscription.model is not None:

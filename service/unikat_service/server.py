@@ -27,6 +27,7 @@ from unikat_service.catalogue import Catalogue
 from unikat_service.context import REDIS_TIMEOUT_S, ServiceContext
 from unikat_service.errors import shutting_down
 from unikat_service.health import Health
+from unikat_service.memory import give_back_large_blocks
 from unikat_service.room import OTHERS, Room
 from unikat_service.settings import Settings
 from unikat_service.studio import NAME as STUDIO
@@ -56,6 +57,7 @@ def serve(settings: Settings) -> int:
     for library in ("grpc", "asyncio"):  # at DEBUG they say too much to be of use
         logging.getLogger(library).setLevel(logging.INFO)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    give_back_large_blocks()
     try:
         asyncio.run(_serve(settings))
     except OSError as error:

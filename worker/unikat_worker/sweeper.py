@@ -27,6 +27,7 @@ from rq.registry import clean_registries
 from rq.worker_registration import clean_worker_registry
 
 from unikat.queue.draws import close, model_of, ring
+from unikat.queue.registry import forget_announcements
 from unikat.queue.stream import Progress, stream_key
 from unikat.queue.workers import lease_key
 from unikat_worker.batches.maintenance import Maintenance
@@ -61,6 +62,7 @@ class Sweeper:
         self._patience = lease_s / 2  # seconds that a live worker may take from the queue to the registry
         self._first_seen: dict[tuple[str, bytes], float] = {}
         self._cleaned_at = time.monotonic()
+        self._unserved: set[bytes] = set()  # digests that nobody served when it was last looked
 
     def sweep(self, period: float) -> None:
         """Once per `period` (seconds) of all workers together."""
@@ -126,6 +128,7 @@ class Sweeper:
         """RQ's own maintenance: entries of jobs that have expired leave the registries."""
         clean_worker_registry(self._queue)
         self._batches.forget_unfinished()
+        self._unserved = forget_announcements(self._redis, self._unserved)
         for queue in (*self._draw_queues(), *self._batches.queues()):
             clean_registries(queue)
             # The one registry that RQ never cleans: its entries bear the time of the cancellation.
