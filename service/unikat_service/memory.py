@@ -13,7 +13,7 @@ _LARGE: Final = 128 * 1024
 def give_back_large_blocks() -> None:
     """Blocks above 128 KiB are mappings of their own, which are gone when they are freed.
 
-    glibc raises that limit to 32 MB by itself; images then leave holes in the heap, and after 1,000 calls with images of
+    glibc raises that limit to 32 MB by itself; images then leave holes in the heap: after 1,000 calls with images of
     1 MB a service had grown by 300 MB although it held none. Nothing happens where the C library has no mallopt.
     """
     with suppress(AttributeError, OSError):
