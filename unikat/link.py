@@ -42,9 +42,12 @@ DEFAULT_TARGET: Final = "localhost:50051"
 TARGET_VARIABLE: Final = "UNIKAT_TARGET"
 
 OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
-    # A dead connection is noticed within 30 + 10 s while a call waits for images; idle channels send nothing.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    # A dead connection is noticed within 10 + 4 s while a call waits for images; idle channels send nothing.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 4_000),
+    ("grpc.http2.ping_timeout_ms", 4_000),  # else 60 s are what counts, keepalive's own notwithstanding
+    # A caller that waits sends nothing else; by default gRPC pings two times, and then no more than once a minute.
+    ("grpc.http2.max_pings_without_data", 0),
     # An image of 2048 x 2048 as PNG is about 12 MB; gRPC's default is 4 MB.
     ("grpc.max_receive_message_length", 64 * 2**20),
     # A service that comes back is found within 2 s, not within gRPC's two minutes.

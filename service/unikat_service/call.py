@@ -59,7 +59,8 @@ class Call:
         self._deadline = None if remaining is None else time.monotonic() + remaining
         self._request_id = request.request_id
         self._fingerprint = order.fingerprint
-        self._draw = _draw_job(order, queue_owner(context, service.settings.tls_ca is not None))
+        caller = queue_owner(context, service.settings.tls_ca is not None)
+        self._draw = _draw_job(order, caller, service.catalogue.clock.now())
         # Number of the last entry: in the stream, images are counted from 0, whatever the index of the first.
         self._sent = request.after_index - request.first_index + 1 if request.HasField("after_index") else 0
         self._results: Subscription | None = None
@@ -150,7 +151,8 @@ class Call:
         seconds = None if self._deadline is None else self._deadline - time.monotonic()
         legacy = self._service.catalogue.snapshot.is_legacy
         if legacy:  # its workers compare with their own clocks, and know the encoders without names only
-            draw = replace(draw, encoder="", deadline=None if seconds is None else time.time() + seconds)
+            deadline = None if seconds is None else self._service.catalogue.clock.now() + seconds
+            draw = replace(draw, encoder="", deadline=deadline)
         results = self._subscribed
         rate = self._service.catalogue.snapshot.rates.get(draw.digest, 0.0)
         draw = replace(draw, seconds=seconds_of(draw.count, rate))
@@ -185,7 +187,7 @@ class Call:
         results = self._subscribed
         left = answer.seconds
         if left is None and found.deadline is not None:  # of a service of the release before
-            left = found.deadline - time.time()
+            left = found.deadline - self._service.catalogue.clock.now()
         deadline = None if left is None else time.monotonic() + left
         self._open = OpenJob(found, answer.position, deadline)
         results.model = found.model, found.digest
@@ -238,7 +240,7 @@ class _Ended(UnikatError):
     """The job's stream ended with a status."""
 
 
-def _draw_job(order: Order, caller: str) -> DrawJob:
+def _draw_job(order: Order, caller: str, enqueued_at: float) -> DrawJob:
     return DrawJob(
         model=key_of(order.model),
         digest=order.model.digest,
@@ -247,7 +249,7 @@ def _draw_job(order: Order, caller: str) -> DrawJob:
         seed=order.seed,
         truncation=order.truncation,
         image_format=int(order.image_format),
-        enqueued_at=time.time(),
+        enqueued_at=enqueued_at,
         first=order.request.first_index,
         caller=caller,
         encoder=newest_encoder(order.image_format),

@@ -20,7 +20,13 @@ class Settings:
     """What `unikat serve` can be told."""
 
     listen: str = setting("127.0.0.1:50051", "Address to listen on (host:port; port 0 takes a free one).")
-    redis_url: str = setting("redis://127.0.0.1:6379", "Redis or Valkey (redis://, rediss:// or unix://).")
+    redis_url: str = setting(
+        "redis://127.0.0.1:6379",
+        "Redis or Valkey: redis://, rediss:// (TLS), unix://, or redis+sentinel://host:port,host:port/service.",
+    )
+    allow_volatile: bool = setting(
+        False, "Use a Redis that forgets: one that keeps nothing on disk, or evicts keys. Jobs may be lost."
+    )
     max_count: int = setting(4096, "Images that one call may ask for (more is a batch).", min=1)
     max_batch_images: int = setting(
         1_000_000, "Images that one batch may have, at most.", min=1, max=MAX_SHARDS * MAX_SHARD_SIZE
@@ -72,7 +78,8 @@ class Settings:
     batch_ttl_days: float = setting(
         30.0, "Batches are forgotten so long after their end (days; 0: never). Their files stay.", min=0
     )
-    result_ttl_s: int = setting(600, "How long results outlive their job (s; callers can resume).", min=1)
+    # Services look after what their calls wait for every 8 s: what is kept for less than that would not last.
+    result_ttl_s: int = setting(600, "How long results outlive their job (s; callers can resume).", min=60)
     failure_ttl_s: int = setting(86_400, "How long failed jobs are kept for inspection (s).", min=1)
     retries: int = setting(3, "Times a failed job is tried again before it counts as failed.", min=1)
     worker_grace_s: float = setting(30.0, "Calls are still queued this long after the last worker (s).", min=0)

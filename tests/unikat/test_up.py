@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from redis import Redis
 
 from tests.support.processes import Program, eventually, spawn
 from tests.support.tiny_model import write_tiny_bundle
@@ -181,6 +182,11 @@ def test_a_redis_of_ones_own_is_used(models: Path, valkey: Valkey) -> None:
         assert members(program, "valkey-server") == []
         with valkey.client() as redis:
             assert redis.zcard(WORKERS_KEY) == 1
+
+
+def test_its_server_syncs_as_it_is_told(models: Path) -> None:
+    with up(models, "--appendfsync", "always"), Redis.from_url(f"unix://{socket_of(models.parent / 'data')}") as redis:
+        assert list(redis.config_get("appendfsync").values()) == ["always"]
 
 
 def test_two_do_not_share_a_data_folder(models: Path) -> None:

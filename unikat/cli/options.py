@@ -24,7 +24,8 @@ RedisUrl = Annotated[
     str | None,
     typer.Option(
         envvar="UNIKAT_REDIS_URL",
-        help="Redis or Valkey to use: redis://host:6379, rediss://..., unix:///path. Left out: the embedded Valkey.",
+        help="Redis or Valkey: redis://host:6379, rediss://..., unix:///path, or what Sentinels name as primary: "
+        "redis+sentinel://host:26379,host:26379/service. Left out: the embedded Valkey.",
     ),
 ]
 

@@ -6,6 +6,7 @@ import logging
 import re
 from dataclasses import dataclass
 
+from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
 from unikat.queue.workers import PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 
@@ -21,15 +22,16 @@ class LiveWorkers:
     memory_percent: float
 
 
-async def live_workers(redis: Connection) -> LiveWorkers:
-    """Raises RedisError."""
+async def live_workers(redis: Connection, clock: RedisClock) -> LiveWorkers:
+    """Who is alive; `clock` is set by the way. Raises RedisError."""
     # All names ever heard: whose status is there is alive, by Redis's clock and not by one that may differ.
-    names, protocols, memory = await redis.execute_many(
-        [("ZRANGE", WORKERS_KEY, 0, -1), ("HGETALL", PROTOCOLS_KEY), ("INFO", "memory")]
+    names, protocols, memory, time = await redis.execute_many(
+        [("ZRANGE", WORKERS_KEY, 0, -1), ("HGETALL", PROTOCOLS_KEY), ("INFO", "memory"), ("TIME",)]
     )
-    for reply in (names, protocols, memory):
+    for reply in (names, protocols, memory, time):
         if isinstance(reply, Exception):
             raise reply
+    clock.set(int(time[0]) + int(time[1]) / 1e6)
     texts = await redis.execute("MGET", *(worker_key(name.decode()) for name in names)) if names else []
     announced = dict(zip(protocols[::2], protocols[1::2], strict=True))
     statuses, is_legacy = [], False

@@ -11,6 +11,7 @@ written when a worker takes it (`next_shard.lua`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast
 
 from redis import Redis
@@ -20,11 +21,11 @@ from rq import Queue, Retry
 from rq.job import Job, JobStatus
 from rq.queue import EnqueueData
 from rq.serializers import JSONSerializer
-from rq.utils import now
 
 from unikat.batches.record import HEAD
 from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, BatchSpec
 from unikat.queue.batches.keys import OF_OWNER, OWNERS, batch_key, close_job_id, queue_name, shard_job_id
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
 from unikat.queue.scripts import Argument
 
@@ -33,6 +34,7 @@ RETRY_AFTER_S: Final = (1, 5, 25)
 RESULT_TTL_S: Final = 60  # for RQ's tools to show
 FAILURE_TTL_S: Final = 30 * 24 * 3600
 
+_OWN: Final = ("data", "origin", "created_at", "enqueued_at")  # of a shard's job, as `next_shard.lua` writes them
 _SLICE: Final = 1000  # ids in one command
 
 T = TypeVar("T")
@@ -73,8 +75,8 @@ def enqueue_whole(pipe: Pipeline, queue: Queue, batch: str, spec: BatchSpec, sha
 def shard_fields(redis: Redis) -> list[Argument]:
     """Fields and values of the hash of a shard's job, as RQ writes them; what differs is left out."""
     data = _data(DRAW_SHARD, {}, "", "a shard")
-    job = _job(Queue(connection=redis, serializer=JSONSerializer), data)
-    fields = {name: value for name, value in job.to_dict().items() if name not in ("data", "origin")}
+    job = _job(Queue(connection=redis, serializer=JSONSerializer), data, 0.0)
+    fields = {name: value for name, value in job.to_dict().items() if name not in _OWN}
     return [part for pair in fields.items() for part in pair]
 
 
@@ -95,7 +97,9 @@ def enqueue_close(redis: Redis, batch: str, round: int, *, again: bool = False) 
     Twice is as good as once; `again`: its queue was lost. Returns whether there is such a job now.
     """
     job_id, queue = close_job_id(batch, round), batch_queue(redis, batch)
-    job = _job(queue, _data(CLOSE_BATCH, {"batch": batch, "round": round}, job_id, f"close batch {batch}"))
+    job = _job(
+        queue, _data(CLOSE_BATCH, {"batch": batch, "round": round}, job_id, f"close batch {batch}"), redis_time(redis)
+    )
     fields = [part for pair in job.to_dict().items() for part in pair]
     return bool(run_script("close_batch", redis, batch, round, job_id, int(again), *fields))
 
@@ -123,13 +127,13 @@ def text_of(fields: dict[bytes, bytes]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in fields.items()}
 
 
-def _job(queue: Queue, data: EnqueueData) -> Job:
-    """A job that waits, not written yet."""
+def _job(queue: Queue, data: EnqueueData, moment: float) -> Job:
+    """A job that waits since a Unix time (s), not written yet."""
     job = queue.create_job(
         data.func, kwargs=data.kwargs, job_id=data.job_id or None, description=data.description, timeout=data.timeout,
         result_ttl=data.result_ttl, failure_ttl=data.failure_ttl, retry=data.retry, status=JobStatus.QUEUED,
     )  # fmt: skip
-    job.enqueued_at = now()
+    job.created_at = job.enqueued_at = datetime.fromtimestamp(moment, UTC)
     return job
 
 

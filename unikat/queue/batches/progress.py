@@ -10,7 +10,6 @@ that dies in between leaves a batch that `reconcile` looks after.
 from __future__ import annotations
 
 import json
-import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -43,8 +42,8 @@ from unikat.queue.batches.keys import (
     shard_of,
 )
 from unikat.queue.batches.store import BatchStore
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import RECORD_TTL, Completion, Taken, run_script, taken_from
-from unikat.queue.job import rq_time
 
 _PACE_KEPT: Final = 64
 _SPECS_KEPT: Final = 8
@@ -83,8 +82,8 @@ class BatchProgress:
         Not of certain owners, nor of the batches `without`.
         """
         left_out = [*(f"owner {owner}" for owner in without_owners), *(f"batch {batch}" for batch in without)]
-        begun = (worker, rq_time(), f"{time.time():.6f}", RECORD_TTL, uuid4().hex)
         fields = shard_fields(self.redis)
+        begun = (worker, RECORD_TTL, uuid4().hex)
         reply = run_script("next_shard", self.redis, *begun, len(fields) // 2, *fields, *left_out)
         if not reply:
             return None
@@ -135,8 +134,7 @@ class BatchProgress:
         job, shard = taken.job, None if taken.is_written else shard_of(taken.batch, taken.job.id)
         of_batch = (taken.batch, "" if shard is None else shard, images, _PACE_KEPT)
         rq = (job.id, job.queue, job.execution, *done.arguments)
-        now = (worker, rq_time(), f"{time.time():.6f}")
-        state, may_be_closed = run_script("finish_shard", self.redis, *now, *of_batch, *rq)
+        state, may_be_closed = run_script("finish_shard", self.redis, worker, *of_batch, *rq)
         if may_be_closed or taken.is_written:
             self.close_if_settled(taken.batch)
         return cast(bytes, state).decode()
@@ -163,10 +161,10 @@ class BatchProgress:
     def pause(self, batch: str, why: str, seconds: float) -> None:
         """The destination does not work: for so long, workers take no shard of the batch."""
         before = cast(bytes | None, self.redis.hget(batch_key(batch), r.PAUSED))
-        whole, micro = self.redis.time()  # the clock by which `take` tells that it is over
+        moment = redis_time(self.redis)
         with self.redis.pipeline() as pipe:
-            pipe.hset(batch_key(batch), mapping={r.PAUSED: why, r.PAUSED_UNTIL: str(whole + micro / 1e6 + seconds)})
-            pipe.hsetnx(batch_key(batch), r.PAUSED_SINCE, str(time.time()))
+            pipe.hset(batch_key(batch), mapping={r.PAUSED: why, r.PAUSED_UNTIL: str(moment + seconds)})
+            pipe.hsetnx(batch_key(batch), r.PAUSED_SINCE, str(moment))
             if before is None or before.decode() != why:
                 pipe.hincrby(batch_key(batch), r.REVISION, 1)
             pipe.execute()
@@ -188,8 +186,9 @@ class BatchProgress:
             if r.ENDED in fields or int(fields.get(r.ROUND, 0)) != round:
                 return False
             owner = BatchSpec.from_json(fields[r.HEAD], "[]").owner
+            moment = redis_time(pipe)
             pipe.multi()
-            pipe.hset(batch_key(batch), mapping={r.ENDED: str(time.time()), r.MANIFEST: manifest})
+            pipe.hset(batch_key(batch), mapping={r.ENDED: str(moment), r.MANIFEST: manifest})
             pipe.hdel(batch_key(batch), r.PAUSED, r.PAUSED_SINCE, r.PAUSED_UNTIL)
             pipe.hincrby(batch_key(batch), r.REVISION, 1)
             pipe.lrem(OF_OWNER + owner, 0, batch)

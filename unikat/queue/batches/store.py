@@ -9,7 +9,6 @@ that twice is as good as once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, cast
@@ -45,6 +44,7 @@ from unikat.queue.batches.keys import (
     queue_name,
     shard_job_id,
 )
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
 from unikat.queue.keys import QUEUES_KEY
 
@@ -173,7 +173,7 @@ class BatchStore:
 
         Raises NoSuchBatch, and WrongState for a batch that has ended otherwise.
         """
-        reply = cast(bytes, run_script("cancel_batch", self.redis, batch, str(time.time())))
+        reply = cast(bytes, run_script("cancel_batch", self.redis, batch))
         match reply.decode():
             case "missing":
                 raise NoSuchBatch(batch)
@@ -244,8 +244,7 @@ class BatchStore:
 
     def expire(self, seconds: float) -> list[str]:
         """Forget batches that ended at least `seconds` ago; their files stay. Returns them."""
-        whole, micro = self.redis.time()
-        before = whole + micro / 1e6 - seconds
+        before = redis_time(self.redis) - seconds
         expired: list[str] = []
         first = 0
         while True:  # who ended so long ago was created before that

@@ -13,7 +13,7 @@ local most = {seconds = tonumber(ARGV[4]), bytes = tonumber(ARGV[5])}
 local most_calls, per_minute = tonumber(ARGV[6]), tonumber(ARGV[7])
 local waiting, of_queue, queues, model_of, images, out = {}, {}, {}, {}, {}, {}
 local at = 9 + 2 * tonumber(ARGV[8])
-local hash = {'HSET', '', unpack(ARGV, 9, at - 1)}
+local hash = {'HSET', '', 'created_at', rq_time(), 'enqueued_at', rq_time(), unpack(ARGV, 9, at - 1)}
 local own = #hash
 
 local function waiting_in(queue)

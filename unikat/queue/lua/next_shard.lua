@@ -1,11 +1,11 @@
 -- Takes the next shard of a batch by the owners' turns, or the job that closes a batch, and begins it as RQ does.
--- ARGV: worker, now (as RQ writes times), now (s), seconds in RQ's registries, id of the execution, n, n fields and values
--- of the hash of a shard's job, then what is left out, "owner <name>" or "batch <id>".
+-- ARGV: worker, seconds in RQ's registries, id of the execution, n, n fields and values of the hash of a shard's job, then
+-- what is left out, "owner <name>" or "batch <id>".
 -- Returns nothing, or {batch, head, shards, cancelled, ended, round, shards that are written, whether this one is, job,
 -- content}; `begin` says what a job is.
 local OWNERS = 'unikat:batches:owners'
-local left_out, fields = {}, 2 * tonumber(ARGV[6])
-for i = 7 + fields, #ARGV do left_out[ARGV[i]] = true end
+local left_out, fields = {}, 2 * tonumber(ARGV[4])
+for i = 5 + fields, #ARGV do left_out[ARGV[i]] = true end
 local time = tonumber(redis_time())
 
 local function shard_of(batch, id)
@@ -23,7 +23,8 @@ local function make(batch, key, queue, id)
   if not f[1] or f[2] or f[3] or shard >= tonumber(f[1]) then return end
   if call('GETBIT', key .. ':done', shard) == 1 or call('HEXISTS', key .. ':failed', shard) == 1 then return end
   local data = string.format('["worker.jobs.draw_shard",null,[],{"batch":"%s","shard":%d}]', batch, shard)
-  call('HSET', job, 'data', data, 'origin', queue, unpack(ARGV, 7, 6 + fields))
+  call('HSET', job, 'data', data, 'origin', queue, 'created_at', rq_time(), 'enqueued_at', rq_time(),
+    unpack(ARGV, 5, 4 + fields))
 end
 
 local function take(batch)
@@ -32,12 +33,12 @@ local function take(batch)
     local id = call('LPOP', 'rq:queue:' .. queue)
     if not id then return nil end
     make(batch, key, queue, id)
-    local job = begin(id, queue, ARGV[5], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]))
+    local job = begin(id, queue, ARGV[3], ARGV[1], tonumber(ARGV[2]))
     if job then
       flush()
-      call('EXPIRE', 'rq:worker:' .. ARGV[1] .. ':executions', ARGV[4])
+      call('EXPIRE', 'rq:worker:' .. ARGV[1] .. ':executions', ARGV[2])
       local f = call('HMGET', key, 'head', 'shards', 'cancelled', 'ended', 'round', 'content')
-      if f[1] and not f[3] and not f[4] and call('HSETNX', key, 'started', ARGV[3]) == 1 then
+      if f[1] and not f[3] and not f[4] and call('HSETNX', key, 'started', redis_time()) == 1 then
         call('HINCRBY', key, 'revision', 1)
       end
       local shard = shard_of(batch, id)

@@ -15,13 +15,15 @@ from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import ResponseError, WatchError
+from redis.exceptions import WatchError
 from rq import Queue
 from rq.job import Job, JobStatus
 
 from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
 from unikat.queue.batches.keys import QUEUE_PREFIX, shard_of
 from unikat.queue.batches.progress import BatchProgress
+from unikat.queue.clock import redis_time
+from unikat.queue.unready import wrong_type_passed_over
 from unikat_worker.batches.settlement import why
 from unikat_worker.settlement import restored
 
@@ -73,7 +75,7 @@ class Maintenance:
             self._empty_since.clear()
             return
         self._empty_since = {batch: at for batch, at in self._empty_since.items() if batch in self._active}
-        moment = time.time()
+        moment = redis_time(self._redis)
         queues = [batch_queue(self._redis, batch) for batch in self._active]
         with self._redis.pipeline(transaction=False) as pipeline:
             for queue in queues:
@@ -105,7 +107,7 @@ class Maintenance:
                 log.debug("job %s: somebody else took care of it", job_id)
 
     def _job(self, queue: Queue, job_id: str) -> Job | None:
-        with suppress(ResponseError):  # something else than a job
+        with wrong_type_passed_over():
             return restored(queue, job_id, cast(dict[bytes, bytes], self._redis.hgetall(Job.key_for(job_id))))
         return None
 
