@@ -77,7 +77,7 @@ def test_queues_of_thousands_of_callers_are_forgotten_when_they_are_empty(redis:
 
 def test_a_service_forgets_models_that_nobody_serves(valkey: Valkey, redis: Redis) -> None:
     async def sizes() -> set[tuple[int, int]]:
-        connection, seen = Connection(valkey.url), set()
+        connection, seen = Connection(valkey.url, "test"), set()
         catalogue = Catalogue(connection, grace=0.0)
         for number in range(100):
             hand = ByHand(redis)
