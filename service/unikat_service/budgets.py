@@ -14,7 +14,7 @@ from unikat.errors import Reason, UnikatError, error_of, retry_later
 from unikat.queue.batches.budget import Allowance, Budget, BudgetSpent
 from unikat.queue.budget import Quotas
 from unikat.queue.calls import Full
-from unikat_service.callers import NO_CERTIFICATE
+from unikat_service.callers import NOBODY
 from unikat_service.settings import Settings
 
 MIN_RETRY_S, MAX_RETRY_S = 0.5, 60.0
@@ -75,7 +75,7 @@ def allowance(settings: Settings, caller: str | None, images_per_second: float) 
 
 def is_told_apart(caller: str | None) -> bool:
     """Whether a name says who calls."""
-    return caller not in (None, NO_CERTIFICATE)
+    return caller not in (None, NOBODY)
 
 
 def call_refused(full: Full, jobs_per_second: float) -> UnikatError:

@@ -29,7 +29,7 @@ from unikat.queue.job import DrawJob
 from unikat.queue.keys import job_id_of
 from unikat.v1.studio_pb2 import Accepted, ImageFormat
 from unikat_service.budgets import call_refused, seconds_of, store_full
-from unikat_service.callers import queue_owner
+from unikat_service.callers import current
 from unikat_service.context import ServiceContext
 from unikat_service.errors import Context, shutting_down
 from unikat_service.requests import Order, reused
@@ -54,13 +54,12 @@ class Call:
 
     def __init__(self, service: ServiceContext, order: Order, context: Context) -> None:
         remaining = context.time_remaining()
-        request = order.request
+        request, caller = order.request, current()
         self._service = service
         self._deadline = None if remaining is None else time.monotonic() + remaining
-        self._request_id = request.request_id
+        self._request_id = caller.own(request.request_id)
         self._fingerprint = order.fingerprint
-        caller = queue_owner(context, service.settings.tls_ca is not None)
-        self._draw = _draw_job(order, caller, service.catalogue.clock.now())
+        self._draw = _draw_job(order, caller.name, service.catalogue.clock.now())
         # Number of the last entry: in the stream, images are counted from 0, whatever the index of the first.
         self._sent = request.after_index - request.first_index + 1 if request.HasField("after_index") else 0
         self._results: Subscription | None = None

@@ -25,6 +25,7 @@ from unikat_service.catalogue import Catalogue
 from unikat_service.delivery import Delivery
 from unikat_service.errors import shutting_down
 from unikat_service.settings import Settings
+from unikat_service.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class ServiceContext:
         self.catalogue = Catalogue(commands, settings.worker_grace_s)
         limits = Limits(settings.retries, settings.result_ttl_s, settings.failure_ttl_s)
         self.calls = DrawCalls(commands, limits, settings.max_queue, quotas(settings))
+        self.tokens = Tokens(commands)
         self.delivery = Delivery(self._inbox, self.calls, reads, self.catalogue, settings.caller_percent / 100)
 
     def new_lease(self, caller: str) -> str:
@@ -80,7 +82,7 @@ class ServiceContext:
             self.calls.on_removed = lambda job_id: thread.submit(self._cancel, job_id)
             with suppress(RedisError):  # it may be started before Redis
                 await self._inbox.beat()
-            tasks = self.delivery.running()
+            tasks = [*self.delivery.running(), asyncio.create_task(self.tokens.run())]
             try:
                 yield self
             finally:

@@ -24,7 +24,7 @@ from unikat.queue.inbox import BEAT_S, Inbox, News
 from unikat.queue.script_calls import SLICE
 from unikat_service.catalogue import Catalogue
 from unikat_service.errors import no_memory
-from unikat_service.subscription import MAX_ALL_BYTES, MAX_QUIET_S, Held, Subscription
+from unikat_service.subscription import MAX_ALL_BYTES, MAX_QUIET_S, MIN_QUIET_S, Held, Subscription
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Delivery:
         self._subscriptions: dict[bytes, list[Subscription]] = {}  # by job
         self._wanted: dict[Subscription, None] = {}  # whose streams are to be read, in this order
         self._is_wanted = asyncio.Event()
+        self._is_cut_off = False
         self._mean_bytes = 4096.0  # of an entry: moving average
         self._large_bytes = 131_072.0  # of a large one: what follows a larger one at once, and a smaller one slowly
 
@@ -96,7 +97,16 @@ class Delivery:
         return [asyncio.create_task(_forever(what, work)) for what, work in (*rounds, beat)]
 
     async def _read_inbox(self) -> None:
-        for news in await self._inbox.read():
+        try:
+            received = await self._inbox.read()
+        except RedisError:
+            self._is_cut_off = True
+            raise
+        if self._is_cut_off:  # calls were looked at more and more seldom meanwhile, and their jobs may be gone
+            self._is_cut_off = False
+            for subscription in self.subscriptions:
+                subscription.quiet, subscription.look_at = MIN_QUIET_S, self.clock()
+        for news in received:
             for subscription in self._subscriptions.get(news.job, ()):
                 self._deliver(subscription, news)
 

@@ -23,14 +23,17 @@ from unikat.queue.clients import connect
 from unikat.queue.server import Unfit, wait_until_fit
 from unikat_service.batches import NAME as BATCHES
 from unikat_service.batches import Batches
+from unikat_service.callers import Callers
 from unikat_service.context import CLIENT_NAME, ServiceContext
 from unikat_service.errors import shutting_down
+from unikat_service.gate import Gate
 from unikat_service.health import Health
 from unikat_service.memory import give_back_large_blocks
 from unikat_service.room import OTHERS, Room
 from unikat_service.settings import Settings
 from unikat_service.studio import NAME as STUDIO
 from unikat_service.studio import Studio
+from unikat_service.tls import Certificate
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +128,7 @@ def _raise_unfit(fit: asyncio.Task[None]) -> None:
 def _new_server(service: ServiceContext, batches: Batches, health_of: Health) -> grpc.aio.Server:
     most = service.settings.max_calls
     server = grpc.aio.server(
-        interceptors=[Room(most)],
+        interceptors=[Room(most), Gate(Callers(service.settings, service.tokens))],
         maximum_concurrent_rpcs=most + OTHERS,
         options=[
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
@@ -148,19 +151,18 @@ def _new_server(service: ServiceContext, batches: Batches, health_of: Health) ->
     if service.settings.debug:
         channelz.add_channelz_servicer(server)  # type: ignore[arg-type]  # it takes both kinds of server
         names.append(channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name)
-    reflection.enable_server_reflection(names, server)
+    if service.settings.is_local or service.settings.reflection:
+        reflection.enable_server_reflection(names, server)
     return server
 
 
 def _bind(server: grpc.aio.Server, settings: Settings) -> int:
-    """Open the port; its number. Raises OSError if it cannot be had."""
+    """Open the port; its number. Raises OSError if it or its certificate cannot be had."""
     try:
         if settings.tls_cert is None or settings.tls_key is None:
             return server.add_insecure_port(settings.listen)
-        pair = settings.tls_key.read_bytes(), settings.tls_cert.read_bytes()
-        roots = settings.tls_ca.read_bytes() if settings.tls_ca else None
-        credentials = grpc.ssl_server_credentials([pair], roots, require_client_auth=roots is not None)
-        return server.add_secure_port(settings.listen, credentials)
+        certificate = Certificate(settings.tls_cert, settings.tls_key, settings.tls_ca)
+        return server.add_secure_port(settings.listen, certificate.credentials())
     except RuntimeError as error:
         raise OSError(f"cannot listen on {settings.listen}: {error}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +11,25 @@ import typer
 
 from unikat.batches.destination import open_prefixes
 from unikat.batches.spec import MAX_SHARD_SIZE
+from unikat.loopback import is_loopback
+from unikat.queue.tokens import SCOPES
 from unikat.settings import setting
 
 MAX_SHARDS: Final = 10_000  # of one batch: its jobs are created in one transaction, which Redis does in 0.1 s
+
+
+_PLAINTEXT: Final = (
+    "other machines reach this address, and nothing would be encrypted. `unikat keys init --name HOST` makes keys for "
+    "--tls-cert and --tls-key; where a proxy or a closed network does it, say --allow-plaintext"
+)
+
+
+class Anonymous(StrEnum):
+    """Who is served without token and certificate."""
+
+    LOCAL = "local"
+    ALL = "all"
+    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -93,7 +110,17 @@ class Settings:
     tls_cert: Path | None = setting(None, "Certificate chain (PEM); turns TLS on.", exists=True)
     tls_key: Path | None = setting(None, "Private key of the certificate (PEM).", exists=True)
     tls_ca: Path | None = setting(None, "Clients must show a certificate that this one signed (PEM).", exists=True)
-    debug: bool = setting(False, "Log more, and serve channelz.")
+    certificate_scopes: str = setting(
+        "generate,batch", "What callers may do whom a certificate names and no token (generate, batch, claim, admin)."
+    )
+    anonymous: Anonymous = setting(
+        Anonymous.LOCAL,
+        "Who is served without token and certificate: callers on this machine while there are no tokens (local), "
+        "whoever reaches the address (all), nobody (none).",
+    )
+    allow_plaintext: bool = setting(False, "Listen without TLS on an address that other machines reach.")
+    reflection: bool = setting(False, "Serve reflection on an address that other machines reach, too.")
+    debug: bool = setting(False, "Log more, and serve channelz (to callers with the scope admin).")
 
     def __post_init__(self) -> None:
         """Raises typer.BadParameter for settings that contradict one another."""
@@ -101,6 +128,11 @@ class Settings:
             raise typer.BadParameter("--tls-cert and --tls-key go together: give both or none")
         if self.tls_ca is not None and self.tls_cert is None:
             raise typer.BadParameter("--tls-ca needs --tls-cert and --tls-key")
+        if self.tls_cert is None and not (self.is_local or self.allow_plaintext):
+            raise typer.BadParameter(f"--listen {self.listen}: {_PLAINTEXT}")
+        if unknown := self.scopes_of_certificates - set(SCOPES):
+            text = f"--certificate-scopes: {', '.join(sorted(unknown))} is none of {', '.join(SCOPES)}"
+            raise typer.BadParameter(text)
         try:
             open_prefixes(self.destinations)
         except ValueError as error:
@@ -110,3 +142,12 @@ class Settings:
     def prefixes(self) -> tuple[str, ...]:
         """`destinations` as canonical URLs."""
         return open_prefixes(self.destinations)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the address."""
+        return is_loopback(self.listen)
+
+    @property
+    def scopes_of_certificates(self) -> frozenset[str]:
+        return frozenset(filter(None, (scope.strip() for scope in self.certificate_scopes.split(","))))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 
-from tests.service.test_batch_owners import Authority
+from unikat.cli.authority import Authority
 
 
 class Names:
@@ -16,9 +16,9 @@ class Names:
 
     def __init__(self, folder: Path) -> None:
         """`folder` is for the certificates."""
-        self._authority = Authority()
-        key, certificate = self._authority.issue("localhost")
-        files = {"CERT": certificate, "KEY": key, "CA": self._authority.root}
+        self._authority = Authority.create()
+        pair = self._authority.issue_server(("localhost", "127.0.0.1"), 1)
+        files = {"CERT": pair.certificate, "KEY": pair.key, "CA": self._authority.root}
         self.settings: dict[str, str] = {}
         for name, content in files.items():
             (folder / f"{name}.pem").write_bytes(content)
@@ -28,7 +28,8 @@ class Names:
     def shown_by(self, name: str) -> tuple[bytes, bytes, bytes]:
         """What the caller of that name shows: the authority's certificate, a key, a certificate (PEM)."""
         if name not in self._shown:
-            self._shown[name] = self._authority.issue(name)
+            pair = self._authority.issue_client(name, 1)
+            self._shown[name] = pair.key, pair.certificate
         return self._authority.root, *self._shown[name]
 
     @contextmanager

@@ -165,9 +165,9 @@ class BatchOrder(Order):
         return str(self.redis.get_connection_kwargs()["path"])
 
     @contextmanager
-    def dying(self, data: st.DataObject, after: int | None) -> Iterator[BatchWorker]:
-        """One of the workers, which may die in the block."""
-        worker = cast(BatchWorker, data.draw(st.sampled_from(self.workers)))
+    def dying(self, data: st.DataObject, after: int | None, *, busy: bool = True) -> Iterator[BatchWorker]:
+        """One of the workers, `busy`: that have something in hand; it may die in the block."""
+        worker = cast(BatchWorker, data.draw(st.sampled_from([each for each in self.workers if each.hand or not busy])))
         Mortal.left = after
         try:
             yield worker
@@ -205,7 +205,7 @@ class BatchOrder(Order):
     @rule(data=st.data(), after=DEATH)
     @precondition(lambda self: self.workers)
     def take(self, data: st.DataObject, after: int | None) -> None:
-        with self.dying(data, after) as worker:
+        with self.dying(data, after, busy=False) as worker:
             worker.look()
             worker.take()
 

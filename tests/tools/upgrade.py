@@ -71,6 +71,8 @@ class Release:
             except subprocess.TimeoutExpired:  # as supervisors do: the first release may hang where it is stopped
                 process.kill()
                 process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 @dataclass
@@ -115,8 +117,9 @@ class Callers:
                 self.calls[self.phase, name] += 1
 
 
-def upgrade(old: Release, new: Release, model: str, seconds: float) -> Callers:
-    """The whole course, `seconds` a phase."""
+def upgrade(releases: tuple[Release, Release], models: Path, model: str, seconds: float) -> Callers:
+    """The whole course from the one release to the other, `seconds` a phase."""
+    old, new = releases
     callers = Callers(model)
 
     def phase(name: str, factor: float = 1.0) -> None:
@@ -128,7 +131,7 @@ def upgrade(old: Release, new: Release, model: str, seconds: float) -> Callers:
         ExitStack() as new_worker, ExitStack() as olds, ExitStack() as news,
     ):  # fmt: skip
         env = {
-            "UNIKAT_REDIS_URL": valkey.url, "UNIKAT_MODELS": str(ROOT / "models"), "UNIKAT_LISTEN": "127.0.0.1:0",
+            "UNIKAT_REDIS_URL": valkey.url, "UNIKAT_MODELS": str(models), "UNIKAT_LISTEN": "127.0.0.1:0",
             "UNIKAT_DESTINATIONS": out,
         }  # fmt: skip
         old_worker.enter_context(old.program("worker", env))
@@ -218,7 +221,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=6.0, help="of a phase")
     asked = parser.parse_args()
     with checked_out(asked.release or release_before()) as release:
-        callers = upgrade(release, Release(ROOT), asked.model, asked.seconds)
+        callers = upgrade((release, Release(ROOT)), ROOT / "models", asked.model, asked.seconds)
     for (phase, name), calls in sorted(callers.calls.items()):
         print(f"{phase}: {calls} calls of the {name} service")
     print(f"{len(callers.problems)} problems", *callers.problems[:20], sep="\n")

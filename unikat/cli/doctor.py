@@ -21,7 +21,7 @@ from rich.text import Text
 from unikat.bundle import BundleError, key_of, list_bundles, read_bundle
 from unikat.cli import options
 from unikat.cli.output import counted, stdout
-from unikat.cli.problems import FAILURE
+from unikat.cli.problems import FAILURE, Problem
 from unikat.cli.up.stack import alive_workers, socket_of
 
 if TYPE_CHECKING:
@@ -87,12 +87,10 @@ def doctor(
     models: options.Models = options.DEFAULT_MODELS,
     data: options.Data = options.DEFAULT_DATA,
     redis_url: options.RedisUrl = None,
-    target: options.Target = options.DEFAULT_TARGET,
-    tls: options.Tls = False,
-    ca: options.Ca = None,
+    at: options.Service = options.SERVICE,
 ) -> None:
     """Look at what is installed, what works and who answers; exit with 1 where something needs to be done."""
-    checks = (installed(), providers(), service(target, tls, ca), redis(redis_url, data), bundles(models), disk(data))
+    checks = (installed(), providers(), service(at), redis(redis_url, data), bundles(models), disk(data))
     problems = _print(chain.from_iterable(checks))
     if problems:
         stdout().print(f"{counted(problems, 'problem')} to solve.", style="bold red")
@@ -210,27 +208,29 @@ def _workers(alive: Sequence[WorkerStatus]) -> Iterator[Finding]:
         yield Finding(Level.PROBLEM, "workers", "none is alive", "start one: `unikat work`, or all with `unikat up`")
 
 
-def service(target: str, tls: bool, ca: Path | None) -> Iterator[Finding]:
+def service(at: options.Service) -> Iterator[Finding]:
     """Whether the service answers, and what it offers."""
-    from unikat.client import Studio
     from unikat.errors import UnikatError
 
     try:
-        with Studio(target, tls=tls, ca=ca) as studio:
+        with at.studio() as studio:
             models = studio.models(timeout=5)
     except UnikatError as error:
         remedy = "start `unikat up`, or say where it is with --target or UNIKAT_TARGET"
         yield Finding(Level.PROBLEM, "service", str(error), remedy)
         return
     except OSError as error:
-        yield Finding(Level.PROBLEM, "service", f"--ca {ca}: {error.strerror}", "name a PEM file that can be read")
+        yield Finding(Level.PROBLEM, "service", f"{error.filename}: {error.strerror}", "name a file that can be read")
+        return
+    except Problem as problem:
+        yield Finding(Level.PROBLEM, "service", problem.message)
         return
     offered = ", ".join(f"{model.name}@{model.version}" for model in models)
     if offered:
-        yield Finding(Level.OK, "service", f"{target} answers and offers {offered}")
+        yield Finding(Level.OK, "service", f"{at.target} answers and offers {offered}")
     else:
         remedy = "start a worker with --models on a folder that holds a bundle"
-        yield Finding(Level.PROBLEM, "service", f"{target} answers, but offers no model", remedy)
+        yield Finding(Level.PROBLEM, "service", f"{at.target} answers, but offers no model", remedy)
 
 
 def bundles(models: Path) -> Iterator[Finding]:

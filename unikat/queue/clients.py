@@ -30,7 +30,7 @@ SENTINEL_PORT: Final = 26379
 _SCHEMES: Final = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 # The kernel finds a peer that vanished without a word within half a minute, also where nothing is sent.
 _KEEPALIVE: Final = {socket.TCP_KEEPIDLE: 15, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
-_PASSWORD: Final = re.compile(r"(?<=:)[^:@/]*(?=@)|(?<=password=)[^&]*")
+_PASSWORD: Final = re.compile(r"(?<=://)([^:@/]*:).*(?=@)|(password=)[^&]*")
 
 
 def connect(url: str, name: str, *, retries: int = 0, **options: Any) -> Redis:  # noqa: ANN401  (redis-py's options)
@@ -63,7 +63,7 @@ def async_pool(url: str, name: str) -> AsyncConnectionPool:
 
 def shown(url: str) -> str:
     """A URL without its passwords."""
-    return _PASSWORD.sub("***", url)
+    return _PASSWORD.sub(lambda found: (found[1] or found[2]) + "***", url)
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,10 @@ def volatile(redis: Redis, info: Mapping[str, Any]) -> Iterator[str]:
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":
         yield f"it evicts keys ({policy}), and jobs are lost. Set `maxmemory-policy noeviction`"
+    if int(info.get("aof_enabled", 0)):
+        return
     snapshots = _asked(redis, "CONFIG GET", "save")  # hosted servers do not say
-    if not int(info.get("aof_enabled", 0)) and snapshots is not None and not snapshots.get("save"):
+    if snapshots is not None and not snapshots.get("save"):
         yield "it keeps nothing on disk, and jobs are lost when it ends. Set `appendonly yes`"
 
 

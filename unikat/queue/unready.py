@@ -43,7 +43,7 @@ _UNREADY: Final[dict[str, tuple[type[RedisError], str]]] = {
     "UNBLOCKED": (NotPrimary, "it has become a replica"),
     "LOADING": (BusyLoadingError, "it is still reading its data from disk"),
     "MISCONF": (Unready, "it cannot write to its disk, and takes no writes until it can; its log says why"),
-    "NOREPLICAS": (Unready, "fewer replicas follow it than min-replicas-to-write says, and it takes no writes"),
+    "NOREPLICAS": (Unready, "it has fewer replicas than min-replicas-to-write says, and takes no writes"),
     "BUSY": (Unready, "a script that somebody runs on it takes long; SCRIPT KILL ends it"),
     "OOM": (Full, "its memory is full, up to maxmemory"),
     "CLUSTERDOWN": (Unready, "its cluster is down"),

@@ -99,11 +99,19 @@ class HeldJob:
         """The job is CANCELED, if whoever closed its stream has not seen to that."""
         with suppress(InvalidJobOperation, NoSuchJobError):  # it was cancelled, or deleted
             if self.rq.get_status() != JobStatus.CANCELED:
+                self._forget_lost_executions()
                 self.rq.cancel()
                 moment = redis_time(self._redis)  # RQ took this machine's
                 self._redis.zadd(self.queue.canceled_job_registry.key, {self.rq.id: moment}, xx=True)
             self.rq.cleanup(self._result_ttl_s, remove_from_queue=False)
         self.release()  # last: until then a sweep would find it
+
+    def _forget_lost_executions(self) -> None:
+        """What the job's registry lists, and a sweep or time has deleted: RQ cannot cancel a job that has one."""
+        key = self.rq.execution_registry.key
+        for execution in cast(list[bytes], self._redis.zrange(key, 0, -1)):
+            if not self._redis.exists(f"rq:execution:{self.rq.id}:{execution.decode()}"):
+                self._redis.zrem(key, execution)
 
     def fail(self, error: BaseException, stopped: bool = False) -> None:
         """The job is enqueued again if it has retries left, else FAILED (STOPPED where an operator wanted it)."""

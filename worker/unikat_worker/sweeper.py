@@ -30,7 +30,7 @@ from unikat.queue.draws import close, model_of, ring
 from unikat.queue.registry import forget_announcements
 from unikat.queue.stream import Progress, stream_key
 from unikat.queue.unready import wrong_type_passed_over
-from unikat.queue.workers import lease_key
+from unikat.queue.workers import PROTOCOLS_KEY, WORKERS_KEY, lease_key
 from unikat_worker.batches.maintenance import Maintenance
 from unikat_worker.settlement import CRASHED_AT, CRASHES, number, requeue, restored
 from unikat_worker.statuses import failed_status
@@ -127,11 +127,14 @@ class Sweeper:
 
     def clean(self) -> None:
         """RQ's own maintenance: entries of jobs that have expired leave the registries."""
-        clean_worker_registry(self._queue)
+        draws = self._draw_queues()
+        for queue in draws:
+            clean_worker_registry(queue)
+        self._forget_protocols()
         self._batches.forget_unfinished()
         self._unserved = forget_announcements(self._redis, self._unserved)
         moment = redis_time(self._redis)  # `rq.registry.clean_registries` takes this machine's
-        for queue in (*self._draw_queues(), *self._batches.queues()):
+        for queue in (*draws, *self._batches.queues()):
             for registry in (queue.finished_job_registry, queue.started_job_registry, queue.failed_job_registry):
                 registry.cleanup(moment)
             queue.ready_job_registry.cleanup()
@@ -140,6 +143,13 @@ class Sweeper:
             self._redis.zremrangebyscore(canceled, "-inf", moment - self._result_ttl_s)
         for limit in RateLimitRegistry.all(self._redis):
             limit.cleanup()
+
+    def _forget_protocols(self) -> None:
+        """Workers that were killed have not withdrawn what they speak."""
+        spoken = cast("list[bytes]", self._redis.hkeys(PROTOCOLS_KEY))
+        known = cast("list[bytes]", self._redis.zrange(WORKERS_KEY, 0, -1))  # a live one is there first
+        if gone := set(spoken) - set(known):
+            self._redis.hdel(PROTOCOLS_KEY, *gone)
 
     def _reclaim(self, queue: Queue, execution: Execution) -> None:
         with self._redis.pipeline() as pipeline:

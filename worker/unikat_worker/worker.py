@@ -45,6 +45,7 @@ from unikat_worker.sweeper import Sweeper
 
 _RESCAN: Final = 2.0  # seconds between looks at the models folder
 _COLLECT_EVERY: Final = 50_000  # objects
+_THREADS: Final = frozenset({"inference", "batches", "watch"})  # first part of the names of those it cannot be without
 _GOODBYE: Final = 8.0  # seconds in which a leaving worker tries to reach Redis
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class DrawWorker(SimpleWorker):
         """Work until SIGTERM, SIGINT or RQ's shutdown command."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        threading.excepthook = end_without
         self._register()
         self._pulse.start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
@@ -231,3 +233,15 @@ class DrawWorker(SimpleWorker):
             self.teardown()
         except RedisError as error:
             log.warning("could not say goodbye to Redis: %s", error)
+
+
+def end_without(lost: threading.ExceptHookArgs) -> None:
+    """A worker that has lost one of its threads would beat on, and draw nothing: it ends, and others take its jobs."""
+    name = "" if lost.thread is None else lost.thread.name
+    if name.partition("-")[0] not in _THREADS:
+        threading.__excepthook__(lost)
+        return
+    log.critical(
+        "the thread %s broke down; this worker ends, so that others take its jobs", name, exc_info=lost.exc_value
+    )
+    os._exit(70)

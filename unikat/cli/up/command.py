@@ -66,6 +66,7 @@ def up(
     """
     if not models.is_dir():
         raise Problem(f"--models {models}: there is no such folder", "It holds <name>/<version>/.", code=BAD_INPUT)
+    stack.check_listen(listen)
     stack.check_installed(embedded=redis_url is None)
     if redis_url is not None:
         stack.wait_for_redis(redis_url, allow_volatile, _say, READY_WITHIN)

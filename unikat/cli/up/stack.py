@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from unikat.batches.destination import FILE, open_prefixes
 from unikat.cli.problems import BAD_INPUT, Problem
 from unikat.cli.up.process import Program
+from unikat.loopback import is_loopback
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -103,6 +104,18 @@ def open_destinations(prefixes: Sequence[str], create: bool) -> tuple[str, ...]:
             hint = "Name a folder that can be written with --open."
             raise Problem(f"{folder}, where batches go: {error.strerror}", hint) from error
     return tuple(dict.fromkeys(opened))
+
+
+def check_listen(listen: str) -> None:
+    """Raise Problem if the service would refuse to listen there: as `unikat serve` does, and before all else starts."""
+    is_allowed = os.environ.get("UNIKAT_ALLOW_PLAINTEXT", "").lower() in {"1", "true", "t", "yes", "y", "on"}
+    if not (is_loopback(listen) or is_allowed or os.environ.get("UNIKAT_TLS_CERT")):
+        raise Problem(
+            f"--listen {listen}: other machines reach this address, and nothing would be encrypted",
+            "Make keys: unikat keys init --name HOST; then set UNIKAT_TLS_CERT and UNIKAT_TLS_KEY to its files.",
+            "Where a proxy or a closed network does it: UNIKAT_ALLOW_PLAINTEXT=1.",
+            code=BAD_INPUT,
+        )
 
 
 def wait_for_redis(url: str, allow_volatile: bool, say: Callable[[str], None], within: float) -> None:

@@ -1,7 +1,7 @@
 """How far batches are: what workers take, settle and end.
 
-A shard is done in the same step in which RQ hears that its job is finished, and it failed after RQ has heard: a worker
-that dies in between leaves a batch that `reconcile` looks after.
+A shard is done in the same step in which RQ hears that its job is finished; it failed, and a batch has ended, after RQ
+has heard: a worker that dies in between leaves a batch that `reconcile` looks after.
 """
 
 # RQ and redis-py annotate only a part of what they offer.
