@@ -34,6 +34,7 @@ MB = 2**20
 BATCH_MB = 16  # what all batches may take
 BOUND_MB = 96  # of Redis: batches, calls, results for half a minute, and what an empty one with its scripts takes
 WAIT_S = 2.0  # p95 of a Draw beside a flood, on two cores that clients and servers share
+MEDIAN_S = 5.0  # of the few of a short run, beside whatever else the machine does
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_a_greedy_caller_leaves_others_their_part_and_redis_its_memory(
         most = peak.result()
         facts = f"{len(took)} draws, {told(took)}, Redis at most {most / MB:.0f} MB; anna: {dict(seen)}"
         print(facts)
-        assert statistics.median(took) <= WAIT_S, facts
+        assert statistics.median(took) <= MEDIAN_S, facts
         assert p95(took) <= WAIT_S or not is_long, facts
         assert most <= BOUND_MB * MB, facts
         assert seen["vanished"] == anna.vanish
@@ -128,7 +129,7 @@ def test_no_caller_starves_where_three_ask_for_more_than_there_is(stack: Stack, 
     facts = f"images {dict(done)}; dora's draws {len(took)}, {told(took)}"
     print(facts)
     assert min(done.values()) * 4 >= max(done.values()), facts
-    assert statistics.median(took) <= WAIT_S, facts
+    assert statistics.median(took) <= MEDIAN_S, facts
     assert p95(took) <= WAIT_S or not is_long, facts
 
 
@@ -148,8 +149,8 @@ def test_callers_that_do_not_read_cost_a_service_a_bounded_memory(valkey: Valkey
                 stop.set()
             grown = peak.result() - before
         print(f"{callers} callers that do not read {size >> 20} MB an image: {grown / MB:.0f} MB")
-        # 64 MB that gRPC is sending, 32 MB that is to be sent, a read of streams on its way, a call's own 50 kB.
-        assert grown <= 256 * MB
+        # 64 MB that are to be sent or being sent, a read of streams on its way, what TLS holds, a call's own 50 kB.
+        assert grown <= 384 * MB
 
 
 def told(took: list[float]) -> str:
