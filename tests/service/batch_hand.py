@@ -22,6 +22,7 @@ from unikat.queue.batches.jobs import batch_queue
 from unikat.queue.batches.keys import batch_key, close_job_id, shard_of
 from unikat.queue.batches.progress import BatchProgress, TakenOfBatch
 from unikat.queue.draws import Completion, Taken
+from unikat.queue.server import PROBE_KEY
 
 T = TypeVar("T")
 
@@ -135,7 +136,8 @@ class BatchHand:
 
 def keys_of(redis: Redis, batch: str) -> set[str]:
     """Every key that has a batch's id in its name."""
-    return {key.decode() for key in redis.scan_iter(f"*{batch}*")}
+    found = {key.decode() for key in redis.scan_iter(f"*{batch}*")}
+    return {key for key in found if not key.startswith(PROBE_KEY)}  # whose random name may have it, too
 
 
 def at_once(work: Callable[[int], T]) -> list[T]:

@@ -26,11 +26,12 @@ _SENTINELS, _QUORUM = 3, 2
 class Pair:
     """Two servers; `primary` and `replica` change places with a failover."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **config: str) -> None:
+        """`config` as in `Valkey`."""
         folders = [folder / name for name in ("a", "b")]
         for each in folders:
             each.mkdir()
-        config = {"repl_diskless_sync_delay": "0"}
+        config |= {"repl_diskless_sync_delay": "0"}
         self.primary = Valkey(folders[0], "always", **config)
         self.replica = Valkey(folders[1], "always", replicaof=f"127.0.0.1 {self.primary.port}", **config)
 
@@ -144,10 +145,10 @@ class Sentinels:
 
 
 @contextmanager
-def running_pair() -> Iterator[Pair]:
-    """A pair, until the end of the block."""
+def running_pair(**config: str) -> Iterator[Pair]:
+    """A pair, until the end of the block; `config` as in `Valkey`."""
     folder = Path(tempfile.mkdtemp(prefix="unikat-"))
-    pair = Pair(folder)
+    pair = Pair(folder, **config)
     try:
         pair.start()
         yield pair

@@ -34,7 +34,7 @@ _BOTH: Final = f"""
     zadd zcard zcount zpopmin zrange zrangebyscore zrem zremrangebyscore zscore
 """
 USERS: Final[dict[str, str]] = {
-    "service": f"{_BOTH} xread",
+    "service": f"{_BOTH} wait xread",
     "worker": f"{_BOTH} subscribe unsubscribe",
     "operator": f"{_CONNECTION} {_TRANSACTIONS} hgetall hset",
 }

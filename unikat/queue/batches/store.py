@@ -33,6 +33,7 @@ from unikat.queue.batches.jobs import (
 )
 from unikat.queue.batches.keys import (
     BATCHES,
+    DESTINATIONS,
     QUEUE_PREFIX,
     batch_key,
     cells_key,
@@ -44,21 +45,16 @@ from unikat.queue.batches.keys import (
     queue_name,
     shard_job_id,
 )
+from unikat.queue.batches.places import DestinationTaken, around, inside
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
 from unikat.queue.keys import QUEUES_KEY
+from unikat.queue.replicas import wait_for_replica
+from unikat.queue.scripts import Argument
 
 # Jobs that one round trip writes or deletes: between two of them, Redis does what others want.
 _SLICE: Final = 200
 _EXPIRED_LOOK: Final = 250  # batches looked at in one round trip
-
-
-class DestinationTaken(Exception):
-    """Another batch writes to the destination. `batch` is its id."""
-
-    def __init__(self, batch: str) -> None:
-        super().__init__(f"batch {batch} writes there")
-        self.batch = batch
 
 
 class WrongState(Exception):
@@ -74,19 +70,21 @@ class BatchStore:
     def create(self, batch: str, spec: BatchSpec, content: str, allowance: Allowance = Allowance()) -> str:  # noqa: B008  # immutable
         """Queue a batch, whole or not at all; `content` is a digest of the request.
 
-        Returns the content of the batch of this id: what was given, or, if there is one already, that one's. Raises
-        DestinationTaken and BudgetSpent.
+        Returns the content of the batch of this id: what was given, or, if there is one already, that one's; a replica,
+        if there is one, has it by then. Raises DestinationTaken and BudgetSpent.
         """
         head, cells = spec.to_json()
         budgets = [limit for of in (allowance.own, allowance.all) for limit in (of.open, of.bytes, of.seconds)]
         facts = (batch, spec.owner, spec.destination, bytes_of(spec), f"{allowance.seconds(spec):.3f}", *budgets)
-        described = (head, cells, content, spec.total, spec.shard_count)
-        state, *found = cast(list[bytes], run_script("create_batch", self.redis, *facts, *described))
+        outer, inner = around(spec.destination), inside(spec.destination)
+        described: list[Argument] = [head, cells, content, spec.total, spec.shard_count, len(outer)]
+        state, *found = cast(list[bytes], run_script("create_batch", self.redis, *facts, *described, *outer, *inner))
         if state == b"taken":
-            raise DestinationTaken(found[0].decode())
+            raise DestinationTaken(*(each.decode() for each in found))
         if state == b"refused":
             what, whose, used, limit = (each.decode() for each in found)
             raise BudgetSpent(what, whose, int(used), float(limit))
+        wait_for_replica(self.redis, batch_key(batch))
         return found[0].decode()
 
     def _drop(self, batch: str) -> None:
@@ -234,6 +232,7 @@ class BatchStore:
             pipe.srem(queue.redis_queues_keys, queue.key)
             pipe.zrem(BATCHES, batch)
             pipe.delete(destination_key(spec.destination))
+            pipe.zrem(DESTINATIONS, spec.destination)
             run_script("batch_bytes", pipe, spec.owner, int(fields.get(r.BYTES, 0)))
             pipe.execute()
             return jobs

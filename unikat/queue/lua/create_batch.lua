@@ -1,9 +1,12 @@
 -- Creates a batch, whole or not at all. Its shards are ids in its queue; a shard's job is made when a worker takes it.
 -- ARGV: batch, owner, destination, bytes that it takes, seconds of work, then what is allowed of open batches, bytes and
--- seconds of work to the owner and to all together (6 numbers, 0: no limit), then head, cells, content, images, shards.
--- Returns {'created', content}; {'exists', content} of the batch that has this id; {'taken', batch that writes there};
+-- seconds of work to the owner and to all together (6 numbers, 0: no limit), then head, cells, content, images, shards, n, n folders in
+-- which the destination lies, and the folders that the batch makes in it.
+-- Returns {'created', content}; {'exists', content} of the batch that has this id; {'taken', batch, where it writes} for
+-- one whose files would be mixed with this one's;
 -- {'refused', what, of whom (owner or all), used, limit}.
-local batch, owner, destination = ARGV[1], ARGV[2], 'unikat:batches:destination:' .. ARGV[3]
+local batch, owner, destination = ARGV[1], ARGV[2], ARGV[3]
+local DESTINATION, DESTINATIONS = 'unikat:batches:destination:', 'unikat:batches:destinations'
 local key, queue, of = 'unikat:batch:' .. batch, 'unikat-batch-' .. batch, 'unikat:batches:of:'
 local OWNERS, KEPT = 'unikat:batches:owners', 'unikat:batches:bytes'
 
@@ -41,6 +44,22 @@ local function refusal()
   end
 end
 
+local function held(place)
+  local holder = call('GET', DESTINATION .. place)
+  if holder and holder ~= batch then return {'taken', holder, place} end
+end
+
+local function in_the_way()
+  local found = held(destination)
+  for i = 18, 17 + tonumber(ARGV[17]) do found = found or held(ARGV[i]) end
+  for i = 18 + tonumber(ARGV[17]), #ARGV do
+    local inside = ARGV[i]
+    local below = call('ZRANGE', DESTINATIONS, '[' .. inside .. '/', '(' .. inside .. '0', 'BYLEX', 'LIMIT', 0, 1)[1]
+    found = found or held(inside) or (below and held(below)) -- "0" follows "/"
+  end
+  return found
+end
+
 local function push_shards(shards)
   local ids = {}
   for shard = 0, shards - 1 do
@@ -54,8 +73,8 @@ end
 
 local there = call('HGET', key, 'content')
 if there then return {'exists', there} end
-local holder = call('GET', destination)
-if holder and holder ~= batch then return {'taken', holder} end
+local taken = in_the_way()
+if taken then return taken end
 local refused = refusal()
 if refused then return refused end
 -- What a creation of the release before that was given up has left, and a worker that was slow to hear of a deletion.
@@ -66,7 +85,8 @@ call('HSET', key, 'head', ARGV[12], 'content', ARGV[14], 'total', ARGV[15], 'sha
   'round', 0, 'revision', 1, 'bytes', ARGV[4], 'seconds', ARGV[5])
 call('SET', key .. ':cells', ARGV[13])
 call('ZADD', 'unikat:batches', redis_time(), batch)
-call('SET', destination, batch)
+call('SET', DESTINATION .. destination, batch)
+call('ZADD', DESTINATIONS, 0, destination)
 call('RPUSH', of .. owner, batch)
 call('LREM', OWNERS, 0, owner)
 call('RPUSH', OWNERS, owner)
