@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +20,7 @@ from unikat.errors import Reason, bad_field, error_of, retry_later
 from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
 from unikat.queue.live import LiveWorkers, live_workers
-from unikat.queue.workers import MODELS_KEY
+from unikat.queue.workers import MODELS_KEY, WorkerStatus
 from unikat.v1.model_pb2 import Model
 from unikat_service.errors import store_unavailable
 from unikat_service.paging import position_of
@@ -40,7 +40,8 @@ class Snapshot:
 
     `models` maps "name@version" to every model that a live worker serves or lately served; `live` has the keys that
     are served now, and by how many workers; `served` those of `models` and every other (key, digest) that was served
-    lately; `names` the workers that serve any version of a name. `jobs_per_second` is the sum over live workers.
+    lately; `names` the workers that serve any version of a name. `jobs_per_second` is the sum over live workers,
+    `rates` of each digest that of the images a second of those that serve it.
     `is_legacy`: a live worker is of the release before, which takes jobs from the one queue of all models only.
     """
 
@@ -50,6 +51,7 @@ class Snapshot:
     names: Mapping[str, int] = field(default_factory=dict)
     workers: int = 0
     jobs_per_second: float = 0.0
+    rates: Mapping[str, float] = field(default_factory=dict)
     is_legacy: bool = False
     memory_percent: float = 0.0  # of what Redis may use
 
@@ -84,7 +86,7 @@ class Catalogue:
         """`grace`: seconds for which a model counts as served after its last worker was seen."""
         self._redis = redis
         self._grace = grace
-        self._parsed: dict[str, Model] = {}  # by digest; immutable, so for good
+        self._parsed: dict[str, Model] = {}  # by digest, of what is served
         self._names: dict[str, CategoryNames] = {}  # of the same
         self._seen: dict[tuple[str, str], float] = {}  # ("name@version", digest) -> when it was last served
         self._current: dict[str, str] = {}  # "name@version" -> the digest that most workers served when one did
@@ -131,7 +133,7 @@ class Catalogue:
 
     def category_names(self, model: Model) -> CategoryNames:
         """Attributes and categories of a model that `find` found."""
-        return self._names[model.digest]
+        return self._names.get(model.digest) or category_names(model)
 
     async def refresh(self) -> None:
         """Ask Redis; raises what Redis raises, and remembers it for callers."""
@@ -183,6 +185,11 @@ class Catalogue:
             except json_format.ParseError as error:
                 log.warning("The description of %s is not a model: %s", digest, error)
 
+    def _forget(self, served: Collection[str]) -> None:
+        """Descriptions of models that are not served any more: who serves one again describes it again."""
+        for digest in self._parsed.keys() - served:
+            del self._parsed[digest], self._names[digest]
+
     def _snapshot(self, alive: LiveWorkers) -> Snapshot:
         statuses = alive.statuses
         served = Counter(each for status in statuses for each in status.models.items() if each[1] in self._parsed)
@@ -194,6 +201,7 @@ class Catalogue:
             self._seen[key, digest] = now
             self._current[key], live[key] = digest, count
         self._seen = {model: seen for model, seen in self._seen.items() if now - seen <= self._grace}
+        self._forget({digest for _, digest in self._seen})
         self._current = {key: digest for key, digest in self._current.items() if (key, digest) in self._seen}
         return Snapshot(
             models={key: self._parsed[digest] for key, digest in self._current.items()},
@@ -202,6 +210,15 @@ class Catalogue:
             names=names,
             workers=len(statuses),
             jobs_per_second=sum(status.jobs_per_second for status in statuses),
+            rates=_rates(statuses),
             is_legacy=alive.is_legacy,
             memory_percent=alive.memory_percent,
         )
+
+
+def _rates(statuses: Iterable[WorkerStatus]) -> dict[str, float]:
+    rates: Counter[str] = Counter()
+    for status in statuses:
+        for digest in set(status.models.values()):
+            rates[digest] += status.images_per_second  # type: ignore[assignment]  # a Counter counts in floats, too
+    return dict(rates)

@@ -29,6 +29,8 @@ from unikat_service.context import CLIENT_NAME, ServiceContext
 from unikat_service.errors import shutting_down
 from unikat_service.gate import Gate
 from unikat_service.health import Health
+from unikat_service.memory import give_back_large_blocks
+from unikat_service.room import OTHERS, Room
 from unikat_service.settings import Settings
 from unikat_service.studio import NAME as STUDIO
 from unikat_service.studio import Studio
@@ -56,6 +58,7 @@ def serve(settings: Settings) -> int:
     for library in ("grpc", "asyncio"):  # at DEBUG they say too much to be of use
         logging.getLogger(library).setLevel(logging.INFO)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    give_back_large_blocks()
     try:
         asyncio.run(_serve(settings))
     except OSError as error:
@@ -120,8 +123,10 @@ def _raise_unfit(fit: asyncio.Task[None]) -> None:
 
 
 def _new_server(service: ServiceContext, batches: Batches, health_of: Health) -> grpc.aio.Server:
+    most = service.settings.max_calls
     server = grpc.aio.server(
-        interceptors=[Gate(Callers(service.settings, service.tokens))],
+        interceptors=[Room(most), Gate(Callers(service.settings, service.tokens))],
+        maximum_concurrent_rpcs=most + OTHERS,
         options=[
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),

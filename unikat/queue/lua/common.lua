@@ -46,6 +46,45 @@ local function redis_time()
   return clock
 end
 
+-- What jobs of calls in progress amount to: seconds of work and bytes, of a caller or ('') of all. A charge is given back
+-- when nobody waits for the job any more; one whose giving back was lost is forgotten by and by.
+local budgets = {}
+local function spent(of, ttl)
+  if not budgets[of] then
+    local f = call('HMGET', 'unikat:budget:' .. of, 'seconds', 'bytes', 'at')
+    local kept = f[3] and math.max(0, 1 - math.max(0, tonumber(redis_time()) - tonumber(f[3])) / ttl) or 0
+    budgets[of] = {seconds = tonumber(f[1] or '0') * kept, bytes = tonumber(f[2] or '0') * kept}
+  end
+  return budgets[of]
+end
+
+local function spend(of, seconds, bytes, ttl)
+  local level = spent(of, ttl)
+  level.seconds, level.bytes = math.max(0, level.seconds + seconds), math.max(0, level.bytes + bytes)
+  level.changed = true
+end
+
+local function charged(caller, seconds, bytes) return string.format('%.3f %d %s', seconds, bytes, caller or '') end
+
+local function refund(job, ttl)
+  local seconds, bytes, caller = string.match(call('HGET', 'rq:job:' .. job, 'unikat_charge') or '', '^(%S+) (%d+) (.*)$')
+  if not seconds then return end
+  call('HDEL', 'rq:job:' .. job, 'unikat_charge')
+  for _, of in ipairs(caller ~= '' and {caller, ''} or {''}) do spend(of, -tonumber(seconds), -tonumber(bytes), ttl) end
+end
+
+local function settle_budgets(ttl)
+  for of, level in pairs(budgets) do
+    if level.changed and level.seconds < 0.001 and level.bytes < 1 then
+      call('DEL', 'unikat:budget:' .. of)
+    elseif level.changed then
+      call('HSET', 'unikat:budget:' .. of, 'seconds', string.format('%.3f', level.seconds), 'bytes',
+        string.format('%d', level.bytes), 'at', redis_time())
+      call('EXPIRE', 'unikat:budget:' .. of, ttl)
+    end
+  end
+end
+
 -- The same as RQ writes times. Lua has no calendar here: the date is counted from 1 March of the year 0, so that leap days
 -- come last (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 local function rq_time()

@@ -74,6 +74,7 @@ class Maintenance:
         if not self._active:
             self._empty_since.clear()
             return
+        self._empty_since = {batch: at for batch, at in self._empty_since.items() if batch in self._active}
         moment = redis_time(self._redis)
         queues = [batch_queue(self._redis, batch) for batch in self._active]
         with self._redis.pipeline(transaction=False) as pipeline:
