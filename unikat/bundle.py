@@ -35,6 +35,10 @@ OPTIONAL: Final = frozenset({TRAINING})  # may be missing from a bundle that lis
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
+MAX_REFERENCE: Final = 73  # characters of "name@version"
+MAX_ATTRIBUTES: Final = 64
+MAX_CATEGORIES: Final = 10_000  # of all attributes together
+MAX_CATEGORY: Final = 255  # characters of a category's name
 ATTRIBUTE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 # What a category must not have, because `--where attribute=one:0.7,other:0.3` could not say it.
 UNTYPABLE: Final = re.compile(r"^\s|\s$|[=,:]|^$|[\x00-\x1f\x7f]")

@@ -27,7 +27,7 @@ from unikat_service.callers import certified
 from unikat_service.catalogue import Catalogue
 from unikat_service.errors import Context, translated
 from unikat_service.paging import batch_page
-from unikat_service.requests import find_model, parse, reused
+from unikat_service.requests import check_limits, find_model, parse, parse_unchecked, reused
 from unikat_service.settings import Settings
 from unikat_service.watcher import Watcher, look_at
 
@@ -80,7 +80,8 @@ class Batches:
 
     async def create_batch(self, data: bytes, context: Context) -> bytes:
         """Check a batch and queue it; or return the one that its request_id stands for."""
-        request, caller = parse(pb.CreateBatchRequest, data), certified(context)
+        request, caller = parse_unchecked(pb.CreateBatchRequest, data), certified(context)
+        await self._in_thread(lambda: check_limits(request))
         # Where callers have certificates, a request_id is one's own.
         mine = f"{caller}/{request.request_id}" if caller is not None and request.request_id else request.request_id
         batch = batch_id_of(mine)

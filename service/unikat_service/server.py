@@ -27,14 +27,13 @@ from unikat_service.catalogue import Catalogue
 from unikat_service.context import REDIS_TIMEOUT_S, ServiceContext
 from unikat_service.errors import shutting_down
 from unikat_service.health import Health
+from unikat_service.limits import MAX_RECEIVED_BYTES
 from unikat_service.settings import Settings
 from unikat_service.studio import NAME as STUDIO
 from unikat_service.studio import Studio
 
 log = logging.getLogger(__name__)
 
-# A request is small: conditions of a few attributes. Responses are not limited here; a client has a limit of its own.
-MAX_REQUEST_BYTES: Final = 1 << 20
 # A client whose machine is gone sends no reset; without an answer to a ping its jobs are let go.
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
 MIN_PING_INTERVAL_MS: Final = 10_000
@@ -120,7 +119,7 @@ def _server_problem(url: str) -> str | None:
 def _new_server(service: ServiceContext, batches: Batches, health_of: Health) -> grpc.aio.Server:
     server = grpc.aio.server(
         options=[
-            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+            ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
             # Our clients ping as often; gRPC's default of 5 minutes ends a call that waits in a long queue for it.
