@@ -126,7 +126,7 @@ def fill(field: FieldDescriptor, message: Any) -> None:  # noqa: ANN401  # a mes
 
 
 def fill_list(message: Any, field: FieldDescriptor, value: Any) -> None:  # noqa: ANN401  # a message, a value
-    holder = getattr(message, field.name, None)
+    holder: Any = getattr(message, field.name)
     if not field.is_repeated:
         setattr(message, field.name, value)
     elif is_map(field):
