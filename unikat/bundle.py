@@ -9,7 +9,6 @@ reads nor needs it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from typing import Any, Final
 
 from google.protobuf import json_format
 
+from unikat.json_text import parse_json
 from unikat.onnx_file import check_self_contained
 from unikat.v1.model_pb2 import BundleFile, Model
 
@@ -177,8 +177,8 @@ def read_sized(path: Path, size: int) -> bytes:
 def parse_manifest(text: bytes) -> Model:
     """The model that `model.json` describes. Raises ValueError for what is malformed, newer or contradicts itself."""
     try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        fields = parse_json(text)
+    except ValueError as error:
         raise ValueError(f"is not JSON: {error}") from error
     if not isinstance(fields, dict):
         raise ValueError(f"must hold a JSON object, not {type(fields).__name__}")
@@ -191,8 +191,8 @@ def parse_manifest(text: bytes) -> Model:
 def parse_description(text: bytes) -> Model:
     """The model as a worker describes it in Redis; fields of later releases are passed over. Raises ValueError."""
     try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        fields = parse_json(text)
+    except ValueError as error:
         raise ValueError(f"is not JSON: {error}") from error
     return _checked(fields, _schema_problems, ignore_unknown_fields=True)
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from unikat.artwork import Renderer
 from unikat.batches.layout import MANIFEST, MEDIA_TYPES, DrawnImage, Place, conditions_text, part_name
+from unikat.batches.parquet import open_parquet
 from unikat.batches.spec import BatchSpec, Common
 from unikat.batches.storage import Storage
 
@@ -40,15 +41,6 @@ class LostShards(Exception):
         shown = ", ".join(map(str, shards[:10])) + (", ..." if len(shards) > 10 else "")
         super().__init__(f"nothing is known of {len(shards)} shards that were written: {shown}")
         self.shards = tuple(shards)
-
-
-def open_parquet(source: BinaryIO | pa.BufferReader) -> pq.ParquetFile:
-    """To be read with `use_threads=False`.
-
-    Nothing is fetched ahead: Arrow's threads would still hold the Python file when the interpreter ends, and now and
-    then abort it (apache/arrow#34314, #50482).
-    """
-    return pq.ParquetFile(source, pre_buffer=False)
 
 
 def part_bytes(common: Common, images: Sequence[DrawnImage], places: Sequence[Place], renderer: Renderer) -> bytes:

@@ -12,6 +12,7 @@ from itertools import accumulate, product
 from typing import Any, Final
 
 from unikat.conditions import Weights, are_weights, is_finite
+from unikat.json_text import parse_json
 
 DRAW_SHARD: Final = "worker.jobs.draw_shard"  # a name, as `unikat.jobs.DRAW`
 CLOSE_BATCH: Final = "worker.jobs.close_batch"
@@ -127,9 +128,20 @@ class BatchSpec(Common):
 
     @classmethod
     def from_json(cls, head: str | bytes, cells: str | bytes) -> BatchSpec:
-        found = json.loads(head)
-        known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
-        return cls(cells=_from_lists(json.loads(cells)), **known)
+        """The inverse of `to_json`; fields of later releases are passed over. Raises ValueError for anything else."""
+        try:
+            found = parse_json(head)
+            known = {name: found[name] for name in cls.__dataclass_fields__ if name in found and name != "cells"}
+            spec = cls(cells=_from_lists(parse_json(cells)), **known)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a batch: {error}") from error
+        texts = (spec.destination, spec.owner, spec.request_id)
+        whole = (spec.image_format, spec.layout, spec.shard_size, *(cell.count for cell in spec.cells))
+        is_whole = all(type(number) is int and 0 <= number < 2**32 for number in whole) and spec.shard_size > 0
+        has_labels = isinstance(spec.labels, dict) and all(isinstance(text, str) for text in spec.labels.values())
+        if not (is_whole and has_labels and spec.is_sound() and all(isinstance(text, str) for text in texts)):
+            raise ValueError("not a batch: a field is not of its type")
+        return spec
 
 
 _SHOWN: Final = 200  # characters of what is no shard, in messages
@@ -176,7 +188,7 @@ class ShardJob(Common):
             raise ValueError(f"not a shard of a batch: {error}") from error
         numbers = (job.shard, job.first, job.image_format, job.layout, *(cell.count for cell in job.cells))
         texts = (job.batch, job.destination, job.fingerprint)
-        is_whole = all(type(n) is int and 0 <= n < 2**32 for n in numbers)
+        is_whole = all(type(n) is int and 0 <= n < 2**63 for n in numbers)
         if not (is_whole and all(isinstance(t, str) for t in texts) and job.is_sound()):
             raise ValueError(f"not a shard of a batch: {str(kwargs)[:_SHOWN]}")
         return job

@@ -19,7 +19,7 @@ from unikat.artwork import Renderer
 from unikat.batches.checks import FileChecks, FolderChecks, Problem
 from unikat.batches.destination import normalise
 from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Row, common_of, parse_conditions
-from unikat.batches.manifest import open_parquet
+from unikat.batches.parquet import open_parquet
 from unikat.batches.spec import Common
 from unikat.batches.storage import Storage
 from unikat.conditions import Weights

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from unikat.conditions import Weights, are_weights, is_finite
+from unikat.json_text import parse_json
 from unikat.queue.keys import DRAW
 from unikat.queue.scripts import Argument
 from unikat.v1.batches_pb2 import CreateBatchRequest
@@ -80,7 +81,7 @@ class DrawJob:
     def from_kwargs(cls, kwargs: Mapping[str, Any], extra: str | bytes = b"") -> DrawJob:
         """Raises ValueError if the payload is not one that this version understands."""
         try:
-            found = json.loads(extra) if extra else {}
+            found = parse_json(extra) if extra else {}
             known = {name: kwargs[name] for name in _PAYLOAD if name in kwargs}
             known |= {name: found.pop(name) for name in _EXTRA if name in found}
             job = cls(**known, more=found)
@@ -120,18 +121,13 @@ def call_of(data: bytes, functions: Collection[str]) -> tuple[str, dict[str, Any
     if not raw or len(raw) > MAX_PAYLOAD:
         raise ValueError(f"its payload is empty, or larger than {MAX_PAYLOAD} bytes")
     try:
-        found = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("its payload is not JSON; pickle is never read") from error
+        found = parse_json(raw)
+    except ValueError as error:
+        raise ValueError(f"its payload is not JSON ({error}); pickle is never read") from error
     try:
         function, _, args, kwargs = found
     except (TypeError, ValueError) as error:
         raise ValueError(f"its payload is not a call: {error}") from error
-    if b"\\u" in raw:
-        try:
-            json.dumps(found, ensure_ascii=False).encode()
-        except (UnicodeEncodeError, RecursionError) as error:  # half a character cannot even be reported
-            raise ValueError("its payload holds text that is not Unicode") from error
     if function not in functions or args or not isinstance(kwargs, dict):
         allowed = " and ".join(functions)
         raise ValueError(f"it calls {str(function)[:_SHOWN]!r}; this queue is for {allowed} with keyword arguments")

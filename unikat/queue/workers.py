@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from unikat.conditions import is_finite
+from unikat.json_text import parse_json
 
 MODELS_KEY: Final = "unikat:models"  # hash: model digest -> model.json with the digest filled in
 WORKERS_KEY: Final = "unikat:workers"  # sorted set: worker name -> Redis' time of its last beat plus WORKER_TTL
@@ -52,9 +53,9 @@ class WorkerStatus:
         if len(text) > MAX_STATUS:
             raise ValueError(f"a status has at most {MAX_STATUS} bytes")
         try:
-            found = json.loads(text)
+            found = parse_json(text)
             status = cls(**{name: found[name] for name in cls.__dataclass_fields__ if name in found})
-        except (TypeError, RecursionError) as error:
+        except TypeError as error:
             raise ValueError(f"not a status: {error}") from error
         texts = (status.name, status.device, status.provider, status.runtime)
         rates = (status.images_per_second, status.jobs_per_second, status.beat_at)
