@@ -18,8 +18,8 @@ def main() -> None:
     measured = coverage.Coverage(data_file=None, include=files)
     measured.start()
     for folder in folders:
-        for file in sorted(Path(folder).glob("*")):
-            target(file.read_bytes())
+        for content in sorted(Path(folder).glob("*")):
+            target(content.read_bytes())
     measured.stop()
     parts = []
     for module, file in zip(target.modules, files, strict=True):

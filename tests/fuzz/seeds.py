@@ -123,6 +123,7 @@ def _requests() -> list[bytes]:
     grid = batches_pb2.Grid(axes=[batches_pb2.Axis(attribute="style", categories=["ink"])], count=2)
     plan = batches_pb2.Plan(conditions=[ink, mix], count=3)
     batch = {"model": "tiny", "destination": "/out/a", "labels": {"a": "b"}, "request_id": "r", "shard_size": 8}
+    states = [batches_pb2.Batch.STATE_QUEUED, batches_pb2.Batch.STATE_RUNNING]
     messages = [
         (
             0,
@@ -134,7 +135,7 @@ def _requests() -> list[bytes]:
         (1, batches_pb2.CreateBatchRequest(grid=grid, **batch)),  # type: ignore[arg-type]
         (2, studio_pb2.ListModelsRequest(page_size=3, page_token="WyJtb2RlbHMiLCAidGlueUAxIl0=")),
         (3, studio_pb2.GetModelRequest(name="tiny@1")),
-        (4, batches_pb2.ListBatchesRequest(states=[1, 2], owner="ann")),
+        (4, batches_pb2.ListBatchesRequest(states=states, owner="ann")),
         (5, batches_pb2.WatchBatchRequest(id="0" * 16, after_revision=3)),
         (6, batches_pb2.GetBatchRequest(id="0" * 16)),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,10 +52,8 @@ class Target:
     modules: tuple[str, ...]
 
     def __call__(self, content: bytes) -> None:
-        try:
+        with suppress(*self.raises):
             self.decode(content)
-        except self.raises:
-            pass
 
 
 def job(content: bytes) -> None:

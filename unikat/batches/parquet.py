@@ -28,10 +28,14 @@ def open_parquet(source: BinaryIO | pa.BufferReader) -> pq.ParquetFile:
     Nothing is fetched ahead: Arrow's threads would still hold the Python file when the interpreter ends, and now and
     then abort it (apache/arrow#34314, #50482).
     """
-    file = pq.ParquetFile(source, pre_buffer=False)
-    size = source.seek(0, io.SEEK_END)
-    _check_cells(file, source.tell() if size is None else size)
-    _check_texts(file, source, source.tell())
+    try:
+        file = pq.ParquetFile(source, pre_buffer=False)
+        source.seek(0, io.SEEK_END)
+        size = source.tell()
+        _check_cells(file, size)
+        _check_texts(file, source, size)
+    except (KeyError, UnicodeDecodeError) as error:  # names of columns that contradict one another
+        raise pa.ArrowInvalid(f"its columns are damaged: {error}") from error
     return file
 
 
