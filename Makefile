@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 PROTOS := $(wildcard protos/unikat/v1/*.proto)
 
-.PHONY: demo test drills fuzz lint format protos bench compose-test released pins lock settings lines clean
+.PHONY: demo test drills soak fuzz lint format protos bench compose-test released pins lock settings lines clean
 
 demo: .venv/.demo ## Sets everything up, draws a sheet through the whole path, prints where it is.
 	$(BIN)/unikat demo
@@ -14,6 +14,9 @@ test: .venv/.dev lint ## Lint, types, proto lint and drift, and the tests.
 
 drills: .venv/.dev ## Injects faults into running systems for minutes; the figures of docs/guarantees.md.
 	$(BIN)/pytest tests/drills --long --timeout 3600
+
+soak: .venv/.dev ## Mixed work for MINUTES (60): does anything grow? Writes the figures and the plot of docs/guarantees.md.
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60) --write
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -1,8 +1,8 @@
-"""The pictures of the README and docs/scaling.md, drawn from the rows of the last runs."""
+"""The pictures of the README and docs/, drawn from the rows of the last runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -78,4 +78,27 @@ def draw_curve(costs: dict[str, Cost], rows: Sequence[Row], path: Path) -> None:
     axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def draw_soak(rows: Mapping[str, Sequence[float]], names: Sequence[str], path: Path) -> None:
+    """A panel each of `names` over the minutes, and one of the latency of calls for one image."""
+    figure, panels = plt.subplots(3, 3, figsize=(9.6, 6.4), sharex=True, layout="constrained")
+    for axes, name in zip(panels.flat, names, strict=False):
+        axes.plot(rows["minutes"], rows[name], color=OURS, linewidth=0.9)
+        axes.set_title(name, fontsize=9)
+        axes.set_ylim(0, 1.15 * max(rows[name]))
+    latency = panels.flat[len(names)]
+    for name, colour in (("p50, ms", OURS), ("p95, ms", OTHERS)):
+        latency.plot(rows["minutes"], rows[name], color=colour, linewidth=0.9, label=name.removesuffix(", ms"))
+    latency.set(title="one image, ms", yscale="log")
+    latency.title.set_fontsize(9)
+    latency.legend(fontsize=8)
+    for axes in panels.flat:
+        axes.tick_params(labelsize=8)
+        axes.grid(visible=True, linewidth=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[-1]:
+        axes.set_xlabel("minutes", fontsize=8)
+    figure.savefig(path, dpi=110)
     plt.close(figure)

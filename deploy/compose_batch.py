@@ -86,14 +86,13 @@ def check_files(stack: Stack, studio: Studio, batch: Batch) -> None:
     )
 
 
-def check_batch(stack: Stack, target: str, model: str, count: int) -> None:
+def check_batch(stack: Stack, studio: Studio, model: str, count: int) -> None:
     """Draw a batch with a kill in the middle. Raises BrokenPromise, EngineError or UnikatError."""
-    with Studio(target) as studio:
-        batch = studio.create_batch(model, to=f"/out/{NAME}", count=count, seed=7, shard_size=SHARD_SIZE)
-        console.print(f"batch {batch.id}: {count} images in {batch.shard_count} shards to {batch.destination}")
-        began = time.monotonic()
-        longest = watch(stack, studio, batch)
-        seconds = time.monotonic() - began
-        console.print(f"{count} images in files in {seconds:.1f} s; longest pause {longest:.1f} s")
-        check_files(stack, studio, batch)
+    batch = studio.create_batch(model, to=f"/out/{NAME}", count=count, seed=7, shard_size=SHARD_SIZE)
+    console.print(f"batch {batch.id}: {count} images in {batch.shard_count} shards to {batch.destination}")
+    began = time.monotonic()
+    longest = watch(stack, studio, batch)
+    seconds = time.monotonic() - began
+    console.print(f"{count} images in files in {seconds:.1f} s; longest pause {longest:.1f} s")
+    check_files(stack, studio, batch)
     require(longest <= PAUSE_LIMIT, f"the pause is at most {PAUSE_LIMIT:.0f} s")

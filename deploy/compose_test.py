@@ -1,20 +1,23 @@
 """`python -m deploy.compose_test`: the compose stack for real, with a worker killed while it draws.
 
-Builds the images, brings the stack up without GPUs, looks into the running containers, draws from outside, kills the
-container of the worker that draws, and checks that every image arrives once, decodes, and is what another worker
-draws. Then the same with a batch, whose files on the volume are compared with their manifest. Exits with 0, or with 1
-and what went wrong.
+Builds the images, brings the stack up without GPUs, by TLS, with tokens and users of Valkey, looks into the running
+containers, has those turned away who show no token, draws from outside, kills the container of the worker that draws,
+and checks that every image arrives once, decodes, and is what another worker draws. Then the same with a batch, whose
+files on the volume are compared with their manifest. Exits with 0, or with 1 and what went wrong.
 """
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Final
 
 import typer
@@ -25,11 +28,13 @@ from deploy.engine import SERVICES, Engine, EngineError, Stack
 from deploy.promises import HEALTH_DEADLINE, PAUSE_LIMIT, BrokenPromise, console, container_of_job, require
 from unikat.bundle import list_bundles
 from unikat.client import Studio
+from unikat.errors import Unauthenticated, Unavailable
 from unikat.resuming import Generation
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-FILES: Final = ("compose.yaml", "compose.cpu.yaml")
+FILES: Final = ("compose.yaml", "compose.cpu.yaml", "compose.tls.yaml")
 SECRET: Final = {"AWS_SECRET_ACCESS_KEY": "handed-on-to-workers-only"}  # no account has it
+NEW_TOKEN: Final = ("create", "compose-test", "--scope", "generate", "--scope", "batch", "--days", "1")
 LEFT_OUT: Final = {  # what an image must not hold
     "service": ("torch", "onnxruntime", "unikat_worker", "unikat_training", "pip", "fsspec", "pyarrow", "s3fs"),
     "worker": ("torch", "grpc_health", "unikat_service", "unikat_training", "pip"),
@@ -85,16 +90,27 @@ def draw(stack: Stack, generation: Generation, count: int) -> Drawn:
     return drawn
 
 
-def check(stack: Stack, target: str, model: str, count: int) -> None:
+def check_lock(target: str, ca: Path) -> None:
+    """Nobody is served without a token, or without TLS. Raises BrokenPromise."""
+    for tls, error in ((ca, Unauthenticated), (None, Unavailable)):
+        with Studio(target, ca=tls, token="", reconnect_timeout=0.0) as studio:
+            try:
+                studio.models()
+            except error:
+                continue
+            raise BrokenPromise("who shows no token is served")
+    console.print("without a token, and without TLS, nobody is served")
+
+
+def check(stack: Stack, studio: Studio, model: str, count: int) -> None:
     """Draw with a kill in the middle, then draw some again. Raises BrokenPromise, EngineError or UnikatError."""
-    with Studio(target) as studio:
-        console.print(f"serving {', '.join(f'{m.name}@{m.version}' for m in studio.models())} on {target}")
-        generation = studio.generate(model, count=count, seed=7)
-        drawn = draw(stack, generation, count)
-        finished = generation.finished
-        attempts = finished.attempts if finished else 0
-        require(attempts > 1, f"the kill hit a running job (attempts: {attempts}); ask for a larger --count")
-        again = {a.index: a.data for a in studio.generate(model, count=min(50, count), seed=7)}
+    console.print(f"serving {', '.join(f'{m.name}@{m.version}' for m in studio.models())} on {studio.target}")
+    generation = studio.generate(model, count=count, seed=7)
+    drawn = draw(stack, generation, count)
+    finished = generation.finished
+    attempts = finished.attempts if finished else 0
+    require(attempts > 1, f"the kill hit a running job (attempts: {attempts}); ask for a larger --count")
+    again = {a.index: a.data for a in studio.generate(model, count=min(50, count), seed=7)}
     require(all(drawn.data[i] == data for i, data in again.items()), "another worker draws the same bytes")
     console.print(
         f"{count} images, each once, all decoded, in {drawn.seconds:.1f} s; longest pause {drawn.longest_pause:.1f} s; "
@@ -126,6 +142,37 @@ def running(stack: Stack, workers: int) -> Iterator[None]:
         stack.down()
 
 
+def check_all(stack: Stack, model: str, count: int, batch_count: int, workers: int) -> None:
+    """What the stack promises to those who reach its port. Raises BrokenPromise, EngineError or UnikatError."""
+    target, ca = f"localhost:{stack.variables['UNIKAT_PORT']}", Path(stack.variables["UNIKAT_TLS_DIR"]) / "ca.crt"
+    check_lock(target, ca)
+    token = stack.run("tokens", *NEW_TOKEN)
+    with Studio(target, ca=ca, token=token) as studio:
+        check(stack, studio, model, count)
+        stack.start_again("worker")
+        wait_until_healthy(stack, workers)
+        check_batch(stack, studio, model, batch_count)
+
+
+def keys_in(folder: Path) -> dict[str, str]:
+    """What compose.env says of the keys that the documented commands make."""
+    for command in ("init", "redis"):
+        words = (sys.executable, "-m", "unikat.cli", "keys", command, "--keys", str(folder))
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    if os.getuid() == 0:
+        for path in (folder / "service", *(folder / "service").iterdir()):
+            os.chown(path, 10001, 10001)
+    lines = (folder / "compose.env").read_text().splitlines()
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def main(
     compose: Annotated[
         str | None, typer.Option(envvar="COMPOSE", help="The compose command, where it is not found by itself.")
@@ -140,24 +187,19 @@ def main(
         engine = Engine.find(compose)
         bundles = list_bundles(models)
         require(bool(bundles), f"{models} holds a bundle to serve")
-        with socket.socket() as probe:
-            probe.bind(("", 0))
-            port = probe.getsockname()[1]
-        variables = {
-            "UNIKAT_PORT": str(port),
-            "UNIKAT_WORKERS": str(workers),
-            "UNIKAT_MODELS_DIR": str(models.resolve()),
-            "UNIKAT_OUT_DIR": "out",
-            "UNIKAT_DESTINATIONS": "file:///out",
-            **SECRET,
-        }
-        stack = Stack(engine, "unikat-compose-test", FILES, variables)
-        with running(stack, workers):
-            look_inside(stack)
-            check(stack, f"localhost:{port}", bundles[0].parent.name, count)
-            stack.start_again("worker")
-            wait_until_healthy(stack, workers)
-            check_batch(stack, f"localhost:{port}", bundles[0].parent.name, batch_count)
+        with TemporaryDirectory(prefix="unikat-") as folder:
+            variables = keys_in(Path(folder)) | {
+                "UNIKAT_PORT": str(free_port()),
+                "UNIKAT_WORKERS": str(workers),
+                "UNIKAT_MODELS_DIR": str(models.resolve()),
+                "UNIKAT_OUT_DIR": "out",
+                "UNIKAT_DESTINATIONS": "file:///out",
+                **SECRET,
+            }
+            stack = Stack(engine, "unikat-compose-test", FILES, variables)
+            with running(stack, workers):
+                look_inside(stack)
+                check_all(stack, bundles[0].parent.name, count, batch_count, workers)
     except (EngineError, BrokenPromise) as error:
         console.print(f"failed: {error}", style="red", markup=False)
         sys.exit(1)

@@ -60,6 +60,10 @@ class Stack:
         """Build the images and start everything; returns before it is healthy."""
         self._compose("up", "-d", "--build")
 
+    def run(self, service: str, *args: str) -> str:
+        """The last line that a container of its own prints. Raises EngineError."""
+        return self._compose("run", "--rm", "-T", service, *args).strip().rpartition("\n")[2]
+
     def down(self) -> None:
         """Stop everything, and remove containers, networks and volumes."""
         self._compose("down", "--volumes")
@@ -105,9 +109,9 @@ class Stack:
         done = subprocess.run(check, capture_output=True, text=True)
         return done.returncode == 0 and done.stdout.strip() in ("healthy", "")
 
-    def _compose(self, *args: str) -> None:
+    def _compose(self, *args: str) -> str:
         files = [word for file in self.files for word in ("-f", str(FOLDER / file))]
-        _run((*self.engine.compose, "-p", self.project, *files, *args), os.environ | dict(self.variables))
+        return _run((*self.engine.compose, "-p", self.project, *files, *args), os.environ | dict(self.variables))
 
 
 def _answers(*words: str) -> bool:

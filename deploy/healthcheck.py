@@ -74,10 +74,12 @@ def _name_of(certificate: str, port: int) -> str:
 
 def check_worker() -> str | None:
     """What is wrong with the worker of this container; None if its last beat is recent."""
-    from redis import Redis, RedisError
+    from redis import RedisError
+
+    from unikat.queue.clients import connect
 
     url, host = os.environ["UNIKAT_REDIS_URL"], socket.gethostname()
-    with Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, decode_responses=True) as redis:
+    with connect(url, "unikat-healthcheck", socket_timeout=TIMEOUT, decode_responses=True) as redis:
         try:
             alive = redis.zrangebyscore(WORKERS_KEY, time.time(), "+inf")
             with redis.pipeline(transaction=False) as pipe:

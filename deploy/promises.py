@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
@@ -25,8 +26,10 @@ def require(holds: bool, promise: str) -> None:
 
 
 def ask_valkey(stack: Stack, *command: str) -> list[str]:
-    """Valkey's answer to a command, as lines."""
-    return stack.engine("exec", stack.containers("valkey")[0], "valkey-cli", "--raw", *command).split()
+    """Valkey's answer to a command of its user `admin`, as lines."""
+    password = urlsplit(stack.variables["UNIKAT_ADMIN_REDIS_URL"]).password
+    words = ("exec", "-e", f"REDISCLI_AUTH={password}", stack.containers("valkey")[0])
+    return stack.engine(*words, "valkey-cli", "--user", "admin", "--raw", *command).split()
 
 
 def container_of_job(stack: Stack, job_id: str) -> str:

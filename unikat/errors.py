@@ -43,6 +43,8 @@ class Reason(StrEnum):
     BATCH_STATE = "BATCH_STATE"
     DESTINATION_TAKEN = "DESTINATION_TAKEN"
     CERTIFICATE = "CERTIFICATE"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    SCOPE = "SCOPE"
 
 
 def make_status(code: Code.ValueType, message: str, reason: Reason, *details: Message, **metadata: str) -> Status:
@@ -129,8 +131,12 @@ class WrongState(UnikatError):
     """A batch is in a state in which this cannot be done; the message says in which, and what can."""
 
 
+class Unauthenticated(UnikatError):
+    """The service wants a token that is valid: none was shown, or it is wrong, expired or revoked."""
+
+
 class PermissionDenied(UnikatError):
-    """The client's certificate says of nobody that this service knows how to name."""
+    """The caller's token has not the scope for it, or its certificate names nobody that can be named."""
 
 
 class Cancelled(UnikatError):
@@ -153,6 +159,7 @@ _BY_CODE: Final[dict[int, type[UnikatError]]] = {
     Code.UNAVAILABLE: Unavailable,
     Code.FAILED_PRECONDITION: WrongState,
     Code.PERMISSION_DENIED: PermissionDenied,
+    Code.UNAUTHENTICATED: Unauthenticated,
     Code.CANCELLED: Cancelled,
     Code.DEADLINE_EXCEEDED: DeadlineExceeded,
     Code.INTERNAL: JobFailed,

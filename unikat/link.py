@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Awaitable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -23,8 +23,10 @@ from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from unikat.credentials import Metadata, find_token, metadata_of
 from unikat.delivery import cancelled
 from unikat.errors import UnikatError, error_of
+from unikat.loopback import is_loopback
 from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.studio_pb2_grpc import StudioStub
 
@@ -42,9 +44,12 @@ DEFAULT_TARGET: Final = "localhost:50051"
 TARGET_VARIABLE: Final = "UNIKAT_TARGET"
 
 OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
-    # A dead connection is noticed within 30 + 10 s while a call waits for images; idle channels send nothing.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    # A dead connection is noticed within 10 + 4 s while a call waits for images; idle channels send nothing.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 4_000),
+    ("grpc.http2.ping_timeout_ms", 4_000),  # else 60 s are what counts, keepalive's own notwithstanding
+    # A caller that waits sends nothing else; by default gRPC pings two times, and then no more than once a minute.
+    ("grpc.http2.max_pings_without_data", 0),
     # An image of 2048 x 2048 as PNG is about 12 MB; gRPC's default is 4 MB.
     ("grpc.max_receive_message_length", 64 * 2**20),
     # A service that comes back is found within 2 s, not within gRPC's two minutes.
@@ -59,10 +64,14 @@ _CUT_OFF: Final = frozenset({Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code
 
 @dataclass(frozen=True)
 class Address:
-    """A target ("host:port", or any gRPC name such as "unix:/run/unikat.sock") and its credentials, None for plain."""
+    """A target ("host:port", or any gRPC name such as "unix:/run/unikat.sock") and its credentials, None for plain.
+
+    `metadata` goes with every call.
+    """
 
     target: str
     credentials: grpc.ChannelCredentials | None
+    metadata: Metadata = ()
 
     @classmethod
     def of(
@@ -84,6 +93,19 @@ class Address:
             target or os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET,
             grpc.ssl_channel_credentials(roots, key, chain) if secure else None,
         )
+
+    def showing(self, token: str | None) -> Address:
+        """The same with a token, or that of the environment (`find_token`).
+
+        Raises OSError for its file, ValueError for a token that would be sent in plaintext to another machine.
+        """
+        metadata = metadata_of(find_token(token), self.target, is_encrypted=self.credentials is not None)
+        return replace(self, metadata=metadata)
+
+    @property
+    def options(self) -> tuple[tuple[str, int | str], ...]:
+        """Of a channel. What is meant for this machine goes through no proxy of the environment's."""
+        return (*OPTIONS, ("grpc.enable_http_proxy", 0)) if is_loopback(self.target) else OPTIONS
 
     def typed(self, error: grpc.RpcError) -> UnikatError:
         """The typed error for gRPC's, with the details that the service sent along.
@@ -140,11 +162,11 @@ class Link:
             self._connect(grpc.aio)
 
     def _connect(self, transport: ModuleType) -> None:
-        target, credentials = self.address.target, self.address.credentials
+        target, credentials, options = self.address.target, self.address.credentials, self.address.options
         self._channel = (
-            transport.insecure_channel(target, options=OPTIONS)
+            transport.insecure_channel(target, options=options)
             if credentials is None
-            else transport.secure_channel(target, credentials, options=OPTIONS)
+            else transport.secure_channel(target, credentials, options=options)
         )
         self._studio, self._batches = StudioStub(self._channel), BatchesStub(self._channel)
 
@@ -160,13 +182,13 @@ class Link:
         self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None
     ) -> Response:
         """A unary call. Raises grpc.RpcError."""
-        return await cast(Awaitable[Response], method(request, timeout=timeout))
+        return await cast(Awaitable[Response], method(request, timeout=timeout, metadata=self.address.metadata))
 
     def begin(
         self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request, timeout: float | None
     ) -> Stream[Response]:
         """A call whose responses `read` waits for."""
-        return cast(Stream[Response], method(request, timeout=timeout))
+        return cast(Stream[Response], method(request, timeout=timeout, metadata=self.address.metadata))
 
     async def read(self, stream: Stream[Response]) -> Response | None:
         """The next message; None after the last. Raises grpc.RpcError."""
@@ -202,7 +224,7 @@ class BlockingLink(Link):
     async def ask(
         self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None
     ) -> Response:
-        return method(request, timeout=timeout)
+        return method(request, timeout=timeout, metadata=self.address.metadata)
 
     async def read(self, stream: Stream[Response]) -> Response | None:
         return next(cast(Iterator[Response], stream), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import field, fields
+from dataclasses import field, fields, is_dataclass
 from functools import partial
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -41,9 +41,33 @@ def command_of(settings: type[S], run: Callable[[S], None]) -> Callable[..., Non
     def command(**values: Any) -> None:  # noqa: ANN401  # Typer checked them against the fields
         run(settings(**values))
 
-    command.__doc__ = run.__doc__
-    # Typer reads both: the signature for the defaults, the annotations for the types.
     parameters = [parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items()]
-    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # PEP 362 allows it
-    command.__annotations__ = hints
+    return ungrouped(_declared(command, run, parameters))
+
+
+def ungrouped(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the fields of a dataclass as options of its own, for each parameter that is one."""
+    signature, hints = inspect.signature(command), get_type_hints(command, include_extras=True)
+    groups = {name: hints[name] for name in signature.parameters if is_dataclass(hints[name])}
+    parameters = []
+    for name, parameter in signature.parameters.items():
+        inner = inspect.signature(groups[name]).parameters if name in groups else {name: parameter}
+        types = get_type_hints(groups[name], include_extras=True) if name in groups else hints
+        parameters += [each.replace(annotation=types[key]) for key, each in inner.items()]
+
+    def flat(**values: Any) -> None:  # noqa: ANN401  # Typer checked them
+        for name, group in groups.items():
+            values[name] = group(**{each.name: values.pop(each.name) for each in fields(group)})
+        command(**values)
+
+    return _declared(flat, command, parameters)
+
+
+def _declared(
+    command: Callable[..., None], like: Callable[..., None], parameters: list[inspect.Parameter]
+) -> Callable[..., None]:
+    """The command with name and text of another, and parameters as Typer reads them: defaults there, types here."""
+    command.__name__, command.__doc__ = like.__name__, like.__doc__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # PEP 362 allows it
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command

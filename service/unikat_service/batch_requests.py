@@ -15,18 +15,18 @@ from unikat.batches.destination import is_open, normalise
 from unikat.batches.spec import MAX_SHARD_SIZE, BatchSpec, Cell, grid_cells
 from unikat.bundle import key_of
 from unikat.conditions import FieldError, Weights, check_conditions, choices, choose_from
+from unikat.credentials import NAME, NAME_RULE
 from unikat.encoders import newest_encoder
 from unikat.queue.job import fingerprint
 from unikat.v1.batches_pb2 import CreateBatchRequest, Grid, Layout, Plan
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import ImageFormat
-from unikat_service.callers import OWNER, OWNER_RULE
+from unikat_service.callers import Caller
 from unikat_service.errors import invalid
 from unikat_service.limits import MAX_PLANS_BYTES, MAX_PROBLEMS
 from unikat_service.requests import common_problems, pick_seed, resolved_background
 from unikat_service.settings import MAX_SHARDS, Settings
 
-DEFAULT_OWNER: Final = "default"
 MAX_CELLS: Final = 10_000
 
 Categories = Mapping[str, Sequence[str]]
@@ -36,7 +36,7 @@ def resolve(
     request: CreateBatchRequest,
     model: Model,
     settings: Settings,
-    caller: str | None,
+    caller: Caller,
     problems: list[FieldError],
     *,
     legacy: bool = False,
@@ -69,7 +69,7 @@ def resolve(
         layout=int(request.layout or Layout.LAYOUT_FILES),
         destination=normalise(request.destination),
         shard_size=request.shard_size or max(settings.shard_size, smallest),
-        owner=caller or request.owner or DEFAULT_OWNER,
+        owner=caller.confined_to or request.owner or caller.name,
         labels=dict(sorted(request.labels.items())),
         request_id=request.request_id,
         encoder="" if legacy else newest_encoder(request.format),
@@ -77,8 +77,8 @@ def resolve(
     )
 
 
-def field_problems(request: CreateBatchRequest, settings: Settings, caller: str | None) -> Iterator[FieldError]:
-    """What is wrong whatever the model is. `caller` is who the client's certificate names, if it has one."""
+def field_problems(request: CreateBatchRequest, settings: Settings, caller: Caller) -> Iterator[FieldError]:
+    """What is wrong whatever the model is."""
     yield from common_problems(request)
     yield from shape_problems(request, settings.max_batch_images)
     yield from _destination_problems(request.destination, settings.prefixes)
@@ -87,10 +87,10 @@ def field_problems(request: CreateBatchRequest, settings: Settings, caller: str 
     if request.shard_size > MAX_SHARD_SIZE:
         default = f"0 means {settings.shard_size}"
         yield FieldError("shard_size", f"must be 0 to {MAX_SHARD_SIZE} ({default}), not {request.shard_size}")
-    if request.owner and not OWNER.fullmatch(request.owner):
-        yield FieldError("owner", f"must be {OWNER_RULE}; left out, it is {DEFAULT_OWNER}")
-    elif request.owner and caller not in (None, request.owner):
-        yield FieldError("owner", f'must be left out, or "{caller}" as in the client\'s certificate')
+    if request.owner and not NAME.fullmatch(request.owner):
+        yield FieldError("owner", f"must be {NAME_RULE}; left out, it is {caller.name}")
+    elif request.owner and caller.confined_to not in (None, request.owner):
+        yield FieldError("owner", f'must be left out, or "{caller.name}", as whom you call')
     if "" in request.labels:
         yield FieldError("labels[]", "a key must have 1 to 63 characters, not 0")
 

@@ -23,9 +23,9 @@ from unikat.queue.batches.store import BatchStore, DestinationTaken, WrongState
 from unikat.queue.job import fingerprint
 from unikat.v1 import batches_pb2 as pb
 from unikat_service.batch_requests import field_problems, resolve
-from unikat_service.callers import certified
+from unikat_service.callers import Caller, current
 from unikat_service.catalogue import Catalogue
-from unikat_service.errors import Context, translated
+from unikat_service.errors import Context, SomebodyElses, translated
 from unikat_service.paging import batch_page
 from unikat_service.requests import check_limits, find_model, parse, parse_unchecked, reused
 from unikat_service.settings import Settings
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class Batches:
-    """`unikat.v1.Batches`. A caller with a certificate sees its own batches only; without certificates all see all."""
+    """`unikat.v1.Batches`. A caller sees its own batches only; one that is an administrator, or nobody, sees all."""
 
     def __init__(self, catalogue: Catalogue, redis: Redis, settings: Settings) -> None:
         """`redis` is used from threads."""
@@ -80,11 +80,9 @@ class Batches:
 
     async def create_batch(self, data: bytes, context: Context) -> bytes:
         """Check a batch and queue it; or return the one that its request_id stands for."""
-        request, caller = parse_unchecked(pb.CreateBatchRequest, data), certified(context)
+        request, caller = parse_unchecked(pb.CreateBatchRequest, data), current()
         await self._in_thread(lambda: check_limits(request))
-        # Where callers have certificates, a request_id is one's own.
-        mine = f"{caller}/{request.request_id}" if caller is not None and request.request_id else request.request_id
-        batch = batch_id_of(mine)
+        batch = batch_id_of(caller.own(request.request_id))
         # First of all: the same call again gets its batch, whatever has become of workers, models and settings.
         there = await self._in_thread(lambda: self._same_again(batch, request))
         if there is not None:
@@ -101,12 +99,12 @@ class Batches:
             return await self._to_the_end(create)
 
     async def get_batch(self, data: bytes, context: Context) -> bytes:
-        request, caller = parse(pb.GetBatchRequest, data), certified(context)
+        request, caller = parse(pb.GetBatchRequest, data), current()
         return await self._in_thread(lambda: self._message(self._visible(request.id, caller)))
 
     async def list_batches(self, data: bytes, context: Context) -> bytes:
-        request, caller = parse(pb.ListBatchesRequest, data), certified(context)
-        return await self._in_thread(lambda: batch_page(self._store, request, caller).SerializeToString())
+        request, caller = parse(pb.ListBatchesRequest, data), current()
+        return await self._in_thread(lambda: batch_page(self._store, request, caller.confined_to).SerializeToString())
 
     async def cancel_batch(self, data: bytes, context: Context) -> bytes:
         id = parse(pb.CancelBatchRequest, data).id
@@ -122,7 +120,7 @@ class Batches:
 
     async def watch_batch(self, data: bytes, context: Context) -> None:
         """A batch at every change, until it has ended."""
-        request, caller = parse(pb.WatchBatchRequest, data), certified(context)
+        request, caller = parse(pb.WatchBatchRequest, data), current()
         look = await self._in_thread(lambda: look_at(self._visible(request.id, caller)))
         watch = self.watcher.open(request.id, look.revision)
         try:
@@ -144,7 +142,7 @@ class Batches:
             raise reused()
         return self._message(self._read(batch))
 
-    def _create(self, batch: str, request: pb.CreateBatchRequest, spec: BatchSpec, caller: str | None) -> bytes:
+    def _create(self, batch: str, request: pb.CreateBatchRequest, spec: BatchSpec, caller: Caller) -> bytes:
         content = fingerprint(request)
         try:
             if self._store.create(batch, spec, content) != content:  # somebody else was faster, with something else
@@ -157,7 +155,7 @@ class Batches:
         self, batch: str, context: Context, change: Callable[[str], None], reply: Callable[[], bytes]
     ) -> bytes:
         """Change a batch. Raises NoSuchBatch, and UnikatError (FAILED_PRECONDITION)."""
-        caller = certified(context)
+        caller = current()
 
         def work() -> bytes:
             self._visible(batch, caller)
@@ -172,11 +170,11 @@ class Batches:
 
         return await self._in_thread(work)
 
-    def _visible(self, batch: str, caller: str | None) -> BatchRecord:
+    def _visible(self, batch: str, caller: Caller) -> BatchRecord:
         """The batch, if the caller may see it. Raises NoSuchBatch."""
         record = self._read(batch)
-        if caller not in (None, record.head["owner"]):
-            raise NoSuchBatch(batch)
+        if caller.confined_to not in (None, record.head["owner"]):
+            raise SomebodyElses(batch)
         return record
 
     def _read(self, batch: str) -> BatchRecord:
@@ -188,11 +186,11 @@ class Batches:
         """The batch with its plans."""
         return record.to_message(self._store.spec(record.id).cells).SerializeToString()
 
-    def _taken(self, holder: str, caller: str | None) -> UnikatError:
+    def _taken(self, holder: str, caller: Caller) -> UnikatError:
         """ALREADY_EXISTS; the batch is named to those who may see it."""
         owners = [record.head["owner"] for record in self._store.read_many([holder])]
         text = "is the folder of a batch of somebody else's; choose another folder"
-        if caller is None or caller in owners:
+        if caller.sees_all or caller.name in owners:
             text = f"is the folder of batch {holder}; choose another, or delete that batch, which leaves its files"
         return error_of(bad_field("destination", text, Code.ALREADY_EXISTS, Reason.DESTINATION_TAKEN))
 

@@ -28,7 +28,7 @@ from unikat.queue.calls import Enqueued, Existing, Full, Outcome, Submission, an
 from unikat.queue.job import DrawJob
 from unikat.queue.keys import job_id_of
 from unikat.v1.studio_pb2 import Accepted, ImageFormat
-from unikat_service.callers import queue_owner
+from unikat_service.callers import current
 from unikat_service.context import ServiceContext
 from unikat_service.delivery import Subscription
 from unikat_service.errors import Context, shutting_down
@@ -57,12 +57,12 @@ class Call:
 
     def __init__(self, service: ServiceContext, order: Order, context: Context) -> None:
         remaining = context.time_remaining()
-        request = order.request
+        request, caller = order.request, current()
         self._service = service
         self._deadline = None if remaining is None else time.monotonic() + remaining
-        self._request_id = request.request_id
+        self._request_id = caller.own(request.request_id)
         self._fingerprint = order.fingerprint
-        self._draw = _draw_job(order, queue_owner(context, service.settings.tls_ca is not None))
+        self._draw = _draw_job(order, caller.name, service.catalogue.clock.now())
         # Number of the last entry: in the stream, images are counted from 0, whatever the index of the first.
         self._sent = request.after_index - request.first_index + 1 if request.HasField("after_index") else 0
         self._results: Subscription | None = None
@@ -153,7 +153,8 @@ class Call:
         seconds = None if self._deadline is None else self._deadline - time.monotonic()
         legacy = self._service.catalogue.snapshot.is_legacy
         if legacy:  # its workers compare with their own clocks, and know the encoders without names only
-            draw = replace(draw, encoder="", deadline=None if seconds is None else time.time() + seconds)
+            deadline = None if seconds is None else self._service.catalogue.clock.now() + seconds
+            draw = replace(draw, encoder="", deadline=deadline)
         results = self._subscribed
         submission = Submission(results.job_id, draw, self._fingerprint, results.lease, seconds, legacy)
         reply = self._service.calls.enqueue(submission, self._service.delivery.jobs, self._caller_is_gone)
@@ -182,7 +183,7 @@ class Call:
         results = self._subscribed
         left = answer.seconds
         if left is None and found.deadline is not None:  # of a service of the release before
-            left = found.deadline - time.time()
+            left = found.deadline - self._service.catalogue.clock.now()
         deadline = None if left is None else time.monotonic() + left
         self._open = OpenJob(found, answer.position, deadline)
         results.model = found.model, found.digest
@@ -235,7 +236,7 @@ class _Ended(UnikatError):
     """The job's stream ended with a status."""
 
 
-def _draw_job(order: Order, caller: str) -> DrawJob:
+def _draw_job(order: Order, caller: str, enqueued_at: float) -> DrawJob:
     return DrawJob(
         model=key_of(order.model),
         digest=order.model.digest,
@@ -244,7 +245,7 @@ def _draw_job(order: Order, caller: str) -> DrawJob:
         seed=order.seed,
         truncation=order.truncation,
         image_format=int(order.image_format),
-        enqueued_at=time.time(),
+        enqueued_at=enqueued_at,
         first=order.request.first_index,
         caller=caller,
         encoder=newest_encoder(order.image_format),

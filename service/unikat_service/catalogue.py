@@ -16,6 +16,7 @@ from google.rpc.status_pb2 import Status
 from unikat.bundle import MAX_MANIFEST, key_of, parse_description, parse_reference
 from unikat.conditions import CategoryNames, category_names, choose_from
 from unikat.errors import Reason, bad_field, error_of, retry_later
+from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
 from unikat.queue.live import LiveWorkers, live_workers
 from unikat.queue.workers import MODELS_KEY
@@ -91,6 +92,7 @@ class Catalogue:
         self._asked = 0.0  # when Redis was last asked
         self._failure: Exception | None = None
         self._lock = asyncio.Lock()
+        self.clock = RedisClock()
         self.snapshot = Snapshot()
 
     @property
@@ -160,7 +162,7 @@ class Catalogue:
     async def _refresh(self) -> None:
         self._asked = time.monotonic()
         try:
-            alive = await live_workers(self._redis)
+            alive = await live_workers(self._redis, self.clock)
             await self._parse(digest for status in alive.statuses for digest in status.models.values())
             self._failure = None
         except Exception as error:

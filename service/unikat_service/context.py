@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from unikat.queue.calls import DrawCalls
 from unikat.queue.cancel import cancel_queued
+from unikat.queue.clients import REPLY_S
 from unikat.queue.connection import Connection
 from unikat.queue.inbox import BLOCK_MS, Inbox
 from unikat.queue.job import Limits
@@ -23,10 +24,11 @@ from unikat_service.catalogue import Catalogue
 from unikat_service.delivery import Delivery
 from unikat_service.errors import shutting_down
 from unikat_service.settings import Settings
+from unikat_service.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
-REDIS_TIMEOUT_S: Final = 5.0
+CLIENT_NAME: Final = "unikat-service"
 
 
 class ServiceContext:
@@ -39,14 +41,16 @@ class ServiceContext:
         self._name = uuid.uuid4().hex
         self._numbers = count()
         self._threaded = threaded
+        self._moving: asyncio.Future[list[None]] | None = None
         # What is large does not hold up what is small, and a read that blocks holds up everything.
-        self._connections = [Connection(settings.redis_url, REDIS_TIMEOUT_S) for _ in range(2)]
-        self._connections.append(Connection(settings.redis_url, BLOCK_MS / 1000 + REDIS_TIMEOUT_S))
+        timeouts = (REPLY_S, REPLY_S, BLOCK_MS / 1000 + REPLY_S)
+        self._connections = [Connection(settings.redis_url, CLIENT_NAME, each, self._on_moved) for each in timeouts]
         commands, reads, blocking = self._connections
         self._inbox = Inbox(self._name, blocking, commands)
         self.catalogue = Catalogue(commands, settings.worker_grace_s)
         limits = Limits(settings.retries, settings.result_ttl_s, settings.failure_ttl_s)
         self.calls = DrawCalls(commands, limits, settings.max_queue)
+        self.tokens = Tokens(commands)
         self.delivery = Delivery(self._inbox, self.calls, reads, self.catalogue)
 
     def new_lease(self) -> str:
@@ -64,6 +68,11 @@ class ServiceContext:
         for subscription in self.delivery.subscriptions:
             subscription.fail(shutting_down())
 
+    def _on_moved(self) -> None:
+        """What only reads would go on reading from a server that is a replica now, and perhaps of nobody."""
+        self._moving = asyncio.gather(*(connection.reconnect() for connection in self._connections))
+        self._threaded.connection_pool.disconnect(inuse_connections=False)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[ServiceContext]:
         """With the tasks that read, until the end of the block."""
@@ -71,7 +80,7 @@ class ServiceContext:
             self.calls.on_removed = lambda job_id: thread.submit(self._cancel, job_id)
             with suppress(RedisError):  # it may be started before Redis
                 await self._inbox.beat()
-            tasks = self.delivery.running()
+            tasks = [*self.delivery.running(), asyncio.create_task(self.tokens.run())]
             try:
                 yield self
             finally:

@@ -141,6 +141,7 @@ class Delivery:
         self._subscriptions: dict[bytes, list[Subscription]] = {}  # by job
         self._wanted: dict[Subscription, None] = {}  # whose streams are to be read, in this order
         self._is_wanted = asyncio.Event()
+        self._is_cut_off = False
         self._entry_bytes = 4096.0  # moving average
 
     @property
@@ -180,7 +181,16 @@ class Delivery:
         return [asyncio.create_task(_forever(what, work)) for what, work in (*rounds, beat)]
 
     async def _read_inbox(self) -> None:
-        for news in await self._inbox.read():
+        try:
+            received = await self._inbox.read()
+        except RedisError:
+            self._is_cut_off = True
+            raise
+        if self._is_cut_off:  # calls were looked at more and more seldom meanwhile, and their jobs may be gone
+            self._is_cut_off = False
+            for subscription in self.subscriptions:
+                subscription.quiet, subscription.look_at = MIN_QUIET_S, self.clock()
+        for news in received:
             for subscription in self._subscriptions.get(news.job, ()):
                 self._deliver(subscription, news)
 

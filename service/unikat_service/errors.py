@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import grpc
 from google.rpc.code_pb2 import Code
@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from unikat.conditions import FieldError
 from unikat.errors import Reason, UnikatError, bad_field, error_of, make_status, retry_later
 from unikat.queue.batches.jobs import NoSuchBatch
+from unikat_service import audit
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,10 @@ def no_such_batch(batch: str) -> Status:
     return bad_field("id", text, Code.NOT_FOUND, Reason.BATCH_NOT_FOUND)
 
 
+class SomebodyElses(NoSuchBatch):
+    """A batch that the caller may not see: to it, there is none."""
+
+
 def translated(handler: Handler[Result]) -> Handler[Result]:
     """A handler whose exceptions end the call with a status; a cancellation passes through as it is."""
 
@@ -69,17 +74,24 @@ def translated(handler: Handler[Result]) -> Handler[Result]:
             status = error.status
         except NoSuchBatch as error:
             status = no_such_batch(error.args[0])
+            if isinstance(error, SomebodyElses):
+                audit.refused(f"batch {error.args[0]} is of somebody else")
         except RedisError as error:
             log.warning("Redis: %s", error)
             status = store_unavailable(error).status
         except Exception:
             log.exception("A call failed")
             status = make_status(Code.INTERNAL, "the service failed; its log says why", Reason.JOB_FAILED)
-        final = rpc_status.to_status(fitted(status))
-        await context.abort(final.code, final.details or "", final.trailing_metadata or ())
-        raise AssertionError("abort always raises")
+        return await end(context, status)
 
     return handle
+
+
+async def end(context: grpc.aio.ServicerContext[Any, Any], status: Status) -> NoReturn:
+    """End a call with a status. Raises grpc.aio.AbortError."""
+    final = rpc_status.to_status(fitted(status))
+    await context.abort(final.code, final.details or "", final.trailing_metadata or ())
+    raise AssertionError("abort always raises")
 
 
 def fitted(status: Status) -> Status:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
+import grpc
 from grpc_health.v1 import health
-from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2 import HealthCheckResponse, HealthListRequest, HealthListResponse
 
 from unikat_service.batches import NAME as BATCHES
 from unikat_service.catalogue import REFRESH_S
@@ -22,6 +24,14 @@ log = logging.getLogger(__name__)
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
 
+class Servicer(health.aio.HealthServicer):  # type: ignore[name-defined,misc]  # grpc-stubs know only the threaded
+    """As gRPC has it, but for a method that it leaves to fail, with a traceback in the log for every call."""
+
+    async def List(self, request: HealthListRequest, context: grpc.aio.ServicerContext[Any, Any]) -> HealthListResponse:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Check and Watch tell of a service by its name")
+        raise AssertionError("abort always raises")
+
+
 class Health:
     """Keeps the catalogue fresh and says what follows from it."""
 
@@ -29,7 +39,7 @@ class Health:
         self._service = service
         self._models: set[str] = set()  # every name that was ever served: one that is gone is NOT_SERVING, not unknown
         self._failing = False
-        self.servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]  # grpc-stubs know only the threaded
+        self.servicer = Servicer()
 
     async def run(self) -> None:
         """Once a second, until cancelled; the first round is done by `update`."""

@@ -14,10 +14,10 @@ from typing import Any, Final, TypeVar
 from unikat.batches.record import BatchRecord
 from unikat.bundle import key_of
 from unikat.conditions import FieldError
+from unikat.credentials import NAME, NAME_RULE
 from unikat.queue.batches.store import BatchStore
 from unikat.v1.batches_pb2 import Batch, ListBatchesRequest, ListBatchesResponse
 from unikat.v1.model_pb2 import Model
-from unikat_service.callers import OWNER, OWNER_RULE
 from unikat_service.errors import invalid
 
 DEFAULT_SIZE: Final = 50
@@ -116,8 +116,8 @@ def _check_filters(request: ListBatchesRequest) -> None:
         for i, state in enumerate(request.states)
         if state not in known
     ]
-    if request.owner and not OWNER.fullmatch(request.owner):
-        problems.append(FieldError("owner", f"must be {OWNER_RULE}, or empty for all"))
+    if request.owner and not NAME.fullmatch(request.owner):
+        problems.append(FieldError("owner", f"must be {NAME_RULE}, or empty for all"))
     if problems:
         raise invalid(problems)
 

@@ -9,34 +9,38 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from threading import Event
 from typing import Final
 
 import grpc
-import redis
-import redis.retry
 from grpc_channelz.v1 import channelz, channelz_pb2
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from redis.backoff import NoBackoff
+from redis import Redis
 
-from unikat.queue.server import server_problem
+from unikat.queue.clients import connect
+from unikat.queue.server import Unfit, wait_until_fit
 from unikat_service.batches import NAME as BATCHES
 from unikat_service.batches import Batches
-from unikat_service.catalogue import Catalogue
-from unikat_service.context import REDIS_TIMEOUT_S, ServiceContext
+from unikat_service.callers import Callers
+from unikat_service.context import CLIENT_NAME, ServiceContext
 from unikat_service.errors import shutting_down
+from unikat_service.gate import Gate
 from unikat_service.health import Health
 from unikat_service.limits import MAX_RECEIVED_BYTES
 from unikat_service.settings import Settings
 from unikat_service.studio import NAME as STUDIO
 from unikat_service.studio import Studio
+from unikat_service.tls import Certificate
 
 log = logging.getLogger(__name__)
 
 # A client whose machine is gone sends no reset; without an answer to a ping its jobs are let go.
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
-MIN_PING_INTERVAL_MS: Final = 10_000
+MIN_PING_INTERVAL_MS: Final = 5_000
+# Redis is looked at for so long before the service is ready; after that, while it is.
+FIT_WITHIN_S: Final = 1.0
 # What a call still needs to end after its grace: to send what it holds to a caller that reads.
 LAST_WORDS_S: Final = 1.0
 # How long a thread that makes a large batch keeps the interpreter from calls that wait for it, at each of a call's
@@ -67,9 +71,11 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
-    if problem := await asyncio.to_thread(_server_problem, settings.redis_url):
-        raise OSError(f"--redis-url: {problem}")
-    async with _context(settings) as service, _batches(settings, service.catalogue) as batches:
+    async with (
+        _redis(settings, asked_to_stop) as client,
+        ServiceContext(settings, client).running() as service,
+        Batches(service.catalogue, client, settings).running() as batches,
+    ):
         health_of = Health(service)
         await health_of.update()
         server = _new_server(service, batches, health_of)
@@ -87,49 +93,51 @@ async def _serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _context(settings: Settings) -> AsyncIterator[ServiceContext]:
-    with _threaded_redis(settings.redis_url) as threaded:
-        async with ServiceContext(settings, threaded).running() as service:
-            yield service
+async def _redis(settings: Settings, asked_to_stop: asyncio.Event) -> AsyncIterator[Redis]:
+    """A client for threads. Where the server turns out to be unfit, the service is asked to stop; raises OSError."""
+    stop = Event()
+    try:
+        client = connect(settings.redis_url, CLIENT_NAME, retries=1)
+    except ValueError as error:
+        raise OSError(f"--redis-url: {error}") from error
+    with client:
+        fit = asyncio.create_task(asyncio.to_thread(wait_until_fit, client, log.warning, settings.allow_volatile, stop))
+        await asyncio.wait([fit], timeout=FIT_WITHIN_S)
+        if fit.done():
+            _raise_unfit(fit)
+        fit.add_done_callback(lambda _: asked_to_stop.set() if not fit.cancelled() and fit.exception() else None)
+        try:
+            yield client
+        finally:
+            stop.set()
+            await asyncio.wait([fit])
+        _raise_unfit(fit)
 
 
-@asynccontextmanager
-async def _batches(settings: Settings, catalogue: Catalogue) -> AsyncIterator[Batches]:
-    with _threaded_redis(settings.redis_url) as threaded:
-        async with Batches(catalogue, threaded, settings).running() as batches:
-            yield batches
-
-
-def _threaded_redis(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-        retry=redis.retry.Retry(NoBackoff(), 1),
-    )
-
-
-def _server_problem(url: str) -> str | None:
-    """Why Redis cannot be used; None where it does not answer yet."""
-    with _threaded_redis(url) as client, suppress(redis.RedisError):
-        return server_problem(client.info())
-    return None
+def _raise_unfit(fit: asyncio.Task[None]) -> None:
+    try:
+        fit.result()
+    except Unfit as error:
+        raise OSError(f"--redis-url: {error}") from error
 
 
 def _new_server(service: ServiceContext, batches: Batches, health_of: Health) -> grpc.aio.Server:
     server = grpc.aio.server(
+        interceptors=[Gate(Callers(service.settings, service.tokens))],
         options=[
             ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-            # Our clients ping as often; gRPC's default of 5 minutes ends a call that waits in a long queue for it.
+            ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+            ("grpc.http2.max_pings_without_data", 0),  # while a call waits for images, nothing else is sent
+            # Our clients ping every 10 s; gRPC's default of 5 minutes ends a call that waits in a long queue for it.
             ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
             # It measures bandwidth with pings, each of which wakes the caller for nothing.
             ("grpc.http2.bdp_probe", 0),
             # Otherwise two services on one port would silently share its calls.
             ("grpc.so_reuseport", 0),
             ("grpc.enable_channelz", int(service.settings.debug)),
-        ]
+        ],
     )
     server.add_generic_rpc_handlers((Studio(service).handlers(), batches.handlers()))
     health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)
@@ -137,19 +145,18 @@ def _new_server(service: ServiceContext, batches: Batches, health_of: Health) ->
     if service.settings.debug:
         channelz.add_channelz_servicer(server)  # type: ignore[arg-type]  # it takes both kinds of server
         names.append(channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name)
-    reflection.enable_server_reflection(names, server)
+    if service.settings.is_local or service.settings.reflection:
+        reflection.enable_server_reflection(names, server)
     return server
 
 
 def _bind(server: grpc.aio.Server, settings: Settings) -> int:
-    """Open the port; its number. Raises OSError if it cannot be had."""
+    """Open the port; its number. Raises OSError if it or its certificate cannot be had."""
     try:
         if settings.tls_cert is None or settings.tls_key is None:
             return server.add_insecure_port(settings.listen)
-        pair = settings.tls_key.read_bytes(), settings.tls_cert.read_bytes()
-        roots = settings.tls_ca.read_bytes() if settings.tls_ca else None
-        credentials = grpc.ssl_server_credentials([pair], roots, require_client_auth=roots is not None)
-        return server.add_secure_port(settings.listen, credentials)
+        certificate = Certificate(settings.tls_cert, settings.tls_key, settings.tls_ca)
+        return server.add_secure_port(settings.listen, certificate.credentials())
     except RuntimeError as error:
         raise OSError(f"cannot listen on {settings.listen}: {error}") from error
 

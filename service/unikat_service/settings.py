@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +11,25 @@ import typer
 
 from unikat.batches.destination import open_prefixes
 from unikat.batches.spec import MAX_SHARD_SIZE
+from unikat.loopback import is_loopback
+from unikat.queue.tokens import SCOPES
 from unikat.settings import setting
 
 MAX_SHARDS: Final = 10_000  # of one batch: its jobs are created in one transaction, which Redis does in 0.1 s
+
+
+_PLAINTEXT: Final = (
+    "other machines reach this address, and nothing would be encrypted. `unikat keys init --name HOST` makes keys for "
+    "--tls-cert and --tls-key; where a proxy or a closed network does it, say --allow-plaintext"
+)
+
+
+class Anonymous(StrEnum):
+    """Who is served without token and certificate."""
+
+    LOCAL = "local"
+    ALL = "all"
+    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -20,7 +37,13 @@ class Settings:
     """What `unikat serve` can be told."""
 
     listen: str = setting("127.0.0.1:50051", "Address to listen on (host:port; port 0 takes a free one).")
-    redis_url: str = setting("redis://127.0.0.1:6379", "Redis or Valkey (redis://, rediss:// or unix://).")
+    redis_url: str = setting(
+        "redis://127.0.0.1:6379",
+        "Redis or Valkey: redis://, rediss:// (TLS), unix://, or redis+sentinel://host:port,host:port/service.",
+    )
+    allow_volatile: bool = setting(
+        False, "Use a Redis that forgets: one that keeps nothing on disk, or evicts keys. Jobs may be lost."
+    )
     max_count: int = setting(4096, "Images that one call may ask for (more is a batch).", min=1)
     max_batch_images: int = setting(
         1_000_000, "Images that one batch may have, at most.", min=1, max=MAX_SHARDS * MAX_SHARD_SIZE
@@ -35,7 +58,8 @@ class Settings:
         "", "Where batches may be written: comma-separated prefixes (file:///srv/art,s3://assets; none: nowhere)."
     )
     max_queue: int = setting(1000, "Jobs that may wait for a model (beyond it, calls are told to come back).", min=1)
-    result_ttl_s: int = setting(600, "How long results outlive their job (s; callers can resume).", min=1)
+    # Services look after what their calls wait for every 8 s: what is kept for less than that would not last.
+    result_ttl_s: int = setting(600, "How long results outlive their job (s; callers can resume).", min=60)
     failure_ttl_s: int = setting(86_400, "How long failed jobs are kept for inspection (s).", min=1)
     retries: int = setting(3, "Times a failed job is tried again before it counts as failed.", min=1)
     worker_grace_s: float = setting(30.0, "Calls are still queued this long after the last worker (s).", min=0)
@@ -49,7 +73,17 @@ class Settings:
     tls_cert: Path | None = setting(None, "Certificate chain (PEM); turns TLS on.", exists=True)
     tls_key: Path | None = setting(None, "Private key of the certificate (PEM).", exists=True)
     tls_ca: Path | None = setting(None, "Clients must show a certificate that this one signed (PEM).", exists=True)
-    debug: bool = setting(False, "Log more, and serve channelz.")
+    certificate_scopes: str = setting(
+        "generate,batch", "What callers may do whom a certificate names and no token (generate, batch, claim, admin)."
+    )
+    anonymous: Anonymous = setting(
+        Anonymous.LOCAL,
+        "Who is served without token and certificate: callers on this machine while there are no tokens (local), "
+        "whoever reaches the address (all), nobody (none).",
+    )
+    allow_plaintext: bool = setting(False, "Listen without TLS on an address that other machines reach.")
+    reflection: bool = setting(False, "Serve reflection on an address that other machines reach, too.")
+    debug: bool = setting(False, "Log more, and serve channelz (to callers with the scope admin).")
 
     def __post_init__(self) -> None:
         """Raises typer.BadParameter for settings that contradict one another."""
@@ -57,6 +91,11 @@ class Settings:
             raise typer.BadParameter("--tls-cert and --tls-key go together: give both or none")
         if self.tls_ca is not None and self.tls_cert is None:
             raise typer.BadParameter("--tls-ca needs --tls-cert and --tls-key")
+        if self.tls_cert is None and not (self.is_local or self.allow_plaintext):
+            raise typer.BadParameter(f"--listen {self.listen}: {_PLAINTEXT}")
+        if unknown := self.scopes_of_certificates - set(SCOPES):
+            text = f"--certificate-scopes: {', '.join(sorted(unknown))} is none of {', '.join(SCOPES)}"
+            raise typer.BadParameter(text)
         try:
             open_prefixes(self.destinations)
         except ValueError as error:
@@ -66,3 +105,12 @@ class Settings:
     def prefixes(self) -> tuple[str, ...]:
         """`destinations` as canonical URLs."""
         return open_prefixes(self.destinations)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the address."""
+        return is_loopback(self.listen)
+
+    @property
+    def scopes_of_certificates(self) -> frozenset[str]:
+        return frozenset(filter(None, (scope.strip() for scope in self.certificate_scopes.split(","))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -45,6 +46,9 @@ def test_a_container_can_write_nothing_and_gain_nothing(stack: str, service: str
     if service == "worker":
         [user] = stages("worker.Dockerfile")[-1].all("USER")
         assert node["user"] == f"${{UNIKAT_WORKER_USER:-{user}}}"
+    elif (service, stack) == ("service", "tls"):
+        [user] = stages("service.Dockerfile")[-1].all("USER")
+        assert node["user"] == f"${{UNIKAT_SERVICE_USER:-{user}}}"
     else:
         assert "user" not in node  # the image's, which is not root (test_dockerfiles.py)
 
@@ -61,9 +65,17 @@ def test_a_container_is_checked_restarted_and_given_time_to_stop(stack: str, ser
 
 
 @each_stack
-def test_only_the_service_is_published(stack: str) -> None:
+def test_only_the_service_is_published_and_in_plaintext_to_this_machine_only(stack: str) -> None:
     published = {name: node.get("ports") for name, node in load(*FILES[stack])["services"].items()}
-    assert published == {"valkey": None, "service": ["${UNIKAT_PORT:-50051}:50051"], "worker": None}
+    ports = "${UNIKAT_PORT:-50051}:50051" if stack == "tls" else "127.0.0.1:${UNIKAT_PORT:-50051}:50051"
+    assert published == {"valkey": None, "service": [ports], "tokens": None, "worker": None}
+
+
+def test_what_is_open_to_other_machines_is_encrypted_and_serves_nobody_without_a_name() -> None:
+    variables = service_of("tls", "service")["environment"]
+    assert variables["UNIKAT_TLS_CERT"]
+    assert variables["UNIKAT_TLS_KEY"]
+    assert (variables["UNIKAT_ALLOW_PLAINTEXT"], variables["UNIKAT_ANONYMOUS"]) == ("0", "none")
 
 
 @each_stack
@@ -73,9 +85,9 @@ def test_valkey_keeps_everything_on_a_volume_and_forgets_nothing(stack: str) -> 
     options = dict(zip(words[1::2], words[2::2], strict=True))
     assert words[0] == "valkey-server"
     assert options["--appendonly"] == "yes"
-    assert options["--appendfsync"] == "everysec"
+    assert options["--appendfsync"] == "${UNIKAT_APPENDFSYNC:-everysec}"
     assert options["--maxmemory-policy"] == "noeviction"
-    assert valkey["volumes"] == [f"valkey:{options['--dir']}"]
+    assert valkey["volumes"][0] == f"valkey:{options['--dir']}"
     assert "valkey" in load(*FILES[stack])["volumes"]
 
 
@@ -93,7 +105,7 @@ def test_models_are_mounted_read_only(stack: str) -> None:
 def test_batches_write_to_a_volume_that_only_workers_have(stack: str) -> None:
     stack_file = load(*FILES[stack])
     mounted = {name: OUT in node.get("volumes", ()) for name, node in stack_file["services"].items()}
-    assert mounted == {"valkey": False, "service": False, "worker": True}
+    assert mounted == {"valkey": False, "service": False, "tokens": False, "worker": True}
     assert "out" in stack_file["volumes"]
 
 
@@ -129,9 +141,8 @@ def test_a_service_that_stops_has_time_to_end_its_calls() -> None:
 
 @pytest.mark.parametrize("program", ["service", "worker"])
 def test_every_variable_that_compose_sets_is_a_setting_of_the_program(program: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", f"unikat_{program}", "--help"], cwd=ROOT, capture_output=True, text=True
-    )
+    command, wide = [sys.executable, "-m", f"unikat_{program}", "--help"], os.environ | {"COLUMNS": "200"}
+    done = subprocess.run(command, cwd=ROOT, env=wide, capture_output=True, text=True)
     settings = set(re.findall(r"UNIKAT_[A-Z_]+", done.stdout))
     for stack in FILES:
         assert set(service_of(stack, program)["environment"]) - OBJECT_STORE <= settings
@@ -155,3 +166,14 @@ def test_no_secret_is_written_down(stack: str) -> None:
                 continue
             assert not re.search(r"PASSWORD|SECRET|TOKEN", name)
             assert "@" not in (value or "")  # redis://user:password@host
+
+
+@each_stack
+def test_each_program_is_a_user_of_valkey_where_there_are_users(stack: str) -> None:
+    valkey = service_of(stack, "valkey")
+    [acl] = [volume for volume in valkey["volumes"] if isinstance(volume, dict)]
+    assert acl["source"] == "${UNIKAT_ACL_FILE:-./open.acl}"
+    assert acl["target"] in valkey["command"]
+    for name, user in (("service", "SERVICE"), ("worker", "WORKER"), ("tokens", "OPERATOR")):
+        url = service_of(stack, name)["environment"]["UNIKAT_REDIS_URL"]
+        assert url == f"${{UNIKAT_{user}_REDIS_URL:-redis://valkey:6379/0}}"

@@ -28,6 +28,7 @@ from unikat.queue.workers import WorkerStatus
 from unikat.sprites import Packing, Sprite, pack
 from unikat.v1 import batches_pb2, studio_pb2
 from unikat_service.batch_requests import field_problems, resolve
+from unikat_service.callers import Caller
 from unikat_service.paging import check_page, model_position
 from unikat_service.requests import common_problems, parse, parse_draw
 from unikat_service.settings import Settings
@@ -59,7 +60,7 @@ class Target:
 def job(content: bytes) -> None:
     """A job of an interactive call, from the fields of its hash to the conditions that are drawn."""
     data, extra, deadline = (*content.split(_SEPARATOR, 2), b"", b"")[:3]
-    item = admit(Taken("id", "queue", "execution", data, extra, deadline, 1, 0, 0, -1, 600, 0))
+    item = admit(Taken("id", "queue", "execution", data, extra, deadline, 1, 0, 0, -1, 600, 0, 0.0))
     if item.ending is None:
         draw = DrawJob.from_hash(data, extra, deadline)
         try:
@@ -153,6 +154,7 @@ _REQUESTS: Final[tuple[type[Message], ...]] = (
     batches_pb2.WatchBatchRequest,
     batches_pb2.GetBatchRequest,
 )
+_CALLER: Final = Caller("ann", frozenset())
 _SETTINGS: Final = Settings(destinations="/out")
 
 
@@ -161,8 +163,8 @@ def request(content: bytes) -> None:
     kind = _REQUESTS[content[0] % len(_REQUESTS)] if content else _REQUESTS[0]
     message: Message = parse(kind, content[1:])
     if isinstance(message, batches_pb2.CreateBatchRequest):
-        problems = list(field_problems(message, _SETTINGS, None))
-        resolve(message, _SCHEMA.model, _SETTINGS, None, problems)
+        problems = list(field_problems(message, _SETTINGS, _CALLER))
+        resolve(message, _SCHEMA.model, _SETTINGS, _CALLER, problems)
     elif isinstance(message, studio_pb2.ListModelsRequest):
         check_page(message.page_size, message.page_token, model_position)
     elif isinstance(message, studio_pb2.GenerateRequest):

@@ -8,41 +8,33 @@ Hypothesis composes the orders; scripts, settlement, sweep and heartbeat are the
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule
 from redis import Redis
-from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from tests.queue.driver import MODEL, Driver, draw_job, enqueue, publish_all, run, take_jobs
+from tests.queue.order import Order, run_orders, status_of
 from tests.support.valkey import running_valkey
 from unikat.queue.draws import ring
 from unikat.queue.job import Limits
-from unikat.queue.keys import LEGACY_QUEUE
 from unikat.queue.stream import END_ID, STATUS, stream_key
-from unikat.queue.workers import WorkerStatus, lease_key
-from unikat_worker import heartbeat
 from unikat_worker.active import ActiveJob, Ending
 from unikat_worker.admission import admit
 from unikat_worker.heartbeat import Heartbeat
 from unikat_worker.publication import publication, take_in
 from unikat_worker.state import State
 from unikat_worker.statuses import stopped_status
-from unikat_worker.sweeper import LOCK, Sweeper
+from unikat_worker.sweeper import Sweeper
 
 COUNT = 6  # images of each job, published in parts of at most PART
 PART = 2
 END = stopped_status("gone").SerializeToString()
-
-Saved = tuple[dict[bytes, tuple[bytes, int]], set[str]]
 
 
 class Worker(Driver):
@@ -50,9 +42,10 @@ class Worker(Driver):
 
     def __init__(self, redis: Redis, name: str, sweeper: Sweeper) -> None:
         super().__init__(redis, name)
+        self.name = name
         self.state = State()
         self.heartbeat = Heartbeat(
-            self.worker, sweeper, self.state, lambda suspended: None, 60, lambda: _status(name), list
+            self.worker, sweeper, self.state, lambda suspended: None, 60, lambda: status_of(name), list
         )
         self.heartbeat.beat()
 
@@ -93,22 +86,16 @@ class Worker(Driver):
             self.state.executions.pop(job.taken.execution, None)
 
 
-class AnyOrder(RuleBasedStateMachine):
-    """Services, workers and Redis, one step after the other."""
-
-    redis: Redis
+class AnyOrder(Order):
+    """Services, too: jobs are enqueued, cancelled and failed."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.redis.flushall()
-        legacy = Queue(LEGACY_QUEUE, connection=self.redis, serializer=JSONSerializer)
-        self.sweeper = Sweeper(self.redis, legacy, lease_s=1, max_crashes=1000, result_ttl_s=600)
         self.acknowledged: set[str] = set()
-        self.workers: list[Worker] = []
-        self.dead: list[str] = []
-        self.names = 0
-        self.dump: Saved | None = None
-        self.start_worker()
+        super().__init__()
+
+    def new_worker(self, name: str) -> Worker:
+        """See `Order`."""
+        return Worker(self.redis, name, self.sweeper)
 
     @rule(jobs=st.integers(1, 3), twice=st.booleans(), retries=st.integers(0, 1))
     def enqueue_some(self, jobs: int, twice: bool, retries: int) -> None:
@@ -136,7 +123,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.acknowledged)
     def cancel(self, data: st.DataObject, lost: bool) -> None:
         name = data.draw(st.sampled_from(sorted(self.acknowledged)))
-        (ended,) = run(self.redis, "release", 30, int(time.time()), 600, name, "front/1", "gone", COUNT, END)
+        (ended,) = run(self.redis, "release", 30, 600, name, "front/1", "gone", COUNT, END)
         if ended == 2 and not lost:
             self.job(name).cancel()
 
@@ -145,44 +132,6 @@ class AnyOrder(RuleBasedStateMachine):
     def requeue(self, data: st.DataObject) -> None:
         self.job(data.draw(st.sampled_from(self.failed()))).requeue()
         ring(self.redis, MODEL)
-
-    @rule()
-    @precondition(lambda self: len(self.workers) < 3)
-    def start_worker(self) -> None:
-        self.workers.append(Worker(self.redis, self.name("worker"), self.sweeper))
-
-    @rule(data=st.data())
-    @precondition(lambda self: self.workers)
-    def kill_worker(self, data: st.DataObject) -> None:
-        worker = data.draw(st.sampled_from(self.workers))
-        self.workers.remove(worker)
-        self.dead.append(worker.worker.name)
-        self.redis.delete(lease_key(worker.worker.name))
-
-    @rule()
-    def sweep(self) -> None:
-        for worker in self.workers:
-            worker.heartbeat.beat()
-        time.sleep(0.002)  # the period of a sweep before
-        self.sweeper.sweep(0.001)
-
-    @rule()
-    def save(self) -> None:
-        self.redis.delete(LOCK)  # of a sweep, for a moment
-        keys = cast("list[bytes]", self.redis.keys("*"))
-        dumped = {key: (cast(bytes, self.redis.dump(key)), max(0, self.redis.pttl(key))) for key in keys}
-        self.dump = dumped, set(self.acknowledged)
-
-    @rule()
-    @precondition(lambda self: self.dump)
-    def go_back(self) -> None:
-        assert self.dump is not None
-        keys, self.acknowledged = self.dump[0], set(self.dump[1])
-        self.redis.flushall()
-        for key, (value, ttl) in keys.items():
-            self.redis.restore(key, ttl, value)
-        for name in self.dead:  # their leases run out again
-            self.redis.delete(lease_key(name))
 
     @rule(data=st.data(), images=st.integers(1, PART))
     @precondition(lambda self: self.workers)
@@ -210,11 +159,7 @@ class AnyOrder(RuleBasedStateMachine):
                 assert self.redis.exists(f"rq:executions:{name}")
 
     def teardown(self) -> None:
-        for worker in self.workers[1:]:
-            self.redis.delete(lease_key(worker.worker.name))
-        self.workers = self.workers[:1]
-        if not self.workers:
-            self.start_worker()
+        self.leave_one()
         for _ in range(20):
             self.sweep()
             self.workers[0].take_some(100, False)
@@ -230,11 +175,6 @@ class AnyOrder(RuleBasedStateMachine):
         assert not self.redis.keys("rq:wip:*")
         assert not self.redis.keys("rq:execution:*")
         assert not self.redis.keys("rq:queue:*")
-
-    def name(self, what: str) -> str:
-        """Never given before."""
-        self.names += 1
-        return f"{what}-{self.names}"
 
     def job(self, name: str) -> Job:
         """As RQ has it."""
@@ -260,24 +200,10 @@ def redis() -> Iterator[Redis]:
         yield client
 
 
-def test_nothing_is_lost_or_done_twice_in_any_order(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat, "_SETTLES_WITHIN", -1.0)  # no other thread is between two of its steps here
-    monkeypatch.setattr(AnyOrder, "redis", redis, raising=False)
-    logging.disable(logging.CRITICAL)
-    try:
-        run_state_machine_as_test(
-            AnyOrder,
-            settings=settings(
-                max_examples=60,
-                stateful_step_count=50,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-                phases=[Phase.generate],
-                database=None,  # to make a failure shorter takes minutes
-            ),
-        )
-    finally:
-        logging.disable(logging.NOTSET)
+def test_nothing_is_lost_or_done_twice_in_any_order(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, is_long: bool
+) -> None:
+    run_orders(AnyOrder, redis, monkeypatch, 1000 if is_long else 60)
 
 
 def test_a_worker_goes_on_at_the_end_that_redis_went_back_to(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +223,3 @@ def test_a_worker_goes_on_at_the_end_that_redis_went_back_to(redis: Redis, monke
 def image(name: str, index: int) -> bytes:
     """A pure function of job and index."""
     return f"{name}/{index}".encode()
-
-
-def _status(name: str) -> WorkerStatus:
-    return WorkerStatus(name, {}, "cpu", "none", "none", 0.0, 0.0, time.time())

@@ -76,13 +76,13 @@ def requeued_by_rq(redis: Redis) -> list[Taken]:
 
 
 def publish(redis: Redis, jobs: list[Taken]) -> None:
-    done = Completion(rq_result({"images": 2}), time.time(), time.time(), 600, last=3)
+    done = Completion(rq_result({"images": 2}), time.time(), 600, last=3)
     publish_all(redis, WORKER, [Publication(job, 1, [IMAGE, IMAGE, b"end"], done) for job in jobs])
 
 
 def release(redis: Redis, outcome: str) -> None:
     leases = [each for job in JOBS for each in (job, "front/1", outcome, 2, END)]
-    run(redis, "release", 30, int(time.time()), 600, *leases)
+    run(redis, "release", 30, 600, *leases)
 
 
 def all_are(redis: Redis, status: str) -> bool:
@@ -124,7 +124,7 @@ def with_a_shard(redis: Redis) -> list[Taken]:
 
 def finish_shard(redis: Redis, jobs: list[Taken]) -> None:
     found = TakenOfBatch(jobs[0], "a", b"{}", 3, 0, b"", has_ended=False, written=0, is_written=False)
-    done = Completion(rq_result({"images": 4}), time.time(), time.time(), 600)
+    done = Completion(rq_result({"images": 4}), time.time(), 600)
     BatchProgress(redis).finish(WORKER, found, 4, done)
 
 

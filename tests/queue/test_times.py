@@ -51,7 +51,7 @@ def test_64_images_of_16_kb_are_published(redis: Redis) -> None:
         return take_jobs(redis, WORKER)
 
     def act(jobs: list[Taken]) -> None:
-        done = Completion(rq_result({"images": 1}), time.time(), time.time(), 600, last=2)
+        done = Completion(rq_result({"images": 1}), time.time(), 600, last=2)
         replies = publish_all(redis, WORKER, [Publication(job, 1, [IMAGE, b"end"], done) for job in jobs])
         assert [reply.state for reply in replies] == ["finished"] * 64
 
@@ -116,7 +116,7 @@ def test_1000_leases_are_given_up_in_slices(redis: Redis) -> None:
         for start in range(0, 1000, SLICE):
             numbers = range(start, min(1000, start + SLICE))
             leases = [each for number in numbers for each in (f"picture-{number}", "front/1", "gone", 1, b"status")]
-            assert len(run(redis, "release", 30, int(time.time()), 600, *leases)) == len(numbers)
+            assert len(run(redis, "release", 30, 600, *leases)) == len(numbers)
 
     assert fastest(redis, prepare, act) < LIMIT_MS
 

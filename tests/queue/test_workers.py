@@ -35,7 +35,9 @@ from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import Bundle, key_of
 from unikat.queue.job import DrawJob
 from unikat.queue.keys import DRAW, LEGACY_QUEUE, model_key, queue_name
+from unikat.queue.workers import PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY
 from unikat.v1.studio_pb2 import ImageFormat
+from unikat_worker.sweeper import Sweeper
 
 pytestmark = pytest.mark.xdist_group("queue-workers")
 
@@ -95,6 +97,20 @@ def test_each_worker_draws_what_it_has(jobs: Jobs, tmp_path: Path) -> None:
             assert {artwork.model_digest for artwork in outcome.artworks} == {bundles[side].model.digest}
             jobs.bench(side).wait_for_state(job, "finished")
             assert hash_of(jobs, job, "worker_name", "unikat_attempts", "retries_left") == [side, "1", "3"]
+
+
+def test_names_of_workers_that_were_killed_do_not_stay(redis: Redis) -> None:
+    queue = "unikat:tiny@1.0123456789ab.ada"
+    redis.sadd("rq:queues", f"rq:queue:{queue}")
+    for name in ("dead", "alive"):
+        redis.sadd(f"rq:workers:{queue}", f"rq:worker:{name}")
+        redis.hset(PROTOCOLS_KEY, name, PROTOCOL)
+    redis.hset("rq:worker:alive", "birth", "")
+    redis.zadd(WORKERS_KEY, {"alive": time.time()})
+    legacy = Queue(LEGACY_QUEUE, connection=redis, serializer=JSONSerializer)
+    Sweeper(redis, legacy, lease_s=1, max_crashes=1, result_ttl_s=600).clean()
+    assert redis.smembers(f"rq:workers:{queue}") == {b"rq:worker:alive"}
+    assert redis.hkeys(PROTOCOLS_KEY) == [b"alive"]
 
 
 def test_one_version_of_two_digests_gives_each_job_its_own_pictures(jobs: Jobs, tmp_path: Path) -> None:

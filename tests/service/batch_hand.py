@@ -88,9 +88,9 @@ class BatchHand:
     def written(self, batch: str, shard: int, images: int) -> None:
         """A shard is in its files. One that was not taken here is told by a worker that was given up meanwhile."""
         id = f"b-{batch}-{shard:05}"
-        job = Taken(id, batch_queue(self.redis, batch).name, "gone", b"", b"", b"", 1, 0, 0, -1, 600, 0)
+        job = Taken(id, batch_queue(self.redis, batch).name, "gone", b"", b"", b"", 1, 0, 0, -1, 600, 0, 0.0)
         gone = TakenOfBatch(job, batch, b"", 0, 0, b"", has_ended=False, written=0, is_written=False)
-        self.progress.finish("hand", self._taken.get(id, gone), images, Completion("", 0.0, 0.0, 600))
+        self.progress.finish("hand", self._taken.get(id, gone), images, Completion("", 0.0, 600))
 
     def fail(self, shard: ShardJob, why: str = "it cannot be drawn") -> None:
         """A shard failed for good."""

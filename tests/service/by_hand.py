@@ -78,7 +78,7 @@ class Hand:
         return result
 
     def _completion(self) -> Completion:
-        return Completion(rq_result({}), time.time(), time.time(), 600, last=self.job.count + 1)
+        return Completion(rq_result({}), time.time(), 600, last=self.job.count + 1)
 
     def _artwork(self, index: int) -> bytes:
         artwork = Artwork(index=index, image=image_of(index, self.image_size), seed=self.job.seed)

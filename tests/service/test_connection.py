@@ -15,7 +15,7 @@ from unikat.queue.scripts import script
 
 def run(url: str, work: Callable[[Connection], Awaitable[None]]) -> None:
     async def whole() -> None:
-        connection = Connection(url)
+        connection = Connection(url, "test")
         try:
             await work(connection)
         finally:

@@ -21,11 +21,11 @@ from tests.support.processes import eventually
 from tests.support.tiny_model import tiny_model
 from unikat.errors import Cancelled, Overloaded, Reason, Unavailable
 from unikat.queue.calls import DONE_TTL_S
-from unikat.queue.connection import CLIENT_NAME
 from unikat.queue.keys import leases_key
 from unikat.queue.stream import stream_key
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import GenerateRequest, GetModelRequest
+from unikat_service.context import CLIENT_NAME
 
 
 def keys_of(job_id: str) -> list[str]:

@@ -13,7 +13,14 @@ import grpc
 
 from tests.support.processes import eventually
 from unikat.link import OPTIONS
-from unikat.v1.batches_pb2 import Batch, CancelBatchRequest, CreateBatchRequest, DeleteBatchRequest, GetBatchRequest
+from unikat.v1.batches_pb2 import (
+    Batch,
+    CancelBatchRequest,
+    CreateBatchRequest,
+    DeleteBatchRequest,
+    GetBatchRequest,
+    RetryBatchRequest,
+)
 from unikat.v1.batches_pb2_grpc import BatchesStub
 
 _PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -47,6 +54,10 @@ class BatchCalls:
     def cancel(self, batch: str) -> Batch:
         """CancelBatch. Raises grpc.RpcError."""
         return self._call(self.stub.CancelBatch, CancelBatchRequest(id=batch))
+
+    def retry(self, batch: str) -> Batch:
+        """RetryBatch. Raises grpc.RpcError."""
+        return self._call(self.stub.RetryBatch, RetryBatchRequest(id=batch))
 
     def delete(self, batch: str) -> None:
         """DeleteBatch. Raises grpc.RpcError."""

@@ -1,98 +1,222 @@
-"""A TCP proxy that resets HTTP/2 streams, as load balancers do with those that were silent for too long.
-
-The connection lives on; only the stream is ended, by RST_STREAM with an error code (RFC 9113, section 7).
-"""
+"""A TCP proxy that breaks connections in the ways in which networks do, switched while it runs."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, CANCEL = 0, 1, 2, 8
+from tests.support.frames import Frames, Resets
 
-_HEAD: Final = 9  # bytes before every frame: length (3), type, flags, stream (4)
-_DATA, _HEADERS, _RST_STREAM, _CONTINUATION = 0, 1, 3, 9
+_CHUNK: Final = 65536
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
+_BYTE_EVERY_S: Final = 1.0
 
 
 class Proxy:
-    """Passes frames on. `left` more streams are reset with `code`, each behind `after` DATA frames of the service."""
+    """Listens on `target` and passes on to `server` ("host:port", or the path of a unix socket).
 
-    def __init__(self, service: str, code: int, after: int, resets: int) -> None:
-        host, _, port = service.rpartition(":")
-        self._service = host, int(port)
-        self._code, self._after = code, after
-        self.left = resets
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.target = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._sockets = [self._listener]
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
+    With `frames`, what passes is HTTP/2, and its streams can be reset. Faults hold until `heal`, if at all.
+    """
+
+    def __init__(self, server: str, frames: bool = False) -> None:
+        self.resets = Resets()
+        self.passed = 0  # connections that were made through it
+        self._server, self._has_frames = server, frames
+        self._delay = 0.0
+        self._trickles = False
+        self._replies_to_lose = 0
+        self._connections: set[_Connection] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+        self._thread.start()
+        self._flows, self._listener = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        self.target = "{}:{}".format(*self._listener.sockets[0].getsockname())
+
+    def delay(self, seconds: float) -> None:
+        """What is sent arrives so much later, in both directions."""
+        self._soon(lambda: setattr(self, "_delay", seconds))
+
+    def trickle(self) -> None:
+        """One byte a second passes, in each direction of each connection."""
+        self._soon(lambda: setattr(self, "_trickles", True))
+
+    def stall(self) -> None:
+        """Nothing passes; at `heal`, all that was sent goes on."""
+        self._soon(self._flows.clear)
+
+    def lose_replies(self, count: int) -> None:
+        """The next `count` times that the server sends anything, it is lost, and its connection with it.
+
+        What it is the reply to has gone through.
+        """
+        self._soon(lambda: setattr(self, "_replies_to_lose", count))
+
+    def cut(self) -> None:
+        """Every connection is reset."""
+
+        def cut() -> None:
+            for each in list(self._connections):
+                each.reset()
+
+        self._soon(cut)
+
+    def half_open(self) -> None:
+        """Every connection there is goes silent for good: nothing passes, and neither end hears of it.
+
+        That is what a machine looks like which lost its power, or a firewall that forgot. New connections pass.
+        """
+
+        def silence() -> None:
+            for each in self._connections:
+                each.is_silent = True
+
+        self._soon(silence)
+
+    def lead_to(self, server: str) -> None:
+        """New connections go to another server, as those to a name or an address that moved. Old ones stay."""
+        self._soon(lambda: setattr(self, "_server", server))
+
+    def heal(self) -> None:
+        """What is sent passes again."""
+
+        def heal() -> None:
+            self._delay, self._trickles, self._replies_to_lose, self.resets.left = 0.0, False, 0, 0
+            self._flows.set()
+
+        self._soon(heal)
 
     def close(self) -> None:
-        """End every connection."""
-        for each in self._sockets:
-            with suppress(OSError):  # the other end was first
-                each.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-        for each in self._sockets:
-            each.close()
+        """End every connection, and listen no more."""
+        self._soon(self._listener.close)
+        self.cut()
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
 
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, service = self._listener.accept()[0], socket.create_connection(self._service)
-                self._sockets += [client, service]
-                for work in (self._pass_requests, self._pass_responses):
-                    self._threads.append(threading.Thread(target=work, args=(client, service)))
-                    self._threads[-1].start()
+    def _soon(self, what: Callable[[], object]) -> None:
+        """Do it in the thread of the connections; returns when it is done."""
+        asyncio.run_coroutine_threadsafe(_call(what), self._loop).result(10)
 
-    def _pass_requests(self, client: socket.socket, service: socket.socket) -> None:
-        with suppress(OSError):
-            while data := client.recv(65536):
-                service.sendall(data)
-            service.shutdown(socket.SHUT_WR)
+    async def _listen(self) -> tuple[asyncio.Event, asyncio.Server]:
+        flows = asyncio.Event()
+        flows.set()
+        return flows, await asyncio.start_server(self._serve, "127.0.0.1", 0)
 
-    def _pass_responses(self, client: socket.socket, service: socket.socket) -> None:
-        frames: dict[int, int] = {}
-        dead: set[int] = set()
-        with suppress(OSError, EOFError):
-            while True:
-                head = _read(service, _HEAD)
-                body = _read(service, int.from_bytes(head[:3], "big"))
-                kind, stream = head[3], int.from_bytes(head[5:], "big") & 0x7FFFFFFF
-                if kind == _DATA and frames.get(stream, 0) == self._after and self.left > 0 and stream not in dead:
-                    self.left -= 1
-                    dead.add(stream)
-                    client.sendall(_reset(stream, self._code))
-                    service.sendall(_reset(stream, CANCEL))
-                elif stream not in dead or kind in (_HEADERS, _CONTINUATION):  # which others are compressed against
-                    client.sendall(head + body)
-                frames[stream] = frames.get(stream, 0) + (kind == _DATA)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = reader, writer
+        connection = _Connection([writer])
+        self._connections.add(connection)
+        try:
+            await self._flows.wait()
+            server = await _open(self._server)
+            connection.writers.append(server[1])
+            self.passed += 1
+            frames = Frames(self.resets) if self._has_frames else None
+            await asyncio.gather(
+                self._pump(connection, client[0], server[1]),
+                self._pump_replies(connection, server[0], client[1], frames),
+            )
+        except OSError:  # an end is gone: the other one hears of it
+            connection.reset()
+        finally:
+            if not connection.is_silent:
+                connection.close()
+                self._connections.discard(connection)
+
+    async def _pump(self, connection: _Connection, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(_CHUNK):
+            await self._pass(connection, data, sink)
+        if not connection.is_silent and sink.can_write_eof():
+            sink.write_eof()
+
+    async def _pump_replies(
+        self, connection: _Connection, source: asyncio.StreamReader, sink: asyncio.StreamWriter, frames: Frames | None
+    ) -> None:
+        while data := await source.read(_CHUNK):
+            if self._replies_to_lose > 0 and not connection.is_silent:
+                self._replies_to_lose -= 1
+                raise ConnectionResetError
+            back = b""
+            if frames is not None:
+                data, back = frames.feed(data)
+            if back:
+                connection.writers[1].write(back)
+            await self._pass(connection, data, sink)
+        if not connection.is_silent and sink.can_write_eof():
+            sink.write_eof()
+
+    async def _pass(self, connection: _Connection, data: bytes, sink: asyncio.StreamWriter) -> None:
+        if self._delay:
+            await asyncio.sleep(self._delay)
+        while data and self._trickles:
+            if not connection.is_silent:
+                sink.write(data[:1])
+                data = data[1:]
+            await asyncio.sleep(_BYTE_EVERY_S)
+        await self._flows.wait()
+        if data and not connection.is_silent:
+            sink.write(data)
+            await sink.drain()
 
 
-def _read(source: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        more = source.recv(count - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return data
+class _Connection:
+    """Both ends of one connection."""
+
+    def __init__(self, writers: list[asyncio.StreamWriter]) -> None:
+        self.writers = writers  # to the client, and once it is reached, to the server
+        self.is_silent = False
+
+    def reset(self) -> None:
+        """RST to both ends."""
+        for writer in self.writers:
+            found: socket.socket | None = writer.get_extra_info("socket")
+            if found is not None and found.fileno() >= 0 and found.family == socket.AF_INET:
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            writer.transport.abort()
+
+    def close(self) -> None:
+        for writer in self.writers:
+            with suppress(OSError):
+                writer.close()
 
 
-def _reset(stream: int, code: int) -> bytes:
-    return (4).to_bytes(3, "big") + bytes([_RST_STREAM, 0]) + stream.to_bytes(4, "big") + code.to_bytes(4, "big")
+async def _open(server: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if server.startswith("/"):
+        return await asyncio.open_unix_connection(server)
+    host, _, port = server.rpartition(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def _cancel_others() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _call(what: Callable[[], object]) -> None:
+    what()
 
 
 @contextmanager
-def resetting_proxy(service: str, code: int, after: int = 3, resets: int = 1) -> Iterator[Proxy]:
-    """A proxy in front of the service at `service`, until the end of the block."""
-    proxy = Proxy(service, code, after, resets)
+def running_proxy(server: str, frames: bool = False) -> Iterator[Proxy]:
+    """A proxy in front of a server, until the end of the block."""
+    proxy = Proxy(server, frames)
     try:
         yield proxy
     finally:
         proxy.close()
+
+
+@contextmanager
+def resetting_proxy(service: str, code: int, after: int = 3, resets: int = 1) -> Iterator[Proxy]:
+    """A proxy that resets so many streams of the service with `code`, each behind `after` DATA frames."""
+    with running_proxy(service, frames=True) as proxy:
+        proxy.resets.code, proxy.resets.after, proxy.resets.left = code, after, resets
+        yield proxy

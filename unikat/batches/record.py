@@ -15,7 +15,7 @@ from unikat.batches.spec import Cell
 from unikat.conditions import to_messages
 from unikat.v1.batches_pb2 import Batch, Pause, Plan, ShardFailure
 
-# Fields of a batch's hash. Times are Unix times in seconds.
+# Fields of a batch's hash. Times are Unix times in seconds, on Redis' clock.
 HEAD: Final = "head"  # the spec without its cells, as JSON
 CONTENT: Final = "content"  # SHA-256 of the request
 TOTAL: Final = "total"  # images

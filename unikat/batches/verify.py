@@ -227,11 +227,15 @@ def _picked(storage: Storage, row: Row) -> Picked:
     problem = _row_problem(row, {})
     if problem:
         raise NotABatch(f"{storage.url_of(MANIFEST)}, image {row['index']}: {problem}")
+    try:
+        weights = parse_conditions(row.get("conditions") or {})
+    except ValueError as error:
+        raise NotABatch(f"{storage.url_of(MANIFEST)}, image {row['index']}: {error}") from error
     return Picked(
         **vars(common_of(row)),
         index=row["index"],
         id=row["id"],
-        weights=parse_conditions(row.get("conditions") or {}),
+        weights=weights,
         sha256=row["sha256"],
         renderer=Renderer(row["provider"], row["runtime"], row["processor"], row.get("encoder") or ""),
         data=storage.read_range(row["file"], row["offset"], row["size"]),

@@ -14,12 +14,14 @@ from unikat.cli.commands import Commands, ModelCommands
 from unikat.cli.demo import demo
 from unikat.cli.doctor import doctor
 from unikat.cli.generate import Order, generate
+from unikat.cli.keys import keys
 from unikat.cli.models import list_models, show_model
 from unikat.cli.problems import FAILURE, Problem
 from unikat.cli.sprites import Order as SpritesOrder
 from unikat.cli.sprites import sprites
+from unikat.cli.tokens import tokens
 from unikat.cli.up.command import up
-from unikat.settings import command_of
+from unikat.settings import command_of, ungrouped
 
 app = typer.Typer(
     cls=Commands,
@@ -32,10 +34,12 @@ app.command()(up)
 app.command("generate")(command_of(Order, generate))
 app.command("sprites")(command_of(SpritesOrder, sprites))
 app.add_typer(models, name="models")
-models.callback(invoke_without_command=True)(list_models)
-models.command("show")(show_model)
+models.callback(invoke_without_command=True)(ungrouped(list_models))
+models.command("show")(ungrouped(show_model))
 app.add_typer(batches, name="batch")
-app.command()(doctor)
+app.add_typer(tokens, name="tokens")
+app.add_typer(keys, name="keys")
+app.command()(ungrouped(doctor))
 app.command()(demo)
 
 

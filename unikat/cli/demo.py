@@ -50,7 +50,7 @@ def demo(
         raise Problem(f"--models {models}: there is no model in it", "It holds <name>/<version>/.", code=BAD_INPUT)
     console = stdout()
     began = time.monotonic()
-    with _running(models) as target, connect(target, tls=False, ca=None) as studio:
+    with _running(models) as target, connect(options.Service(target, token="")) as studio:
         console.print(f"Valkey, service and worker are up after {time.monotonic() - began:.1f} s.", markup=False)
         model = studio.model(_best(studio))
         cells = plan(model)

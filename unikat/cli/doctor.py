@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich.text import Text
@@ -21,10 +21,12 @@ from rich.text import Text
 from unikat.bundle import BundleError, key_of, list_bundles, read_bundle
 from unikat.cli import options
 from unikat.cli.output import counted, stdout
-from unikat.cli.problems import FAILURE
-from unikat.cli.up.stack import alive_workers, socket_of, without_password
+from unikat.cli.problems import FAILURE, Problem
+from unikat.cli.up.stack import alive_workers, socket_of
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from unikat.queue.workers import WorkerStatus
 
 # Distribution -> what it is for.
@@ -85,12 +87,10 @@ def doctor(
     models: options.Models = options.DEFAULT_MODELS,
     data: options.Data = options.DEFAULT_DATA,
     redis_url: options.RedisUrl = None,
-    target: options.Target = options.DEFAULT_TARGET,
-    tls: options.Tls = False,
-    ca: options.Ca = None,
+    at: options.Service = options.SERVICE,
 ) -> None:
     """Look at what is installed, what works and who answers; exit with 1 where something needs to be done."""
-    checks = (installed(), providers(), service(target, tls, ca), redis(redis_url, data), bundles(models), disk(data))
+    checks = (installed(), providers(), service(at), redis(redis_url, data), bundles(models), disk(data))
     problems = _print(chain.from_iterable(checks))
     if problems:
         stdout().print(f"{counted(problems, 'problem')} to solve.", style="bold red")
@@ -156,36 +156,48 @@ def redis(url: str | None, data: Path) -> Iterator[Finding]:
     """Whether Redis answers, and which workers are alive. Without a URL, the Valkey of `unikat up` is looked for."""
     if find_spec("redis") is None:
         return
-    from redis import Redis, RedisError
+    from redis.exceptions import AuthenticationError, RedisError
+
+    from unikat.queue.clients import connect, shown
 
     asked_for = url is not None
     url = url or (f"unix://{socket_of(data)}" if socket_of(data).exists() else "redis://localhost:6379")
-    name = without_password(url)
     try:
-        with Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, decode_responses=True) as connection:
+        with connect(url, "unikat-doctor", decode_responses=True) as connection:
             facts = connection.info()
-            yield from _server(name, facts)
+            yield from _server(shown(url), connection, facts)
             yield from _workers(alive_workers(connection))
+    except AuthenticationError as error:
+        remedy = "put the user's name and password into the URL: redis://name:password@host:6379"
+        yield Finding(Level.PROBLEM, "Redis", f"{shown(url)} refuses the user name or the password: {error}", remedy)
     except (RedisError, OSError, ValueError) as error:
         level = Level.PROBLEM if asked_for else Level.NOTE
         remedy = "start `unikat up`, or say where it is with --redis-url or UNIKAT_REDIS_URL"
-        yield Finding(level, "Redis", f"{name} does not answer: {error}", remedy)
+        yield Finding(level, "Redis", f"{shown(url)} does not answer: {error}", remedy)
 
 
-def _server(name: str, facts: dict[str, object]) -> Iterator[Finding]:
-    from unikat.queue.server import server_problem
+def _server(name: str, connection: Redis, facts: dict[str, Any]) -> Iterator[Finding]:
+    from redis.exceptions import RedisError
+
+    from unikat.queue.server import problems, write_and_read
 
     kind = "Valkey" if "valkey_version" in facts else "Redis"
     number = facts.get("valkey_version") or facts.get("redis_version")
     yield Finding(Level.OK, "Redis", f"{name} answers: {kind} {number}, {facts.get('used_memory_human')} used")
-    if problem := server_problem(facts):
-        yield Finding(Level.PROBLEM, "Redis", problem, "use one Redis or Valkey server, version 7 or newer")
-    if not facts.get("aof_enabled"):
-        remedy = "set `appendonly yes`, or queued jobs are lost when it restarts"
+    found = problems(connection, facts)
+    for problem in found:
+        what, _, remedy = problem.partition(". ")
+        yield Finding(Level.PROBLEM, "Redis", what, remedy)
+    if not (facts.get("aof_enabled") or found):
+        remedy = "set `appendonly yes`, or what was queued since the last snapshot is lost when it ends"
         yield Finding(Level.NOTE, "Redis", "does not write an append-only file", remedy)
-    if str(facts.get("maxmemory_policy", "noeviction")) != "noeviction":
-        remedy = "set `maxmemory-policy noeviction`: a queue must refuse, not forget"
-        yield Finding(Level.PROBLEM, "Redis", f"evicts keys ({facts['maxmemory_policy']})", remedy)
+    try:
+        write_and_read(connection)
+    except RedisError as error:
+        remedy = "programs wait until it does; its log and `redis-cli info` say more"
+        yield Finding(Level.PROBLEM, "Redis", f"takes no writes: {error}", remedy)
+    else:
+        yield Finding(Level.OK, "Redis", "a key was written and read")
 
 
 def _workers(alive: Sequence[WorkerStatus]) -> Iterator[Finding]:
@@ -196,27 +208,29 @@ def _workers(alive: Sequence[WorkerStatus]) -> Iterator[Finding]:
         yield Finding(Level.PROBLEM, "workers", "none is alive", "start one: `unikat work`, or all with `unikat up`")
 
 
-def service(target: str, tls: bool, ca: Path | None) -> Iterator[Finding]:
+def service(at: options.Service) -> Iterator[Finding]:
     """Whether the service answers, and what it offers."""
-    from unikat.client import Studio
     from unikat.errors import UnikatError
 
     try:
-        with Studio(target, tls=tls, ca=ca) as studio:
+        with at.studio() as studio:
             models = studio.models(timeout=5)
     except UnikatError as error:
         remedy = "start `unikat up`, or say where it is with --target or UNIKAT_TARGET"
         yield Finding(Level.PROBLEM, "service", str(error), remedy)
         return
     except OSError as error:
-        yield Finding(Level.PROBLEM, "service", f"--ca {ca}: {error.strerror}", "name a PEM file that can be read")
+        yield Finding(Level.PROBLEM, "service", f"{error.filename}: {error.strerror}", "name a file that can be read")
+        return
+    except Problem as problem:
+        yield Finding(Level.PROBLEM, "service", problem.message)
         return
     offered = ", ".join(f"{model.name}@{model.version}" for model in models)
     if offered:
-        yield Finding(Level.OK, "service", f"{target} answers and offers {offered}")
+        yield Finding(Level.OK, "service", f"{at.target} answers and offers {offered}")
     else:
         remedy = "start a worker with --models on a folder that holds a bundle"
-        yield Finding(Level.PROBLEM, "service", f"{target} answers, but offers no model", remedy)
+        yield Finding(Level.PROBLEM, "service", f"{at.target} answers, but offers no model", remedy)
 
 
 def bundles(models: Path) -> Iterator[Finding]:

@@ -51,9 +51,7 @@ class Order:
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line: every image, then all.")] = (
         False
     )
-    target: options.Target = options.DEFAULT_TARGET
-    tls: options.Tls = False
-    ca: options.Ca = None
+    at: options.Service = options.SERVICE
 
     @cached_property
     def conditions(self) -> Where:
@@ -71,7 +69,7 @@ class Kept:
 
 def generate(order: Order) -> None:
     """Draw images, and say how to draw the same ones again."""
-    with connect(order.target, order.tls, order.ca, flag=partial(typed_flag, order.conditions)) as studio:
+    with connect(order.at, flag=partial(typed_flag, order.conditions)) as studio:
         studio.model(order.model)  # whoever mistyped the target is told at once
         with studio.generate(
             order.model, order.conditions, count=order.count, first_index=order.first_index, seed=order.seed,

@@ -26,18 +26,16 @@ _REAL: Final = re.compile(r"real pictures: ([\d.e+-]+)")  # the figure that a me
 
 def list_models(
     context: typer.Context,
-    target: options.Target = options.DEFAULT_TARGET,
-    tls: options.Tls = False,
-    ca: options.Ca = None,
+    at: options.Service = options.SERVICE,
 ) -> None:
     """List the models that live workers serve."""
     if context.invoked_subcommand is not None:
         return
-    with connect(target, tls, ca) as studio:
+    with connect(at) as studio:
         models = studio.models()
     if not models:
         raise Problem(
-            f"{target} answers, but no live worker serves a model", "Start a worker, or look with `unikat doctor`."
+            f"{at.target} answers, but no live worker serves a model", "Start a worker, or look with `unikat doctor`."
         )
     table = Table("model", "size", "attributes", "licence", "description", box=None, pad_edge=False)
     for model in models:
@@ -56,16 +54,14 @@ def show_model(
     credit: Annotated[
         bool, typer.Option("--credits", help="Only the text that names whom the licences ask to be named.")
     ] = False,
-    target: options.Target = options.DEFAULT_TARGET,
-    tls: options.Tls = False,
-    ca: options.Ca = None,
+    at: options.Service = options.SERVICE,
 ) -> None:
     """Show what can be asked of a model, where it comes from, how good it is, and what its licences ask.
 
     Where no service answers, a bundle in the models folder is read instead.
     """
     try:
-        with connect(target, tls, ca) as studio:
+        with connect(at) as studio:
             model = studio.model(name)
     except Problem as problem:
         found = _read_local(models, name)

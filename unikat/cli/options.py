@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from unikat.cli.problems import BAD_INPUT, Problem
+
+if TYPE_CHECKING:
+    from unikat.client import Studio
+
+DEFAULT_TARGET = "localhost:50051"
+
 Target = Annotated[
     str, typer.Option(envvar="UNIKAT_TARGET", help="Where the service is: host:port, or another gRPC name.")
-]
-Tls = Annotated[
-    bool, typer.Option("--tls", envvar="UNIKAT_TLS", help="Encrypt, trusting the system's certificate authorities.")
-]
-Ca = Annotated[
-    Path | None, typer.Option(envvar="UNIKAT_CA", help="PEM file of the authorities to trust instead; implies --tls.")
 ]
 Models = Annotated[Path, typer.Option(envvar="UNIKAT_MODELS", help="Folder of model bundles: <name>/<version>/.")]
 Data = Annotated[
@@ -24,7 +26,8 @@ RedisUrl = Annotated[
     str | None,
     typer.Option(
         envvar="UNIKAT_REDIS_URL",
-        help="Redis or Valkey to use: redis://host:6379, rediss://..., unix:///path. Left out: the embedded Valkey.",
+        help="Redis or Valkey: redis://host:6379, rediss://..., unix:///path, or what Sentinels name as primary: "
+        "redis+sentinel://host:26379,host:26379/service. Left out: the embedded Valkey.",
     ),
 ]
 
@@ -42,6 +45,63 @@ Background = Annotated[
 ]
 Format = Annotated[Literal["png", "webp", "jpeg"], typer.Option(help="Image format.")]
 
-DEFAULT_TARGET = "localhost:50051"
 DEFAULT_MODELS = Path("models")
 DEFAULT_DATA = Path(".unikat")
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where the service is, whom to trust, and what to show of oneself: options of every command that calls it."""
+
+    target: Target = DEFAULT_TARGET
+    tls: Annotated[
+        bool, typer.Option("--tls", envvar="UNIKAT_TLS", help="Encrypt, trusting the system's certificate authorities.")
+    ] = False
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-ca", "--ca", envvar="UNIKAT_CA", help="PEM file of the authorities to trust instead; implies --tls."
+        ),
+    ] = None
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--tls-cert", envvar="UNIKAT_CERT", help="PEM file of a certificate to show; implies --tls."),
+    ] = None
+    key: Annotated[
+        Path | None, typer.Option("--tls-key", envvar="UNIKAT_KEY", help="PEM file of the certificate's private key.")
+    ] = None
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="UNIKAT_TOKEN",
+            help="Token to show. Others on this machine can read a command's options: prefer the variable or the file.",
+        ),
+    ] = None
+    token_file: Annotated[
+        Path | None, typer.Option(envvar="UNIKAT_TOKEN_FILE", help="File with the token to show.")
+    ] = None
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether the service is told who calls."""
+        return bool(self.certificate or self.token or self.token_file)
+
+    def studio(self, reconnect_timeout: float = 60.0) -> Studio:
+        """Raises Problem for options that are wrong, OSError for a file that cannot be read."""
+        from unikat.client import Studio
+        from unikat.credentials import find_token
+
+        if (self.certificate is None) != (self.key is None):
+            raise Problem("--tls-cert and --tls-key go together: give both or none", code=BAD_INPUT)
+        identity = (self.certificate, self.key) if self.certificate and self.key else None
+        try:
+            token = find_token(self.token, self.token_file) or ""  # none, whatever the environment has
+            return Studio(
+                self.target, tls=self.tls, ca=self.ca, identity=identity, token=token,
+                reconnect_timeout=reconnect_timeout,
+            )  # fmt: skip
+        except ValueError as error:
+            raise Problem(str(error), code=BAD_INPUT) from error
+
+
+SERVICE = Service()

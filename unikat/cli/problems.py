@@ -6,7 +6,6 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.markup import escape
@@ -14,6 +13,7 @@ from rich.markup import escape
 from unikat.cli.output import stderr
 
 if TYPE_CHECKING:
+    from unikat.cli.options import Service
     from unikat.client import Studio
     from unikat.errors import UnikatError
 
@@ -58,12 +58,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def explain(error: UnikatError, flag: Callable[[str], str]) -> Problem:
     """A service's error as a problem; fields are called what `flag` says they are on the command line."""
-    from unikat.errors import InvalidRequest, Overloaded, Unavailable, WrongState
+    from unikat.errors import InvalidRequest, Overloaded, PermissionDenied, Unauthenticated, Unavailable, WrongState
 
     if isinstance(error, InvalidRequest):
         lines = [f"{flag(field)}: {message}" for field, message in error.fields.items()] or [str(error)]
         return Problem("\n".join(lines), code=BAD_INPUT)
-    if isinstance(error, WrongState):
+    if isinstance(error, (WrongState, Unauthenticated, PermissionDenied)):
         return Problem(str(error))
     if isinstance(error, Overloaded):
         wait = f"Try again in {error.retry_after:.0f} s." if error.retry_after else "Try again later."
@@ -81,20 +81,17 @@ def flag_of(field: str) -> str:
 
 
 @contextmanager
-def connect(
-    target: str, tls: bool, ca: Path | None, reconnect_timeout: float = 60.0, flag: Callable[[str], str] = flag_of
-) -> Iterator[Studio]:
+def connect(at: Service, reconnect_timeout: float = 60.0, flag: Callable[[str], str] = flag_of) -> Iterator[Studio]:
     """A studio whose errors become problems that a person can read, with what `flag` says for a request's fields."""
-    from unikat.client import Studio
     from unikat.errors import UnikatError
 
     try:
-        with Studio(target, tls=tls, ca=ca, reconnect_timeout=reconnect_timeout) as studio:
+        with at.studio(reconnect_timeout) as studio:
             yield studio
     except UnikatError as error:
         raise explain(error, flag) from error
     except OSError as error:
         if error.filename is None:  # standard output: the program's end says it
             raise
-        # --ca, or a folder that cannot be written any more
+        # a PEM file, or a folder that cannot be written any more
         raise Problem(f"{error.filename}: {error.strerror or error}") from error

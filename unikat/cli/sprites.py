@@ -58,9 +58,7 @@ class Order:
     max_size: Annotated[
         int, typer.Option(min=64, max=16384, help="Width and height of an atlas (pixels); there are more if need be.")
     ] = 4096
-    target: options.Target = options.DEFAULT_TARGET
-    tls: options.Tls = False
-    ca: options.Ca = None
+    at: options.Service = options.SERVICE
 
 
 def sprites(order: Order) -> None:
@@ -92,7 +90,7 @@ def _drawn(order: Order) -> tuple[list[Sprite], str]:
     from unikat.bundle import RGBA
 
     conditions = parse_where(order.where or [])
-    with connect(order.target, order.tls, order.ca, flag=partial(typed_flag, conditions)) as studio:
+    with connect(order.at, flag=partial(typed_flag, conditions)) as studio:
         alpha = studio.model(order.source).channels == RGBA
         if not alpha:
             stderr().print(f"{order.source} draws without alpha: its sprites have a ground", markup=False)

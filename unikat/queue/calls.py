@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -255,7 +254,7 @@ class DrawCalls:
         return [self._max_queue if self.accepts else 0, self._limits.result_ttl, len(fields) // 2, *fields]
 
     def _release_head(self) -> list[Argument]:
-        return [DONE_TTL_S, int(time.time()), self._limits.result_ttl]
+        return [DONE_TTL_S, self._limits.result_ttl]
 
 
 async def read_entries(connection: Connection, wanted: Sequence[tuple[str, int]], most: int) -> list[list[Entry]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 # RQ annotates only a part of what it offers.
 # mypy: disallow-untyped-calls=False
-import time
-
 from redis import Redis
 from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
+
+from unikat.queue.clock import redis_time
 
 
 def cancel_queued(redis: Redis, job_id: str, ttl_s: int) -> None:
@@ -23,9 +23,10 @@ def cancel_queued(redis: Redis, job_id: str, ttl_s: int) -> None:
     if not queue.remove(job_id):
         return
     registry = queue.canceled_job_registry
+    moment = redis_time(redis)
     pipe = redis.pipeline()
     job.cancel(pipeline=pipe)
-    registry.add(job, ttl=ttl_s, pipeline=pipe)
+    pipe.zadd(registry.key, {job.id: moment + ttl_s})
     job.cleanup(ttl_s, pipeline=pipe)
-    pipe.zremrangebyscore(registry.key, 0, time.time())
+    pipe.zremrangebyscore(registry.key, 0, moment)
     pipe.execute()

@@ -12,39 +12,34 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import hiredis
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError, TimeoutError
 
+from unikat.queue.clients import REPLY_S, async_pool
 from unikat.queue.scripts import Command, Script
+from unikat.queue.unready import NotPrimary
 
 Reply: TypeAlias = Any  # what hiredis parses: bytes, int, None or a list of replies
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 1.0  # between tries to connect
-CONNECT_TIMEOUT_S: Final = 5.0
-CLIENT_NAME: Final = "unikat"  # in CLIENT LIST
 
 
 class Connection:
     """Connects with the first command, and again after a failure. Used by one event loop."""
 
-    def __init__(self, url: str, timeout: float = 5.0) -> None:
-        """`timeout`: seconds for which a reply is waited for."""
-        self._pool = ConnectionPool.from_url(
-            url,
-            client_name=CLIENT_NAME,
-            protocol=2,
-            socket_timeout=None,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+    def __init__(self, url: str, name: str, timeout: float = REPLY_S, moved: Callable[[], object] = bool) -> None:
+        """`name` is shown by CLIENT LIST. `timeout`: seconds for which a reply is waited for.
+
+        `moved` is called where the server says that another one takes the writes now. Raises ValueError.
+        """
+        self._pool = async_pool(url, name)
         self._timeout = timeout
+        self._moved = moved
         self._link: AbstractConnection | None = None
         self._unsent: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._in_flight: deque[asyncio.Future[Reply]] = deque()
@@ -79,6 +74,11 @@ class Connection:
             await self.execute(*script.load)
             return await self.execute(*script.command(*arguments))
 
+    async def reconnect(self) -> None:
+        """Give the connection up; what is under way is sent once more, on a new one."""
+        if self._link is not None:
+            await self._fail(self._link, ConnectionError("the connection is given up for another"))
+
     async def close(self) -> None:
         """Ends; what is under way fails."""
         for task in self._tasks:
@@ -96,7 +96,13 @@ class Connection:
         packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]  # tuples are invariant
         self._unsent.extend(zip(packed, futures, strict=True))
         self._has_unsent.set()
-        return [await future for future in futures]
+        try:
+            return [await future for future in futures]
+        except RedisError:  # of the connection, and the other futures have the same
+            for future in futures:
+                if future.done() and not future.cancelled():
+                    future.exception()  # nobody else asks for it
+            raise
 
     async def _write(self) -> None:
         while True:
@@ -159,6 +165,8 @@ class Connection:
         if link is not None:
             with suppress(RedisError, OSError):
                 await link.disconnect(nowait=True)
+        if isinstance(error, NotPrimary):
+            self._moved()
 
 
 async def _reply(link: AbstractConnection) -> Reply:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from google.rpc.status_pb2 import Status
@@ -14,7 +13,6 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.commands.core import Script as Registered
 
-from unikat.queue.job import rq_time
 from unikat.queue.keys import LEGACY_MODEL, QUEUES_KEY, bell_key, queues_key
 from unikat.queue.scripts import Argument, Command, script
 
@@ -36,7 +34,7 @@ class Taken:
     """A job that this worker has begun, as Redis has it.
 
     `last` is the number of its stream's last entry, `code` that of the status that ended the stream (OPEN, NO_STREAM).
-    `foreign`: RQ_SETTLES or HAS_CALLBACKS for a job that our service did not enqueue.
+    `foreign`: RQ_SETTLES or HAS_CALLBACKS for a job that our service did not enqueue. `begun_at`: Redis' time (s).
     """
 
     id: str
@@ -51,6 +49,7 @@ class Taken:
     code: int
     result_ttl: int
     foreign: int
+    begun_at: float
 
     @property
     def member(self) -> str:
@@ -60,19 +59,20 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What RQ is told of a complete job. `result` is RQ's text of its result, `last` the number of its last entry."""
+    """What RQ is told of a complete job.
+
+    `result` is RQ's text of its result, `begun_at` the `Taken`'s, `last` the number of its last entry.
+    """
 
     result: str
     begun_at: float
-    ended_at: float
     result_ttl: int
     last: int = 0
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
-        """As `finish` in the scripts takes them: result, begun (s), ended (s), seconds, seconds it is kept."""
-        seconds = max(0.0, self.ended_at - self.begun_at)
-        return self.result, f"{self.begun_at:.6f}", f"{self.ended_at:.6f}", f"{seconds:.6f}", self.result_ttl
+        """As `finish` in the scripts takes them: result, begun (s), seconds it is kept."""
+        return self.result, f"{self.begun_at:.6f}", self.result_ttl
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,7 @@ def take(worker: str, models: Sequence[str], most: int) -> Command:
     most = min(most, MOST_TAKEN)
     ids = os.urandom(16 * most).hex()
     executions = (ids[at : at + 32] for at in range(0, 32 * most, 32))
-    return script("take").command(
-        most, worker, rq_time(), f"{time.time():.6f}", RECORD_TTL, len(models), *models, *executions
-    )
+    return script("take").command(most, worker, RECORD_TTL, len(models), *models, *executions)
 
 
 def taken(reply: Any) -> tuple[float, bool, list[Taken]]:  # noqa: ANN401  (a script's reply)
@@ -113,7 +111,8 @@ def taken(reply: Any) -> tuple[float, bool, list[Taken]]:  # noqa: ANN401  (a sc
 def taken_from(job: list[Any]) -> Taken:
     """A job as `begin` in the scripts returns it."""
     id, queue, execution, *rest = job
-    return Taken(id.decode(errors="replace"), queue.decode(), execution.decode(), *rest)
+    taken = Taken(id.decode(errors="replace"), queue.decode(), execution.decode(), *rest)
+    return replace(taken, begun_at=float(taken.begun_at))
 
 
 def wait(models: Sequence[str], worker: str, seconds: float) -> Command:
@@ -132,9 +131,7 @@ def wake(redis: Redis, worker: str) -> None:
 
 def publish(worker: str, publications: Sequence[Publication], ttl_s: int) -> Command:
     """Add entries to streams and finish what is complete."""
-    arguments: list[str | bytes | int | float] = [
-        worker, rq_time(), f"{time.time():.6f}", ttl_s * 1000, INBOX_ENTRIES, INLINE_BYTES,
-    ]  # fmt: skip
+    arguments: list[str | bytes | int | float] = [worker, ttl_s * 1000, INBOX_ENTRIES, INLINE_BYTES]
     for each in publications:
         job, done = each.job, each.completion
         arguments += (job.id, job.queue, job.execution, each.first, len(each.entries), *each.entries)

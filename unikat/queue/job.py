@@ -15,7 +15,6 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from unikat.conditions import Weights, are_weights, is_finite
@@ -42,7 +41,7 @@ class DrawJob:
     """What a worker needs to draw a request: everything is resolved, nothing is left to chance.
 
     `weights` are normalised (attributes left out are drawn per image by the worker), `image_format` is a value of
-    the proto enum, `enqueued_at` is a Unix time in seconds, `deadline` one on Redis' clock. `first` is the index of the
+    the proto enum, `enqueued_at` and `deadline` are Unix times in seconds, on Redis' clock. `first` is the index of the
     first image: in the job and its stream, images are counted from 0. `encoder` names the version that makes the files,
     `background` is "#rrggbbaa" for a model with alpha (`unikat.background`), `caller` whose turn it is. Not filled
     today: `seconds` (of work that it is expected to take), `text` (canonical text of the recipe), `mark` (id of the key
@@ -142,11 +141,6 @@ def _decompressed(data: bytes) -> bytes:
     return data
 
 
-def rq_time(moment: datetime | None = None) -> str:
-    """A time as RQ writes it into hashes."""
-    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def rq_result(value: Any) -> str:  # noqa: ANN401  (JSON)
     """A return value as RQ writes it into results."""
     return b64encode(json.dumps(value).encode()).decode()
@@ -162,12 +156,11 @@ class Limits:
 
 
 def common_fields(limits: Limits) -> list[Argument]:
-    """Fields and values of the hashes of all jobs that are enqueued now, as `rq.Queue.enqueue` writes them."""
-    now = rq_time()
+    """Fields and values of the hashes of all jobs, as `rq.Queue.enqueue` writes them; the script adds the time."""
     fields: dict[str, Argument] = {
-        "created_at": now, "success_callback_name": "", "failure_callback_name": "", "stopped_callback_name": "",
+        "success_callback_name": "", "failure_callback_name": "", "stopped_callback_name": "",
         "started_at": "", "ended_at": "", "last_heartbeat": "", "worker_name": "", "group_id": "",
-        "retries_left": limits.retries, "retry_intervals": "[0]", "enqueued_at": now, "timeout": -1,
+        "retries_left": limits.retries, "retry_intervals": "[0]", "timeout": -1,
         "result_ttl": limits.result_ttl, "failure_ttl": limits.failure_ttl, "status": "queued",
     }  # fmt: skip
     return [part for pair in fields.items() for part in pair]

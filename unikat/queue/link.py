@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, ResponseError
 
 from unikat.queue.scripts import HOT, Command, script
 
@@ -25,7 +25,6 @@ class Link:
     def __init__(self, redis: Redis) -> None:
         self._pool = redis.connection_pool
         self._connection: Any = None
-        self._pending = 0
 
     def send(self, commands: Sequence[Command]) -> None:
         """Send commands in one write. Raises RedisError."""
@@ -37,7 +36,6 @@ class Link:
         except BaseException:
             self.close()
             raise
-        self._pending += len(commands)
 
     def receive(self) -> Any:  # noqa: ANN401  (whatever Redis replies)
         """The next reply. Raises RedisError; one that says that a script is unknown makes the scripts known."""
@@ -46,24 +44,21 @@ class Link:
         except NoScriptError:  # Redis was restarted: what was sent with it was not done either
             self.close()
             raise
-        except RedisError as error:
-            if self._connection is None or not self._connection._sock:
-                self.close()
-                raise
-            self._pending -= 1
-            raise error from None
+        except ResponseError:  # the next reply can be read
+            raise
         except BaseException:
             self.close()
             raise
-        self._pending -= 1
         return reply
 
     def close(self) -> None:
         """Drop the connection; the next `send` opens another one."""
-        connection, self._connection, self._pending = self._connection, None, 0
+        connection, self._connection = self._connection, None
         if connection is not None:
             connection.disconnect()
             self._pool.release(connection)
+            # The idle ones may be as dead, and each would be found out by a command that waits in vain.
+            self._pool.disconnect(inuse_connections=False)
 
     def _open(self) -> None:
         connection = self._pool.get_connection()

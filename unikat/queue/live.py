@@ -6,6 +6,7 @@ import logging
 import re
 from dataclasses import dataclass
 
+from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
 from unikat.queue.workers import MAX_STATUS, PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 
@@ -21,15 +22,16 @@ class LiveWorkers:
     memory_percent: float
 
 
-async def live_workers(redis: Connection) -> LiveWorkers:
-    """Raises RedisError."""
+async def live_workers(redis: Connection, clock: RedisClock) -> LiveWorkers:
+    """Who is alive; `clock` is set by the way. Raises RedisError."""
     # All names ever heard: whose status is there is alive, by Redis's clock and not by one that may differ.
-    names, protocols, memory = await redis.execute_many(
-        [("ZRANGE", WORKERS_KEY, 0, -1), ("HGETALL", PROTOCOLS_KEY), ("INFO", "memory")]
+    names, protocols, memory, time = await redis.execute_many(
+        [("ZRANGE", WORKERS_KEY, 0, -1), ("HGETALL", PROTOCOLS_KEY), ("INFO", "memory"), ("TIME",)]
     )
-    for reply in (names, protocols, memory):
+    for reply in (names, protocols, memory, time):
         if isinstance(reply, Exception):
             raise reply
+    clock.set(int(time[0]) + int(time[1]) / 1e6)
     # GETRANGE and not MGET: what is larger than a status is not even fetched.
     wanted = [("GETRANGE", worker_key(name.decode(errors="replace")), 0, MAX_STATUS) for name in names]
     texts = await redis.execute_many(wanted) if wanted else []

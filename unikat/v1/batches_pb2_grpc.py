@@ -27,8 +27,8 @@ if _version_not_supported:
 
 
 class BatchesStub:
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
-    certificate sees its own batches only; without certificates everybody sees all.
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller whom a token or a
+    certificate names sees its own batches only, and NOT_FOUND for others; where nobody is named, everybody sees all.
     """
 
     def __init__(self, channel):
@@ -75,8 +75,8 @@ class BatchesStub:
 
 
 class BatchesServicer:
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
-    certificate sees its own batches only; without certificates everybody sees all.
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller whom a token or a
+    certificate names sees its own batches only, and NOT_FOUND for others; where nobody is named, everybody sees all.
     """
 
     def CreateBatch(self, request, context):
@@ -180,8 +180,8 @@ def add_BatchesServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Batches:
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
-    certificate sees its own batches only; without certificates everybody sees all.
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller whom a token or a
+    certificate names sees its own batches only, and NOT_FOUND for others; where nobody is named, everybody sees all.
     """
 
     @staticmethod

@@ -28,8 +28,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BatchesStub:
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
-    certificate sees its own batches only; without certificates everybody sees all.
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller whom a token or a
+    certificate names sees its own batches only, and NOT_FOUND for others; where nobody is named, everybody sees all.
     """
 
     @_typing.overload
@@ -61,8 +61,8 @@ class BatchesStub:
 
 @_typing.type_check_only
 class BatchesAsyncStub(BatchesStub):
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
-    certificate sees its own batches only; without certificates everybody sees all.
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller whom a token or a
+    certificate names sees its own batches only, and NOT_FOUND for others; where nobody is named, everybody sees all.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -90,8 +90,8 @@ class BatchesAsyncStub(BatchesStub):
     """
 
 class BatchesServicer(metaclass=_abc_1.ABCMeta):
-    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller with a client
-    certificate sees its own batches only; without certificates everybody sees all.
+    """Draws batches of artworks into a folder or an object store. Errors are as in `Studio`. A caller whom a token or a
+    certificate names sees its own batches only, and NOT_FOUND for others; where nobody is named, everybody sees all.
     """
 
     @_abc_1.abstractmethod

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 
 import typer
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, TimeoutError
-from redis.retry import Retry
 
 from unikat.batches.destination import open_prefixes
-from unikat.queue.server import server_problem
+from unikat.queue.clients import connect
+from unikat.queue.server import Unfit, wait_until_fit
 from unikat.settings import command_of
 from unikat_worker.buckets import Limits
 from unikat_worker.catalogue import Catalogue, Memory
@@ -22,30 +18,6 @@ from unikat_worker.settings import Settings
 from unikat_worker.worker import DrawWorker
 
 log = logging.getLogger("worker")
-
-
-def connect(url: str) -> Redis:
-    """A client that fails at once: what may be sent again, and after which pause, the worker knows better."""
-    redis = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0))
-    if not url.startswith("unix:"):
-        redis.connection_pool.connection_kwargs["socket_keepalive"] = True  # a peer that vanished is noticed
-    return redis
-
-
-def wait_for_redis(redis: Redis) -> None:
-    """Return when it answers: in a compose file nobody knows who is up first. Exits if it cannot be used."""
-    pause = 0.05
-    while True:
-        try:
-            problem = server_problem(redis.info())
-        except (ConnectionError, TimeoutError) as error:
-            log.warning("waiting for Redis: %s", error)
-            time.sleep(pause)
-            pause = min(2 * pause, 1.0)
-        else:
-            if problem:
-                raise SystemExit(f"--redis-url: {problem}")
-            return
 
 
 def run(settings: Settings) -> None:
@@ -66,8 +38,11 @@ def run(settings: Settings) -> None:
     memory = Memory(settings.preload, settings.memory_limit_mb * 2**20)
     catalogue = Catalogue(settings.models, device, limits, memory)
     catalogue.scan()
-    redis = connect(settings.redis_url)
-    wait_for_redis(redis)
+    try:
+        redis = connect(settings.redis_url, "unikat-worker")
+        wait_until_fit(redis, log.warning, settings.allow_volatile)
+    except (Unfit, ValueError) as error:
+        raise SystemExit(f"--redis-url: {error}") from error
     DrawWorker(redis, settings, device, catalogue).work()
 
 

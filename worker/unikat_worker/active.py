@@ -58,7 +58,7 @@ class Item:
     taken: Taken
     ending: Ending | None = field(default=None, kw_only=True)
     error: BaseException | None = field(default=None, kw_only=True)
-    taken_at: float = field(default_factory=time.time, kw_only=True)  # Unix time, s
+    taken_at: float = field(default_factory=time.monotonic, kw_only=True)  # on the monotonic clock
 
     @property
     def id(self) -> str:

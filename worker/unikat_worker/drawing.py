@@ -161,14 +161,14 @@ def draw_batch(session: Session, batch: Batch, responses: Responses) -> list[Dra
 
     That is the entry for the job's stream, or for a shard the image with its file.
     """
-    begun = time.time()
+    begun = time.monotonic()
     places = [(job, position) for job, taken in batch.shares for position in taken]
     rows = [job.row(position) for job, position in places]
     complete, files, (drawn, encoded) = draw_rows(session, rows, [job.encoder for job, _ in places], alone=batch.alone)
     results: list[Drawn] = []
     for (job, position), row, conditions, file in zip(places, rows, complete, files, strict=True):
         if isinstance(job, ActiveJob):
-            times = Times(job.taken_at - job.draw.enqueued_at, begun - job.taken_at, drawn, encoded)
+            times = Times(job.taken.begun_at - job.draw.enqueued_at, begun - job.taken_at, drawn, encoded)
             results.append((job, position, responses.response(row, conditions, file, times)))
         else:
             id = identity(session.model, row, conditions)

@@ -83,7 +83,7 @@ class InferenceThread:
                 self._pause = _BACKOFF[0]
             except RedisError as error:
                 self._drop()
-                log.warning("Redis does not answer, next try in %.2f s: %s", self._pause, error)
+                log.warning("waiting for Redis, next try in %.2f s: %s", self._pause, error)
                 time.sleep(self._pause)
                 self._pause = min(2 * self._pause, _BACKOFF[1])
         try:
@@ -102,7 +102,7 @@ class InferenceThread:
 
     def _turn(self) -> None:
         self._receive()
-        turn = self._scheduler.turn(self._shared.state.redis_time())
+        turn = self._scheduler.turn(self._shared.state.clock.now())
         self._send(turn)
         if not self._scheduler.may_draw(turn):
             self._receive()
@@ -128,7 +128,7 @@ class InferenceThread:
     def _exchange(self) -> None:
         """One round trip."""
         self._receive()
-        self._send(self._scheduler.turn(self._shared.state.redis_time()))
+        self._send(self._scheduler.turn(self._shared.state.clock.now()))
         self._receive()
 
     def _send(self, turn: Turn) -> None:
@@ -179,7 +179,7 @@ class InferenceThread:
     def _take_in_jobs(self) -> None:
         state = self._shared.state
         clock, self._scheduler.backlog, jobs = taken(self._link.receive())
-        state.set_redis_time(clock)
+        state.clock.set(clock)
         if not jobs:
             return
         state.rates.set_busy(True)

@@ -25,7 +25,7 @@ def publication(job: ActiveJob) -> Publication:
     if job.taken.foreign:  # RQ's own, slower way, once the stream is complete
         return Publication(job.taken, first, entries)
     result = rq_result(job.outcome)
-    done = Completion(result, job.taken_at, time.time(), job.taken.result_ttl, last=job.draw.count + 1)
+    done = Completion(result, job.taken.begun_at, job.taken.result_ttl, last=job.draw.count + 1)
     return Publication(job.taken, first, entries, done)
 
 
@@ -55,6 +55,7 @@ def take_in(scheduler: Scheduler, job: ActiveJob, reply: Published) -> bool:
 
 def _finished(job: ActiveJob) -> bytes:
     elapsed = Duration()
-    elapsed.FromMicroseconds(max(0, round((time.time() - job.draw.enqueued_at) * 1e6)))
+    seconds = job.taken.begun_at - job.draw.enqueued_at + time.monotonic() - job.taken_at
+    elapsed.FromMicroseconds(max(0, round(seconds * 1e6)))
     finished = Finished(count=job.draw.count, elapsed=elapsed, attempts=job.taken.attempts)
     return GenerateResponse(finished=finished).SerializeToString()

@@ -38,7 +38,13 @@ class LogLevel(StrEnum):
 class Settings:
     """Settings of one worker process."""
 
-    redis_url: str = setting("redis://127.0.0.1:6379/0", "Redis or Valkey: redis://, rediss:// or unix://.")
+    redis_url: str = setting(
+        "redis://127.0.0.1:6379/0",
+        "Redis or Valkey: redis://, rediss:// (TLS), unix://, or redis+sentinel://host:port,host:port/service.",
+    )
+    allow_volatile: bool = setting(
+        False, "Use a Redis that forgets: one that keeps nothing on disk, or evicts keys. Jobs may be lost."
+    )
     models: Path = setting(Path("models"), "Folder of model bundles, <name>/<version>/; watched for new ones.")
     device: DeviceName = setting(DeviceName.AUTO, "Where to draw; auto takes CUDA where ONNX Runtime has it.")
     threads: int = setting(0, "Cores to use; 0: as many as the affinity mask and the CPU quota allow.", min=0)
@@ -70,7 +76,7 @@ class Settings:
         "CPU, more on a GPU), the newest version of each, or all.",
     )
     memory_limit_mb: int = setting(2048, "Model weights kept loaded (MB); beyond, the least recently used go.", min=1)
-    result_ttl_s: int = setting(600, "Results are kept so long after the last image (s).", min=1)
+    result_ttl_s: int = setting(600, "Results are kept so long after the last image (s).", min=60)
     lease_s: float = setting(
         5.0, "A worker silent for so long (s) is given up and others take its jobs.", min=1, max=60
     )

@@ -12,9 +12,10 @@ by a looker-on who spends the retries.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
 from google.rpc.status_pb2 import Status
@@ -26,11 +27,11 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
-from rq.utils import now
 
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import announce, close, model_of, ring
+from unikat.queue.unready import PASSING
 from unikat_worker.active import ActiveJob, Ending, Item, Refused
-from unikat_worker.away import AWAY
 from unikat_worker.statuses import deadline_status, failed_status, stopped_status
 
 # Fields of a job's hash beside RQ's own.
@@ -49,19 +50,27 @@ def number(fields: dict[bytes, bytes], name: str, default: int = 0) -> int:
         return default
 
 
+class _Queue(Queue):
+    """Schedules by Redis' clock what RQ schedules by this machine's: whoever enqueues it again goes by Redis'."""
+
+    def schedule_job(self, job: Job, datetime: datetime, pipeline: Pipeline | None = None, unique: bool = False) -> Job:
+        ahead = timedelta(seconds=redis_time(self.connection) - time.time())  # noqa: TID251  (RQ's)
+        return super().schedule_job(job, datetime + ahead, pipeline, unique)
+
+
 class HeldJob:
     """A job that this worker has begun, as RQ's methods want it."""
 
     def __init__(self, worker: SimpleWorker, item: Item, rq: Job, result_ttl_s: int) -> None:
         self.rq = rq
-        self.queue = Queue(item.taken.queue, connection=worker.connection, serializer=JSONSerializer)
+        self.queue = _Queue(item.taken.queue, connection=worker.connection, serializer=JSONSerializer)
         self._item = item
         self._worker = worker
         self._redis: Redis = worker.connection
         self._result_ttl_s = result_ttl_s
         self._execution = Execution(item.taken.execution, item.id, worker.connection, worker.name)
         self._execution._job = rq
-        self._execution.created_at = datetime.fromtimestamp(item.taken_at, UTC)
+        self._execution.created_at = datetime.fromtimestamp(item.taken.begun_at, UTC)
         if isinstance(item.error, Refused):
             _disarm(rq)
 
@@ -82,16 +91,27 @@ class HeldJob:
 
     def finish(self) -> None:
         """The job is FINISHED: RQ's own way, with repeats, rate limits and dependents."""
-        self.rq.ended_at, self.rq._result = now(), self._item.outcome
+        self.rq.ended_at = datetime.fromtimestamp(redis_time(self._redis), UTC)
+        self.rq._result = self._item.outcome
         self._worker.handle_job_success(self.rq, self.queue, self.queue.started_job_registry, self._execution)
 
     def cancel(self) -> None:
         """The job is CANCELED, if whoever closed its stream has not seen to that."""
         with suppress(InvalidJobOperation, NoSuchJobError):  # it was cancelled, or deleted
             if self.rq.get_status() != JobStatus.CANCELED:
+                self._forget_lost_executions()
                 self.rq.cancel()
+                moment = redis_time(self._redis)  # RQ took this machine's
+                self._redis.zadd(self.queue.canceled_job_registry.key, {self.rq.id: moment}, xx=True)
             self.rq.cleanup(self._result_ttl_s, remove_from_queue=False)
         self.release()  # last: until then a sweep would find it
+
+    def _forget_lost_executions(self) -> None:
+        """What the job's registry lists, and a sweep or time has deleted: RQ cannot cancel a job that has one."""
+        key = self.rq.execution_registry.key
+        for execution in cast(list[bytes], self._redis.zrange(key, 0, -1)):
+            if not self._redis.exists(f"rq:execution:{self.rq.id}:{execution.decode()}"):
+                self._redis.zrem(key, execution)
 
     def fail(self, error: BaseException, stopped: bool = False) -> None:
         """The job is enqueued again if it has retries left, else FAILED (STOPPED where an operator wanted it)."""
@@ -231,7 +251,7 @@ class Settler:
     def _close(self, job: ActiveJob, status: Status) -> None:
         try:
             close(self._redis, job.id, job.count, status, self._result_ttl_s)
-        except AWAY:
+        except PASSING:
             raise
         except ResponseError as error:  # somebody put something else under one of its names
             log.warning("the stream of job %s cannot be ended: %s", job.id, error)

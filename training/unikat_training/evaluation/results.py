@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from unikat_training.evaluation.blends import Blend
 from unikat_training.evaluation.combinations import NewCombinations
 from unikat_training.evaluation.condition_accuracy import ConditionAccuracy
+from unikat_training.evaluation.corners import EmptyCorner
 from unikat_training.evaluation.diversity import COLLAPSED, Diversity
 from unikat_training.evaluation.memorisation import COPYING_Z, Memorisation
 from unikat_training.evaluation.setup import Data
@@ -70,6 +71,7 @@ class Evaluation:
     seeds: dict[str, int]
     effort: dict[str, int]
     versions: dict[str, str]
+    corners: tuple[EmptyCorner, ...] = ()  # of a model with alpha
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     format: int = FORMAT

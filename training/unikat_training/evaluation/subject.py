@@ -100,13 +100,20 @@ class Subject:
         blocks = [np.eye(size, dtype=np.float32)[labels[:, i]] for i, size in enumerate(self.sizes)]
         return np.concatenate(blocks, axis=1) if blocks else np.zeros((len(labels), 0), dtype=np.float32)
 
-    def draw(self, indices: npt.NDArray[np.int64], conditions: Floats, truncation: float) -> Iterator[Pixels]:
-        """Images `indices` of `SEED` under conditions (N, C), in batches."""
+    def draw(
+        self,
+        indices: npt.NDArray[np.int64],
+        conditions: Floats,
+        truncation: float,
+        backgrounds: Floats | None = None,
+    ) -> Iterator[Pixels]:
+        """Images `indices` of `SEED` under conditions (N, C), in batches; with alpha over `backgrounds` (N, 4)."""
         session = open_graph(self.graph, torch.get_num_threads())  # one setting decides for both
         for start in range(0, len(indices), BATCH):
             rows = slice(start, start + BATCH)
             latent = latents(SEED, indices[rows].tolist(), self.model.latent_size)
-            yield run_graph(session, latent, conditions[rows], truncation)
+            behind = None if backgrounds is None else backgrounds[rows]
+            yield run_graph(session, latent, conditions[rows], truncation, behind)
 
     def draw_labels(self, labels: npt.NDArray[np.int64], truncation: float, pipeline: FeaturePipeline) -> Pictures:
         """Image i under the i-th of these labels (N, A)."""

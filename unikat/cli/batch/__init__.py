@@ -9,15 +9,15 @@ from unikat.cli.batch.manage import cancel, delete, list_batches, retry, show
 from unikat.cli.batch.verify import verify
 from unikat.cli.batch.watch import watch
 from unikat.cli.batch.words import OneBatch
-from unikat.settings import command_of
+from unikat.settings import command_of, ungrouped
 
 batches = typer.Typer(
     no_args_is_help=True, help="Images by the thousand into files, as a job that goes on whatever crashes."
 )
-batches.command()(create)
+batches.command()(ungrouped(create))
 batches.command("watch")(command_of(OneBatch, watch))
-batches.command("list")(list_batches)
+batches.command("list")(ungrouped(list_batches))
 for of_one in (show, cancel, retry):
     batches.command(of_one.__name__)(command_of(OneBatch, of_one))
-batches.command()(delete)
-batches.command()(verify)
+batches.command()(ungrouped(delete))
+batches.command()(ungrouped(verify))

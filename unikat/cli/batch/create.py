@@ -110,7 +110,7 @@ def create(
     format: options.Format = "png",
     background: options.Background = "",
     owner: Annotated[
-        str | None, typer.Option(envvar="UNIKAT_OWNER", help="On whose account; owners take turns. The user's name.")
+        str | None, typer.Option(envvar="UNIKAT_OWNER", help="On whose account; owners take turns. You.")
     ] = None,
     label: Annotated[list[str] | None, typer.Option(help="For your own use: key=value. Repeat it.")] = None,
     shard_size: Annotated[
@@ -121,26 +121,26 @@ def create(
     ] = None,
     watch: Annotated[bool, typer.Option(help="Stay and show the progress; Ctrl-C leaves the batch running.")] = False,
     as_json: AsJson = False,
-    target: options.Target = options.DEFAULT_TARGET,
-    tls: options.Tls = False,
-    ca: options.Ca = None,
+    at: options.Service = options.SERVICE,
 ) -> None:
     """Queue a batch: every combination of a --grid, the lines of a --plan, or just -n images.
 
     The service goes on by itself, whatever happens to this terminal.
     """
     wish = Wish.parse(grid or [], plan, where or [], count)
+    if owner is None:  # a service that is told who calls knows it
+        owner = "" if at.is_identified else default_owner()
     drawing: BatchOptions = {
         "seed": seed, "truncation": truncation, "format": format, "background": background, "layout": layout,
-        "shard_size": shard_size, "owner": default_owner() if owner is None else owner,
+        "shard_size": shard_size, "owner": owner,
         "labels": parse_labels(label or []), "request_id": request_id,
     }  # fmt: skip
-    with connect(target, tls, ca, flag=wish.flag) as studio:
+    with connect(at, flag=wish.flag) as studio:
         studio.model(model)  # whoever mistyped the target is told at once
         batch = wish.create(studio, model, absolute(to), drawing)
-        _report(batch, target, watch, as_json)
+        _report(batch, at.target, watch, as_json)
         if watch:
-            follow(studio, batch.id, target, as_json)
+            follow(studio, batch.id, at.target, as_json)
 
 
 def absolute(to: str) -> str:

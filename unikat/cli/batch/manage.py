@@ -31,12 +31,10 @@ def list_batches(
     owner: Annotated[str, typer.Option(help="Only batches of this owner. All.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the newest.")] = 50,
     as_json: AsJson = False,
-    target: options.Target = options.DEFAULT_TARGET,
-    tls: options.Tls = False,
-    ca: options.Ca = None,
+    at: options.Service = options.SERVICE,
 ) -> None:
     """List batches, newest first."""
-    with connect(target, tls, ca) as studio:
+    with connect(at) as studio:
         found = list(islice(studio.batches(states=[each.name for each in state or []], owner=owner), limit + 1))
     batches, more = found[:limit], len(found) > limit
     if as_json:
@@ -79,7 +77,7 @@ def show(one: OneBatch) -> None:
         return
     state = (batch.state, _STYLES.get(batch.state, ""))
     stdout().print(Text.assemble((f"Batch {batch.id}", "bold"), "  ", state))
-    print_facts(_facts(batch, one.target))
+    print_facts(_facts(batch, one.at.target))
 
 
 def _facts(batch: Batch, target: str) -> list[tuple[str, str]]:
@@ -140,18 +138,16 @@ def retry(one: OneBatch) -> None:
     console.print(Text(f"Drawn again: {again} of {before.total:,}, in {words.place(batch.destination)}."))
     for failure in before.failures:
         console.print(Text(f"  {words.indexes(failure.first_index, failure.count)}, which failed: {failure.message}"))
-    console.print(Text(f"Watch it: {words.command(one.target, 'watch', one.id)}"))
+    console.print(Text(f"Watch it: {words.command(one.at.target, 'watch', one.id)}"))
 
 
 def delete(
     id: Id,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    target: options.Target = options.DEFAULT_TARGET,
-    tls: options.Tls = False,
-    ca: options.Ca = None,
+    at: options.Service = options.SERVICE,
 ) -> None:
     """Forget a batch that has ended. Its files stay where they are."""
-    with connect(target, tls, ca) as studio, known_batch(studio, id):
+    with connect(at) as studio, known_batch(studio, id):
         if not yes:
             _ask(id, words.place(studio.batch(id).destination))
         studio.delete_batch(id)

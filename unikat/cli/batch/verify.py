@@ -34,15 +34,13 @@ def verify(
         int, typer.Option(min=0, help="Also draw so many images again, picked at random, and compare the bytes.")
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object instead.")] = False,
-    target: options.Target = options.DEFAULT_TARGET,
-    tls: options.Tls = False,
-    ca: options.Ca = None,
+    at: options.Service = options.SERVICE,
 ) -> None:
     """Read every file again and compare it with the manifest.
 
     Exit code 0 only if every image of the batch is there, byte for byte, and what was drawn again came out the same.
     """
-    destination = _destination(where, target, tls, ca)
+    destination = _destination(where, at)
     began = time.monotonic()
     with _readable(), progress("Reading", quiet=as_json) as show:
         from unikat.batches.verify import verify as check
@@ -53,7 +51,7 @@ def verify(
     if redraw and report.rows:
         from unikat.cli.batch.redraw import draw_again
 
-        with _readable(), connect(target, tls, ca) as studio, progress("Drawing again", redraw, as_json) as show:
+        with _readable(), connect(at) as studio, progress("Drawing again", redraw, as_json) as show:
             redrawn = draw_again(studio, destination, redraw, show)
     good = report.is_complete and (redrawn is None or not redrawn.different)
     if as_json:
@@ -64,11 +62,11 @@ def verify(
         raise typer.Exit(FAILURE)
 
 
-def _destination(where: str, target: str, tls: bool, ca: Path | None) -> str:
+def _destination(where: str, at: options.Service) -> str:
     """A path or URL; for the id of a batch, its destination."""
     if not BATCH_ID.fullmatch(where) or Path(where).exists():
         return absolute(where)
-    with connect(target, tls, ca) as studio, known_batch(studio, where):
+    with connect(at) as studio, known_batch(studio, where):
         return place(studio.batch(where).destination)
 
 

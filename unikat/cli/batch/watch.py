@@ -36,8 +36,8 @@ def watch(one: OneBatch) -> None:
     """
     with one.known() as studio:
         studio.batch(one.id)  # whoever mistyped the target is told at once
-    with connect(one.target, one.tls, one.ca, PATIENCE) as studio:
-        follow(studio, one.id, one.target, one.as_json)
+    with connect(one.at, PATIENCE) as studio:
+        follow(studio, one.id, one.at.target, one.as_json)
 
 
 def follow(studio: Studio, id: str, target: str, as_json: bool) -> None:

@@ -124,14 +124,12 @@ class OneBatch:
 
     id: Id
     as_json: AsJson = False
-    target: options.Target = options.DEFAULT_TARGET
-    tls: options.Tls = False
-    ca: options.Ca = None
+    at: options.Service = options.SERVICE
 
     @contextmanager
     def known(self) -> Iterator[Studio]:
         """A studio, as `known_batch` has it."""
-        with connect(self.target, self.tls, self.ca) as studio, known_batch(studio, self.id):
+        with connect(self.at) as studio, known_batch(studio, self.id):
             yield studio
 
 

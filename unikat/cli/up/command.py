@@ -29,6 +29,14 @@ def up(
     ] = "127.0.0.1:50051",
     data: options.Data = options.DEFAULT_DATA,
     redis_url: options.RedisUrl = None,
+    appendfsync: Annotated[
+        Literal["always", "everysec"],
+        typer.Option(
+            envvar="UNIKAT_APPENDFSYNC",
+            help="When the embedded Valkey syncs to the disk. everysec: a machine that loses its power may forget what "
+            "it acknowledged in its last second or two. always: it forgets nothing, and every call waits for the disk.",
+        ),
+    ] = "everysec",
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None,
         typer.Option(envvar="UNIKAT_DEVICE", help="Where workers draw. Left out: CUDA where it works, else the CPU."),
@@ -42,6 +50,14 @@ def up(
             "environment, put commas between them. Left out: out, which is made.",
         ),
     ] = None,
+    allow_volatile: Annotated[
+        bool,
+        typer.Option(
+            "--allow-volatile",
+            envvar="UNIKAT_ALLOW_VOLATILE",
+            help="Use a Redis of your own that keeps nothing on disk, or evicts keys. Jobs may be lost.",
+        ),
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs here as well.")] = False,
 ) -> None:
     """Run an embedded Valkey, a service and workers until Ctrl-C. What dies is started again.
@@ -50,12 +66,23 @@ def up(
     """
     if not models.is_dir():
         raise Problem(f"--models {models}: there is no such folder", "It holds <name>/<version>/.", code=BAD_INPUT)
+    stack.check_listen(listen)
     stack.check_installed(embedded=redis_url is None)
     if redis_url is not None:
-        stack.check_redis(redis_url)
+        stack.wait_for_redis(redis_url, allow_volatile, _say, READY_WITHIN)
     destinations = _destinations(context, opened)
     with stack.locked(data):
-        settings = stack.Settings(stack.free_address(listen), workers, models, data, redis_url, device, destinations)
+        settings = stack.Settings(
+            stack.free_address(listen),
+            workers,
+            models,
+            data,
+            redis_url,
+            device,
+            destinations,
+            allow_volatile,
+            appendfsync,
+        )
         _run(settings, _echo if verbose else None)
 
 
@@ -83,7 +110,7 @@ def _run(settings: stack.Settings, echo: Callable[[str, str], None] | None) -> N
 
 def _start(supervisor: Supervisor, settings: stack.Settings) -> bool:
     if settings.redis_url is None:
-        server = stack.valkey(settings.data, settings.logs / "valkey.log")
+        server = stack.valkey(settings.data, settings.logs / "valkey.log", settings.appendfsync)
         if not supervisor.start([server], READY_WITHIN):
             return False
     return supervisor.start(stack.programs(settings), READY_WITHIN)

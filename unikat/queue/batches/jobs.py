@@ -9,6 +9,7 @@ Owners take turns, and an owner's batches follow one another (`unikat.queue.batc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast
 
 from redis import Redis
@@ -18,11 +19,11 @@ from rq import Queue, Retry
 from rq.job import JobStatus
 from rq.queue import EnqueueData
 from rq.serializers import JSONSerializer
-from rq.utils import now
 
 from unikat.batches.record import HEAD
 from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, BatchSpec
 from unikat.queue.batches.keys import OF_OWNER, OWNERS, batch_key, close_job_id, queue_name, shard_job_id
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
 
 # A shard that fails is tried again after so many seconds, then counts as failed.
@@ -65,7 +66,7 @@ def enqueue_close(redis: Redis, batch: str, round: int, *, again: bool = False) 
         data.func, kwargs=data.kwargs, job_id=job_id, description=data.description, timeout=data.timeout,
         result_ttl=data.result_ttl, failure_ttl=data.failure_ttl, retry=data.retry, status=JobStatus.QUEUED,
     )  # fmt: skip
-    job.enqueued_at = now()
+    job.enqueued_at = datetime.fromtimestamp(redis_time(redis), UTC)
     fields = [part for pair in job.to_dict().items() for part in pair]
     return bool(run_script("close_batch", redis, batch, round, job_id, int(again), *fields))
 

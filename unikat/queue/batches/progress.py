@@ -1,7 +1,7 @@
 """How far batches are: what workers take, settle and end.
 
-A shard is done in the same step in which RQ hears that its job is finished, and it failed after RQ has heard: a worker
-that dies in between leaves a batch that `reconcile` looks after.
+A shard is done in the same step in which RQ hears that its job is finished; it failed, and a batch has ended, after RQ
+has heard: a worker that dies in between leaves a batch that `reconcile` looks after.
 """
 
 # RQ and redis-py annotate only a part of what they offer.
@@ -9,7 +9,6 @@ that dies in between leaves a batch that `reconcile` looks after.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, cast
@@ -36,8 +35,8 @@ from unikat.queue.batches.keys import (
     shard_of,
 )
 from unikat.queue.batches.store import BatchStore
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import RECORD_TTL, Completion, Taken, run_script, taken_from
-from unikat.queue.job import rq_time
 
 _PACE_KEPT: Final = 64
 
@@ -74,8 +73,7 @@ class BatchProgress:
         Not of certain owners, nor of the batches `without`.
         """
         left_out = [*(f"owner {owner}" for owner in without_owners), *(f"batch {batch}" for batch in without)]
-        begun = (worker, rq_time(), f"{time.time():.6f}", RECORD_TTL, uuid4().hex)
-        reply = run_script("next_shard", self.redis, *begun, *left_out)
+        reply = run_script("next_shard", self.redis, worker, RECORD_TTL, uuid4().hex, *left_out)
         if not reply:
             return None
         batch, head, shards, cancelled, ended, round, written, is_written, job = reply
@@ -99,8 +97,7 @@ class BatchProgress:
         job, shard = taken.job, None if taken.is_written else shard_of(taken.batch, taken.job.id)
         of_batch = (taken.batch, "" if shard is None else shard, images, _PACE_KEPT)
         rq = (job.id, job.queue, job.execution, *done.arguments)
-        now = (worker, rq_time(), f"{time.time():.6f}")
-        state, may_be_closed = run_script("finish_shard", self.redis, *now, *of_batch, *rq)
+        state, may_be_closed = run_script("finish_shard", self.redis, worker, *of_batch, *rq)
         if may_be_closed or taken.is_written:
             self.close_if_settled(taken.batch)
         return cast(bytes, state).decode()
@@ -127,10 +124,10 @@ class BatchProgress:
     def pause(self, batch: str, why: str, seconds: float) -> None:
         """The destination does not work: for so long, workers take no shard of the batch."""
         before = cast(bytes | None, self.redis.hget(batch_key(batch), r.PAUSED))
-        whole, micro = self.redis.time()  # the clock by which `take` tells that it is over
+        moment = redis_time(self.redis)
         with self.redis.pipeline() as pipe:
-            pipe.hset(batch_key(batch), mapping={r.PAUSED: why, r.PAUSED_UNTIL: str(whole + micro / 1e6 + seconds)})
-            pipe.hsetnx(batch_key(batch), r.PAUSED_SINCE, str(time.time()))
+            pipe.hset(batch_key(batch), mapping={r.PAUSED: why, r.PAUSED_UNTIL: str(moment + seconds)})
+            pipe.hsetnx(batch_key(batch), r.PAUSED_SINCE, str(moment))
             if before is None or before.decode() != why:
                 pipe.hincrby(batch_key(batch), r.REVISION, 1)
             pipe.execute()
@@ -152,8 +149,9 @@ class BatchProgress:
             if r.ENDED in fields or int(fields.get(r.ROUND, 0)) != round:
                 return False
             owner = BatchSpec.from_json(fields[r.HEAD], "[]").owner
+            moment = redis_time(pipe)
             pipe.multi()
-            pipe.hset(batch_key(batch), mapping={r.ENDED: str(time.time()), r.MANIFEST: manifest})
+            pipe.hset(batch_key(batch), mapping={r.ENDED: str(moment), r.MANIFEST: manifest})
             pipe.hdel(batch_key(batch), r.PAUSED, r.PAUSED_SINCE, r.PAUSED_UNTIL)
             pipe.hincrby(batch_key(batch), r.REVISION, 1)
             pipe.lrem(OF_OWNER + owner, 0, batch)

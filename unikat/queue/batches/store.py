@@ -10,12 +10,12 @@ that twice is as good as once.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
+from redis.lock import Lock
 from rq.job import Job
 
 from unikat.batches import record as r
@@ -44,13 +44,16 @@ from unikat.queue.batches.keys import (
     queue_name,
     shard_job_id,
 )
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
 from unikat.queue.keys import QUEUES_KEY
 
 # Jobs that one round trip writes or deletes: between two of them, Redis does what others want.
 _SLICE: Final = 200
 _MOST_SHARDS: Final = 1_000_000  # far more than any service makes
-_CREATING_S: Final = 60  # seconds after which a creation counts as given up
+# Seconds without another slice after which a creation counts as given up: a twin of its call waits for so long where
+# the service died in the middle of it.
+_CREATING_S: Final = 5
 
 
 log = logging.getLogger(__name__)
@@ -85,7 +88,7 @@ class BatchStore:
             there = self._there(batch, spec.destination)
             if there is not None:
                 return there
-            self._enqueue(batch, spec)
+            self._enqueue(batch, spec, lock)
             return self._record(batch, spec, content)
 
     def _there(self, batch: str, destination: str) -> str | None:
@@ -97,10 +100,11 @@ class BatchStore:
             raise DestinationTaken(holder.decode())
         return there
 
-    def _enqueue(self, batch: str, spec: BatchSpec) -> None:
+    def _enqueue(self, batch: str, spec: BatchSpec, lock: Lock) -> None:
         """Write the shards' jobs in slices. No worker sees them before the batch is in its owner's turns."""
         queue = batch_queue(self.redis, batch)
         for first in range(0, spec.shard_count, _SLICE):
+            lock.reacquire()
             with self.redis.pipeline(transaction=False) as pipe:
                 if first == 0:
                     # What a creation that was given up has left, and a worker that was slow to hear of a deletion.
@@ -118,7 +122,7 @@ class BatchStore:
             if holder is not None and holder.decode() != batch:
                 self._drop(batch)
                 raise DestinationTaken(holder.decode())
-            moment = time.time()
+            moment = redis_time(pipe)
             head, cells = spec.to_json()
             pipe.multi()
             pipe.hset(
@@ -212,7 +216,7 @@ class BatchStore:
 
         Raises NoSuchBatch, and WrongState for a batch that has ended otherwise.
         """
-        reply = cast(bytes, run_script("cancel_batch", self.redis, batch, str(time.time())))
+        reply = cast(bytes, run_script("cancel_batch", self.redis, batch))
         match reply.decode():
             case "missing":
                 raise NoSuchBatch(batch)

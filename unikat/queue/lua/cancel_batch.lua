@@ -1,12 +1,12 @@
 -- Calls a batch off, so that no worker takes a shard of it any more.
 -- A script and no WATCH: workers change the batch so often that a transaction might never get through.
--- ARGV: batch, time. Returns the round that is to be closed, or why there is nothing to do.
+-- ARGV: batch. Returns the round that is to be closed, or why there is nothing to do.
 local key = 'unikat:batch:' .. ARGV[1]
 local head = call('HGET', key, 'head')
 if not head then return 'missing' end
 if call('HEXISTS', key, 'cancelled') == 1 then return 'cancelled' end
 if call('HEXISTS', key, 'ended') == 1 then return 'ended' end
-call('HSET', key, 'cancelled', ARGV[2])
+call('HSET', key, 'cancelled', redis_time())
 call('HDEL', key, 'paused', 'paused_since', 'paused_until')
 call('HINCRBY', key, 'revision', 1)
 local of_owner = 'unikat:batches:of:' .. cjson.decode(head).owner

@@ -37,13 +37,32 @@ local function ring(model, queue)
   if call('EXISTS', bell) == 0 then call('RPUSH', bell, '1') end
 end
 
-local clock -- stands still while a script runs
+local clock, clock_of_rq -- they stand still while a script runs
 local function redis_time()
   if not clock then
     local time = call('TIME')
     clock = string.format('%d.%06d', time[1], time[2])
   end
   return clock
+end
+
+-- The same as RQ writes times. Lua has no calendar here: the date is counted from 1 March of the year 0, so that leap days
+-- come last (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+local function rq_time()
+  if clock_of_rq then return clock_of_rq end
+  local seconds, micro = string.match(redis_time(), '(%d+)%.(%d+)')
+  local days, floor = math.floor(seconds / 86400) + 719468, math.floor
+  local era = floor(days / 146097)
+  local of_era = days - era * 146097
+  local year = floor((of_era - floor(of_era / 1460) + floor(of_era / 36524) - floor(of_era / 146096)) / 365)
+  local of_year = of_era - (365 * year + floor(year / 4) - floor(year / 100))
+  local month = floor((5 * of_year + 2) / 153)
+  local day = of_year - floor((153 * month + 2) / 5) + 1
+  month = month < 10 and month + 3 or month - 9
+  year = year + era * 400 + (month < 3 and 1 or 0)
+  local hour, minute, second = floor(seconds / 3600) % 24, floor(seconds / 60) % 60, seconds % 60
+  clock_of_rq = string.format('%04d-%02d-%02dT%02d:%02d:%02d.%sZ', year, month, day, hour, minute, second, micro)
+  return clock_of_rq
 end
 
 -- One call for all jobs instead of one for each: `later` notes what to add to a command (`head`: what the calls have in
@@ -101,10 +120,10 @@ local function foreign(f)
   return 0
 end
 
--- Begins a job as RQ does: it is started, and in the registries for `ttl` seconds. `text` and `now` are the time, as RQ
--- writes it and in seconds. Returns {id, queue, execution, data, extra, deadline, attempts, crashes, last entry's number,
--- code of its end, seconds that its result is kept, foreign}; nil for what is not a job that waits. `flush` comes after.
-local function begin(id, queue, execution, worker, text, now, ttl)
+-- Begins a job as RQ does: it is started, and in the registries for `ttl` seconds. Returns {id, queue, execution, data,
+-- extra, deadline, attempts, crashes, last entry's number, code of its end, seconds that its result is kept, foreign,
+-- begun (s)}; nil for what is not a job that waits. `flush` comes after.
+local function begin(id, queue, execution, worker, ttl)
   local key = 'rq:job:' .. id
   local f = read(key, FIELDS)
   if not f or not f[2] or not WAITING[f[1] or ''] then return nil end
@@ -116,6 +135,7 @@ local function begin(id, queue, execution, worker, text, now, ttl)
     number, code, f[4], f[6] = 0, -1, '', '0'
   end
   local member, attempts = id .. ':' .. execution, (tonumber(f[5] or '0') or 0) + 1
+  local now, text = redis_time(), rq_time()
   local until_ = math.floor(tonumber(now)) + ttl
   call('HSET', key, 'last_heartbeat', text, 'status', 'started', 'started_at', text, 'worker_name', worker,
     'unikat_attempts', attempts)
@@ -129,7 +149,7 @@ local function begin(id, queue, execution, worker, text, now, ttl)
   later({'SADD', 'rq:worker:' .. worker .. ':executions'}, member)
   return {
     id, queue, execution, f[2], f[3] or '', f[4] or '', attempts, tonumber(f[6] or '0') or 0, number, code,
-    tonumber(f[7] or '') or 0, foreign(f),
+    tonumber(f[7] or '') or 0, foreign(f), now,
   }
 end
 
@@ -142,17 +162,18 @@ local function gone(job, queue, execution)
   return nil
 end
 
--- Finishes a job as RQ does; `flush` comes after. `result` is RQ's text of its result, `begun` and `ended` are times,
--- `kept` the seconds that the result is kept. Returns 'finished', or 'dependents' for one that RQ itself has to finish:
+-- Finishes a job as RQ does; `flush` comes after. `result` is RQ's text of its result, `begun` the time (s) that `begin`
+-- told, `kept` the seconds that the result is kept. Returns 'finished', or 'dependents' for one that RQ itself has to finish:
 -- others wait for it, or its result is not kept.
-local function finish(worker, text, now, job, queue, execution, result, begun, ended, seconds, kept)
+local function finish(worker, job, queue, execution, result, begun, kept)
   local key, member = 'rq:job:' .. job, job .. ':' .. execution
   if tonumber(kept) < 1 or call('EXISTS', key .. ':dependents') == 1 then return 'dependents' end
-  call('HSET', key, 'status', 'finished', 'ended_at', text)
+  local now = redis_time()
+  call('HSET', key, 'status', 'finished', 'ended_at', rq_time())
   call('EXPIRE', key, kept)
   local results = 'rq:results:' .. job
   call('XADD', results, 'MAXLEN', '~', 10, '*', 'type', '1', 'worker_name', worker, 'return_value', result,
-    'execution_id', execution, 'execution_started_at', begun, 'execution_ended_at', ended)
+    'execution_id', execution, 'execution_started_at', begun, 'execution_ended_at', now)
   call('EXPIRE', results, kept)
   call('ZREM', 'rq:executions:' .. job, execution)
   call('EXPIRE', 'unikat:calls:' .. job, kept)
@@ -161,6 +182,6 @@ local function finish(worker, text, now, job, queue, execution, result, begun, e
   later({'SREM', 'rq:worker:' .. worker .. ':executions'}, member)
   later({'DEL'}, 'rq:execution:' .. member)
   local before = finished_by[worker] or {jobs = 0, seconds = 0}
-  finished_by[worker] = {jobs = before.jobs + 1, seconds = before.seconds + tonumber(seconds)}
+  finished_by[worker] = {jobs = before.jobs + 1, seconds = before.seconds + math.max(0, now - begun)}
   return 'finished'
 end

@@ -9,7 +9,7 @@
 local limit, lease_ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
 local waiting, queues, model_of, out = {}, {}, {}, {}
 local at = 4 + 2 * tonumber(ARGV[3])
-local hash = {'HSET', '', unpack(ARGV, 4, at - 1)}
+local hash = {'HSET', '', 'created_at', rq_time(), 'enqueued_at', rq_time(), unpack(ARGV, 4, at - 1)}
 local own = #hash
 
 local function waiting_of(model)

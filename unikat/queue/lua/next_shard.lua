@@ -1,11 +1,10 @@
 -- Takes the next shard of a batch by the owners' turns, or the job that closes a batch, and begins it as RQ does.
--- ARGV: worker, now (as RQ writes times), now (s), seconds in RQ's registries, id of the execution, then what is left
--- out, "owner <name>" or "batch <id>".
+-- ARGV: worker, seconds in RQ's registries, id of the execution, then what is left out, "owner <name>" or "batch <id>".
 -- Returns nothing, or {batch, head, shards, cancelled, ended, round, shards that are written, whether this one is, job};
 -- `begin` says what a job is.
 local OWNERS = 'unikat:batches:owners'
 local left_out = {}
-for i = 6, #ARGV do left_out[ARGV[i]] = true end
+for i = 4, #ARGV do left_out[ARGV[i]] = true end
 local time = tonumber(redis_time())
 
 local function take(batch)
@@ -13,12 +12,12 @@ local function take(batch)
   for _ = 1, 256 do -- what is no job any more is thrown away
     local id = call('LPOP', 'rq:queue:' .. queue)
     if not id then return nil end
-    local job = begin(id, queue, ARGV[5], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]))
+    local job = begin(id, queue, ARGV[3], ARGV[1], tonumber(ARGV[2]))
     if job then
       flush()
-      call('EXPIRE', 'rq:worker:' .. ARGV[1] .. ':executions', ARGV[4])
+      call('EXPIRE', 'rq:worker:' .. ARGV[1] .. ':executions', ARGV[2])
       local f = call('HMGET', key, 'head', 'shards', 'cancelled', 'ended', 'round')
-      if f[1] and not f[3] and not f[4] and call('HSETNX', key, 'started', ARGV[3]) == 1 then
+      if f[1] and not f[3] and not f[4] and call('HSETNX', key, 'started', redis_time()) == 1 then
         call('HINCRBY', key, 'revision', 1)
       end
       local prefix = 'b-' .. batch .. '-'

@@ -1,14 +1,14 @@
 -- Adds images to the streams of jobs, tells the services that wait for them, and finishes jobs that are complete.
--- ARGV: worker, now (as RQ writes times), now (s), ms a stream is kept, entries of an inbox, bytes that go into an inbox,
--- then for each job: id, queue, execution, number of its first entry, n, n entries, and either '' or for a complete job:
--- number of its last entry, RQ's result, begun (s), ended (s), seconds, seconds a result is kept.
+-- ARGV: worker, ms a stream and the leases on it are kept, entries of an inbox, bytes that go into an inbox, then for each
+-- job: id, queue, execution, number of its first entry, n, n entries, and either '' or for a complete job: number of its
+-- last entry, RQ's result, begun (s), seconds a result is kept.
 -- What a stream holds already is not added again, and nothing is added behind a hole.
 -- Returns for each job {state, last entry's number, code}: 'open'; 'finished'; 'dependents', complete, and jobs wait for
 -- it, so that RQ has to finish it; 'ended', its stream by a status with a code; 'canceled', for RQ; 'lost', not this
 -- worker's any more.
-local worker, text, now, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local inbox, inline = ARGV[5], tonumber(ARGV[6])
-local out, at = {}, 7
+local worker, ttl = ARGV[1], ARGV[2]
+local inbox, inline = ARGV[3], tonumber(ARGV[4])
+local out, at = {}, 5
 
 local function add(job, stream, number, first, last)
   local size, news = 0, {}
@@ -19,6 +19,7 @@ local function add(job, stream, number, first, last)
     news[#news + 1] = ARGV[i]
   end
   call('PEXPIRE', stream, ttl)
+  call('PEXPIRE', 'unikat:calls:' .. job, ttl) -- a call that gets images all the time never looks after its lease
   if size > inline then
     notify(job, inbox, 'n', number)
   else
@@ -39,7 +40,7 @@ local function publish(job, queue, execution, number, first, last, done)
     there = number + last - first
   end
   if done and there >= tonumber(ARGV[done]) then
-    return {finish(worker, text, now, job, queue, execution, unpack(ARGV, done + 1, done + 5)), there, -1}
+    return {finish(worker, job, queue, execution, unpack(ARGV, done + 1, done + 3)), there, -1}
   end
   return {'open', there, -1}
 end
@@ -50,7 +51,7 @@ while at <= #ARGV do
   local last = at + 4 + tonumber(ARGV[at + 4])
   local done = ARGV[last + 1] ~= '' and last + 1 or nil
   out[#out + 1] = publish(job, queue, execution, number, first, last, done)
-  at = last + (done and 7 or 2)
+  at = last + (done and 5 or 2)
 end
 flush()
 return out

@@ -1,11 +1,11 @@
 -- Gives up leases of calls on jobs. A lease of a service whose inbox has expired counts no more.
--- ARGV: seconds that results are kept which nobody waits for, now (s), seconds that ended streams are kept, then for each
--- lease: job, lease, how, number behind which the stream is complete, status.
+-- ARGV: seconds that results are kept which nobody waits for, seconds that ended streams are kept, then for each lease:
+-- job, lease, how, number behind which the stream is complete, status.
 --   'done': the caller has the end. The last one to say so shortens the time for which the results are kept.
 --   'left': the caller may come back, the job goes on.
 --   'gone': nobody comes back. The last one to say so ends the stream with the status.
 -- Returns for each lease 1 if it ended the stream, 2 if the job waits in its queue besides, else 0.
-local short, now, kept, out = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], {}
+local short, kept, out = tonumber(ARGV[1]), ARGV[2], {}
 
 local function others(job, mine)
   local leases, found = 'unikat:calls:' .. job, 0
@@ -26,7 +26,7 @@ local function shorten(job)
   for _, key in ipairs({'rq:job:' .. job, 'rq:results:' .. job, 'unikat:stream:' .. job}) do
     call('EXPIRE', key, short)
   end
-  later({'ZADD', 'rq:finished:' .. f[2], 'XX'}, math.floor(now) + short, job)
+  later({'ZADD', 'rq:finished:' .. f[2], 'XX'}, math.floor(tonumber(redis_time())) + short, job)
 end
 
 local function close(job, complete, status)
@@ -38,7 +38,7 @@ local function close(job, complete, status)
   return state == 'queued' and 2 or 1
 end
 
-for at = 4, #ARGV, 5 do
+for at = 3, #ARGV, 5 do
   local job, how, ended = ARGV[at], ARGV[at + 2], 0
   if others(job, ARGV[at + 1]) == 0 then
     if how == 'done' then shorten(job) end

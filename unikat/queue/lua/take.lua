@@ -1,12 +1,12 @@
 -- Takes jobs and begins them as RQ does: of each model in turn, and of a model's queues in turn.
--- ARGV: most, worker, now (as RQ writes times), now (s), seconds in RQ's registries, n, n model keys, execution ids.
+-- ARGV: most, worker, seconds in RQ's registries, n, n model keys, execution ids.
 -- A model key of '' stands for the queue `unikat`, into which services of the release before put jobs of all models.
 -- Returns {Redis' time, whether jobs are left, jobs}; `begin` says what a job is.
-local most, worker, text, now, ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local models, jobs = tonumber(ARGV[6]), {}
+local most, worker, ttl = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local models, jobs = tonumber(ARGV[4]), {}
 
 local function add(id, queue)
-  jobs[#jobs + 1] = begin(id, queue, ARGV[6 + models + #jobs + 1], worker, text, now, ttl)
+  jobs[#jobs + 1] = begin(id, queue, ARGV[4 + models + #jobs + 1], worker, ttl)
 end
 
 -- Takes a job, or where nobody else waits for a turn, at most `most`; how many, 0 if the model has none.
@@ -28,7 +28,7 @@ local dry, active, looks = {}, models, most + 256 -- what is no job any more is 
 while #jobs < most and active > 0 and looks > 0 do
   for i = 1, models do
     if #jobs < most and not dry[i] then
-      local found = take_some(ARGV[6 + i], active == 1 and most - #jobs or 1)
+      local found = take_some(ARGV[4 + i], active == 1 and most - #jobs or 1)
       looks = looks - math.max(1, found)
       if found == 0 then
         dry[i] = true
@@ -43,7 +43,7 @@ if #jobs > 0 then call('EXPIRE', 'rq:worker:' .. worker .. ':executions', ttl) e
 
 local left = 0
 for i = 1, models do
-  local model = ARGV[6 + i]
+  local model = ARGV[4 + i]
   if model == '' then
     if call('EXISTS', 'rq:queue:unikat') == 1 then left = 1 end
   elseif call('EXISTS', 'unikat:turns:' .. model) == 1 then

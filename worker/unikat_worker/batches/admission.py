@@ -47,7 +47,7 @@ def refusal(item: OfBatch, prefixes: Sequence[str]) -> DestinationRefused | None
         Storage.check_open(item.destination, prefixes)
     except DestinationRefused as refused:
         cancelled = item.found.cancelled
-        nothing_to_write = cancelled and (is_given_up(cancelled) or not item.found.written)
+        nothing_to_write = cancelled and (is_given_up(cancelled, item.taken.begun_at) or not item.found.written)
         return None if nothing_to_write else refused
     return None
 

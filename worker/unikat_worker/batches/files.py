@@ -5,7 +5,6 @@ Arrow is loaded with the first file: a worker that draws for people only starts 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -17,6 +16,7 @@ from unikat.batches.storage import DestinationError, DestinationRefused, Storage
 from unikat.queue.batches.jobs import NoSuchBatch
 from unikat.queue.batches.keys import batch_key, done_key
 from unikat.queue.batches.store import BatchStore
+from unikat.queue.clock import redis_time
 from unikat_worker.active import ActiveClose, ActiveShard, OfBatch
 from unikat_worker.device import Device
 
@@ -79,11 +79,14 @@ class Files:
         except LostShards as lost:
             raise ShardsGone(lost.shards) from lost
         except (DestinationError, DestinationRefused):
-            if done and not is_given_up(record.fields.get(CANCELLED)):
+            if done and not is_given_up(record.fields.get(CANCELLED), redis_time(self._store.redis)):
                 raise
             return ""
 
 
-def is_given_up(cancelled: str | bytes | None) -> bool:
-    """Whether a batch was called off so long ago that its end waits no longer: its folder may never come back."""
-    return cancelled is not None and time.time() - float(cancelled) > _PATIENCE
+def is_given_up(cancelled: str | bytes | None, moment: float) -> bool:
+    """Whether a batch was called off so long ago that its end waits no longer: its folder may never come back.
+
+    `moment` is Redis' time (s).
+    """
+    return cancelled is not None and moment - float(cancelled) > _PATIENCE

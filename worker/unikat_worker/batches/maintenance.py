@@ -11,18 +11,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import ResponseError, WatchError
+from redis.exceptions import WatchError
 from rq import Queue
 from rq.job import Job, JobStatus
 
 from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
 from unikat.queue.batches.keys import QUEUE_PREFIX, shard_of
 from unikat.queue.batches.progress import BatchProgress
+from unikat.queue.clock import redis_time
+from unikat.queue.unready import wrong_type_passed_over
 from unikat_worker.batches.settlement import why
 from unikat_worker.settlement import restored
 
@@ -84,7 +86,7 @@ class Maintenance:
         if not self._active:
             self._empty_since.clear()
             return
-        moment = time.time()
+        moment = redis_time(self._redis)
         queues = [batch_queue(self._redis, batch) for batch in self._active]
         with self._redis.pipeline(transaction=False) as pipeline:
             for queue in queues:
@@ -116,7 +118,7 @@ class Maintenance:
                 log.debug("job %s: somebody else took care of it", job_id)
 
     def _job(self, queue: Queue, job_id: str) -> Job | None:
-        with suppress(ResponseError):  # something else than a job
+        with wrong_type_passed_over():
             return restored(queue, job_id, cast(dict[bytes, bytes], self._redis.hgetall(Job.key_for(job_id))))
         return None
 

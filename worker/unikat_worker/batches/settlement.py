@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import cast
@@ -45,10 +44,13 @@ class BatchSettler:
     def settle(self, item: OfBatch) -> None:
         """Tell of an item that has ended."""
         state = self._finish(item) if item.ending is Ending.FINISHED else ""
+        if state == "finished":
+            self._end(item)
         if state == "finished" or (held := self._settler.held(item)) is None:
             return
         if state == "dependents":
             held.finish()
+            self._end(item)
         elif state:
             held.release()
         elif item.ending is Ending.CANCELLED:
@@ -63,7 +65,7 @@ class BatchSettler:
     def _finish(self, item: OfBatch) -> str:
         kept = 0 if item.taken.foreign else item.taken.result_ttl
         images = item.count if isinstance(item, ActiveShard) else 0
-        done = Completion(rq_result(item.outcome), item.taken_at, time.time(), kept)
+        done = Completion(rq_result(item.outcome), item.taken.begun_at, kept)
         return self.progress.finish(self._settler.worker.name, item.found, images, done)
 
     def _give_back(self, item: OfBatch, held: HeldJob) -> None:
@@ -106,10 +108,14 @@ class BatchSettler:
         statuses = cast(list[bytes | None], self.redis.mget(keys) if keys else [])
         return any(status is not None and digest.encode() in status for status in statuses)
 
-    def end(self, close: ActiveClose) -> None:
-        """The manifest is written."""
-        with suppress(NoSuchBatch):
-            self.progress.end(close.batch, close.round, close.manifest)
+    def _end(self, item: OfBatch) -> None:
+        """A batch has its manifest, and RQ knows: a worker that dies in between leaves it to `reconcile`.
+
+        The other way round, a job of a batch that has ended would stay in RQ, where nobody looks for it any more.
+        """
+        if isinstance(item, ActiveClose):
+            with suppress(NoSuchBatch):
+                self.progress.end(item.batch, item.round, item.manifest)
 
     def pause(self, item: OfBatch, reason: str, seconds: float) -> bool:
         """The destination of a batch does not work: other workers leave it alone for so long.

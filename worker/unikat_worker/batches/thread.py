@@ -13,8 +13,8 @@ from unikat.batches import record as r
 from unikat.batches.destination import open_prefixes
 from unikat.queue.batches.keys import batch_key
 from unikat.queue.draws import wake
+from unikat.queue.unready import PASSING
 from unikat_worker.active import ActiveClose, ActiveShard, Ending, OfBatch
-from unikat_worker.away import AWAY
 from unikat_worker.batches.admission import admit, refusal
 from unikat_worker.batches.files import Files
 from unikat_worker.batches.settlement import BatchSettler
@@ -85,8 +85,8 @@ class BatchThread:
         """`act`, or a pause if the connection is lost; everything that was not confirmed is done again."""
         try:
             act()
-        except AWAY as error:
-            log.warning("Redis does not answer, next try in %.2f s: %s", self._pause, error)
+        except PASSING as error:
+            log.warning("waiting for Redis, next try in %.2f s: %s", self._pause, error)
             time.sleep(self._pause)
             self._pause = min(2 * self._pause, _BACKOFF[1])
             return False

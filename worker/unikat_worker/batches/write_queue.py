@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from unikat.batches.storage import DestinationError
+from unikat.queue.unready import PASSING
 from unikat_worker.active import ActiveClose, Ending, OfBatch
-from unikat_worker.away import AWAY
 from unikat_worker.batches.backoff import Backoff
 from unikat_worker.batches.files import CalledOff, ShardsGone
 from unikat_worker.batches.settlement import BatchSettler
@@ -129,7 +129,7 @@ class WriteQueue:
             return
         if error is None:
             self._take_in_success(item)
-        elif isinstance(error, AWAY):  # Redis, which the writer asks what was written before
+        elif isinstance(error, PASSING):  # Redis, which the writer asks what was written before
             self._writing.remove(item)
             self._submit(item, self._writers)
         elif isinstance(item, ActiveClose):
@@ -143,8 +143,6 @@ class WriteQueue:
             self._finish(item, Ending.FAILED)
 
     def _take_in_success(self, item: OfBatch) -> None:
-        if isinstance(item, ActiveClose):
-            self._settler.end(item)
         others = [other for other in self._backoff.works(item.batch) if other is not item]
         self._finish(item, Ending.FINISHED)
         for other in others:

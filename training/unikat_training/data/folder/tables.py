@@ -258,7 +258,10 @@ def _read_parquet(name: str, content: bytes) -> Table:
         raise DatasetError(f"{name}: not a Parquet file: {error}") from error
     if _CONDITIONS in read.column_names and "file" in read.column_names:  # the manifest of a batch
         drawn = zip(read["file"].to_pylist(), read[_CONDITIONS].to_pylist(), strict=True)
-        rows: list[Object] = [{"file": file, **_drawn(texts)} for file, texts in drawn]
+        try:
+            rows: list[Object] = [{"file": file, **_drawn(texts)} for file, texts in drawn]
+        except ValueError as error:
+            raise DatasetError(f"{name}: not the manifest of a batch: {error}") from error
         return Table(name, rows=_numbered(name, rows), file_column="file")
     rows = read.to_pylist()
     for column, classes in class_names(read.schema).items():

@@ -1,0 +1,112 @@
+"""Every call of every method goes through here: who calls, and may that caller do it?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from inspect import isasyncgenfunction
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+
+import grpc
+from google.rpc.code_pb2 import Code
+from redis.exceptions import RedisError
+
+from unikat.errors import Reason, UnikatError, make_status
+from unikat_service import audit
+from unikat_service.access import OPEN, SCOPES
+from unikat_service.callers import UNKNOWN, Caller, Callers, Refused, be
+from unikat_service.errors import end, store_unavailable
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Behaviour: TypeAlias = "Callable[[Any, Context], Any]"
+
+# By whether requests and responses are streams.
+_KINDS: Final[dict[tuple[bool, bool], tuple[str, Callable[..., Handler]]]] = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+
+
+if TYPE_CHECKING:
+    Interceptor = grpc.aio.ServerInterceptor[Any, Any]  # generic in its stubs only
+else:
+    Interceptor = grpc.aio.ServerInterceptor
+
+
+class Gate(Interceptor):
+    """Lets a call through to its method with `callers.current` set, or ends it. Methods need not ask for it."""
+
+    def __init__(self, callers: Callers) -> None:
+        self._callers = callers
+        self._guarded: dict[str, Handler] = {}  # of methods that there are
+
+    async def intercept_service(  # type: ignore[override]  # no handler is UNIMPLEMENTED, which the stubs leave out
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        guarded = self._guarded.get(details.method)
+        if guarded is None:
+            handler = await continuation(details)
+            if handler is None:
+                return None
+            guarded = self._guarded[details.method] = self._guard(details.method, handler)
+        return guarded
+
+    def _guard(self, method: str, handler: Handler) -> Handler:
+        kind, new = _KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
+        behaviour: Behaviour = getattr(handler, kind)
+        guarded = self._generator(method, behaviour) if isasyncgenfunction(behaviour) else self._call(method, behaviour)
+        return new(guarded, handler.request_deserializer, handler.response_serializer)
+
+    def _call(self, method: str, behaviour: Behaviour) -> Behaviour:
+        async def guarded(request: Any, context: Context) -> object:  # noqa: ANN401  # of any method
+            caller = await self._admitted(method, context)
+            if caller is None or not caller.token:
+                return await behaviour(request, context)
+            with self._callers.tokens.holding(caller.token) as held:
+                try:
+                    return await behaviour(request, context)
+                except asyncio.CancelledError:
+                    if not held.is_over:
+                        raise
+                    held.task.uncancel()
+            return await self._refuse(context, Refused(caller.name, f"token {caller.token} has ended"), method)
+
+        return guarded
+
+    def _generator(self, method: str, behaviour: Behaviour) -> Behaviour:
+        async def guarded(requests: Any, context: Context) -> AsyncIterator[object]:  # noqa: ANN401
+            await self._admitted(method, context)
+            async for response in behaviour(requests, context):
+                yield response
+
+        return guarded
+
+    async def _admitted(self, method: str, context: Context) -> Caller | None:
+        """The caller; None where anybody may call. Ends the call, and raises AbortError, for one that may not."""
+        scopes = SCOPES.get(method)
+        if scopes is OPEN:
+            return None
+        try:
+            caller = await self._callers.identify(context)
+        except UnikatError as error:
+            return await self._refuse(context, error, method)
+        except RedisError as error:
+            return await end(context, store_unavailable(error).status)
+        audit.origin.set(audit.Origin(caller.name, context.peer(), method))
+        be(caller)
+        if scopes is None or not scopes & caller.scopes:
+            wanted = " or ".join(sorted(scopes or ("none that there is",)))
+            audit.refused(f"needs scope {wanted}")
+            text = f'"{caller.name}" may not call {method}: it needs the scope {wanted}'
+            await end(context, make_status(Code.PERMISSION_DENIED, text, Reason.SCOPE))
+        return caller
+
+    async def _refuse(self, context: Context, error: UnikatError, method: str) -> NoReturn:
+        who, why = (error.who, error.why) if isinstance(error, Refused) else (UNKNOWN, str(error))
+        audit.refused(why, audit.Origin(who, context.peer(), method))
+        await end(context, error.status)
