@@ -33,7 +33,7 @@ from unikat_service.callers import Caller, current
 from unikat_service.catalogue import Catalogue
 from unikat_service.errors import Context, SomebodyElses, translated
 from unikat_service.paging import batch_page
-from unikat_service.requests import find_model, parse, reused
+from unikat_service.requests import check_limits, find_model, parse, parse_unchecked, reused
 from unikat_service.settings import Settings
 from unikat_service.watcher import Watcher, look_at
 
@@ -89,7 +89,8 @@ class Batches:
 
     async def create_batch(self, data: bytes, context: Context) -> bytes:
         """Check a batch and queue it; or return the one that its request_id stands for."""
-        request, caller = parse(pb.CreateBatchRequest, data), current()
+        request, caller = parse_unchecked(pb.CreateBatchRequest, data), current()
+        await self._in_thread(lambda: check_limits(request))
         batch = batch_id_of(caller.own(request.request_id))
         # First of all: the same call again gets its batch, whatever has become of workers, models and settings.
         there = await self._in_thread(lambda: self._same_again(batch, request))

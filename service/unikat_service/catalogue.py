@@ -10,11 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from google.protobuf import json_format
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
-from unikat.bundle import key_of, parse_reference
+from unikat.bundle import MAX_MANIFEST, key_of, parse_description, parse_reference
 from unikat.conditions import CategoryNames, category_names, choose_from
 from unikat.errors import Reason, bad_field, error_of, retry_later
 from unikat.queue.clock import RedisClock
@@ -32,6 +31,7 @@ REFRESH_S: Final = 1.0
 # unknown names do not become a load on Redis.
 REFRESH_ON_MISS_S: Final = 0.05
 RETRY_NO_WORKER_S: Final = 5.0
+REFUSED_S: Final = 2.0  # a description that cannot be used is read again so late
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class Catalogue:
         self._grace = grace
         self._parsed: dict[str, Model] = {}  # by digest, of what is served
         self._names: dict[str, CategoryNames] = {}  # of the same
+        self._refused: dict[str, float] = {}  # digests without a description that can be used, until when
         self._seen: dict[tuple[str, str], float] = {}  # ("name@version", digest) -> when it was last served
         self._current: dict[str, str] = {}  # "name@version" -> the digest that most workers served when one did
         self._asked = 0.0  # when Redis was last asked
@@ -172,18 +173,26 @@ class Catalogue:
         self.snapshot = self._snapshot(alive)
 
     async def _parse(self, digests: Iterable[str]) -> None:
-        wanted = sorted(set(digests) - self._parsed.keys())
-        if not wanted:
-            return
-        for digest, text in zip(wanted, await self._redis.execute("HMGET", MODELS_KEY, *wanted), strict=True):
-            if text is None:
-                log.warning("A worker serves %s, but its description is not in %s", digest, MODELS_KEY)
-                continue
+        now = time.monotonic()
+        self._refused = {digest: until for digest, until in self._refused.items() if until > now}
+        for digest in sorted(set(digests) - self._parsed.keys() - self._refused.keys()):
             try:
-                self._parsed[digest] = json_format.Parse(text, Model(), ignore_unknown_fields=True)
+                self._parsed[digest] = await self._described(digest)
                 self._names[digest] = category_names(self._parsed[digest])
-            except json_format.ParseError as error:
-                log.warning("The description of %s is not a model: %s", digest, error)
+            except ValueError as error:
+                self._refused[digest] = now + REFUSED_S
+                log.warning("A worker serves %r, but its description in %s %s", digest[:80], MODELS_KEY, error)
+
+    async def _described(self, digest: str) -> Model:
+        """The model as its worker described it. Raises ValueError; what is too large is not even fetched."""
+        size = await self._redis.execute("HSTRLEN", MODELS_KEY, digest)
+        if not 0 < size <= MAX_MANIFEST:
+            raise ValueError(f"has {size} bytes, not 1 to {MAX_MANIFEST}")
+        text = await self._redis.execute("HGET", MODELS_KEY, digest)
+        model = await asyncio.to_thread(parse_description, text or b"")  # a second for the largest
+        if model.digest != digest:
+            raise ValueError(f"is of {model.digest[:80]!r}")
+        return model
 
     def _forget(self, served: Collection[str]) -> None:
         """Descriptions of models that are not served any more: who serves one again describes it again."""

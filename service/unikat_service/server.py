@@ -29,6 +29,7 @@ from unikat_service.context import CLIENT_NAME, ServiceContext
 from unikat_service.errors import shutting_down
 from unikat_service.gate import Gate
 from unikat_service.health import Health
+from unikat_service.limits import MAX_RECEIVED_BYTES
 from unikat_service.memory import give_back_large_blocks
 from unikat_service.room import OTHERS, Room
 from unikat_service.settings import Settings
@@ -38,8 +39,6 @@ from unikat_service.tls import Certificate
 
 log = logging.getLogger(__name__)
 
-# A request is small: conditions of a few attributes. Responses are not limited here; a client has a limit of its own.
-MAX_REQUEST_BYTES: Final = 1 << 20
 # A client whose machine is gone sends no reset; without an answer to a ping its jobs are let go.
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
 MIN_PING_INTERVAL_MS: Final = 5_000
@@ -128,7 +127,7 @@ def _new_server(service: ServiceContext, batches: Batches, health_of: Health) ->
         interceptors=[Room(most), Gate(Callers(service.settings, service.tokens))],
         maximum_concurrent_rpcs=most + OTHERS,
         options=[
-            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+            ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
             ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),

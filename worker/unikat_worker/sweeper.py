@@ -91,7 +91,9 @@ class Sweeper:
 
     def _draw_queues(self) -> list[Queue]:
         known = cast(set[bytes], self._redis.smembers(Queue.redis_queues_keys))
-        names = sorted(key.decode().removeprefix("rq:queue:") for key in known if key.startswith(_QUEUE))
+        names = sorted(
+            key.decode(errors="replace").removeprefix("rq:queue:") for key in known if key.startswith(_QUEUE)
+        )
         serializer = self._queue.serializer
         return [self._queue, *(Queue(name, connection=self._redis, serializer=serializer) for name in names)]
 
@@ -108,7 +110,7 @@ class Sweeper:
                 pipeline.hget(execution.key, "worker_name")
             names = pipeline.execute()
             for execution, name in zip(executions, names, strict=True):
-                execution.worker_name = name.decode() if name else ""
+                execution.worker_name = name.decode(errors="replace") if name else ""
                 pipeline.exists(lease_key(execution.worker_name))
             alive = pipeline.execute()
         lost = [execution for execution, lives in zip(executions, alive, strict=True) if not lives]

@@ -144,8 +144,8 @@ class BatchProgress:
         owners = cast(list[bytes], self.redis.lrange(OWNERS, 0, -1))
         with self.redis.pipeline(transaction=False) as pipe:
             for owner in owners:
-                pipe.lrange(OF_OWNER + owner.decode(), 0, -1)
-            return [batch.decode() for batches in pipe.execute() for batch in batches]
+                pipe.lrange(OF_OWNER + owner.decode(errors="replace"), 0, -1)
+            return [batch.decode(errors="replace") for batches in pipe.execute() for batch in batches]
 
     def is_done(self, batch: str, shard: int) -> bool:
         """Whether a shard is written."""

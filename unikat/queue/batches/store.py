@@ -9,6 +9,7 @@ that twice is as good as once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, cast
@@ -55,6 +56,9 @@ from unikat.queue.scripts import Argument
 # Jobs that one round trip writes or deletes: between two of them, Redis does what others want.
 _SLICE: Final = 200
 _EXPIRED_LOOK: Final = 250  # batches looked at in one round trip
+_MOST_SHARDS: Final = 1_000_000  # far more than any service makes
+
+log = logging.getLogger(__name__)
 
 
 class WrongState(Exception):
@@ -112,19 +116,10 @@ class BatchStore:
         for batch, raw, done, failed, pace in zip(batches, replies, replies, replies, replies, strict=True):
             if r.HEAD.encode() not in raw:
                 continue
-            fields = text_of(raw)
-            shards = int(fields[r.SHARDS])
-            written = _written(done, shards)
-            records.append(
-                BatchRecord(
-                    id=batch,
-                    fields=fields,
-                    done=len(written),
-                    last_done=shards - 1 in written,
-                    failed=_failed(failed, shards),
-                    pace=[_pace(entry) for entry in pace],
-                )
-            )
+            try:
+                records.append(_record(batch, raw, done, failed, pace))
+            except (ValueError, KeyError, TypeError) as error:
+                log.warning("batch %s: what Redis holds of it is damaged: %s: %s", batch, type(error).__name__, error)
         return records
 
     def revisions(self, batches: Sequence[str]) -> list[int | None]:
@@ -274,9 +269,32 @@ class BatchStore:
                 self.redis.srem(QUEUES_KEY, key)
 
 
+def _record(
+    batch: str, raw: dict[bytes, bytes], done: bytes | None, failed: dict[bytes, bytes], pace: list[bytes]
+) -> BatchRecord:
+    """Raises ValueError, KeyError or TypeError for what is not as we write it: nobody would know where it goes on."""
+    fields = text_of(raw)
+    BatchSpec.from_json(fields[r.HEAD], "[]")
+    shards = int(fields[r.SHARDS])
+    if not 0 <= shards <= _MOST_SHARDS:
+        raise ValueError(f"{shards} shards")
+    written = _written(done, shards)
+    record = BatchRecord(
+        id=batch,
+        fields=fields,
+        done=len(written),
+        last_done=shards - 1 in written,
+        failed=_failed(failed, shards),
+        pace=[_pace(entry) for entry in pace],
+    )
+    record.to_message()
+    return record
+
+
 def _written(bitmap: bytes | None, shards: int) -> set[int]:
     """The shards whose bits are set."""
-    bits = f"{int.from_bytes(bitmap or b''):0{8 * len(bitmap or b'')}b}"
+    bitmap = (bitmap or b"")[: shards // 8 + 1]
+    bits = f"{int.from_bytes(bitmap):0{8 * len(bitmap)}b}"
     return {shard for shard, bit in enumerate(bits[:shards]) if bit == "1"}
 
 

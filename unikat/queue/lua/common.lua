@@ -125,6 +125,24 @@ local function flush()
   noted, heads, finished_by = {}, {}, {}
 end
 
+local LARGEST = 4194304 -- bytes of a field: `MAX_PAYLOAD` in job.py
+
+-- Fields of a hash; one that is too large reads as empty. nil for what is no hash.
+local function read(key, fields)
+  for _, name in ipairs({'data', 'unikat', 'meta'}) do
+    local size = redis.pcall('HSTRLEN', key, name) -- a read, of which only the key's type can be wrong
+    if type(size) == 'table' then return nil end
+    if size > LARGEST then
+      local short = {}
+      for i, field in ipairs(fields) do
+        short[i] = call('HSTRLEN', key, field) <= LARGEST and call('HGET', key, field) or ''
+      end
+      return short
+    end
+  end
+  return call('HMGET', key, unpack(fields))
+end
+
 local FIELDS = {
   'status', 'data', 'unikat', 'unikat_deadline', 'unikat_attempts', 'unikat_crashes', 'result_ttl', 'repeats_left',
   'rate_limit_key', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'webhooks', 'exc_info',
@@ -146,8 +164,8 @@ end
 -- begun (s)}; nil for what is not a job that waits. `flush` comes after.
 local function begin(id, queue, execution, worker, ttl)
   local key = 'rq:job:' .. id
-  local f = redis.pcall('HMGET', key, unpack(FIELDS)) -- a read, of which only the key's type can be wrong
-  if f.err or not f[2] or not WAITING[f[1] or ''] then return nil end
+  local f = read(key, FIELDS)
+  if not f or not f[2] or not WAITING[f[1] or ''] then return nil end
   local stream = 'unikat:stream:' .. id
   local number, code = stream_end(stream)
   if code > -1 and f[14] then -- `rq requeue`: nobody else leaves `exc_info`. How it ended before counts no more.

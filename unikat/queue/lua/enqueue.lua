@@ -99,7 +99,7 @@ end
 
 local function existing(job, queue, found)
   if found ~= 'hash' then return {'exists', '', queue, 0, '', 0, -1, '', '', ''} end
-  local f = call('HMGET', 'rq:job:' .. job, 'status', 'origin', 'meta', 'data', 'unikat', 'unikat_deadline')
+  local f = read('rq:job:' .. job, {'status', 'origin', 'meta', 'data', 'unikat', 'unikat_deadline'})
   local place, left = 0, ''
   if f[1] == 'queued' then place = call('LPOS', 'rq:queue:' .. (f[2] or queue), job) or 0 end
   if f[6] then left = string.format('%.3f', tonumber(f[6]) - tonumber(redis_time())) end
