@@ -251,7 +251,8 @@ class Callers:
             self.history.add(call, Ended(How.FAILED, _why(error)))
             return
         for image in await asyncio.to_thread(files_of, folder):
-            self.history.add(call, image)
+            if image.id or last.state == "SUCCEEDED":  # a batch called off may have files of a worker that was killed
+                self.history.add(call, image)
         hows = {"SUCCEEDED": How.FINISHED, "CANCELLED": How.CANCELLED}
         self.history.add(call, Ended(hows.get(last.state, How.FAILED), str(last)[:500]))
 

@@ -172,7 +172,6 @@ def leftovers(system: System) -> list[str]:
     redis = system.redis
     found = [f"a list: {key}" for key in keys(redis, "rq:queue:*") if redis.llen(key)]
     found += [f"begun: {key}" for key in keys(redis, "rq:wip:*") if redis.zcard(key)]
-    found += [f"an execution: {key}" for key in keys(redis, "rq:execution:*")]
     found += [f"a turn: {key}" for key in keys(redis, "unikat:turns:*")]
     for job, leases in system.leases().items():
         # An older dump brings leases back that were given up: they end with the results of their job.
