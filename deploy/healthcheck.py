@@ -47,13 +47,14 @@ def _channel(port: int) -> Channel:
 
     target = f"localhost:{port}"
     certificate = os.environ.get("UNIKAT_TLS_CERT")
+    direct = ("grpc.enable_http_proxy", 0)  # http_proxy in the environment is not for this container
     if not certificate:
-        return grpc.insecure_channel(target)
+        return grpc.insecure_channel(target, (direct,))
     chain, key = Path(certificate).read_bytes(), None
     if os.environ.get("UNIKAT_TLS_CA"):  # clients need a certificate: the service's own, where the same CA signed it
         key = Path(os.environ["UNIKAT_TLS_KEY"]).read_bytes()
     # The certificate is for the name that clients know: trust exactly it, under a name that it has.
-    options = (("grpc.ssl_target_name_override", _name_of(certificate, port)),)
+    options = (("grpc.ssl_target_name_override", _name_of(certificate, port)), direct)
     credentials = grpc.ssl_channel_credentials(chain, key, chain if key else None)
     return grpc.secure_channel(target, credentials, options)
 

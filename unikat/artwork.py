@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from unikat.files import write_whole
 from unikat.request import FORMAT_NAMES, Where
 from unikat.v1 import studio_pb2
 
@@ -150,9 +151,10 @@ class Artwork:
         return SUFFIXES[self.media_type][0]
 
     def save(self, path: str | Path) -> Path:
-        """Write the bytes as they came, and return where; an ending and folders that are missing are added.
+        """Write the bytes as they came, whole or not at all, and return where.
 
-        Raises ValueError if the ending says another format: converting would lose what the bytes carry.
+        An ending and folders that are missing are added. Raises ValueError if the ending says another format:
+        converting would lose what the bytes carry.
         """
         path = Path(path)
         if not path.suffix:
@@ -161,5 +163,5 @@ class Artwork:
             asked = path.suffix.lstrip(".").lower()
             raise ValueError(f'{path}: the artwork is {self.media_type}; ask for it with format="{asked}"')
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.data)
+        write_whole(path, self.data)
         return path

@@ -55,11 +55,19 @@ OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     # A service that comes back is found within 2 s, not within gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Of a name with several addresses all are connected to and take turns, and a call goes on at another one where one
+    # dies; gRPC's default stays with the first that answers. A name is looked up again after 2 s, not 30.
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
 )
 
 # What gRPC makes of a connection that is refused, lost or, as by a proxy that has waited too long, reset: RST_STREAM
 # is INTERNAL, UNKNOWN, CANCELLED or UNAVAILABLE, depending on its code and on how far the call was.
 _CUT_OFF: Final = frozenset({Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED})
+
+
+# What gRPC says on either side, beside a number of bytes, of a message above its limit.
+_TOO_LARGE: Final = "essage larger than max"
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,9 @@ class Address:
         """
         status = _rich_status(error) or Status(code=_code_of(error).value[0], message=error.details() or "no details")
         known = error_of(status)
+        if not known.reason and status.code == Code.RESOURCE_EXHAUSTED and _TOO_LARGE in status.message:
+            message = f"larger than {self.target} takes; split it ({status.message})"
+            return error_of(Status(code=Code.INVALID_ARGUMENT, message=message))  # to come back later does not help
         if known.reason or status.code not in _CUT_OFF:
             return known
         if status.code == Code.UNAVAILABLE:

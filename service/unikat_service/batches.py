@@ -14,12 +14,14 @@ from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import PreconditionFailure
 from redis import Redis
 
+from unikat.batches.destination import normalise
 from unikat.batches.record import BatchRecord
 from unikat.batches.spec import BatchSpec
 from unikat.errors import Reason, UnikatError, bad_field, error_of, make_status
 from unikat.queue.batches.jobs import NoSuchBatch
 from unikat.queue.batches.keys import BATCH_ID, batch_id_of
-from unikat.queue.batches.store import BatchStore, DestinationTaken, WrongState
+from unikat.queue.batches.places import DestinationTaken
+from unikat.queue.batches.store import BatchStore, WrongState
 from unikat.queue.job import fingerprint
 from unikat.v1 import batches_pb2 as pb
 from unikat_service.batch_requests import field_problems, resolve
@@ -147,7 +149,7 @@ class Batches:
             if self._store.create(batch, spec, content) != content:  # somebody else was faster, with something else
                 raise reused()
         except DestinationTaken as taken:
-            raise self._taken(taken.batch, caller) from taken
+            raise self._taken(taken, request.destination, caller) from taken
         return self._message(self._read(batch))
 
     async def _change(
@@ -185,12 +187,17 @@ class Batches:
         """The batch with its plans."""
         return record.to_message(self._store.spec(record.id).cells).SerializeToString()
 
-    def _taken(self, holder: str, caller: Caller) -> UnikatError:
+    def _taken(self, taken: DestinationTaken, asked: str, caller: Caller) -> UnikatError:
         """ALREADY_EXISTS; the batch is named to those who may see it."""
-        owners = [record.head["owner"] for record in self._store.read_many([holder])]
-        text = "is the folder of a batch of somebody else's; choose another folder"
+        owners = [record.head["owner"] for record in self._store.read_many([taken.batch])]
+        there, wanted = taken.destination, normalise(asked)
+        where = "is" if there == wanted else "lies in" if wanted.startswith(there) else "has in it"
+        text = f"{where} the folder of a batch of somebody else's; choose another folder"
         if caller.sees_all or caller.name in owners:
-            text = f"is the folder of batch {holder}; choose another, or delete that batch, which leaves its files"
+            text = (
+                f"{where} the folder of batch {taken.batch}; choose another: this one can be used again when that "
+                "batch is deleted and its files are removed"
+            )
         return error_of(bad_field("destination", text, Code.ALREADY_EXISTS, Reason.DESTINATION_TAKEN))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

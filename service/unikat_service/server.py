@@ -19,6 +19,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from redis import Redis
 
+from unikat.printable import log_to_stderr
 from unikat.queue.clients import connect
 from unikat.queue.server import Unfit, wait_until_fit
 from unikat_service.batches import NAME as BATCHES
@@ -51,11 +52,7 @@ SWITCH_INTERVAL_S: Final = 0.0005
 
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
-    logging.basicConfig(
-        level=logging.DEBUG if settings.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    log_to_stderr(logging.DEBUG if settings.debug else logging.INFO)
     for library in ("grpc", "asyncio"):  # at DEBUG they say too much to be of use
         logging.getLogger(library).setLevel(logging.INFO)
     sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar
 
 import grpc
-import pyarrow.parquet as pq
 
 from tests.drills.history import Accepted, Asked, Ended, History, How, Image, Seen
+from tests.drills.recipes import LAST_INDEX, RECIPES, digest_of, files_of
 from unikat import AsyncStudio, Batch
 from unikat.errors import Unavailable, UnikatError, WrongState
 from unikat.link import OPTIONS
-from unikat.request import Where, generate_request
+from unikat.request import generate_request
 from unikat.v1.studio_pb2 import Artwork, GenerateRequest, GenerateResponse
 from unikat.v1.studio_pb2_grpc import StudioStub
 
@@ -30,29 +28,9 @@ T = TypeVar("T")
 
 INTERACTIVE, BATCHES = 5, 2  # callers at a time
 LARGEST: Final = 40  # images of a call
-LAST_INDEX: Final = 320  # behind all that is asked for of a recipe
 SHARD: Final = 16
 PATIENCE_S: Final = 60.0  # for which a call that was cut off is sent again
 _PASSING: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is asked for: a model, by a bare name or with its version, conditions and a seed."""
-
-    model: str
-    where: Where
-    seed: int
-
-
-RECIPES: Final[dict[str, Recipe]] = {
-    "sea in ink": Recipe("tiny", {"style": "ink", "subject": "sea"}, 1),
-    "hills in oil": Recipe("tiny", {"style": "oil", "subject": "hill"}, 2),
-    "anything": Recipe("tiny", {}, 2**63),
-    "ink, pinned": Recipe("tiny@1", {"style": "ink"}, 4),
-    "a blend, pinned": Recipe("tiny@1", {"style": {"ink": 0.5, "chalk": 0.5}}, 5),
-    "hills, pinned": Recipe("tiny@1", {"subject": "hill"}, 1),
-}
 
 
 class Callers:
@@ -216,10 +194,16 @@ class Callers:
             request_id=asked.request_id,
         )  # fmt: skip
         left, until, accepted = self._dice.randrange(asked.count), time.monotonic() + PATIENCE_S, False
+        model = ""
         while True:
             try:
                 stream = _begun(self._stub(), request)
                 async for response in stream:
+                    if response.HasField("accepted") and model not in ("", response.accepted.model):
+                        stream.cancel()  # as our client does: what comes is not the rest of what was
+                        self.history.add(call, Ended(How.FAILED, f"DATA_LOSS: {model}, then {response.accepted.model}"))
+                        return
+                    model = response.accepted.model or model
                     self._note(call, response)
                     accepted, left = True, left - 1
                     if response.HasField("artwork"):
@@ -282,26 +266,12 @@ class Callers:
         return last
 
 
-def files_of(folder: Path) -> list[Image]:
-    """The images of a batch's folder, in the order of their indexes; an id is what the manifest says."""
-    manifest = folder / "manifest.parquet"
-    rows = pq.read_table(manifest, columns=["index", "id"]).to_pylist() if manifest.exists() else []
-    ids = {row["index"]: row["id"] for row in rows}
-    files = sorted(folder.glob("images/*/*.png"), key=lambda file: int(file.stem))
-    return [Image(int(file.stem), ids.get(int(file.stem), ""), digest_of(file.read_bytes())) for file in files]
-
-
 def _begun(stub: StudioStub, request: GenerateRequest) -> Any:  # noqa: ANN401  (the stubs annotate the blocking call)
     return stub.Generate(request)
 
 
 def _image(artwork: Artwork) -> Image:
     return Image(artwork.index, artwork.id, digest_of(artwork.image))
-
-
-def digest_of(data: bytes) -> str:
-    """SHA-256 of a file's bytes."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def _why(error: UnikatError) -> str:

@@ -115,6 +115,12 @@ def older_dump(stage: Stage) -> Iterator[None]:
 
 
 @contextmanager
+def fail_over(stage: Stage) -> Iterator[None]:
+    stage.system.fail_over()
+    yield
+
+
+@contextmanager
 def full_disk(stage: Stage) -> Iterator[None]:
     """Workers can write no byte to any file: RLIMIT_FSIZE, whose error is EFBIG as a quota's is EDQUOT."""
     for worker in stage.system.workers:
@@ -189,6 +195,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("Valkey read-only", read_only_store, holds=True, is_store=True),
     Kind("Valkey without enough replicas", too_few_replicas, holds=True, is_store=True),
     Kind("Valkey restored from an older dump", older_dump, is_store=True),
+    Kind("Valkey fails over behind its address", fail_over, is_store=True),
     Kind("destination full", full_disk, holds=True),
     Kind("model replaced", new_model),
     Kind(f"{STORM} calls called off", storm, weight=2),

@@ -1,13 +1,20 @@
-"""What a drill did to a system and how that took it, as the table of docs/guarantees.md."""
+"""What a drill did to a system and how that took it, as the table of docs/guarantees.md.
+
+`python -m tests.drills.report LOG...` makes one table of what several runs of the drill (`pytest -s`) printed.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
-from tests.drills.history import Accepted, Asked, Broken, Ended, Event, Image, Violation
+from tests.drills.checker import Broken, Violation
+from tests.drills.history import Accepted, Asked, Ended, Event, Image
 
 
 @dataclass(frozen=True)
@@ -17,6 +24,17 @@ class Struck:
     kind: str
     in_flight: int
     recovery_s: float
+
+    def __str__(self) -> str:
+        """A line of the drill's log."""
+        return f"{self.kind}: {self.in_flight} in flight, {self.recovery_s:.2f} s"
+
+    @classmethod
+    def read(cls, log: str) -> list[Struck]:
+        """All faults in a log, as far as its histories were checked."""
+        log = log[: log.rindex(" calls and batches (")]
+        found = re.findall(r"^(.+): (\d+) in flight, ([\d.]+) s$", log, re.MULTILINE)
+        return [cls(kind, int(flying), float(seconds)) for kind, flying, seconds in found]
 
 
 @dataclass
@@ -48,7 +66,11 @@ class Report:
                 self.seen[type(event.what).__name__] += 1
 
     def table(self) -> str:
-        """Markdown."""
+        """Markdown, with what clients saw."""
+        return f"{self.faults()}\n\n{self.summary()}"
+
+    def faults(self) -> str:
+        """A line for every kind of fault."""
         lines = [
             "| fault | times | calls in flight: fewest, median | recovery: median, worst |",
             "| --- | ---: | ---: | ---: |",
@@ -60,11 +82,22 @@ class Report:
                 f"| {median(seconds):.1f} s, {max(seconds):.1f} s |"
             )
         lines.append(f"| all | {len(self.struck)} | | {self.worst_s:.1f} s |")
+        return "\n".join(lines)
+
+    def summary(self) -> str:
+        """What clients saw, and what was wrong with it."""
         broken = Counter(violation.broken for violation in self.violations)
-        summary = ", ".join(f"{broken[kind]} {kind}" for kind in (Broken.LOST, Broken.DOUBLED))
+        found = ", ".join(f"{broken[kind]} {kind}" for kind in (Broken.LOST, Broken.DOUBLED))
         others = sum(broken.values()) - broken[Broken.LOST] - broken[Broken.DOUBLED]
         ends = ", ".join(f"{self.seen[how]} {how}" for how in ("finished", "cancelled", "refused", "cut", "failed"))
-        return "\n".join(lines) + (
-            f"\n\n{self.seen['Asked']} calls and batches ({ends}), {self.seen['Image']} images received: "
-            f"{summary}, {others} other violations."
+        return (
+            f"{self.seen['Asked']} calls and batches ({ends}), {self.seen['Image']} images received: "
+            f"{found}, {others} other violations."
         )
+
+
+if __name__ == "__main__":
+    logs = [Path(name).read_text() for name in sys.argv[1:]]
+    print(Report([struck for log in logs for struck in Struck.read(log)]).faults())
+    for log in logs:
+        print(re.findall(r"^\d+ calls and batches .*$", log, re.MULTILINE)[-1])

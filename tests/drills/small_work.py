@@ -21,9 +21,12 @@ from unikat import Studio
 from unikat.batches.record import ENDED
 from unikat.batches.spec import DRAW_SHARD
 from unikat.batches.verify import verify
+from unikat.link import OPTIONS
 from unikat.queue.batches.keys import batch_key, done_key, shard_job_id
 from unikat.queue.workers import worker_key
 from unikat.v1 import batches_pb2 as pb
+from unikat.v1.studio_pb2 import GenerateRequest
+from unikat.v1.studio_pb2_grpc import StudioStub
 
 IMAGES: Final = 12  # of a call
 SHARDS: Final = 3
@@ -63,19 +66,26 @@ class Work:
 
 def generate(work: Work) -> Outcome:
     """Under a request_id."""
-    return _images(work, request_id=work.name) | work.settled("")
+    images = work.studio.generate("tiny", {"style": "ink"}, count=IMAGES, seed=5, request_id=work.name)
+    return {"images": [_seen(image.index, image.data) for image in images]} | work.settled("")
 
 
 def generate_anonymously(work: Work) -> Outcome:
-    """Without a request_id."""
-    return _images(work)
+    """Without a request_id: where the service dies, its caller begins again."""
+    request = GenerateRequest(model="tiny", count=IMAGES, seed=5)
+    request.conditions.add(attribute="style", category="ink")
+    while True:
+        with suppressed(grpc.StatusCode.UNAVAILABLE), grpc.insecure_channel(work.studio.target, OPTIONS) as channel:
+            responses = list(StudioStub(channel).Generate(request, wait_for_ready=True))
+            assert responses[-1].WhichOneof("event") == "finished"
+            return {"images": [_seen(response.artwork.index, response.artwork.image) for response in responses[1:-1]]}
 
 
 def leave(work: Work) -> Outcome:
     """A call of which its caller wants only the first image."""
-    with work.studio.generate("tiny", count=2000, seed=1) as images:
+    with work.studio.generate("tiny", count=500, seed=1) as images:
         first = next(images)
-    return {"first": (first.index, hashlib.sha256(first.data).hexdigest())}
+    return {"first": _seen(first.index, first.data)}
 
 
 def draw_batch(work: Work) -> Outcome:
@@ -120,9 +130,8 @@ Piece = Callable[[Work], Outcome]
 PIECES: Final[tuple[Piece, ...]] = (generate, generate_anonymously, leave, draw_batch, cancel_batch, retry_batch)
 
 
-def _images(work: Work, request_id: str = "") -> Outcome:
-    artworks = list(work.studio.generate("tiny", {"style": "ink"}, count=IMAGES, seed=5, request_id=request_id))
-    return {"images": [(each.index, hashlib.sha256(each.data).hexdigest()) for each in artworks]}
+def _seen(index: int, data: bytes) -> tuple[int, str]:
+    return index, hashlib.sha256(data).hexdigest()
 
 
 def beats(redis: Redis) -> list[float]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -24,6 +24,8 @@ SERVICES: Final = 2
 WORKERS: Final = 2
 WORK: Final = 100  # of the tiny model: a fraction of a millisecond an image
 READY_S: Final = 60.0
+# Calls fill the file, and Valkey reads it when it starts.
+VALKEY: Final = {"fsync": "always", "auto_aof_rewrite_min_size": "8mb", "repl_diskless_sync_delay": "0"}
 
 
 class System:
@@ -36,8 +38,11 @@ class System:
         self.valkey, self.models, self.out = valkey, folder / "models", folder / "out"
         self.out.mkdir()
         self.version = 0
+        self.returned: set[str] = set()  # leases that were there when Valkey came back with what it had forgotten
         self.add_version()
         self.redis: Redis = exits.enter_context(valkey.client())
+        self._exits = exits
+        self._spare: Valkey | None = None
         store = str(valkey.socket)
         self.store_of_services = exits.enter_context(running_proxy(store))
         self.store_of_workers = exits.enter_context(running_proxy(store))
@@ -84,7 +89,37 @@ class System:
         shutil.rmtree(self.valkey.directory / "appendonlydir")
         beside.rename(self.valkey.directory / "appendonlydir")
         self.valkey.start()
+        self.returned |= {lease for leases in self.leases().values() for lease in leases}
         return since
+
+    def leases(self) -> dict[str, set[str]]:
+        """Of each job, the leases that calls of services hold which are alive, as "<service>/<call>"."""
+        alive = {str(key, "ascii").rpartition(":")[2] for key in self.redis.scan_iter("unikat:inbox:*", count=1000)}
+        found: dict[str, set[str]] = {}
+        for key in self.redis.scan_iter("unikat:calls:*", count=1000):
+            held = {str(lease, "ascii") for lease in cast(set[bytes], self.redis.smembers(key))}
+            found[str(key, "ascii")] = {lease for lease in held if lease.partition("/")[0] in alive}
+        return found
+
+    def fail_over(self) -> None:
+        """A replica that has everything takes over behind the address; old connections lead to the one of before.
+
+        That takes no more writes, and follows: as a hosted Valkey does when it is maintained.
+        """
+        if self._spare is None:
+            self._spare = self._exits.enter_context(running_valkey(**VALKEY))
+        new, old = self._spare, self.redis
+        found: Redis = self._exits.enter_context(new.client())
+        found.replicaof("127.0.0.1", str(self.valkey.port))
+        eventually(lambda: found.info("replication")["master_link_status"] == "up", deadline=READY_S)
+        old.client_pause(1000, all=False)  # what is written now waits, and is refused then
+        eventually(lambda: _offset(found) >= _offset(old))
+        found.replicaof("NO", "ONE")
+        for proxy in (self.store_of_services, self.store_of_workers):
+            proxy.lead_to(str(new.socket))
+        old.replicaof("127.0.0.1", str(new.port))
+        old.client_unpause()
+        self.valkey, self.redis, self._spare = new, found, self.valkey
 
     @contextmanager
     def stopped(self, program: Program) -> Iterator[None]:
@@ -149,6 +184,11 @@ class System:
             program.kill()
 
 
+def _offset(redis: Redis) -> int:
+    offset: int = redis.info("replication")["master_repl_offset"]
+    return offset
+
+
 ROADS: Final = ("client–service", "service–Valkey", "worker–Valkey")
 
 
@@ -156,8 +196,7 @@ ROADS: Final = ("client–service", "service–Valkey", "worker–Valkey")
 def running_system(folder: Path) -> Iterator[System]:
     """A system that is ready, and gone at the end of the block; its files are in `folder`."""
     with ExitStack() as exits:
-        # Calls write the file full, and Valkey reads it when it starts.
-        valkey = exits.enter_context(running_valkey("always", auto_aof_rewrite_min_size="8mb"))
+        valkey = exits.enter_context(running_valkey(**VALKEY))
         system = System(valkey, folder, exits)
         system.wait_until_ready()
         yield system

@@ -16,7 +16,8 @@ from typing import Final
 import pytest
 
 from tests.drills.callers import Callers
-from tests.drills.history import Ended, Fault, History, How, violations
+from tests.drills.checker import violations
+from tests.drills.history import Ended, Fault, History, How
 from tests.drills.report import Report, Struck
 from tests.drills.test_random_faults import WORST_S, recovered, undisturbed
 from tests.end_to_end.stack import Stack

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.drills.history import Accepted, Asked, Broken, Ended, Event, Fault, How, Image, Seen, What, violations
+from tests.drills.checker import Broken, violations
+from tests.drills.history import Accepted, Asked, Ended, Event, Fault, How, Image, Seen, What
 
 RECIPES: Final = ("sea", "hill", "ink")
 LONGEST: Final = 12
@@ -238,3 +239,15 @@ def test_a_call_without_a_request_id_may_be_cut_off_by_a_fault_and_no_other() ->
     assert violations([*cut, fault], DRAWINGS) == []
     resumable = [replace(cut[0], what=Asked("sea", 0, 2, "r")), *cut[1:], fault]
     assert [violation.broken for violation in violations(resumable, DRAWINGS)] == [Broken.LOST]
+
+
+def test_a_request_id_that_redis_forgot_may_be_drawn_by_a_newer_version() -> None:
+    asked = Asked("sea", 0, 1, "r")
+    events = [
+        Event(at, call, what)
+        for call, at, model in (("one", 1.0, "tiny@1"), ("other", 3.0, "tiny@2"))
+        for what in (asked, Accepted(model, 7, "job"), DRAWINGS[model, "sea"][0], Ended(How.FINISHED))
+    ]
+    forgotten = Event(2.0, "", Fault("an older dump", since=0.5, forgets=True))
+    assert [violation.broken for violation in violations(events, DRAWINGS)] == [Broken.ACCEPTED]
+    assert violations([*events, forgotten], DRAWINGS) == []

@@ -24,6 +24,7 @@ from tests.support.callers import Locked, contents, locked_service, make_token
 from tests.support.valkey import running_valkey
 from unikat.cli.authority import Authority, KeyPair
 from unikat.errors import NotFound, Unauthenticated
+from unikat.queue.server import PROBE_KEY
 from unikat.queue.tokens import SCOPES, revoke
 from unikat.v1 import batches_pb2 as pb
 from unikat.v1 import studio_pb2
@@ -155,11 +156,11 @@ def nothing_changes(house: House) -> Iterator[None]:
 
 
 def settled(redis: Redis) -> dict[bytes, object]:
-    """What is in Redis when calls that ended are done with."""
+    """What is in Redis when calls that ended are done with, and the key with which a service tries it has expired."""
     while True:
         found = contents(redis)
         time.sleep(0.2)  # longer than a service waits before it gives leases up
-        if contents(redis) == found:
+        if contents(redis) == found and not any(key.startswith(PROBE_KEY.encode()) for key in found):
             return found
 
 

@@ -12,18 +12,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 from redis import Redis
-from redis.connection import ConnectionPool, UnixDomainSocketConnection
-from rq import SimpleWorker
-from rq.serializers import JSONSerializer
+from redis.connection import ConnectionPool
 
+from tests.queue.batch_driver import BatchWorker, Died, Mortal
 from tests.queue.driver import MODEL
-from tests.queue.order import Order, run_orders, status_of
+from tests.queue.order import Order, run_orders
 from tests.support.valkey import running_valkey
 from unikat.batches.spec import BatchSpec, Cell
 from unikat.queue.batches.jobs import NoSuchBatch
@@ -31,45 +30,13 @@ from unikat.queue.batches.keys import BATCHES, creating_key
 from unikat.queue.batches.progress import BatchProgress
 from unikat.queue.batches.store import WrongState
 from unikat.v1.batches_pb2 import Batch
-from unikat_worker.active import ActiveClose, ActiveShard, Ending, OfBatch
-from unikat_worker.batches.admission import admit
+from unikat_worker.active import ActiveClose, ActiveShard, Ending
 from unikat_worker.batches.maintenance import Maintenance
-from unikat_worker.batches.settlement import BatchSettler
-from unikat_worker.heartbeat import Heartbeat
-from unikat_worker.settlement import Settler
-from unikat_worker.state import State
-from unikat_worker.sweeper import Sweeper
 
 OWNERS = ("ann", "bob")
 MOST = 2  # batches that have not ended: what happens then happens to them
 # Sends and replies that a program still lives to see; most live on.
 DEATH = st.one_of(st.none(), st.none(), st.none(), st.integers(0, 40))
-
-
-class Died(BaseException):
-    """The program is dead: nothing of it goes on."""
-
-
-class Mortal(UnixDomainSocketConnection):
-    """A connection of a program that dies after so many sends and replies; None: it lives."""
-
-    left: int | None = None
-
-    def send_packed_command(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
-        self.live()
-        super().send_packed_command(*args, **options)
-
-    def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
-        self.live()
-        return super().read_response(*args, **options)
-
-    @classmethod
-    def live(cls) -> None:
-        """Once more."""
-        if cls.left == 0:
-            raise Died
-        if cls.left is not None:
-            cls.left -= 1
 
 
 @dataclass
@@ -82,66 +49,6 @@ class Asked:
     is_deleted: bool = False
 
 
-class BatchWorker:
-    """A worker with shards in hand, one step at a time. `files` are written shards, `manifests` what closes wrote."""
-
-    def __init__(self, redis: Redis, name: str, sweeper: Sweeper) -> None:
-        self.name = name
-        self.state = State()
-        worker = SimpleWorker(["unikat"], name=name, connection=redis, serializer=JSONSerializer)
-        worker.register_birth()
-        self.settler = BatchSettler(Settler(worker, 600))
-        self.hand: list[OfBatch] = []
-        self.heartbeat = Heartbeat(
-            worker, sweeper, self.state, lambda suspended: None, 60, lambda: status_of(name), list
-        )
-        self.heartbeat.beat()
-
-    def take(self) -> OfBatch | None:
-        """The next job, which may have ended already."""
-        found = self.settler.progress.take(self.name)
-        if found is None:
-            return None
-        self.state.executions[found.job.execution] = found.job.member
-        item = admit(found)
-        self.hand.append(item)
-        if item.ending is not None:
-            self.settle(item)
-        return item
-
-    def look(self) -> None:
-        """Items that somebody else has by now are dropped, those of batches that were called off, too."""
-        for item in self.settler.lost(self.hand):
-            item.ending = Ending.LOST
-        for item in list(self.hand):
-            fields = self.settler.progress.store.read_many([item.batch])
-            if item.ending is None and isinstance(item, ActiveShard) and fields and fields[0].is_cancelled:
-                item.ending = Ending.CANCELLED
-            if item.ending is not None:
-                self.settle(item)
-
-    def write(self, item: OfBatch, files: dict[str, set[int]], manifests: dict[str, list[int]]) -> None:
-        """A shard goes into its files, or a batch's manifest is written where no other job of it runs."""
-        if isinstance(item, ActiveShard):
-            files[item.batch].add(item.job.shard)
-        elif isinstance(item, ActiveClose):
-            if self.settler.has_others(item):
-                return
-            with suppress(NoSuchBatch):
-                record = self.settler.progress.store.read(item.batch)
-                if not record.has_ended and record.round == item.round:
-                    manifests[item.batch] = self.settler.progress.store.written(record)
-                    item.manifest = "there"
-        item.ending = Ending.FINISHED
-        self.settle(item)
-
-    def settle(self, item: OfBatch) -> None:
-        """Redis is told."""
-        self.settler.settle(item)
-        self.hand.remove(item)
-        self.state.executions.pop(item.taken.execution, None)
-
-
 class BatchOrder(Order):
     """Services, too: batches are created, called off, retried and deleted. Files outlive what Redis forgets."""
 
@@ -149,6 +56,7 @@ class BatchOrder(Order):
         self.acknowledged: dict[str, Asked] = {}
         self.files: dict[str, set[int]] = defaultdict(set)
         self.manifests: dict[str, list[int]] = {}
+        self.pools: list[ConnectionPool] = []
         super().__init__()
         self.sweeper._batches = Maintenance(self.redis, look_s=0.0)
         self.progress = BatchProgress(self.redis)
@@ -156,8 +64,12 @@ class BatchOrder(Order):
 
     def new_worker(self, name: str) -> BatchWorker:
         """See `Order`."""
-        mortal = Redis(connection_pool=ConnectionPool(Mortal, path=self.path))
-        return BatchWorker(mortal, name, self.sweeper)
+        return BatchWorker(self.mortal(), name, self.sweeper)
+
+    def mortal(self) -> Redis:
+        """Connections of a program that may die."""
+        self.pools.append(ConnectionPool(Mortal, path=self.path))
+        return Redis(connection_pool=self.pools[-1])
 
     @property
     def path(self) -> str:
@@ -190,7 +102,7 @@ class BatchOrder(Order):
     def die_creating(self, shards: int, after: int) -> None:
         batch = f"{len(self.acknowledged) + self.names:016x}"
         self.name("batch")
-        store = BatchProgress(Redis(connection_pool=ConnectionPool(Mortal, path=self.path))).store
+        store = BatchProgress(self.mortal()).store
         Mortal.left = after
         try:
             store.create(batch, spec(batch, shards, "ann"), "content")
@@ -304,6 +216,8 @@ class BatchOrder(Order):
         for pattern in ("rq:wip:*", "rq:queue:*", "rq:scheduled:*", "unikat:batches:of:*"):
             assert not self.redis.keys(pattern), self.redis.keys(pattern)
         assert self.redis.zcard(BATCHES) == sum(not asked.is_deleted for asked in self.acknowledged.values())
+        for pool in self.pools:
+            pool.disconnect()
 
     def has_ended(self, batch: str, asked: Asked) -> None:
         """With every shard in its files and in the manifest, or failed, unless it was called off."""
@@ -333,7 +247,7 @@ def redis() -> Iterator[Redis]:
 # A pipeline of a program that died wants to say UNWATCH, and cannot.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_batches_end_whole_in_any_order(redis: Redis, monkeypatch: pytest.MonkeyPatch, is_long: bool) -> None:
-    run_orders(BatchOrder, redis, monkeypatch, 1000 if is_long else 40)
+    run_orders(BatchOrder, redis, monkeypatch, 500 if is_long else 40)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -203,7 +203,7 @@ def redis() -> Iterator[Redis]:
 def test_nothing_is_lost_or_done_twice_in_any_order(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, is_long: bool
 ) -> None:
-    run_orders(AnyOrder, redis, monkeypatch, 1000 if is_long else 60)
+    run_orders(AnyOrder, redis, monkeypatch, 500 if is_long else 60)
 
 
 def test_a_worker_goes_on_at_the_end_that_redis_went_back_to(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

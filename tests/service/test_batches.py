@@ -133,8 +133,32 @@ def test_a_folder_is_for_one_batch_until_that_is_deleted(shop: Serving, hand: Ba
     assert isinstance(error, InvalidRequest)
     assert (error.code, error.reason) == (grpc.StatusCode.ALREADY_EXISTS, Reason.DESTINATION_TAKEN)
     assert first.id in error.fields["destination"]
+    assert "deleted and its files are removed" in error.fields["destination"]
     shop.batches.DeleteBatch(DeleteBatchRequest(id=first.id))
     assert shop.batches.CreateBatch(wish(destination="/out/one")).id != first.id
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ("one", "one/.unikat/two", "lies in"),
+        ("one", "one/two", "lies in"),
+        ("one/.unikat/two", "one", "has in it"),
+        ("one/images", "one", "has in it"),
+        ("one", "ones", ""),
+        ("one/two", "one", ""),
+    ],
+)
+def test_no_batch_writes_into_the_folder_of_another(shop: Serving, first: str, second: str, why: str) -> None:
+    folder = f"/out/{uuid.uuid4()}"
+    holder = shop.batches.CreateBatch(wish(destination=f"{folder}/{first}"))
+    if not why:
+        assert shop.batches.CreateBatch(wish(destination=f"{folder}/{second}")).id != holder.id
+        return
+    error = refusal_of(shop.batches.CreateBatch, wish(destination=f"{folder}/{second}"))
+    assert isinstance(error, InvalidRequest)
+    assert error.reason == Reason.DESTINATION_TAKEN
+    assert error.fields["destination"].startswith(f"{why} the folder of batch {holder.id}; choose another")
 
 
 def test_a_cancelled_batch_drops_what_waits(shop: Serving, hand: BatchHand) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import closing, contextmanager
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import pytest
 
@@ -66,6 +70,64 @@ class S3:
         """Everything in a bucket, with its size."""
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", ())}
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Passes a request on, unless it has a checksum as SDKs add them since 2025: what older stores do."""
+
+    protocol_version = "HTTP/1.1"
+    endpoint = ""
+    refused: ClassVar[list[str]] = []
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        names = [name.lower() for name in self.headers]
+        unknown = [name for name in names if name.startswith(("x-amz-checksum", "x-amz-sdk-checksum"))]
+        if unknown or "x-amz-trailer" in names or "transfer-encoding" in names:
+            self.refused.append(self.command)
+            self.reply(403, Message(), _MISMATCH)
+            return
+        server = http.client.HTTPConnection(self.endpoint.removeprefix("http://"))
+        with closing(server):
+            server.request(self.command, self.path, body or None, dict(self.headers))
+            response = server.getresponse()
+            self.reply(response.status, response.headers, response.read())
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
+
+    def reply(self, code: int, headers: Message, body: bytes) -> None:
+        self.send_response_only(code)
+        length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
+        for name, value in headers.items():
+            if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+_MISMATCH = b"""<?xml version="1.0" encoding="UTF-8"?><Error><Code>SignatureDoesNotMatch</Code>
+<Message>The request signature we calculated does not match</Message></Error>"""
+
+
+@contextmanager
+def refusing_checksums(s3: S3) -> Iterator[list[str]]:
+    """A store in front of another that refuses checksums, in this process's environment; the methods it refused."""
+
+    class Handler(_Refusing):
+        endpoint = s3.endpoint
+        refused: ClassVar[list[str]] = []
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with environment({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}):
+                yield Handler.refused
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager

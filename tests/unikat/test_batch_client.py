@@ -229,3 +229,11 @@ def test_cancelling_the_task_that_watches_leaves_the_batch_alone(stack: Stack, o
     id = asyncio.run(watch())
     with Studio(stack.target) as studio:
         eventually(lambda: studio.batch(id).state == "SUCCEEDED", 60)
+
+
+def test_a_request_that_is_too_large_is_no_overload(studio: Studio, out: Path) -> None:
+    """To come back later, as for a full queue, would not help."""
+    labels = {f"{number:03}": "x" * 100_000 for number in range(60)}
+    with pytest.raises(InvalidRequest) as caught:
+        studio.create_batch("tiny", to=out / "large", count=1, labels=labels)
+    assert not getattr(caught.value, "retry_after", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from PIL import Image
 from tests.end_to_end.stack import Stack, free_port, running_stack
 from tests.support.tiny_model import STYLES, write_tiny_bundle
 from unikat.bundle import GRAPH, SAMPLES
+from unikat.files import write_whole
 from unikat.sheet import enlarge
 
 
@@ -53,11 +55,39 @@ def test_generate_writes_files_by_index_and_seed_and_a_sheet(stack: Stack, tmp_p
     done = unikat("generate", "tiny", *where, "-n", "5", "--seed", "7", "-o", str(out), UNIKAT_TARGET=stack.target)
     assert (done.returncode, done.stderr) == (0, "")
     files = sorted(path.name for path in out.iterdir())
-    assert files == ["sheet.png", *(f"tiny-s7-{index:05}.png" for index in range(5))]
+    assert files[0] == "sheet.png"
+    assert [re.sub("-[0-9a-f]{8}[.]png$", "", name) for name in files[1:]] == [f"tiny@1-s7-{i:05}" for i in range(5)]
     sheet = np.array(Image.open(out / "sheet.png"))
     for index in range(5):
-        tile = np.array(enlarge(Image.open(out / f"tiny-s7-{index:05}.png").convert("RGB")))
+        tile = np.array(enlarge(Image.open(out / files[1 + index]).convert("RGB")))
         assert contains(sheet, tile), f"image {index} is not on the sheet"
+
+
+def test_no_picture_is_written_over_another(stack: Stack, tmp_path: Path) -> None:
+    """The same seed with other conditions, truncation or version is another picture; drawn again it is the same."""
+
+    words = ("-n", "3", "--seed", "7", "-o", str(tmp_path), "--no-sheet")
+    calls = (("--where", "style=ink"), ("--where", "style=oil"), ("--where", "style=ink", "--truncation", "0.5"))
+    kept: dict[str, bytes] = {}
+    for count, call in enumerate((*calls, *calls), start=1):
+        assert unikat("generate", "tiny", *call, *words, UNIKAT_TARGET=stack.target).returncode == 0
+        found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        assert found | kept == found, "what was there is as it was"
+        assert len(found) == 3 * min(count, 3)
+        kept = found
+
+
+def test_a_picture_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+    write_whole(tmp_path / "link.png", b"one")
+    assert (tmp_path / "link.png").is_symlink()
+    assert (tmp_path / "real.png").read_bytes() == b"one"
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(Path("/dev/full"), b"two")  # no file: written as it is
+    with pytest.raises(TypeError):
+        write_whole(tmp_path / "real.png", "text")  # type: ignore[arg-type]  # fails in the middle
+    assert (tmp_path / "real.png").read_bytes() == b"one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.png", "real.png"]
 
 
 def contains(
@@ -75,7 +105,7 @@ def test_what_it_prints_draws_the_same_again(stack: Stack, tmp_path: Path) -> No
     done = unikat("generate", "tiny", *arguments, UNIKAT_TARGET=stack.target)
     assert done.returncode == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "art").iterdir()}
-    assert sum(name.endswith(("-01000.png", "-01001.png", "-01002.png")) for name in before) == 3
+    assert sum("-01000-" in name or "-01001-" in name or "-01002-" in name for name in before) == 3
     again = shlex.split(done.stdout.rpartition("The same again: ")[2])
     assert again[0] == "unikat"
     assert "tiny@1" in again

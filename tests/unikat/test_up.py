@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,7 @@ from tests.support.processes import Program, eventually, spawn
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
 from unikat import Studio
-from unikat.cli.up.stack import socket_of
+from unikat.cli.up.address import make_socket, socket_of
 from unikat.errors import InvalidRequest
 from unikat.queue.workers import WORKERS_KEY
 
@@ -225,39 +228,118 @@ def test_a_program_that_cannot_start_ends_it_with_its_last_words(models: Path) -
     assert "Traceback" not in program.output
 
 
-CRASH_LOOP = """
+SUPERVISED = """
 import sys
 from pathlib import Path
+from unikat.cli.up import process
 from unikat.cli.up.process import Program
 from unikat.cli.problems import Problem
 from unikat.cli.up.supervisor import Signals, Supervisor
 
-log, watched = Path(sys.argv[1], "it.log"), Path(sys.argv[1], "watched")
-words = '''
-import sys, time
-from pathlib import Path
-print("it is ready", flush=True)
-while not Path(sys.argv[1]).exists():
-    time.sleep(0.01)
-sys.exit("last words")
-'''
-program = Program("it", (sys.executable, "-c", words, str(watched)), {}, log, "it is ready", grace=1)
+process.LOG_LIMIT = 100_000
+folder = Path(sys.argv[1])
+words = "import sys, time\\nfrom pathlib import Path\\nfolder = Path(sys.argv[1])\\n" + sys.argv[2]
+program = Program("it", (sys.executable, "-c", words, str(folder)), {}, folder / "it.log", "it is ready", grace=1)
 with Signals() as signals:
-    supervisor = Supervisor(signals, print)
+    supervisor = Supervisor(signals, lambda line: print(line, flush=True))
     try:
         supervisor.start([program], 10)
-        watched.touch()
+        (folder / "watched").touch()
         supervisor.watch()
     except Problem as error:
         print(error.message, "|", error.hints[-1].strip())
     finally:
         supervisor.stop([["it"]])
 """
+WHEN_WATCHED = """
+while not (folder / "watched").exists():
+    time.sleep(0.01)
+"""
 
 
-def test_a_program_that_fails_again_and_again_is_given_up(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", CRASH_LOOP, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("it ended with exit code 1; it is started again") == 4
-    assert "it ended with exit code 1, 5 times in a row; giving up | last words" in done.stdout
+def supervised(folder: Path, words: str) -> Program:
+    """A supervisor over one program, whose Python code is `words`; it can use `folder`, `sys` and `time`."""
+    (folder / "supervised.py").write_text(SUPERVISED)
+    return Program("supervised", str(folder), words, env={"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"})
+
+
+def test_a_program_that_starts_is_never_given_up(tmp_path: Path) -> None:
+    words = 'print("it is ready", flush=True)' + WHEN_WATCHED + 'sys.exit("a job")'
+    with supervised(tmp_path, words) as program:
+        eventually(lambda: program.output.count("it ended with exit code 1; it is started again") > 4, deadline=40)
+        assert program.terminate() == 0
+    assert "giving up" not in program.output
+    assert "it is started again in 1.0 s" in program.output
+
+
+def test_a_program_that_cannot_start_any_more_is_given_up(tmp_path: Path) -> None:
+    words = 'if (folder / "watched").exists(): sys.exit("last words")\nprint("it is ready", flush=True)' + WHEN_WATCHED
+    with supervised(tmp_path, words) as program:
+        assert program.wait(40) == 0
+    assert program.output.count("; it is started again") == 5
+    assert "it ended with exit code 1 while it started, 5 times in a row; giving up | last words" in program.output
+
+
+def test_logs_stay_short_while_programs_run(tmp_path: Path) -> None:
+    words = 'print("it is ready", flush=True)\nfor i in range(100): print("x" * 9_999, flush=True), time.sleep(0.05)'
+    log, aside = tmp_path / "it.log", tmp_path / "it.log.1"
+    with supervised(tmp_path, words + '\nprint("the end", flush=True), time.sleep(60)') as program:
+        eventually(lambda: log.exists() and "the end" in log.read_text())
+        assert aside.stat().st_size + log.stat().st_size < 800_000, "of a million bytes that were written"
+        assert program.terminate() == 0
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Path:
+    """A data folder whose path is too long for a socket."""
+    folder = tmp_path / ("d" * 60) / ("e" * 60)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_the_socket_of_a_deep_folder_is_in_one_that_nobody_else_can_know_or_enter(
+    deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    socket_path = make_socket(deep)
+    folder = socket_path.parent
+    assert folder.parent == tmp_path
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert make_socket(deep) == socket_of(deep) == socket_path
+    for spoil in (open_to_all, replace_by_link):
+        spoil(folder)
+        assert socket_of(deep) == deep / "valkey.sock", "not trusted any more"
+        fresh = make_socket(deep).parent
+        assert fresh != folder
+        folder = fresh
+
+
+def test_a_users_own_folder_for_what_runs_is_taken(deep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, mode in (("mine", 0o700), ("open", 0o777)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "mine"))
+    assert make_socket(deep).parent.parent == tmp_path / "mine"
+    (deep / "socket-folder").unlink()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "open"))
+    assert make_socket(deep).parent.parent != tmp_path / "open"
+
+
+def open_to_all(folder: Path) -> None:
+    folder.chmod(0o755)
+
+
+def replace_by_link(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to(folder.with_name("elsewhere"))
+
+
+def test_it_runs_in_a_deep_folder(models: Path, deep: Path) -> None:
+    settings = ("--models", str(models), "--data", str(deep / "data"), "--listen", "127.0.0.1:0")
+    with spawn("unikat.cli", "up", *settings) as program:
+        assert draw(program.wait_for_line(READY, 60)[1]) == 4
+        folder = socket_of(deep / "data").parent
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert program.terminate(40) == 0
+    folder.rmdir()

@@ -7,11 +7,12 @@ from functools import partial
 import typer
 
 from unikat.cli.commands import Command
+from unikat.printable import log_to_stderr
 
 
 def load() -> typer.Typer:
     """The program, its log on standard error, torch loaded as training wants it."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    log_to_stderr(logging.WARNING, "%(levelname)s: %(message)s")
     logging.getLogger(__package__).setLevel(logging.INFO)
     # Threads that wait must sleep, not spin: on cores shared with other programs, spinning made training 5 to 8 times
     # slower. OpenMP reads this when torch is loaded, so it is set before.

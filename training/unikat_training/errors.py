@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from unikat.bundle import BundleError
+from unikat.terminal import Console
 
 
 class TrainingError(ValueError):

@@ -4,9 +4,8 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
-
 from unikat.bundle import Bundle
+from unikat.terminal import Console
 from unikat_training.config import CONFIG, Config, load_config
 from unikat_training.data.build import Output, build
 from unikat_training.data.dataset import Dataset

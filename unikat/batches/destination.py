@@ -14,6 +14,7 @@ from typing import Final
 MAX_LENGTH: Final = 1024  # characters of a URL; an object's key may have 1024 bytes
 MAX_SEGMENT: Final = 255  # bytes: what Linux and macOS take as the name of a folder
 FILE: Final = "file://"
+FOLDERS: Final = (".unikat", "images", "shards")  # that a batch makes in its destination
 
 _ALLOWED: Final = 'give an absolute path such as "/data/out" or a URL such as "s3://bucket/folder"'
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)(.*)", re.DOTALL)

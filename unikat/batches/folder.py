@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
@@ -63,7 +63,7 @@ class FolderStorage(Storage):
 
     def _put(self, folder: str, files: Mapping[str, bytes]) -> None:
         with self._entered(folder, create=True) as fd:
-            _put(fd, files)
+            _put(fd, files, self.touch)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
@@ -174,17 +174,19 @@ class FolderStorage(Storage):
     @contextmanager
     def _reasons(self) -> Iterator[None]:
         """What the system says, as what a person can act on; without names of files, so that it stays the same."""
+        self.touch()
         try:
             yield
         except OSError as error:
             raise DestinationError(f"{self.url}: {error.strerror or error}") from error
 
 
-def _put(fd: int, files: Mapping[str, bytes]) -> None:
+def _put(fd: int, files: Mapping[str, bytes], touch: Callable[[], object]) -> None:
     """Write files into the folder `fd`: all to temporary names, synced, then renamed."""
     sync_once = len(files) >= _MANY and _syncfs is not None
     with _replacing(fd, files) as temporary:
         for name, data in files.items():
+            touch()
             with _created(fd, temporary[name]) as file:
                 file.write(data)
                 if not sync_once:

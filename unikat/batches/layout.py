@@ -74,29 +74,38 @@ def shard_files(common: Common, shard: int, images: Sequence[DrawnImage]) -> tup
     return {name: b"".join([*blocks, END_OF_TAR])}, places
 
 
-def tar_around(common: Common, index: int, id: str, conditions: Mapping[str, str], size: int) -> tuple[bytes, bytes]:
-    """What stands before and after an image of `size` bytes in a tar file: headers, padding and its JSON file."""
+def tar_around(
+    common: Common, index: int, id: str, conditions: Mapping[str, str], size: int, *, earlier: bool = False
+) -> tuple[bytes, bytes]:
+    """What stands before and after an image of `size` bytes in a tar file: headers, padding and its JSON file.
+
+    `earlier`: as workers wrote it whose blends were objects there.
+    """
     suffix = _SUFFIXES[common.image_format]
-    about = _about(common, index, id, conditions)
+    about = _about(common, index, id, _with_objects(conditions) if earlier else dict(conditions))
     head = _tar_header(f"{index:07}{suffix}", size)
     tail = b"".join([bytes(-size % BLOCK), _tar_header(f"{index:07}.json", len(about)), about])
     return head, tail + bytes(-len(about) % BLOCK)
 
 
-def _about(common: Common, index: int, id: str, conditions: Mapping[str, str]) -> bytes:
-    """The JSON file beside an image."""
-    weights = parse_conditions(conditions)
+def _about(common: Common, index: int, id: str, conditions: Mapping[str, Any]) -> bytes:
+    """The JSON file beside an image. A condition is text, also where it is a blend: readers want one type a field."""
     content = {
         "id": id,
         "index": index,
         "seed": common.seed,
         "truncation": common.truncation,
-        "conditions": {name: next(iter(of)) if _is_category(of) else of for name, of in weights.items()},
+        "conditions": conditions,
         "model": common.model,
         "model_digest": common.digest,
         **({"background": common.background} if common.background else {}),
     }
     return (json.dumps(content, ensure_ascii=False) + "\n").encode()
+
+
+def _with_objects(conditions: Mapping[str, str]) -> dict[str, Any]:
+    weights = parse_conditions(conditions)
+    return {name: next(iter(of)) if _is_category(of) else of for name, of in weights.items()}
 
 
 def _tar_header(name: str, size: int) -> bytes:

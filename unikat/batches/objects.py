@@ -6,6 +6,7 @@ AWS_ENDPOINT_URL, ...; FSSPEC_S3_... for any option of s3fs).
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,11 +18,18 @@ from fsspec.asyn import AsyncFileSystem
 from unikat.batches.storage import DestinationError, DestinationRefused, Storage
 
 _LONGEST_REASON: Final = 300  # characters
+_AT_ONCE: Final = 128  # puts, as many as fsspec begins at a time; after them it is known that the store answers
 _S3: Final = ("s3", "s3a")
 # A put is whole or not at all, which fsspec's other file systems do not promise. Of these, S3 is what is tested.
 _STORES: Final = frozenset({*_S3, "gs", "gcs", "az", "abfs", "abfss"})
 # A store that does not answer is known after seconds, not after the libraries' minutes.
 _S3_CONFIG: Final[Mapping[str, Any]] = {"connect_timeout": 10, "read_timeout": 30, "retries": {"max_attempts": 2}}
+# Checksums that the SDK adds by itself since 2025 make many stores that speak S3 refuse a put, each with another error
+# (of credentials, of a header, of the length). Who wants them names them in these variables.
+_CHECKSUMS: Final[Mapping[str, str]] = {
+    "request_checksum_calculation": "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "response_checksum_validation": "AWS_RESPONSE_CHECKSUM_VALIDATION",
+}
 
 
 class ObjectStorage(Storage):
@@ -40,8 +48,11 @@ class ObjectStorage(Storage):
             self._store()
 
     def write_many(self, files: Mapping[str, bytes]) -> None:
-        with self._reasons():
-            self._store().pipe({self._path(name): bytes(data) for name, data in files.items()})
+        names = list(files)
+        for first in range(0, len(names), _AT_ONCE):
+            with self._reasons():
+                some = names[first : first + _AT_ONCE]
+                self._store().pipe({self._path(name): bytes(files[name]) for name in some})
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
@@ -87,8 +98,15 @@ class ObjectStorage(Storage):
     def remove(self, names: Iterable[str]) -> None:
         paths = [self._path(name) for name in names]
         if paths:
-            with self._reasons(), suppress(FileNotFoundError):
-                self._store().rm(paths)
+            with self._reasons():
+                try:
+                    self._store().rm(paths)
+                except FileNotFoundError:
+                    pass
+                except Exception:  # many at once need a checksum in S3, and some stores have no such call
+                    for path in paths:
+                        with suppress(FileNotFoundError):
+                            self._store().rm_file(path)
 
     def names(self, folder: str) -> list[str]:
         path = self._path(folder).rstrip("/")
@@ -113,7 +131,9 @@ class ObjectStorage(Storage):
         """fsspec's own one of this process; made anew after an error, because credentials may have changed."""
         options: dict[str, Any] = {"use_listings_cache": False}  # others write there too
         if self._scheme in _S3:
-            options["config_kwargs"] = {**_S3_CONFIG, **fsspec.config.conf.get("s3", {}).get("config_kwargs", {})}
+            checksums = {name: "when_required" for name, variable in _CHECKSUMS.items() if variable not in os.environ}
+            asked = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+            options["config_kwargs"] = {**_S3_CONFIG, **checksums, **asked}
         try:
             return fsspec.filesystem(self._scheme, **options)
         except ImportError as error:
@@ -126,6 +146,7 @@ class ObjectStorage(Storage):
     @contextmanager
     def _reasons(self) -> Iterator[None]:
         """Whatever a store's library raises: each has its own exceptions, and all of them are about the store."""
+        self.touch()
         try:
             yield
         except (DestinationError, DestinationRefused):

@@ -58,7 +58,8 @@ def close_batch(storage: Storage, spec: BatchSpec, shards: Iterable[int], keep_p
     extent = {"total": spec.total, "shard_size": spec.shard_size, "cells": cells}  # what only who ends it knows
     storage.write(CLAIM, _to_bytes(_facts(spec) | extent))
     if not keep_parts:
-        storage.remove(f"{PARTS}/{name}" for name in storage.names(PARTS))
+        parts = [name for name in storage.names(PARTS) if not name.endswith("/")]  # a folder is somebody else's
+        storage.remove(f"{PARTS}/{name}" for name in parts)
     _tidy(storage)
     return storage.url_of(MANIFEST)
 
@@ -92,7 +93,7 @@ def _claim(storage: Storage, facts: dict[str, Any], begun: bool) -> None:
     except (ValueError, KeyError, TypeError) as error:
         raise DestinationRefused(f"{storage.url}: there is a {CLAIM} that no batch has written") from error
     if found != facts["fingerprint"]:
-        raise DestinationRefused(f"{storage.url}: holds another batch; take an empty folder")
+        raise DestinationRefused(f"{storage.url}: holds another batch; choose another folder, or remove its files")
 
 
 def _to_bytes(content: dict[str, Any]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO
 
@@ -31,6 +31,7 @@ class Storage(ABC):
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.touch: Callable[[], object] = lambda: None  # called whenever something begins to be read or written
 
     @staticmethod
     def open(url: str, prefixes: Sequence[str]) -> Storage:

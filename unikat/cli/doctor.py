@@ -22,7 +22,8 @@ from unikat.bundle import BundleError, key_of, list_bundles, read_bundle
 from unikat.cli import options
 from unikat.cli.output import counted, stdout
 from unikat.cli.problems import FAILURE, Problem
-from unikat.cli.up.stack import alive_workers, socket_of
+from unikat.cli.up.address import socket_of
+from unikat.cli.up.stack import alive_workers
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
@@ -15,6 +16,7 @@ from unikat.cli import options
 from unikat.cli.output import counted, print_json, progress, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect, explain, flag_of
 from unikat.cli.where import describe, format_where, parse_where, typed_flag
+from unikat.files import write_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
     from unikat.request import Where
     from unikat.resuming import Generation
 
+T = TypeVar("T")
+
 SHEET: Final = "sheet.png"
 SHEET_LIMIT: Final = 400  # images on a sheet; more cannot be told apart
 CAPTION_LINES: Final = 3
+ID_DIGITS: Final = 8  # of an artwork's id in the name of its file
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,8 @@ def _receive(generation: Generation, order: Order) -> Kept:
     try:
         with progress(f"Drawing {accepted.model}", order.count, order.as_json) as show:
             for artwork in generation:
-                stem = file_stem(accepted.model, artwork.seed, artwork.index)
-                kept.files.append(_save(artwork, order.out / f"{stem}{artwork.suffix}"))
+                path = order.out / file_name(accepted.model, artwork)
+                kept.files.append(_write(partial(artwork.save, path), path))
                 if order.sheet and len(kept.tiles) < SHEET_LIMIT:
                     kept.tiles.append((artwork, artwork.image()))
                 if order.as_json:
@@ -108,16 +113,19 @@ def _receive(generation: Generation, order: Order) -> Kept:
 
 
 def file_stem(model: str, seed: int, index: int) -> str:
-    """What the file of an artwork of "emoji@2" is called, without its ending: "emoji-s7-00003"."""
+    """What an artwork of "emoji@2" is called among those of its call: "emoji-s7-00003"."""
     return f"{model.partition('@')[0]}-s{seed}-{index:05}"
 
 
-def _save(artwork: Artwork, path: Path) -> Path:
+def file_name(model: str, artwork: Artwork) -> str:
+    """Of an artwork's file: no other picture has it, whatever its model's version, conditions and background."""
+    return f"{model}-s{artwork.seed}-{artwork.index:05}-{artwork.id[:ID_DIGITS]}{artwork.suffix}"
+
+
+def _write(write: Callable[[], T], path: Path) -> T:
     try:
-        return artwork.save(path)
+        return write()
     except OSError as error:
-        with suppress(OSError):
-            path.unlink()  # what was written of it is no picture
         raise Problem(f"{path}: {error.strerror or error}") from error
 
 
@@ -134,7 +142,9 @@ def _report(generation: Generation, order: Order, kept: Kept) -> None:
     accepted, finished = generation.accepted, generation.finished
     sheet = order.out / SHEET if order.sheet else None
     if sheet is not None:
-        draw_sheet(order, accepted.model, accepted.seed, kept).save(sheet)
+        picture = BytesIO()
+        draw_sheet(order, accepted.model, accepted.seed, kept).save(picture, "PNG")
+        _write(partial(write_whole, sheet, picture.getvalue()), sheet)
     again = _command(order, accepted.model, accepted.seed)
     elapsed = finished.elapsed if finished is not None else 0.0
     if order.as_json:

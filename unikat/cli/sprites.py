@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from unikat.sprites import Sprite
 
 PICTURES: Final = (".png", ".webp", ".jpg", ".jpeg")
-_DRAWN: Final = re.compile(r"(?P<model>.+)-s(?P<seed>[0-9]+)-(?P<index>[0-9]{5,})")  # what `file_stem` makes
+# What `file_stem` makes, and files of `generate`, which have a version and an id as well.
+_DRAWN: Final = re.compile(r"(?P<model>.+)-s(?P<seed>[0-9]+)-(?P<index>[0-9]{5,})(-[0-9a-f]{8})?")
 _DRAWING: Final = ("where", "count", "first_index", "seed", "truncation", "background")
 _SAID_AGAIN: Final = ("first_index", "truncation", "background", "padding", "extrude", "trim", "columns", "max_size")
 _FACTS: Final = ("id", "model", "model_digest", "seed", "index", "truncation", "background", "conditions")

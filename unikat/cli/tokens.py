@@ -18,7 +18,7 @@ from rich.text import Text
 from unikat.cli import options
 from unikat.cli.output import print_json, stderr, stdout
 from unikat.cli.problems import BAD_INPUT, Problem
-from unikat.cli.up.stack import socket_of
+from unikat.cli.up.address import socket_of
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -17,6 +17,7 @@ from unikat.queue.keys import LEGACY_MODEL, QUEUES_KEY, bell_key, queues_key
 from unikat.queue.scripts import Argument, Command, script
 
 RECORD_TTL: Final = 24 * 3600  # seconds in RQ's registries, for a job whose workers all died
+TRIED: Final = "unikat_tried"  # field of an execution, see `mark_tried`
 MOST_TAKEN: Final = 128  # jobs by one call: 3 ms of Redis' time, in which it serves nobody else
 INBOX_ENTRIES: Final = 2048  # of a service, about; with INLINE_BYTES this bounds what an inbox holds
 INLINE_BYTES: Final = 16_384  # of images in an entry of an inbox; what is larger is read from the job's stream
@@ -113,6 +114,14 @@ def taken_from(job: list[Any]) -> Taken:
     id, queue, execution, *rest = job
     taken = Taken(id.decode(errors="replace"), queue.decode(), execution.decode(), *rest)
     return replace(taken, begun_at=float(taken.begun_at))
+
+
+def mark_tried(redis: Redis, member: str) -> None:
+    """A worker is about to draw a job with which others died: if it dies too, that counts against this job."""
+    with redis.pipeline() as pipe:
+        pipe.hset(f"rq:execution:{member}", TRIED, "1")
+        pipe.expire(f"rq:execution:{member}", RECORD_TTL)
+        pipe.execute()
 
 
 def wait(models: Sequence[str], worker: str, seconds: float) -> Command:

@@ -82,7 +82,8 @@ class BatchesServicer:
     def CreateBatch(self, request, context):
         """Checks a batch and queues it, whole or not at all (AIP-133). With a `request_id`, a second call with the same
         content returns the same batch as it is now, and with another content ends with ALREADY_EXISTS. So does a
-        destination that another batch writes to.
+        destination that another batch writes to. A batch that was returned outlasts the crash of any program; what a
+        machine forgets that loses its power is for the operator to choose (appendfsync): up to the last two seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

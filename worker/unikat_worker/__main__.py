@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 import typer
 
 from unikat.batches.destination import open_prefixes
+from unikat.printable import log_to_stderr
 from unikat.queue.clients import connect
 from unikat.queue.server import Unfit, wait_until_fit
 from unikat.settings import command_of
@@ -22,8 +22,7 @@ log = logging.getLogger("worker")
 
 def run(settings: Settings) -> None:
     """Draw artworks: take jobs from the queue, draw them in batches, stream the images back."""
-    level = settings.log_level.upper()
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(settings.log_level.upper())
     for name in ("rq.worker", "rq.job", "rq.registry"):
         logging.getLogger(name).setLevel(max(logging.getLogger().level, logging.WARNING))
     try:

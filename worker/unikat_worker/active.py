@@ -86,6 +86,7 @@ class Drawable(Item, ABC):
     again: list[int] = field(default_factory=list, kw_only=True)  # a heap
     in_flight: int = field(default=0, kw_only=True)  # batches with images of it
     solo: bool = field(default=False, kw_only=True)  # shares no batch: it was there when a batch or a worker died
+    suspect: bool = field(default=False, kw_only=True)  # workers died with it; one such job is drawn at a time
 
     @property
     @abstractmethod
@@ -115,6 +116,11 @@ class Drawable(Item, ABC):
     def remaining(self) -> int:
         """Images that no batch has taken."""
         return 0 if self.ending else self.count - self.next + len(self.again)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether images of it are being drawn, or are drawn and nowhere yet."""
+        return self.in_flight > 0
 
     def take(self, count: int) -> list[int]:
         """The next `count` images, for a batch."""
@@ -173,6 +179,11 @@ class ActiveJob(Drawable):
         return Row(draw.weights, draw.seed, draw.first + position, draw.truncation, draw.background)
 
     @property
+    def is_begun(self) -> bool:
+        """See `Drawable`."""
+        return bool(self.in_flight or self.ready)
+
+    @property
     def is_complete(self) -> bool:
         """Whether its stream holds every image."""
         return self.published == self.draw.count
@@ -193,6 +204,7 @@ class ActiveJob(Drawable):
         if published == self.published:
             return
         self.published = published
+        self.suspect = False  # it got on
         self.next = max(self.next, published)
         if self.again:
             self.again = [index for index in self.again if index >= published]
@@ -217,6 +229,11 @@ class OfBatch(Item):
 
     found: TakenOfBatch
     destination: str = field(default="", kw_only=True)  # the batch's; "" for one that was deleted
+    touched_at: float = field(default=0.0, kw_only=True)  # its writer's last step forward, on the monotonic clock
+
+    def touch(self) -> None:
+        """Its writer gets on."""
+        self.touched_at = time.monotonic()
 
     @property
     def batch(self) -> str:
@@ -260,6 +277,11 @@ class ActiveShard(OfBatch, Drawable):
         """See `Drawable`."""
         job = self.job
         return Row(self.weights[position], job.seed, job.first + position, job.truncation, job.background)
+
+    @property
+    def is_begun(self) -> bool:
+        """See `Drawable`."""
+        return bool(self.in_flight or self.drawn)
 
 
 @dataclass(eq=False)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from unikat.queue.draws import HAS_CALLBACKS, NO_STREAM, OPEN, Taken
 from unikat.queue.job import DrawJob
 from unikat_worker.active import ActiveJob, Ending
-
-_SUSPECT = 2  # crashes after which a job is drawn in batches of its own
+from unikat_worker.settlement import SUSPECT
 
 # Stands where a payload could not be read: nothing of it is drawn.
 _NOTHING = DrawJob("", "", {}, 0, 0, 1.0, 0, 0.0)
@@ -21,7 +20,8 @@ def admit(taken: Taken) -> ActiveJob:
         job = ActiveJob(taken, _NOTHING)
         job.refuse(str(error))
         return job
-    job = ActiveJob(taken, draw, published=min(taken.last, draw.count), solo=taken.crashes >= _SUSPECT)
+    suspect = taken.crashes >= SUSPECT
+    job = ActiveJob(taken, draw, published=min(taken.last, draw.count), solo=suspect, suspect=suspect)
     if taken.code == NO_STREAM:
         job.refuse("what has the name of its stream is none")
     elif taken.code != OPEN:

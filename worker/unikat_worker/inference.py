@@ -17,7 +17,7 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import RedisError
 
-from unikat.queue.draws import publish, published, take, taken, wait, wake
+from unikat.queue.draws import mark_tried, publish, published, take, taken, wait, wake
 from unikat.queue.keys import LEGACY_MODEL
 from unikat.queue.link import Link
 from unikat.queue.scripts import Command
@@ -223,6 +223,10 @@ class InferenceThread:
             self._exchange()
 
     def _draw(self, batch: Batch) -> None:
+        for job, _ in batch.shares:
+            if job.suspect:
+                with suppress(RedisError):  # without it, a death counts as one in company
+                    mark_tried(self._shared.redis, job.taken.member)
         self.begun = time.monotonic()
         try:
             drawn = self._shared.executor.draw(batch)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from unikat.batches.layout import DrawnImage
 from unikat_worker.active import ActiveJob, ActiveShard, Batch, Drawable, Ending
@@ -16,6 +16,8 @@ from unikat_worker.drawing import Drawn
 MOST_PUBLISHED: Final = 64  # images in one script call, a job's and those of all
 _LOOK_AGAIN: Final = 0.1  # seconds after which it is asked whether the stream of a waiting job is still open
 _STOPS: Final = 10.0  # seconds for which a job that is to be stopped may not have been heard of
+
+D = TypeVar("D", bound=Drawable)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Scheduler:
         self._news = threading.Condition()
         self._jobs: list[ActiveJob] = []  # in the order of their turns
         self._ended: deque[ActiveJob] = deque()
+        self._suspects: list[ActiveJob | ActiveShard] = []
         self._shards: list[ActiveShard] = []  # oldest first
         self._served: dict[str, int] = {}  # owners of shards: number of the last shard batch that was theirs
         self._shard_batches = 0
@@ -111,16 +114,18 @@ class Scheduler:
     def add(self, jobs: Iterable[ActiveJob]) -> None:
         """New jobs; those that have an ending only have to be settled."""
         with self._news:
-            for job in jobs:
+            for job in sorted(jobs, key=lambda job: job.suspect):
                 if job.ending is None and self._was_stopped(job.id):
                     job.ending = Ending.STOPPED
                 (self._jobs if job.ending is None else self._ended).append(job)
+                self._suspects += [job] * job.suspect
             self._news.notify_all()
 
     def add_shard(self, shard: ActiveShard) -> None:
         """A shard is drawn when no job waits."""
         with self._news:
             self._shards.append(shard)
+            self._suspects += [shard] * shard.suspect
             if self._was_stopped(shard.id):
                 self._end(shard, Ending.STOPPED)
             self._news.notify_all()
@@ -183,6 +188,7 @@ class Scheduler:
                     job.drawn.append(result)
                     if len(job.drawn) == job.count:
                         self._shards.remove(job)
+                        job.suspect = False
                         self._tell(job)
                 elif isinstance(job, ActiveJob) and isinstance(result, bytes) and position >= job.published:
                     job.ready[position] = result
@@ -248,7 +254,13 @@ class Scheduler:
             self._news.notify_all()
 
     def _can_compose(self) -> bool:
-        return any(job.remaining for job in self._jobs) or any(shard.remaining for shard in self._shards)
+        return any(self._open(self._jobs)) or any(self._open(self._shards))
+
+    def _open(self, jobs: Iterable[D]) -> Iterator[D]:
+        """Jobs of which images can be drawn. Of those that workers died with, one at a time: it alone is to blame."""
+        self._suspects = [job for job in self._suspects if job.suspect and job.ending is None]
+        tried = next((job for job in self._suspects if job.is_begun), None)
+        return (job for job in jobs if job.remaining and (tried in (None, job) or not job.suspect))
 
     def _room(self) -> int:
         """Jobs to take. Only as many as soon have their turn: other workers want some too."""
@@ -295,7 +307,7 @@ class Scheduler:
 
     def _cut_shard(self) -> Batch | None:
         """A batch of the oldest shard of the owner who has waited longest."""
-        shards = [shard for shard in self._shards if shard.remaining]
+        shards = list(self._open(self._shards))
         if not shards:
             return None
         self._served = {shard.owner: self._served.get(shard.owner, -1) for shard in shards}
@@ -308,10 +320,12 @@ class Scheduler:
         return Batch(shard.digest, [(shard, shard.take(size))], alone=False)
 
     def _compose(self) -> Batch | None:
-        open_jobs = [job for job in self._jobs if job.remaining]
+        open_jobs = list(self._open(self._jobs))
         if not open_jobs:
             return None
         first = open_jobs[0]
+        if first.suspect:  # the one that probably ends this worker comes last
+            first = min((job for job in open_jobs if job.suspect), key=lambda job: job.taken.crashes)
         members = [first]
         if not first.solo:
             members = [job for job in open_jobs if job.draw.digest == first.draw.digest and not job.solo]

@@ -88,5 +88,11 @@ class Settings:
         "at again here, behind symbolic links.",
     )
     writers: int = setting(3, "Shards written at a time: more helps only where the destination is slow.", min=1, max=64)
+    write_timeout_s: float = setting(
+        60.0,
+        "A destination of which a writer hears nothing for so long (s) hangs: its batch pauses; no other one waits for "
+        "it longer than a few seconds.",
+        min=1,
+    )
     name: str = setting("", "Name in Redis; empty: host, process and a random part.", variable="WORKER_NAME")
     log_level: LogLevel = setting(LogLevel.INFO, "Level of the log on standard error.")

@@ -38,6 +38,8 @@ from unikat_worker.statuses import deadline_status, failed_status, stopped_statu
 ATTEMPTS: Final = "unikat_attempts"  # times it was begun
 CRASHES: Final = "unikat_crashes"  # workers that it was lost with, in a row, without one more image
 CRASHED_AT: Final = "unikat_crashed_at"  # images in the stream at the last of them
+UNTRIED: Final = "unikat_untried"  # workers that it was lost with since, before they drew anything of it
+SUSPECT: Final = 2  # crashes from which on a job is drawn in batches of its own, and one such job at a time
 
 log = logging.getLogger(__name__)
 

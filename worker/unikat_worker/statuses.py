@@ -14,6 +14,11 @@ def failed_status(job_id: str, error: BaseException) -> Status:
     return make_status(Code.INTERNAL, message, Reason.JOB_FAILED, job_id=job_id)
 
 
+def lost_status(job_id: str, error: BaseException) -> Status:
+    """INTERNAL for a job with which workers died: nothing of it is secret, and its caller can ask for less."""
+    return make_status(Code.INTERNAL, f"job {job_id} failed: {error}", Reason.JOB_FAILED, job_id=job_id)
+
+
 def deadline_status(job_id: str) -> Status:
     """DEADLINE_EXCEEDED."""
     message = f"job {job_id} was not complete at its deadline"

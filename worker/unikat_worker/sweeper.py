@@ -26,19 +26,20 @@ from rq.rate_limit import RateLimitRegistry
 from rq.worker_registration import clean_worker_registry
 
 from unikat.queue.clock import redis_time
-from unikat.queue.draws import close, model_of, ring
+from unikat.queue.draws import TRIED, close, model_of, ring
 from unikat.queue.stream import Progress, stream_key
 from unikat.queue.unready import wrong_type_passed_over
 from unikat.queue.workers import PROTOCOLS_KEY, WORKERS_KEY, lease_key
 from unikat_worker.batches.maintenance import Maintenance
-from unikat_worker.settlement import CRASHED_AT, CRASHES, number, requeue, restored
-from unikat_worker.statuses import failed_status
+from unikat_worker.settlement import CRASHED_AT, CRASHES, SUSPECT, UNTRIED, number, requeue, restored
+from unikat_worker.statuses import lost_status
 
 LOCK: Final = "unikat:sweep"  # one sweep a period is enough, however many workers there are
 
 _CLEAN_EVERY: Final = 60.0  # seconds
 _ENTRY: Final = re.compile(rb"[A-Za-z0-9_-]+:[A-Za-z0-9_-]+")  # job id and execution id
 _QUEUE: Final = b"rq:queue:unikat:"
+_IN_COMPANY: Final = 10  # times as many deaths are needed where the job was only there
 _NEVER: Final = 2**53  # number of an entry that no stream has
 _WAITING: Final = (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.CREATED)
 
@@ -165,6 +166,7 @@ class Sweeper:
     def _settle(self, pipeline: Pipeline, queue: Queue, execution: Execution) -> None:
         fields = _fields(pipeline, execution.job_id)
         newest = pipeline.xrevrange(stream_key(execution.job_id), count=1)
+        tried = pipeline.hexists(execution.key, TRIED)
         job = restored(queue, execution.job_id, fields)
         pipeline.multi()
         if job is None:
@@ -173,14 +175,14 @@ class Sweeper:
             return
         if job.get_status(refresh=False) == JobStatus.STARTED:
             published = Progress.of(newest[0][0] if newest else None, 2**63).published
-            crashes = _crashes(fields, published)
-            if crashes > self._max_crashes:
-                self._fail(pipeline, queue, job, crashes)
+            crashes, untried = _crashes(fields, published, tried)
+            if crashes > self._max_crashes or untried > _IN_COMPANY * self._max_crashes:
+                self._fail(pipeline, queue, job, crashes + untried)
             else:
                 log.warning(
                     "job %s: its worker %s is gone; goes on at image %d", job.id, execution.worker_name, published
                 )
-                pipeline.hset(job.key, mapping={CRASHES: str(crashes), CRASHED_AT: str(published)})
+                pipeline.hset(job.key, mapping={CRASHES: crashes, UNTRIED: untried, CRASHED_AT: published})
                 requeue(queue, job, pipeline)
         execution.delete(job, pipeline)
         pipeline.execute()
@@ -189,7 +191,7 @@ class Sweeper:
         error = WorkerLost(f"{crashes} workers in a row were lost with this job, without one more image")
         log.error("job %s: %s; it is failed", job.id, error)
         if queue is self._queue or model_of(queue.name):
-            close(pipeline, job.id, _NEVER, failed_status(job.id, error), self._result_ttl_s)
+            close(pipeline, job.id, _NEVER, lost_status(job.id, error), self._result_ttl_s)
         else:
             self._batches.fail(pipeline, queue, job.id, error)
         record_job_failure(job, f"{type(error).__name__}: {error}", pipeline)
@@ -219,7 +221,14 @@ def _fields(pipeline: Pipeline, job_id: str) -> dict[bytes, bytes]:
     return {}
 
 
-def _crashes(fields: dict[bytes, bytes], published: int) -> int:
-    """Crashes in a row without one more image, this one included."""
-    got_on = published > number(fields, CRASHED_AT, -1)
-    return 1 if got_on else number(fields, CRASHES) + 1
+def _crashes(fields: dict[bytes, bytes], published: int, tried: bool) -> tuple[int, int]:
+    """CRASHES and UNTRIED, this crash included: in a row without one more image.
+
+    Of jobs that were there twice, workers draw one at a time and say which (`tried`): the others are not to blame.
+    """
+    if published > number(fields, CRASHED_AT, -1):
+        return 1, 0
+    crashes, untried = number(fields, CRASHES), number(fields, UNTRIED)
+    if tried or crashes < SUSPECT:
+        return crashes + 1, untried
+    return crashes, untried + 1

@@ -96,13 +96,13 @@ class DrawWorker(SimpleWorker):
         self._register()
         self._pulse.start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        print(self._ready_line(), flush=True)  # before a job can end this process: it could start
         self._loops, threads = inference.start(self._shared, self._device.inference_threads)
         batches = threading.Thread(target=self._batches.run, name="batches", daemon=True)
         batches.start()
         # What was made so far stays, and jobs leave next to no cycles: the collector need not look every 700 objects.
         gc.freeze()
         gc.set_threshold(_COLLECT_EVERY)
-        print(self._ready_line(), flush=True)
         self._threads.stop.wait()
         try:
             self._leave([*threads, batches])

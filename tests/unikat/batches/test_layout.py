@@ -60,7 +60,7 @@ def test_a_shard_as_a_tar_file_holds_each_image_and_what_it_is(tmp_path: Path) -
         about = json.loads(archive.extractfile(members["0000001.json"]).read())  # type: ignore[union-attr]  # is a file
     assert about == {
         "id": images[1].id, "index": 1, "seed": 2**64 - 1, "truncation": 0.7,
-        "conditions": {"category": "face", "style": {"fluent": 0.3, "noto": 0.7}},
+        "conditions": {"category": "face", "style": "fluent:0.3,noto:0.7"},
         "model": "emoji@1", "model_digest": "d" * 64,
     }  # fmt: skip
     for image, place in zip(images, places, strict=True):

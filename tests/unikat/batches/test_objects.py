@@ -12,7 +12,7 @@ from pathlib import Path
 import fsspec.config
 import pytest
 
-from tests.support.s3 import S3, environment
+from tests.support.s3 import S3, environment, refusing_checksums
 from tests.unikat.batches.conftest import full
 from tests.unikat.batches.drawn import LAYOUTS, content_of, spec_of, write
 from unikat.batches.shards import close_batch
@@ -55,6 +55,21 @@ def configured(**variables: str) -> Iterator[None]:
     finally:
         fsspec.config.conf.clear()
         fsspec.config.conf.update(before)
+
+
+def test_a_store_that_refuses_checksums_can_be_used(bucket: S3) -> None:
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # it would keep the endpoint of a test before
+    with refusing_checksums(bucket) as refused:
+        place = storage()
+        place.write_many({f"images/{number}.png": b"png" for number in range(3)})
+        with place.writing("manifest.parquet") as file:
+            file.write(b"rows" * 100_000)
+        assert place.read_many(["images/1.png", "none"]) == [b"png", None]
+        assert place.names("images") == ["0.png", "1.png", "2.png"]
+        place.remove(["images/0.png", "images/1.png", "none"])
+        assert place.names("images") == ["2.png"]
+        assert set(refused) <= {"POST"}, "only the deletion of many at once, which cannot do without"
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 def test_what_is_put_can_be_read(bucket: S3) -> None:

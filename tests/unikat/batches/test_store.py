@@ -13,7 +13,8 @@ from rq.job import Job
 from tests.service.batch_hand import THREADS, BatchHand, at_once, keys_of, spec_of
 from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
 from unikat.queue.batches.keys import OF_OWNER, OWNERS, batch_id_of, destination_key, shard_job_id
-from unikat.queue.batches.store import BatchStore, DestinationTaken, WrongState
+from unikat.queue.batches.places import DestinationTaken
+from unikat.queue.batches.store import BatchStore, WrongState
 from unikat.v1.batches_pb2 import Batch
 
 

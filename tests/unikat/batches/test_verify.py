@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.unikat.batches.drawn import BLEND, CELLS, LAYOUTS, images_of, spec_of, write
+from unikat.batches import layout
 from unikat.batches.shards import close_batch
 from unikat.batches.spec import Cell
 from unikat.batches.verify import NotABatch, Report, pick, verify
@@ -225,6 +227,20 @@ def test_other_conditions_than_were_drawn_are_found_where_the_files_say_them(tmp
     close_batch(write(spec), spec, range(3), False)
     rewrite(tmp_path, lambda rows: rows[3].__setitem__("conditions", {"category": "heart", "style": "noto"}))
     assert kinds(verify(str(tmp_path))) == [("differs", 3)]
+
+
+def test_a_batch_whose_blends_are_objects_in_its_json_is_as_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As workers of an earlier version wrote it, whole or beside newer ones."""
+    spec = spec_of(tmp_path, LAYOUT_WEBDATASET, cells=(*CELLS, BLEND))
+    place = write(spec, [0, 1])
+    with monkeypatch.context() as earlier:
+        earlier.setattr(layout, "tar_around", partial(layout.tar_around, earlier=True))
+        write(spec, [2])
+    assert b'"style": {"fluent": 0.3' in (tmp_path / "shards" / "00002.tar").read_bytes()
+    close_batch(place, spec, range(spec.shard_count), False)
+    assert kinds(verify(str(tmp_path))) == []
 
 
 def test_what_is_no_batch_is_said_so(tmp_path: Path) -> None:

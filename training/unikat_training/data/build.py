@@ -15,9 +15,9 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from unikat.bundle import digest_of
+from unikat.terminal import Console
 from unikat_training.data.dataset import FORMAT, IMAGES, METADATA, Attribute, Source
 from unikat_training.data.report import Problem, Report
 from unikat_training.data.sheet import contact_sheet

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
+from unikat.terminal import Console
 from unikat_training.data import creatures as robohash
 from unikat_training.data import scenes as patterns
 from unikat_training.data.build import Output, Picture, Recipe, build

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from unikat.terminal import Console
 from unikat_training.data.dataset import Attribute
 
 # Every kind of problem and what happens to its item.

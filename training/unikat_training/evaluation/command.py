@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from unikat.terminal import Console
 from unikat_training.data.dataset import Dataset
 from unikat_training.errors import told
 from unikat_training.evaluation.evaluate import evaluate as run_evaluation

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from unikat.terminal import Console
 from unikat.v1.model_pb2 import Metric
 from unikat_training.evaluation.hashing import NEAR
 from unikat_training.evaluation.headline import headline

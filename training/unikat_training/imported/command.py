@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from unikat.bundle import BundleError
 from unikat.cli.problems import BAD_INPUT, Problem
+from unikat.terminal import Console
 from unikat_training.errors import TrainingError
 from unikat_training.imported.bundle import Request, import_generator
 from unikat_training.imported.inputs import MEANINGS

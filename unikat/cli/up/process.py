@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-LOG_LIMIT: Final = 10 * 2**20  # bytes; a longer log is set aside as <log>.1 when its process starts
+LOG_LIMIT: Final = 10 * 2**20  # bytes; a longer log is set aside as <log>.1
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
@@ -22,7 +23,8 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 class Program:
     """What to run. It is ready when `ready` stands in its log; it is stopped by SIGTERM, then killed after `grace` s.
 
-    `orphaned` is the signal that it gets if its parent dies without stopping it.
+    `orphaned` is the signal that it gets if its parent dies without stopping it. Programs of one `role` stand in for
+    each other.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Program:
     ready: str
     grace: float
     orphaned: signal.Signals = signal.SIGKILL
+    role: str = ""
 
 
 class Process:
@@ -41,12 +44,8 @@ class Process:
         self.program = program
         self.started_at = time.monotonic()
         self.is_ready = False
-        log = program.log
-        if log.exists() and log.stat().st_size > LOG_LIMIT:
-            log.replace(log.with_name(log.name + ".1"))
-        self._read_from = log.stat().st_size if log.exists() else 0
-        self._begins_at = self._read_from
-        with log.open("ab") as output:
+        with program.log.open("ab") as output:
+            self._read_from = self._begins_at = os.fstat(output.fileno()).st_size
             self._popen = subprocess.Popen(
                 program.command,
                 env=dict(program.environment),
@@ -72,6 +71,24 @@ class Process:
         text = complete.decode(errors="replace")
         self.is_ready = self.is_ready or self.program.ready in text
         return text
+
+    def rotate_log(self) -> None:
+        """Set a log aside that has become long; the process goes on writing to the same file.
+
+        What it writes between the copy and the cut is lost; the alternative, a pipe through this process, would stop
+        the programs when this process is stopped.
+        """
+        log = self.program.log
+        if not log.exists() or log.stat().st_size <= LOG_LIMIT:
+            return
+        self.read_log()  # whether it is ready
+        aside = log.with_name(log.name + ".1")
+        try:
+            shutil.copyfile(log, aside)
+        except OSError:  # a full disk: there is none the more reason to let the log grow
+            aside.unlink(missing_ok=True)
+        os.truncate(log, 0)  # its end is where O_APPEND writes next
+        self._read_from = self._begins_at = 0
 
     def last_lines(self, count: int = 15) -> list[str]:
         """The end of what this run wrote."""

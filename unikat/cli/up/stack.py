@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from unikat.batches.destination import FILE, open_prefixes
 from unikat.cli.problems import BAD_INPUT, Problem
+from unikat.cli.up.address import make_socket, socket_of
 from unikat.cli.up.process import Program
 from unikat.loopback import is_loopback
 
@@ -35,8 +34,6 @@ _NEEDED: Final = {
     "redis": "redis", "rq": "rq", "grpc_health": "grpcio-health-checking", "grpc_reflection": "grpcio-reflection",
     "onnxruntime": "onnxruntime", "fsspec": "fsspec", "pyarrow": "pyarrow",
 }  # fmt: skip
-# The path of a unix socket may have 107 bytes.
-_LONGEST_PATH: Final = 100
 
 
 @dataclass(frozen=True)
@@ -200,16 +197,8 @@ def _python(program: str, name: str, environment: dict[str, str], logs: Path) ->
     # -P: what lies in the folder where the user happens to be must not be taken for ours
     command = (sys.executable, "-P", "-m", f"unikat_{program}")
     # The service gives running calls some seconds to end, the worker finishes its batch.
-    return Program(name, command, environment, logs / f"{name}.log", f"{program} ready", grace=20.0)
-
-
-def socket_of(data: Path) -> Path:
-    """Where the Valkey that keeps its data in `data` listens; for a deep folder, a short path that stands for it."""
-    path = data.resolve() / "valkey.sock"
-    if len(os.fsencode(path)) <= _LONGEST_PATH:
-        return path
-    short = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"unikat-{os.getuid()}-{short}" / "valkey.sock"
+    log = logs / f"{name}.log"
+    return Program(name, command, environment, log, f"{program} ready", grace=20.0, role=program)
 
 
 def valkey(data: Path, log: Path, appendfsync: str) -> Program:
@@ -224,9 +213,12 @@ def valkey(data: Path, log: Path, appendfsync: str) -> Program:
         binary = get_binary_path()
     except ValkeyServerError as error:
         raise Problem(str(error), "Use a server of your own: --redis-url redis://localhost:6379") from error
-    folder, address = data.resolve() / "valkey", socket_of(data)
-    folder.mkdir(parents=True, exist_ok=True)
-    address.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = data.resolve() / "valkey"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        address = make_socket(data)
+    except OSError as error:
+        raise Problem(f"{error.filename}: {error.strerror}") from error
     address.unlink(missing_ok=True)  # of a server that was killed; the folder's lock says that none is running
     settings = {
         "port": "0",  # the socket only: faster, and no other machine or user can reach it

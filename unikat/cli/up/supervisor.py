@@ -19,7 +19,8 @@ IDLE: Final = 1.0  # seconds between looks when nothing is due; a death wakes us
 SHORT_LIFE: Final = 10.0  # seconds; a program that ends sooner is about to do it again
 FIRST_PAUSE: Final = 0.1  # seconds before a restart, doubled each time
 LONGEST_PAUSE: Final = 5.0
-MOST_FAILURES: Final = 5  # in a row; then it is no accident
+LONGEST_DOWN: Final = 1.0  # the same for what does start: a job that ends workers must not make the others wait
+MOST_FAILED_STARTS: Final = 5  # in a row; then it cannot start
 # Somebody else ended it: an operator, a test, the kernel short of memory.
 _FROM_OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -60,11 +61,12 @@ class Signals:
 
 @dataclass
 class _Kept:
-    """A program, its present run, and how often it failed in a row."""
+    """A program, its present run, and how often in a row it lived only shortly and did not even start."""
 
     program: Program
     process: Process
-    failures: int = 0
+    short_lives: int = 0
+    failed_starts: int = 0
     restart_at: float | None = None
 
 
@@ -101,7 +103,10 @@ class Supervisor:
         return False
 
     def watch(self) -> None:
-        """Keep everything running until told to stop. Raises Problem if something fails again and again."""
+        """Keep everything running until told to stop, whatever a job does to a worker.
+
+        Raises Problem for a program that cannot start any more, if no other one does the same work.
+        """
         while not self._signals.stops:
             for kept in self._kept:
                 self._look_after(kept)
@@ -121,13 +126,22 @@ class Supervisor:
         kept.process.read_log()  # its last words may be that it was ready
         lived = now - kept.process.started_at
         accident = kept.process.is_ready and (code in _FROM_OUTSIDE or lived > SHORT_LIFE)
-        kept.failures = 0 if accident else kept.failures + 1
-        if kept.failures >= MOST_FAILURES:
-            times = f"{kept.failures} times in a row"
-            raise _failed(kept.process, f"{kept.program.name} {_ending(code)}, {times}; giving up")
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**kept.failures)
+        kept.short_lives = 0 if accident else kept.short_lives + 1
+        kept.failed_starts = 0 if kept.process.is_ready or code in _FROM_OUTSIDE else kept.failed_starts + 1
+        if kept.failed_starts >= MOST_FAILED_STARTS and not self._has_stand_in(kept):
+            times = f"while it started, {kept.failed_starts} times in a row"
+            raise _failed(kept.process, f"{kept.program.name} {_ending(code)} {times}; giving up")
+        longest = LONGEST_DOWN if kept.process.is_ready else LONGEST_PAUSE
+        pause = min(longest, FIRST_PAUSE * 2**kept.short_lives)
         kept.restart_at = now + pause
-        self._say(f"{kept.program.name} {_ending(code)}; it is started again. Log: {kept.program.log}")
+        again = "it is started again" if kept.short_lives < 2 else f"it is started again in {pause:.1f} s"
+        self._say(f"{kept.program.name} {_ending(code)}; {again}. Log: {kept.program.log}")
+
+    def _has_stand_in(self, kept: _Kept) -> bool:
+        return any(
+            other is not kept and other.program.role == kept.program.role and other.process.is_ready
+            for other in self._kept
+        )
 
     def _read_logs(self) -> None:
         for kept in self._kept:
@@ -135,6 +149,7 @@ class Supervisor:
                 text = kept.process.read_log()
                 if self._echo is not None and text:
                     self._echo(kept.program.name, text)
+            kept.process.rotate_log()
 
     def stop(self, groups: Sequence[Sequence[str]]) -> None:
         """Stop programs by name, one group after the other; a second Ctrl-C kills what is left.

@@ -11,6 +11,8 @@ BATCHES: Final = "unikat:batches"  # sorted set: batch id -> Unix time of its cr
 OWNERS: Final = "unikat:batches:owners"  # list: owners with batches that have not ended, in the order of their turns
 OF_OWNER: Final = "unikat:batches:of:"  # + owner, a list: their batches that have not ended, oldest first
 
+DESTINATIONS: Final = "unikat:batches:destinations"  # sorted set: destinations of all batches, by name
+
 QUEUE_PREFIX: Final = "unikat-batch-"  # + batch id: name of the RQ queue of its shards
 JOB_PREFIX: Final = "b-"
 

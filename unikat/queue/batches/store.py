@@ -32,6 +32,7 @@ from unikat.queue.batches.jobs import (
 )
 from unikat.queue.batches.keys import (
     BATCHES,
+    DESTINATIONS,
     QUEUE_PREFIX,
     batch_key,
     cells_key,
@@ -43,6 +44,7 @@ from unikat.queue.batches.keys import (
     queue_name,
     shard_job_id,
 )
+from unikat.queue.batches.places import around, in_the_way
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
 from unikat.queue.keys import QUEUES_KEY
@@ -53,14 +55,6 @@ _SLICE: Final = 200
 # Seconds without another slice after which a creation counts as given up: a twin of its call waits for so long where
 # the service died in the middle of it.
 _CREATING_S: Final = 5
-
-
-class DestinationTaken(Exception):
-    """Another batch writes to the destination. `batch` is its id."""
-
-    def __init__(self, batch: str) -> None:
-        super().__init__(f"batch {batch} writes there")
-        self.batch = batch
 
 
 class WrongState(Exception):
@@ -91,10 +85,10 @@ class BatchStore:
     def _there(self, batch: str, destination: str) -> str | None:
         """The content of the batch of this id, if there is one. Raises DestinationTaken."""
         # In this order: a twin of this call that is faster is seen as the same batch, not as one in the way.
-        holder = cast(bytes | None, self.redis.get(destination_key(destination)))
+        taken = in_the_way(self.redis, batch, destination)
         there = self.content(batch)
-        if there is None and holder is not None and holder.decode() != batch:
-            raise DestinationTaken(holder.decode())
+        if there is None and taken is not None:
+            raise taken
         return there
 
     def _enqueue(self, batch: str, spec: BatchSpec, lock: Lock) -> None:
@@ -111,14 +105,14 @@ class BatchStore:
 
     def _record(self, batch: str, spec: BatchSpec, content: str) -> str:
         """Make the batch visible, with its last slice."""
-        taken = destination_key(spec.destination)
+        destination = spec.destination
 
         def attempt(pipe: Pipeline) -> str:
-            pipe.watch(taken)
-            holder = cast(bytes | None, pipe.get(taken))
-            if holder is not None and holder.decode() != batch:
+            pipe.watch(*map(destination_key, (destination, *around(destination))))
+            taken = in_the_way(pipe, batch, destination)
+            if taken is not None:
                 self._drop(batch)
-                raise DestinationTaken(holder.decode())
+                raise taken
             moment = redis_time(pipe)
             head, cells = spec.to_json()
             pipe.multi()
@@ -131,7 +125,8 @@ class BatchStore:
             )  # fmt: skip
             pipe.set(cells_key(batch), cells)
             pipe.zadd(BATCHES, {batch: moment})
-            pipe.set(taken, batch)
+            pipe.set(destination_key(destination), batch)
+            pipe.zadd(DESTINATIONS, {destination: 0})
             enter_turns(pipe, batch, spec.owner)
             pipe.execute()
             return content
@@ -283,6 +278,7 @@ class BatchStore:
             pipe.srem(queue.redis_queues_keys, queue.key)
             pipe.zrem(BATCHES, batch)
             pipe.delete(destination_key(destination))
+            pipe.zrem(DESTINATIONS, destination)
             pipe.execute()
             return jobs
 

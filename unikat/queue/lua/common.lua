@@ -113,7 +113,8 @@ local function begin(id, queue, execution, worker, ttl)
   local number, code = stream_end(stream)
   if code > -1 and f[14] then -- `rq requeue`: nobody else leaves `exc_info`. How it ended before counts no more.
     call('DEL', stream)
-    call('HDEL', key, 'exc_info', 'unikat_deadline', 'unikat_crashes', 'unikat_crashed_at')
+    call('HDEL', key, 'exc_info', 'unikat_deadline', 'unikat_crashes', 'unikat_crashed_at',
+      'unikat_untried')
     number, code, f[4], f[6] = 0, -1, '', '0'
   end
   local member, attempts = id .. ':' .. execution, (tonumber(f[5] or '0') or 0) + 1

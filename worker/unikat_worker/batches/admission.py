@@ -13,6 +13,7 @@ from unikat.queue.job import call_of
 from unikat_worker.active import ActiveClose, ActiveShard, Ending, OfBatch
 from unikat_worker.admission import check_callbacks
 from unikat_worker.batches.files import is_given_up
+from unikat_worker.settlement import SUSPECT
 
 
 def admit(found: TakenOfBatch) -> OfBatch:
@@ -71,7 +72,7 @@ def _shard(found: TakenOfBatch, kwargs: dict[str, object], owner: str, destinati
         raise ValueError(f"batch {found.batch} has no shard {shard.shard}")
     if destination not in ("", shard.destination):
         raise ValueError(f"it writes to {shard.destination}, and its batch to {destination}")
-    return ActiveShard(found.job, found, shard, owner)
+    return ActiveShard(found.job, found, shard, owner, suspect=found.job.crashes >= SUSPECT)
 
 
 def _close(found: TakenOfBatch, kwargs: dict[str, object]) -> ActiveClose:

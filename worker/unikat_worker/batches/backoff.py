@@ -21,6 +21,7 @@ class Failing:
     """A batch whose destination does not work. One item at a time tries whether it does again."""
 
     items: list[OfBatch] = field(default_factory=list)
+    hanging: list[OfBatch] = field(default_factory=list)  # with writers that say nothing: until they do, none tries
     pause: float = FIRST_PAUSE
     retry_at: float = 0.0
     trying: bool = False
@@ -38,7 +39,7 @@ class Backoff:
     @property
     def next_at(self) -> float:
         """When the next item is to be tried, on the monotonic clock."""
-        waiting = [failing.retry_at for failing in self._failing.values() if not failing.trying]
+        waiting = [each.retry_at for each in self._failing.values() if not (each.trying or each.hanging)]
         return min(waiting, default=math.inf)
 
     def pause_after(self, item: OfBatch) -> float:
@@ -61,14 +62,22 @@ class Backoff:
         if item not in failing.items:
             failing.items.append(item)
 
+    def hang(self, item: OfBatch) -> None:
+        """The writer of an item has been silent for too long."""
+        failing = self._failing.setdefault(item.batch, Failing())
+        if item not in failing.hanging:
+            failing.hanging.append(item)
+
     def failed(self, item: OfBatch) -> None:
         """The destination of an item does not work, or still does not."""
         pause = self.pause_after(item)
         known = item.batch in self._failing
         failing = self._failing.setdefault(item.batch, Failing())
-        if not known or item in failing.items:  # else it was on its way before the failing was known
+        if not known or item in (*failing.items, *failing.hanging):  # else it was on its way before that was known
             failing.pause, failing.trying = pause, False
             failing.retry_at = time.monotonic() + pause
+        if item in failing.hanging:
+            failing.hanging.remove(item)
 
     def forget(self, item: OfBatch) -> None:
         """An item is not to be written any more."""
@@ -76,7 +85,9 @@ class Backoff:
         if failing and item in failing.items:
             failing.items.remove(item)
             failing.trying = False  # if it was this one that tried, the next does
-        if failing and not failing.items:
+        if failing and item in failing.hanging:
+            failing.hanging.remove(item)
+        if failing and not (failing.items or failing.hanging):
             del self._failing[item.batch]
 
     def hurry(self, batch: str) -> None:
@@ -93,6 +104,6 @@ class Backoff:
         """An item of each batch whose pause is over; it counts as being tried."""
         moment = time.monotonic()
         for failing in self._failing.values():
-            if failing.items and not failing.trying and failing.retry_at <= moment:
+            if failing.items and not (failing.trying or failing.hanging) and failing.retry_at <= moment:
                 failing.trying = True
                 yield failing.items[0]

@@ -61,7 +61,7 @@ class Files:
             (head, *ends), written = pipe.execute()
         if head is None or any(end is not None for end in ends):
             raise CalledOff
-        storage = Storage.open(item.job.destination, self._prefixes)
+        storage = self._opened(item, item.job.destination)
         of = self._device
         renderer = Renderer(provider=of.provider, runtime=of.runtime, processor=of.processor)
         write_shard(storage, item.job, item.drawn, renderer, begun=written > 0)
@@ -75,13 +75,18 @@ class Files:
         done = self._store.written(record)
         keep_parts = bool(record.failed) and not record.is_cancelled  # for the retry
         try:
-            return close_batch(Storage.open(spec.destination, self._prefixes), spec, done, keep_parts)
+            return close_batch(self._opened(item, spec.destination), spec, done, keep_parts)
         except LostShards as lost:
             raise ShardsGone(lost.shards) from lost
         except (DestinationError, DestinationRefused):
             if done and not is_given_up(record.fields.get(CANCELLED), redis_time(self._store.redis)):
                 raise
             return ""
+
+    def _opened(self, item: OfBatch, destination: str) -> Storage:
+        storage = Storage.open(destination, self._prefixes)
+        storage.touch = item.touch
+        return storage
 
 
 def is_given_up(cancelled: str | bytes | None, moment: float) -> bool:

@@ -27,7 +27,7 @@ from unikat.queue.unready import wrong_type_passed_over
 from unikat_worker.batches.settlement import why
 from unikat_worker.settlement import restored
 
-_LOOK: Final = 5.0  # seconds for which a batch must have had nothing in RQ until it counts as lost
+_LOOK: Final = 3.0  # seconds for which a batch must have had nothing in RQ until it counts as lost
 _REMEMBERED: Final = 60.0  # seconds for which the queue of a batch that has ended is still swept
 
 log = logging.getLogger(__name__)

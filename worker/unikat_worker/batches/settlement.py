@@ -17,10 +17,12 @@ from unikat.batches.storage import DestinationRefused
 from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
 from unikat.queue.batches.keys import batch_key, done_key
 from unikat.queue.batches.progress import BatchProgress
+from unikat.queue.clock import redis_time
 from unikat.queue.draws import Completion
 from unikat.queue.job import rq_result
 from unikat.queue.workers import WORKERS_KEY, worker_key
 from unikat_worker.active import ActiveClose, ActiveShard, Ending, OfBatch, Refused
+from unikat_worker.batches.files import is_given_up
 from unikat_worker.catalogue import UnknownModel
 from unikat_worker.settlement import HeldJob, Settler
 
@@ -126,6 +128,11 @@ class BatchSettler:
             return False
         self.progress.pause(item.batch, reason[: r.FAILURE_TEXT], seconds)
         return True
+
+    def is_given_up(self, batch: str) -> bool:
+        """Whether a batch was called off so long ago that its end waits no longer for its destination."""
+        cancelled = cast(bytes | None, self.redis.hget(batch_key(batch), r.CANCELLED))
+        return is_given_up(cancelled, redis_time(self.redis))
 
     def has_others(self, close: ActiveClose) -> bool:
         """Whether another job of the batch is being drawn, or taken, or waits to be told that it is too late."""

@@ -55,9 +55,7 @@ class BatchThread:
         self._prefixes = open_prefixes(settings.destinations)
         files = Files(self._redis, self._prefixes, executor.device)
         self._ended: list[OfBatch] = []  # to be settled
-        self._write_queue = WriteQueue(
-            self._settler, settings.writers, files.write, state.events.put, self._ended.append
-        )
+        self._write_queue = WriteQueue(self._settler, settings, files.write, state.events.put, self._ended.append)
         self._pause = _BACKOFF[0]
         self._looked_at = 0.0
         self._left: dict[str, float] = {}  # batches that others can draw or write, and this worker cannot: until when
@@ -177,7 +175,6 @@ class BatchThread:
             self._scheduler.end(shard, Ending.RETURNED)
         self._take_events(0.0)
         self._settle()
-        self._write_queue.stop()
 
     @property
     def _has_room(self) -> bool:
@@ -195,7 +192,7 @@ class BatchThread:
                 return
             self._left = {batch: until for batch, until in self._left.items() if until > moment}
             here = () if hungry else {shard.owner for shard in self._scheduler.shards if shard.remaining}
-            found = self._settler.progress.take(self._name, here, self._left)
+            found = self._settler.progress.take(self._name, here, self._left.keys() | self._write_queue.silent)
             if found is None:
                 self._dry_until = moment + _LOOK if hungry else self._dry_until
                 self._others_at = moment + _LOOK

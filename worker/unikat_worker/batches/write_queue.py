@@ -10,12 +10,14 @@ from typing import Final
 from unikat.batches.storage import DestinationError
 from unikat.queue.unready import PASSING
 from unikat_worker.active import ActiveClose, Ending, OfBatch
-from unikat_worker.batches.backoff import Backoff
+from unikat_worker.batches.backoff import LONGEST_PAUSE, Backoff
 from unikat_worker.batches.files import CalledOff, ShardsGone
 from unikat_worker.batches.settlement import BatchSettler
 from unikat_worker.batches.writers import Writers, Written
+from unikat_worker.settings import Settings
 
 _LOOK: Final = 0.25  # seconds between looks whether the other jobs of a batch are through
+_TOO_MANY_HANG: Final = "too many destinations do not answer for a worker to try one more; it tries again later"
 _GRACE: Final = 5.0  # seconds by which others wait longer than this worker, which tries for all of them
 
 log = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ class WriteQueue:
     def __init__(
         self,
         settler: BatchSettler,
-        writers: int,
+        settings: Settings,
         write: Callable[[OfBatch], None],
         report: Callable[[Written], None],
         end: Callable[[OfBatch], None],
@@ -35,8 +37,11 @@ class WriteQueue:
         """`write` and `report` are called by the writers' threads."""
         self._settler = settler
         self._end = end
-        self._writers = Writers(writers, write, report)
-        self._testers = Writers(1, write, report)  # a destination that hangs shall not hold up the others
+        self._writers = Writers(settings.writers, write, report)
+        self._timeout_s = settings.write_timeout_s
+        self._hanging: dict[
+            OfBatch, float
+        ] = {}  # with a silent writer: when that is said again, on the monotonic clock
         self._backoff = Backoff()
         self._writing: list[OfBatch] = []
         self._held: list[OfBatch] = []
@@ -48,8 +53,13 @@ class WriteQueue:
 
     @property
     def writing(self) -> int:
-        """Items that the writers have or will have."""
-        return len(self._writing)
+        """Items that the writers have or will have, those of batches with a silent writer aside."""
+        return self._writers.busy
+
+    @property
+    def silent(self) -> set[str]:
+        """Batches of which no more is to be drawn for the time being: a writer waits for their destination."""
+        return self._writers.silent_batches
 
     @property
     def next_at(self) -> float:
@@ -64,7 +74,11 @@ class WriteQueue:
     def post(self, item: OfBatch) -> None:
         """Have an item written."""
         if item.batch not in self._backoff:
-            self._submit(item, self._writers)
+            if self._writers.refuses(item.batch):
+                self._settler.pause(item, _TOO_MANY_HANG, LONGEST_PAUSE)
+                self._finish(item, Ending.RETURNED)
+            else:
+                self._submit(item)
         elif self._backoff.has_room(item):
             self._hold(item)
         else:
@@ -76,11 +90,12 @@ class WriteQueue:
 
     def deliver(self, written: Written) -> None:
         """A writer's report, to be looked at in the next turn."""
+        self._writers.through(written)
         self._results.append(written)
 
     def drop(self, item: OfBatch, ending: Ending) -> None:
-        """An item is not to be written any more, unless a writer has it: then that is what becomes of it."""
-        if item not in self._writing:
+        """An item is not to be written any more, unless a writer has it, and is not silent: that decides then."""
+        if item not in self._writing or item in self._hanging or self._writers.waits(item):
             self._finish(item, ending)
 
     def hurry(self, batch: str) -> None:
@@ -100,16 +115,15 @@ class WriteQueue:
                 self.post(close)
         for item in list(self._backoff.due()):
             self._held.remove(item)
-            self._submit(item, self._testers)
+            self._submit(item)
+        for item in self._writers.silent(self._timeout_s):
+            if item.ending is None and self._hanging.get(item, 0.0) <= time.monotonic():
+                self._hang(item)
+        self._writers.begin()  # a writer that has become silent left a place
 
-    def stop(self) -> None:
-        """End the threads."""
-        self._writers.stop()
-        self._testers.stop()
-
-    def _submit(self, item: OfBatch, writers: Writers) -> None:
+    def _submit(self, item: OfBatch) -> None:
         self._writing.append(item)
-        writers.submit(item)
+        self._writers.submit(item)
 
     def _hold(self, item: OfBatch) -> None:
         self._backoff.hold(item)
@@ -119,7 +133,9 @@ class WriteQueue:
         for items in (self._writing, self._held, self._closes):
             if item in items:
                 items.remove(item)  # type: ignore[arg-type]  # an item that is in a list of ActiveClose is one
+        self._writers.drop(item)
         self._backoff.forget(item)
+        self._hanging.pop(item, None)
         item.ending = ending
         self._end(item)
 
@@ -131,7 +147,7 @@ class WriteQueue:
             self._take_in_success(item)
         elif isinstance(error, PASSING):  # Redis, which the writer asks what was written before
             self._writing.remove(item)
-            self._submit(item, self._writers)
+            self._submit(item)
         elif isinstance(item, ActiveClose):
             self._take_in_close(item, error)
         elif isinstance(error, CalledOff):
@@ -143,11 +159,11 @@ class WriteQueue:
             self._finish(item, Ending.FAILED)
 
     def _take_in_success(self, item: OfBatch) -> None:
-        others = [other for other in self._backoff.works(item.batch) if other is not item]
+        others = [other for other in self._backoff.works(item.batch) if other in self._held]
         self._finish(item, Ending.FINISHED)
         for other in others:
             self._held.remove(other)
-            self._submit(other, self._writers)
+            self._submit(other)
 
     def _take_in_close(self, close: ActiveClose, error: Exception) -> None:
         if isinstance(error, ShardsGone):
@@ -164,6 +180,7 @@ class WriteQueue:
         if not self._settler.pause(item, reason, seconds + _GRACE):
             self._finish(item, Ending.CANCELLED)
             return
+        self._hanging.pop(item, None)
         room = self._backoff.has_room(item)
         self._backoff.failed(item)
         if room:
@@ -171,3 +188,26 @@ class WriteQueue:
             self._hold(item)
         else:
             self._finish(item, Ending.RETURNED)
+
+    def _hang(self, item: OfBatch) -> None:
+        """A destination does not answer: its batch pauses, and what this worker has of it waits for its writer.
+
+        Nobody can end the writer. A batch that was called off does not wait for it.
+        """
+        reason = f"{item.destination} has not answered for {self._timeout_s:.0f} s"
+        if not self._settler.pause(item, reason, LONGEST_PAUSE + _GRACE):
+            self._finish(item, Ending.CANCELLED)
+            return
+        if isinstance(item, ActiveClose) and self._settler.is_given_up(item.batch):
+            self._finish(item, Ending.FINISHED)
+            return
+        if item not in self._hanging:
+            log.warning("batch %s pauses: %s", item.batch, reason)
+        self._hanging[item] = time.monotonic() + LONGEST_PAUSE
+        self._backoff.hang(item)
+        for other in self._writers.withdraw(item.batch):
+            self._writing.remove(other)
+            if self._backoff.has_room(other):
+                self._hold(other)
+            else:
+                self._finish(other, Ending.RETURNED)
