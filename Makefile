@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 PROTOS := $(wildcard protos/unikat/v1/*.proto)
 
-.PHONY: demo test drills soak lint format protos bench compose-test released pins settings lines clean
+.PHONY: demo test drills soak fuzz lint format protos bench compose-test released pins lock settings lines clean
 
 demo: .venv/.demo ## Sets everything up, draws a sheet through the whole path, prints where it is.
 	$(BIN)/unikat demo
@@ -43,6 +43,19 @@ released: .venv/.dev ## Freezes the contract: from here on, what breaks it fails
 pins: .venv/.dev ## Writes requirements/constraints.txt from what is installed and tested.
 	{ head -n 1 requirements/constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; grep '^onnxruntime-gpu==' requirements/constraints.txt; } > requirements/new.txt
 	mv requirements/new.txt requirements/constraints.txt
+
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet -c requirements/constraints.txt
+
+lock: .venv/.dev ## Writes requirements/*.txt, what the images install by hash, from pyproject.toml and the constraints.
+	$(PIP) uv
+	$(LOCK) pyproject.toml --extra service -o requirements/service.txt
+	$(LOCK) pyproject.toml --extra worker --extra s3 -o requirements/worker.txt
+	$(LOCK) pyproject.toml --extra worker-gpu --extra s3 -o requirements/worker-gpu.txt
+	$(LOCK) requirements/build.in -o requirements/build.txt
+
+fuzz: .venv/.dev ## Feeds every decoder a million inputs (RUNS=...), prints the table of docs/guarantees.md.
+	$(PIP) -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --runs $(or $(RUNS),1000000)
 
 bench: .venv/.dev ## Measures Unikat beside other servers, prints the table of benchmarks/README.md.
 	$(BIN)/python -m benchmarks peers

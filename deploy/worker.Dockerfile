@@ -4,18 +4,22 @@ ARG BASE=docker.io/library/python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
 ARG EXTRA=worker-gpu
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_BREAK_SYSTEM_PACKAGES=1
 WORKDIR /src
 RUN python3 -m venv --without-pip /opt/unikat
-# The dependencies are a layer of their own, so that a change of code does not install them again.
-COPY pyproject.toml README.md LICENSE NOTICE ./
+# Every file that is installed has a hash in requirements/, what builds the image included. The dependencies are a layer
+# of their own, so that a change of code does not install them again.
 COPY requirements requirements
-RUN mkdir -p unikat worker/unikat_worker \
-    && python3 -m pip --python /opt/unikat install -c requirements/constraints.txt ".[${EXTRA},s3]" \
-    && python3 -m pip --python /opt/unikat uninstall --yes unikat
+RUN python3 -m pip install --require-hashes -r requirements/build.txt \
+    && python3 -m pip --python /opt/unikat install --require-hashes -r requirements/${EXTRA}.txt
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY unikat unikat
 COPY worker worker
-RUN python3 -m pip --python /opt/unikat install --no-deps .
+RUN python3 -m pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /dist . \
+    && python3 -m pip --python /opt/unikat install --no-deps --no-index /dist/*.whl
+# What is in the image, for scanners: CycloneDX, in /opt/unikat/sbom.cdx.json.
+RUN python3 -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible --output-format JSON \
+    --output-file /opt/unikat/sbom.cdx.json /opt/unikat/bin/python
 
 FROM ${BASE}
 RUN groupadd --gid 10001 unikat && useradd --uid 10001 --gid unikat --no-create-home --home-dir /tmp unikat

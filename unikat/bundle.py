@@ -9,19 +9,20 @@ reads nor needs it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf import json_format
 
+from unikat.json_text import parse_json
+from unikat.onnx_file import check_self_contained
 from unikat.v1.model_pb2 import BundleFile, Model
 
 FORMAT_VERSION: Final = 1
@@ -35,6 +36,17 @@ OPTIONAL: Final = frozenset({TRAINING})  # may be missing from a bundle that lis
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_PATH = re.compile(r"[\w.-][\w. -]{0,99}(/[\w.-][\w. -]{0,99}){0,7}")  # of a file inside a bundle
+MAX_MANIFEST: Final = 16 * 2**20  # bytes of model.json
+MAX_FILES: Final = 1000
+MAX_GRAPH: Final = 2**31 - 1  # bytes of a protobuf message, and so of an ONNX file with its weights inside
+MAX_SIDE: Final = 4096  # pixels
+MAX_LATENT: Final = 65_536
+MAX_REFERENCE: Final = 73  # characters of "name@version"
+MAX_ATTRIBUTES: Final = 64
+MAX_CATEGORIES: Final = 10_000  # of all attributes together
+MAX_CATEGORY: Final = 255  # characters of a category's name
 ATTRIBUTE_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 # What a category must not have, because `--where attribute=one:0.7,other:0.3` could not say it.
 UNTYPABLE: Final = re.compile(r"^\s|\s$|[=,:]|^$|[\x00-\x1f\x7f]")
@@ -83,6 +95,10 @@ class Bundle:
         if not path.is_file():
             what = "is optional and not here; get it from where the bundle is from" if file.path in OPTIONAL else ""
             raise BundleError(f"{path}: {what or f'is missing, but {MANIFEST} lists it'}")
+        if path.stat().st_size != file.size:
+            raise BundleError(
+                f"{path}: has {path.stat().st_size} bytes, but {MANIFEST} says {file.size}; restore the file"
+            )
         found = digest_of(path)
         if found != file.digest:
             raise BundleError(f"{path}: digest is {found}, but {MANIFEST} says {file.digest}; restore the file")
@@ -122,25 +138,78 @@ def read_bundle(path: Path) -> Bundle:
     """
     manifest = path / MANIFEST
     try:
-        text = manifest.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{manifest}: cannot be read: {error.strerror}") from error
-    try:
-        fields = json.loads(text)
+        text = read_bounded(manifest, MAX_MANIFEST)
+        model = parse_manifest(text)
     except ValueError as error:
-        raise BundleError(f"{manifest}: is not JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise BundleError(f"{manifest}: must hold a JSON object, not {type(fields).__name__}")
-    version = fields.get("formatVersion")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise BundleError(f"{manifest}: format version {version} is newer than {FORMAT_VERSION}; upgrade unikat")
-    try:
-        model = json_format.ParseDict(fields, Model())
-    except json_format.ParseError as error:
-        raise BundleError(f"{manifest}: is not a model: {error}") from error
-    check_model(model, manifest)
+        raise BundleError(f"{manifest}: {error}") from error
     model.digest = "sha256:" + hashlib.sha256(text).hexdigest()
     return Bundle(path, model)
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """A file's bytes. Raises ValueError for one that cannot be read or has more than `most`."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    if len(content) > most:
+        raise ValueError(f"has more than {most} bytes, the most that such a file may have")
+    return content
+
+
+def check_size(path: Path, size: int) -> None:
+    """Raise ValueError for a file that has another size than `model.json` says, or cannot be read."""
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    if found != size:
+        raise ValueError(f"has {found} bytes, but {MANIFEST} says {size}; restore the file")
+
+
+def read_sized(path: Path, size: int) -> bytes:
+    """The bytes of a file that must have so many. Raises ValueError."""
+    check_size(path, size)
+    return read_bounded(path, size)
+
+
+def parse_manifest(text: bytes) -> Model:
+    """The model that `model.json` describes. Raises ValueError for what is malformed, newer or contradicts itself."""
+    try:
+        fields = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"must hold a JSON object, not {type(fields).__name__}")
+    version = fields.get("formatVersion")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ValueError(f"format version {version} is newer than {FORMAT_VERSION}; upgrade unikat")
+    return _checked(fields, _problems)
+
+
+def parse_description(text: bytes) -> Model:
+    """The model as a worker describes it in Redis; fields of later releases are passed over. Raises ValueError."""
+    try:
+        fields = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from error
+    return _checked(fields, _schema_problems, ignore_unknown_fields=True)
+
+
+def _checked(
+    fields: Any,  # noqa: ANN401  # JSON
+    problems: Callable[[Model], Iterable[str]],
+    *,
+    ignore_unknown_fields: bool = False,
+) -> Model:
+    try:
+        model = json_format.ParseDict(fields, Model(), ignore_unknown_fields=ignore_unknown_fields)
+    except (json_format.Error, AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"is not a model: {error}") from error
+    for problem in problems(model):
+        raise ValueError(problem)
+    return model
 
 
 def write_bundle(path: Path, model: Model, files: Mapping[str, Path | bytes]) -> Bundle:
@@ -165,6 +234,10 @@ def write_bundle(path: Path, model: Model, files: Mapping[str, Path | bytes]) ->
                 (scratch / name).write_bytes(content)
             else:
                 shutil.copyfile(content, scratch / name)
+        try:
+            check_self_contained((scratch / GRAPH).read_bytes())
+        except ValueError as error:
+            raise BundleError(f"{path / GRAPH}: {error}") from error
         _write_manifest(scratch, model, sorted(files))
         scratch.chmod(0o755)
         os.rename(scratch, path)
@@ -196,14 +269,7 @@ def check_model(model: Model, source: Path) -> None:
 def _problems(model: Model) -> Iterator[str]:
     if not 1 <= model.format_version <= FORMAT_VERSION:
         yield f"formatVersion: must be 1 to {FORMAT_VERSION}, not {model.format_version}"
-    if not _NAME.fullmatch(model.name):
-        yield f"name: must match {_NAME.pattern}, not {model.name!r}"
-    for field in ("version", "width", "height", "latent_size"):
-        if getattr(model, field) < 1:
-            yield f"{field}: must be at least 1"
-    if model.channels not in (0, 3, RGBA):
-        yield f"channels: must be 3, or 4 with alpha, not {model.channels}"
-    yield from _attribute_problems(model)
+    yield from _schema_problems(model)
     for combination in model.combinations:
         sizes = [len(attribute.categories) for attribute in model.attributes]
         chosen = list(combination.categories)
@@ -211,15 +277,40 @@ def _problems(model: Model) -> Iterator[str]:
             yield f"combinations: {chosen} does not name one category of each of {len(sizes)} attributes"
     if model.attributes and not any(combination.count for combination in model.combinations):
         yield "combinations: must hold at least one with a count, for a model with attributes"
+    yield from _file_problems(model)
+
+
+def _schema_problems(model: Model) -> Iterator[str]:
+    """What is wrong with what requests are checked against."""
+    if not _NAME.fullmatch(model.name):
+        yield f"name: must match {_NAME.pattern}, not {model.name!r}"
+    for field, most in (("version", 10**9 - 1), ("width", MAX_SIDE), ("height", MAX_SIDE), ("latent_size", MAX_LATENT)):
+        if not 1 <= getattr(model, field) <= most:
+            yield f"{field}: must be 1 to {most}, not {getattr(model, field)}"
+    if model.channels not in (0, 3, RGBA):
+        yield f"channels: must be 3, or 4 with alpha, not {model.channels}"
+    yield from _attribute_problems(model)
+
+
+def _file_problems(model: Model) -> Iterator[str]:
     paths = [file.path for file in model.files]
     if GRAPH not in paths:
         yield f"files: must list {GRAPH}"
-    for path in paths:
-        if Path(path).is_absolute() or ".." in Path(path).parts:
-            yield f"files: {path!r} leads out of the bundle"
+    if len(set(paths)) < len(paths) or len(paths) > MAX_FILES:
+        yield f"files: must be at most {MAX_FILES}, each once"
+    for file in model.files:
+        if Path(file.path).is_absolute() or ".." in Path(file.path).parts or not _PATH.fullmatch(file.path):
+            yield f"files: {file.path[:MAX_CATEGORY]!r} leads out of the bundle, or is no name for a file of it"
+        if not _DIGEST.fullmatch(file.digest):
+            yield f"files: the digest of {file.path} must match {_DIGEST.pattern}"
+        if file.path == GRAPH and file.size > MAX_GRAPH:
+            yield f"files: {GRAPH} may have {MAX_GRAPH} bytes, not {file.size}"
 
 
 def _attribute_problems(model: Model) -> Iterator[str]:
+    if len(model.attributes) > MAX_ATTRIBUTES or condition_size(model) > MAX_CATEGORIES:
+        yield f"attributes: must be at most {MAX_ATTRIBUTES}, with {MAX_CATEGORIES} categories in all"
+        return
     names = [attribute.name for attribute in model.attributes]
     if len(set(names)) < len(names):
         yield f"attributes: a name occurs twice in {names}"
@@ -230,8 +321,12 @@ def _attribute_problems(model: Model) -> Iterator[str]:
         if not categories or len(set(categories)) < len(categories):
             yield f"attributes: {attribute.name} must have categories of different names, not {categories}"
         for category in categories:
-            if UNTYPABLE.search(category):
-                yield f"attributes: {attribute.name}: {category!r} cannot name a category (no '=', ',' or ':')"
+            if UNTYPABLE.search(category) or len(category) > MAX_CATEGORY:
+                shown = category[:MAX_CATEGORY]
+                yield (
+                    f"attributes: {attribute.name}: {shown!r} cannot name a category (no '=', ',' or ':', and at most "
+                    f"{MAX_CATEGORY} characters)"
+                )
 
 
 def find_bundle(models: Path, reference: str) -> Path | None:

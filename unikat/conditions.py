@@ -23,6 +23,7 @@ from unikat.v1.studio_pb2 import Blend, Condition
 Weights = Mapping[str, Mapping[str, float]]
 CategoryNames = Mapping[str, Sequence[str]]  # attribute -> its categories
 
+LARGEST: Final = 2**1023  # a whole number beyond it cannot be made a float
 _CACHED: Final = 1024  # complete conditions kept by a schema: some 2 kB each
 _CACHED_SHARES: Final = 2**17  # shares of combinations kept by a schema: 32 bytes each
 _Key = tuple[tuple[str, tuple[tuple[str, float], ...]], ...]  # weights that can be hashed
@@ -54,6 +55,19 @@ def choose_from(known: Iterable[str], name: str) -> str:
     compared = names[:_COMPARED] if len(name) <= _COMPARED else []
     close = difflib.get_close_matches(name, compared, n=1, cutoff=0.55)
     return f"did you mean {choices(close)}? Choose from {choices(names)}" if close else f"choose from {choices(names)}"
+
+
+def is_finite(value: object) -> bool:
+    """Whether a JSON value is a number, and neither NaN nor infinite."""
+    return isinstance(value, (int, float)) and type(value) is not bool and -LARGEST < value < LARGEST
+
+
+def are_weights(value: object) -> bool:
+    """Whether a JSON value has the form of `Weights`: attribute to category to a finite number of at least 0."""
+    return isinstance(value, dict) and all(
+        isinstance(of, dict) and all(is_finite(weight) and weight >= 0 for weight in of.values())
+        for of in value.values()
+    )
 
 
 def check_conditions(

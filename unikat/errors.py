@@ -31,6 +31,8 @@ class Reason(StrEnum):
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
     NO_WORKER = "NO_WORKER"
     QUEUE_FULL = "QUEUE_FULL"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    TOO_MANY_CALLS = "TOO_MANY_CALLS"
     STORE_FULL = "STORE_FULL"
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     CANCELLED = "CANCELLED"
@@ -65,11 +67,11 @@ def bad_field(
     return make_status(code, f"{field}: {message}", reason, BadRequest(field_violations=[violation]))
 
 
-def retry_later(code: Code.ValueType, message: str, reason: Reason, seconds: float) -> Status:
-    """A status that says when to come back."""
+def retry_later(code: Code.ValueType, message: str, reason: Reason, seconds: float, **metadata: str) -> Status:
+    """A status that says when to come back; `metadata` is ErrorInfo's."""
     delay = Duration()
     delay.FromMilliseconds(max(1, round(seconds * 1000)))
-    return make_status(code, message, reason, RetryInfo(retry_delay=delay))
+    return make_status(code, message, reason, RetryInfo(retry_delay=delay), **metadata)
 
 
 class UnikatError(Exception):
@@ -120,7 +122,7 @@ class NotFound(InvalidRequest):
 
 
 class Overloaded(UnikatError):
-    """The queue is full; `retry_after` says when to come back."""
+    """The queue is full, or a budget or quota is spent; `retry_after` says when to come back."""
 
 
 class Unavailable(UnikatError):

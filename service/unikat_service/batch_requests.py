@@ -23,13 +23,11 @@ from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import ImageFormat
 from unikat_service.callers import Caller
 from unikat_service.errors import invalid
+from unikat_service.limits import MAX_PLANS_BYTES, MAX_PROBLEMS
 from unikat_service.requests import common_problems, pick_seed, resolved_background
 from unikat_service.settings import MAX_SHARDS, Settings
 
-MAX_LABELS, MAX_LABEL_KEY, MAX_LABEL_VALUE = 64, 63, 255
 MAX_CELLS: Final = 10_000
-MAX_PLANS_BYTES: Final = 3 * 2**20  # a batch is one message, and clients receive 4 MiB
-MAX_PROBLEMS: Final = 100  # more than anybody reads
 
 Categories = Mapping[str, Sequence[str]]
 
@@ -93,7 +91,8 @@ def field_problems(request: CreateBatchRequest, settings: Settings, caller: Call
         yield FieldError("owner", f"must be {NAME_RULE}; left out, it is {caller.name}")
     elif request.owner and caller.confined_to not in (None, request.owner):
         yield FieldError("owner", f'must be left out, or "{caller.name}", as whom you call')
-    yield from islice(_label_problems(request), MAX_PROBLEMS)
+    if "" in request.labels:
+        yield FieldError("labels[]", "a key must have 1 to 63 characters, not 0")
 
 
 def _destination_problems(destination: str, prefixes: tuple[str, ...]) -> Iterator[FieldError]:
@@ -107,18 +106,6 @@ def _destination_problems(destination: str, prefixes: tuple[str, ...]) -> Iterat
         yield FieldError("destination", f"this service's operator has opened no destinations; {how}")
     elif not is_open(url, prefixes):
         yield FieldError("destination", f'"{url}" is not open; choose {choices(prefixes)} or a folder below')
-
-
-def _label_problems(request: CreateBatchRequest) -> Iterator[FieldError]:
-    if len(request.labels) > MAX_LABELS:
-        yield FieldError("labels", f"must be at most {MAX_LABELS}, not {len(request.labels)}")
-    for key in sorted(request.labels):
-        if not 1 <= len(key) <= MAX_LABEL_KEY:
-            yield FieldError(f"labels[{key}]", f"a key must have 1 to {MAX_LABEL_KEY} characters, not {len(key)}")
-        value = request.labels[key]
-        if len(value) > MAX_LABEL_VALUE:
-            text = f"a value may have {MAX_LABEL_VALUE} characters, not {len(value)}"
-            yield FieldError(f"labels[{key}]", text)
 
 
 def shape_problems(request: CreateBatchRequest, max_images: int) -> Iterator[FieldError]:
@@ -138,15 +125,12 @@ def shape_problems(request: CreateBatchRequest, max_images: int) -> Iterator[Fie
 
 def check_cells(request: CreateBatchRequest, model: Model, max_images: int) -> tuple[Sequence[Cell], list[FieldError]]:
     """The cells that a request asks for, and what the model does not know of it; cells only if nothing is wrong."""
-    if (request.plans and request.HasField("grid")) or len(request.plans) > MAX_CELLS:
+    if request.plans and request.HasField("grid"):
         return (), []
     return _grid(request.grid, model, max_images) if request.HasField("grid") else _plans(request.plans, model)
 
 
 def _plan_problems(plans: Sequence[Plan], max_images: int) -> Iterator[FieldError]:
-    if len(plans) > MAX_CELLS:
-        yield FieldError("plans", f"must be at most {MAX_CELLS}, not {len(plans)}: split it into several batches")
-        return
     empty = (i for i, plan in enumerate(plans) if not plan.count)
     for i in islice(empty, MAX_PROBLEMS):
         yield FieldError(f"plans[{i}].count", "must be at least 1")
@@ -207,8 +191,9 @@ def _axis_problems(grid: Grid, schema: Categories) -> Iterator[FieldError]:
 
 def _category_problems(asked: Sequence[str], known: Sequence[str], path: str) -> Iterator[FieldError]:
     seen: set[str] = set()
+    there_are = frozenset(known)
     for j, category in enumerate(asked):
-        if category not in known:
+        if category not in there_are:
             yield FieldError(
                 f"{path}.categories[{j}]", f'unknown category "{category}"; {choose_from(known, category)}'
             )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 import grpc
@@ -13,11 +14,13 @@ from google.protobuf.empty_pb2 import Empty
 from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import PreconditionFailure
 from redis import Redis
+from redis.exceptions import RedisError
 
 from unikat.batches.destination import normalise
 from unikat.batches.record import BatchRecord
 from unikat.batches.spec import BatchSpec
 from unikat.errors import Reason, UnikatError, bad_field, error_of, make_status
+from unikat.queue.batches.budget import Allowance, BudgetSpent
 from unikat.queue.batches.jobs import NoSuchBatch
 from unikat.queue.batches.keys import BATCH_ID, batch_id_of
 from unikat.queue.batches.places import DestinationTaken
@@ -25,17 +28,21 @@ from unikat.queue.batches.store import BatchStore, WrongState
 from unikat.queue.job import fingerprint
 from unikat.v1 import batches_pb2 as pb
 from unikat_service.batch_requests import field_problems, resolve
+from unikat_service.budgets import allowance, batch_refused, store_full
 from unikat_service.callers import Caller, current
 from unikat_service.catalogue import Catalogue
 from unikat_service.errors import Context, SomebodyElses, translated
 from unikat_service.paging import batch_page
-from unikat_service.requests import find_model, parse, reused
+from unikat_service.requests import check_limits, find_model, parse, parse_unchecked, reused
 from unikat_service.settings import Settings
 from unikat_service.watcher import Watcher, look_at
 
 NAME: Final = pb.DESCRIPTOR.services_by_name["Batches"].full_name
 # Not those of interactive calls: no call waits for a thread because a batch is large.
 THREADS: Final = 4
+EXPIRE_EVERY_S: Final = 60.0
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -56,13 +63,13 @@ class Batches:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Batches]:
         """With the watcher's task, until the end of the block."""
-        watching = asyncio.create_task(self.watcher.run())
+        tasks = [asyncio.create_task(work) for work in (self.watcher.run(), self._expire())]
         try:
             yield self
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             self._threads.shutdown()
 
     def handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
@@ -82,7 +89,8 @@ class Batches:
 
     async def create_batch(self, data: bytes, context: Context) -> bytes:
         """Check a batch and queue it; or return the one that its request_id stands for."""
-        request, caller = parse(pb.CreateBatchRequest, data), current()
+        request, caller = parse_unchecked(pb.CreateBatchRequest, data), current()
+        await self._in_thread(lambda: check_limits(request))
         batch = batch_id_of(caller.own(request.request_id))
         # First of all: the same call again gets its batch, whatever has become of workers, models and settings.
         there = await self._in_thread(lambda: self._same_again(batch, request))
@@ -90,11 +98,14 @@ class Batches:
             return there
         problems = await self._in_thread(lambda: list(field_problems(request, self._settings, caller)))
         model = await find_model(self._catalogue, request.model, problems)
-        legacy = self._catalogue.snapshot.is_legacy
+        snapshot = self._catalogue.snapshot
+        if snapshot.memory_percent >= self._settings.batch_memory_percent:
+            raise store_full(self._settings.batch_memory_percent, "--batch-memory-percent")
+        allowed = allowance(self._settings, caller.name, snapshot.rates.get(model.digest, 0.0))
 
         def create() -> bytes:
-            spec = resolve(request, model, self._settings, caller, problems, legacy=legacy)
-            return self._create(batch, request, spec, caller)
+            spec = resolve(request, model, self._settings, caller, problems, legacy=snapshot.is_legacy)
+            return self._create(batch, request, spec, allowed, caller)
 
         async with self._creating:
             return await self._to_the_end(create)
@@ -134,6 +145,18 @@ class Batches:
         finally:
             self.watcher.close(watch)
 
+    async def _expire(self) -> None:
+        """Forget batches that ended long ago, until cancelled."""
+        seconds = self._settings.batch_ttl_days * 86_400
+        while seconds:
+            try:
+                expired = await self._in_thread(lambda: self._store.expire(seconds))
+                if expired:
+                    log.info("Forgot %d batches that ended %g days ago", len(expired), self._settings.batch_ttl_days)
+            except Exception as error:  # whatever it is: the next look comes
+                log.warning("Looking for batches to forget: %s", error, exc_info=not isinstance(error, RedisError))
+            await asyncio.sleep(min(EXPIRE_EVERY_S, seconds))
+
     def _same_again(self, batch: str, request: pb.CreateBatchRequest) -> bytes | None:
         """The batch that a request_id stands for already. Raises UnikatError (ALREADY_EXISTS) for other content."""
         content = self._store.content(batch) if request.request_id else None
@@ -143,11 +166,16 @@ class Batches:
             raise reused()
         return self._message(self._read(batch))
 
-    def _create(self, batch: str, request: pb.CreateBatchRequest, spec: BatchSpec, caller: Caller) -> bytes:
+    def _create(
+        self, batch: str, request: pb.CreateBatchRequest, spec: BatchSpec, allowed: Allowance, caller: Caller
+    ) -> bytes:
         content = fingerprint(request)
         try:
-            if self._store.create(batch, spec, content) != content:  # somebody else was faster, with something else
+            # Somebody else may be faster, with something else.
+            if self._store.create(batch, spec, content, allowed) != content:
                 raise reused()
+        except BudgetSpent as spent:
+            raise batch_refused(spent) from spent
         except DestinationTaken as taken:
             raise self._taken(taken, request.destination, caller) from taken
         return self._message(self._read(batch))

@@ -28,17 +28,14 @@ from unikat.queue.calls import Enqueued, Existing, Full, Outcome, Submission, an
 from unikat.queue.job import DrawJob
 from unikat.queue.keys import job_id_of
 from unikat.v1.studio_pb2 import Accepted, ImageFormat
+from unikat_service.budgets import call_refused, seconds_of, store_full
 from unikat_service.callers import current
 from unikat_service.context import ServiceContext
-from unikat_service.delivery import Subscription
 from unikat_service.errors import Context, shutting_down
 from unikat_service.requests import Order, reused
+from unikat_service.subscription import Subscription
 
 MAX_ATTEMPTS: Final = 256
-# Admission without a measured rate, and bounds of what is told to callers.
-DEFAULT_RATE: Final = 1.0
-MIN_RETRY_S, MAX_RETRY_S = 0.5, 60.0
-RETRY_FULL_STORE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +127,7 @@ class Call:
         """
         draw = self._draw
         for job_id in _attempt_ids(self._request_id):
-            self._results = self._service.delivery.open(job_id, self._service.new_lease(), self._sent + 1)
+            self._results = self._service.delivery.open(job_id, self._service.new_lease(draw.caller), self._sent + 1)
             answer = await self._enqueue(draw)
             if not isinstance(answer, Existing):
                 self._wait_for(answer, draw)
@@ -156,7 +153,10 @@ class Call:
             deadline = None if seconds is None else self._service.catalogue.clock.now() + seconds
             draw = replace(draw, encoder="", deadline=deadline)
         results = self._subscribed
-        submission = Submission(results.job_id, draw, self._fingerprint, results.lease, seconds, legacy)
+        rate = self._service.catalogue.snapshot.rates.get(draw.digest, 0.0)
+        draw = replace(draw, seconds=seconds_of(draw.count, rate))
+        size = self._service.delivery.image_bytes
+        submission = Submission(results.job_id, draw, self._fingerprint, results.lease, seconds, legacy, size)
         reply = self._service.calls.enqueue(submission, self._service.delivery.jobs, self._caller_is_gone)
         try:
             answer = answer_of(submission, await reply)
@@ -164,13 +164,16 @@ class Call:
             # What is under way, or was done although the reply is lost, is let go of when it is known.
             if not reply.cancelled():
                 self._caller_is_gone()
-            raise _no_room(self._service.settings.max_memory_percent) if isinstance(error, OutOfMemoryError) else error  # noqa: B904
+            raise self._no_room() if isinstance(error, OutOfMemoryError) else error  # noqa: B904
         if isinstance(answer, Full):
             self._close_results()
             if not self._service.calls.accepts:
-                raise _no_room(self._service.settings.max_memory_percent)
-            raise _queue_full(answer.waiting, self._service.catalogue.snapshot.jobs_per_second)
+                raise self._no_room()
+            raise call_refused(answer, self._service.catalogue.snapshot.jobs_per_second)
         return answer
+
+    def _no_room(self) -> UnikatError:
+        return store_full(self._service.settings.max_memory_percent, "--max-memory-percent")
 
     def _joined(self, answer: Existing) -> DrawJob:
         if answer.fingerprint != self._fingerprint:
@@ -268,15 +271,3 @@ def _is_over(found: Existing) -> bool:
     An earlier caller's cancellation or deadline is none of this one's; a failure stays one.
     """
     return found.is_lost or found.code in (Code.CANCELLED, Code.DEADLINE_EXCEEDED)
-
-
-def _queue_full(waiting: int, rate: float) -> UnikatError:
-    # The time in which a tenth of the queue is settled: later calls find room, and not all come back at once.
-    seconds = min(max(waiting / (rate or DEFAULT_RATE) / 10, MIN_RETRY_S), MAX_RETRY_S)
-    text = f"{waiting} jobs wait already; come back in {seconds:.1f} s"
-    return error_of(retry_later(Code.RESOURCE_EXHAUSTED, text, Reason.QUEUE_FULL, seconds))
-
-
-def _no_room(percent: int) -> UnikatError:
-    text = f"the job store is filled to more than {percent}%; results that were not fetched yet go first"
-    return error_of(retry_later(Code.RESOURCE_EXHAUSTED, text, Reason.STORE_FULL, RETRY_FULL_STORE_S))

@@ -6,21 +6,20 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from google.protobuf import json_format
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
-from unikat.bundle import key_of, parse_reference
+from unikat.bundle import MAX_MANIFEST, key_of, parse_description, parse_reference
 from unikat.conditions import CategoryNames, category_names, choose_from
 from unikat.errors import Reason, bad_field, error_of, retry_later
 from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
 from unikat.queue.live import LiveWorkers, live_workers
-from unikat.queue.workers import MODELS_KEY
+from unikat.queue.workers import MODELS_KEY, WorkerStatus
 from unikat.v1.model_pb2 import Model
 from unikat_service.errors import store_unavailable
 from unikat_service.paging import position_of
@@ -32,6 +31,7 @@ REFRESH_S: Final = 1.0
 # unknown names do not become a load on Redis.
 REFRESH_ON_MISS_S: Final = 0.05
 RETRY_NO_WORKER_S: Final = 5.0
+REFUSED_S: Final = 2.0  # a description that cannot be used is read again so late
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Snapshot:
 
     `models` maps "name@version" to every model that a live worker serves or lately served; `live` has the keys that
     are served now, and by how many workers; `served` those of `models` and every other (key, digest) that was served
-    lately; `names` the workers that serve any version of a name. `jobs_per_second` is the sum over live workers.
+    lately; `names` the workers that serve any version of a name. `jobs_per_second` is the sum over live workers,
+    `rates` of each digest that of the images a second of those that serve it.
     `is_legacy`: a live worker is of the release before, which takes jobs from the one queue of all models only.
     """
 
@@ -50,6 +51,7 @@ class Snapshot:
     names: Mapping[str, int] = field(default_factory=dict)
     workers: int = 0
     jobs_per_second: float = 0.0
+    rates: Mapping[str, float] = field(default_factory=dict)
     is_legacy: bool = False
     memory_percent: float = 0.0  # of what Redis may use
 
@@ -84,8 +86,9 @@ class Catalogue:
         """`grace`: seconds for which a model counts as served after its last worker was seen."""
         self._redis = redis
         self._grace = grace
-        self._parsed: dict[str, Model] = {}  # by digest; immutable, so for good
+        self._parsed: dict[str, Model] = {}  # by digest, of what is served
         self._names: dict[str, CategoryNames] = {}  # of the same
+        self._refused: dict[str, float] = {}  # digests without a description that can be used, until when
         self._seen: dict[tuple[str, str], float] = {}  # ("name@version", digest) -> when it was last served
         self._current: dict[str, str] = {}  # "name@version" -> the digest that most workers served when one did
         self._asked = 0.0  # when Redis was last asked
@@ -131,7 +134,7 @@ class Catalogue:
 
     def category_names(self, model: Model) -> CategoryNames:
         """Attributes and categories of a model that `find` found."""
-        return self._names[model.digest]
+        return self._names.get(model.digest) or category_names(model)
 
     async def refresh(self) -> None:
         """Ask Redis; raises what Redis raises, and remembers it for callers."""
@@ -170,18 +173,31 @@ class Catalogue:
         self.snapshot = self._snapshot(alive)
 
     async def _parse(self, digests: Iterable[str]) -> None:
-        wanted = sorted(set(digests) - self._parsed.keys())
-        if not wanted:
-            return
-        for digest, text in zip(wanted, await self._redis.execute("HMGET", MODELS_KEY, *wanted), strict=True):
-            if text is None:
-                log.warning("A worker serves %s, but its description is not in %s", digest, MODELS_KEY)
-                continue
+        now = time.monotonic()
+        self._refused = {digest: until for digest, until in self._refused.items() if until > now}
+        for digest in sorted(set(digests) - self._parsed.keys() - self._refused.keys()):
             try:
-                self._parsed[digest] = json_format.Parse(text, Model(), ignore_unknown_fields=True)
+                self._parsed[digest] = await self._described(digest)
                 self._names[digest] = category_names(self._parsed[digest])
-            except json_format.ParseError as error:
-                log.warning("The description of %s is not a model: %s", digest, error)
+            except ValueError as error:
+                self._refused[digest] = now + REFUSED_S
+                log.warning("A worker serves %r, but its description in %s %s", digest[:80], MODELS_KEY, error)
+
+    async def _described(self, digest: str) -> Model:
+        """The model as its worker described it. Raises ValueError; what is too large is not even fetched."""
+        size = await self._redis.execute("HSTRLEN", MODELS_KEY, digest)
+        if not 0 < size <= MAX_MANIFEST:
+            raise ValueError(f"has {size} bytes, not 1 to {MAX_MANIFEST}")
+        text = await self._redis.execute("HGET", MODELS_KEY, digest)
+        model = await asyncio.to_thread(parse_description, text or b"")  # a second for the largest
+        if model.digest != digest:
+            raise ValueError(f"is of {model.digest[:80]!r}")
+        return model
+
+    def _forget(self, served: Collection[str]) -> None:
+        """Descriptions of models that are not served any more: who serves one again describes it again."""
+        for digest in self._parsed.keys() - served:
+            del self._parsed[digest], self._names[digest]
 
     def _snapshot(self, alive: LiveWorkers) -> Snapshot:
         statuses = alive.statuses
@@ -194,6 +210,7 @@ class Catalogue:
             self._seen[key, digest] = now
             self._current[key], live[key] = digest, count
         self._seen = {model: seen for model, seen in self._seen.items() if now - seen <= self._grace}
+        self._forget({digest for _, digest in self._seen})
         self._current = {key: digest for key, digest in self._current.items() if (key, digest) in self._seen}
         return Snapshot(
             models={key: self._parsed[digest] for key, digest in self._current.items()},
@@ -202,6 +219,15 @@ class Catalogue:
             names=names,
             workers=len(statuses),
             jobs_per_second=sum(status.jobs_per_second for status in statuses),
+            rates=_rates(statuses),
             is_legacy=alive.is_legacy,
             memory_percent=alive.memory_percent,
         )
+
+
+def _rates(statuses: Iterable[WorkerStatus]) -> dict[str, float]:
+    rates: Counter[str] = Counter()
+    for status in statuses:
+        for digest in set(status.models.values()):
+            rates[digest] += status.images_per_second  # type: ignore[assignment]  # a Counter counts in floats, too
+    return dict(rates)

@@ -20,6 +20,7 @@ from unikat.queue.clients import REPLY_S
 from unikat.queue.connection import Connection
 from unikat.queue.inbox import BLOCK_MS, Inbox
 from unikat.queue.job import Limits
+from unikat_service.budgets import is_told_apart, quotas
 from unikat_service.catalogue import Catalogue
 from unikat_service.delivery import Delivery
 from unikat_service.errors import shutting_down
@@ -49,13 +50,14 @@ class ServiceContext:
         self._inbox = Inbox(self._name, blocking, commands)
         self.catalogue = Catalogue(commands, settings.worker_grace_s)
         limits = Limits(settings.retries, settings.result_ttl_s, settings.failure_ttl_s)
-        self.calls = DrawCalls(commands, limits, settings.max_queue)
+        self.calls = DrawCalls(commands, limits, settings.max_queue, quotas(settings))
         self.tokens = Tokens(commands)
-        self.delivery = Delivery(self._inbox, self.calls, reads, self.catalogue)
+        self.delivery = Delivery(self._inbox, self.calls, reads, self.catalogue, settings.caller_percent / 100)
 
-    def new_lease(self) -> str:
-        """The name of a call's lease, which no other call has."""
-        return f"{self._name}/{next(self._numbers)}"
+    def new_lease(self, caller: str) -> str:
+        """The name of a call's lease, which no other call has. Where it names a caller, the caller's quotas count."""
+        lease = f"{self._name}/{next(self._numbers)}"
+        return f"{lease}/{caller}" if is_told_apart(caller) else lease
 
     async def refresh(self) -> None:
         """Learn who is alive, and whether there is room for new jobs. Raises RedisError."""

@@ -9,140 +9,56 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 from redis.exceptions import RedisError
 
-from unikat.errors import Reason, error_of, make_status, retry_later
-from unikat.queue.calls import SLICE, Condition, DrawCalls, Entry, read_entries
+from unikat.errors import Reason, make_status, retry_later
+from unikat.queue.calls import Condition, DrawCalls, Entry, read_entries
 from unikat.queue.connection import Connection
 from unikat.queue.inbox import BEAT_S, Inbox, News
+from unikat.queue.script_calls import SLICE
 from unikat_service.catalogue import Catalogue
+from unikat_service.errors import no_memory
+from unikat_service.subscription import MAX_ALL_BYTES, MAX_QUIET_S, MIN_QUIET_S, Held, Subscription
 
 log = logging.getLogger(__name__)
 
-# What one call may hold in memory unsent, and all of them together; beyond it, a call reads its job's stream later.
-MAX_IMAGES: Final = 64
-MAX_BYTES: Final = 4 * 2**20
-MAX_ALL_BYTES: Final = 32 * 2**20
 # What one read of streams may bring, of all calls together: an estimate, from the entries that came before.
 MAX_READ_BYTES: Final = 8 * 2**20
 MAX_READ_ENTRIES: Final = 32
 MAX_READ_STREAMS: Final = 64
 
-MIN_QUIET_S, MAX_QUIET_S = 1.0, 8.0  # without news, until a call's job is inspected; twice as long each time
 TICK_S: Final = 0.5
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 1.0  # while Redis does not answer
 # A worker publishes a job's end before RQ records it, and a look may fall between: one sign is not enough.
 SIGNS_OF_DEATH: Final = 2
 
 
-class Subscription:
-    """One call's results: `expected` is the number of the entry that it waits for."""
-
-    __slots__ = (
-        "_bytes", "_delivery", "_entries", "_failure", "_waiter",
-        "expected", "job_id", "lags", "lease", "look_at", "model", "quiet", "signs",
-    )  # fmt: skip
-
-    def __init__(self, delivery: Delivery, job_id: str, lease: str, expected: int) -> None:
-        self.job_id, self.lease, self.expected = job_id, lease, expected
-        self.model: tuple[str, str] | None = None  # "name@version" and digest of the model that is to draw
-        self.lags = False  # entries were passed over, which are to be read from the stream
-        self.quiet, self.look_at, self.signs = MIN_QUIET_S, delivery.clock() + MIN_QUIET_S, 0
-        self._delivery = delivery
-        self._entries: list[bytes | Status] = []  # a deque takes 600 bytes when it is empty
-        self._bytes = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._failure: Status | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether everything that came is sent."""
-        return not self._entries
-
-    async def ready(self, seconds: float) -> None:
-        """Return when `next` has something, at the latest after `seconds`."""
-        if self._entries or self._failure is not None:
-            return
-        self._waiter = self._delivery.loop.create_future()
-        timer = self._delivery.loop.call_later(seconds, self._wake)
-        try:
-            await self._waiter
-        finally:
-            timer.cancel()
-
-    async def next(self) -> bytes | Status:
-        """The next response, or the status with which the stream ends. Raises UnikatError after `fail`."""
-        while not self._entries:
-            if self._failure is not None:
-                raise error_of(self._failure)
-            self._waiter = self._delivery.loop.create_future()
-            await self._waiter
-        entry = self._entries.pop(0)
-        if isinstance(entry, bytes):
-            self._bytes -= len(entry)
-            self._delivery.held -= len(entry)
-        if self.lags and self._has_room():
-            self._delivery.want(self)
-        return entry
-
-    def offer(self, number: int, entry: bytes | Status) -> bool:
-        """Take an entry if it is the expected one, or an end by status, and there is room for it."""
-        is_end = isinstance(entry, Status)
-        if number != self.expected and not (is_end and number > self.expected):
-            return False
-        if not is_end:
-            size = len(entry)
-            fits = len(self._entries) < MAX_IMAGES and self._bytes + size <= MAX_BYTES
-            if self._entries and not (fits and self._delivery.held + size <= MAX_ALL_BYTES):
-                self.lags = True
-                return False
-            self._bytes += size
-            self._delivery.held += size
-        self.expected = number + 1
-        self.quiet, self.look_at, self.signs = MIN_QUIET_S, self._delivery.clock() + MIN_QUIET_S, 0
-        self._entries.append(entry)
-        self._wake()
-        return True
-
-    def fail(self, status: Status) -> None:
-        """End the call with a status, once it has sent what it holds."""
-        self._failure = status
-        self._wake()
-
-    def drop(self) -> None:
-        """Forget what was not sent."""
-        self._entries.clear()
-        self._delivery.held -= self._bytes
-        self._bytes = 0
-
-    def _has_room(self) -> bool:
-        half = len(self._entries) <= MAX_IMAGES // 2 and self._bytes <= MAX_BYTES // 2
-        return not self._entries or (half and self._delivery.held <= MAX_ALL_BYTES // 2)
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
 class Delivery:
     """All subscriptions of a process; used by one event loop."""
 
-    def __init__(self, inbox: Inbox, calls: DrawCalls, reads: Connection, catalogue: Catalogue) -> None:
-        """`reads` is for what may be large."""
+    def __init__(self, inbox: Inbox, calls: DrawCalls, reads: Connection, catalogue: Catalogue, share: float) -> None:
+        """`reads` is for what may be large; `share` is what one caller may have of the memory for unsent images."""
         self.loop = asyncio.get_running_loop()  # asking for it is a system call
         self.clock = self.loop.time
-        self.held = 0  # bytes that calls have not sent yet
+        self._held = Held(self.loop, self.want, share)
         self._inbox, self._calls, self._reads, self._catalogue = inbox, calls, reads, catalogue
         self._subscriptions: dict[bytes, list[Subscription]] = {}  # by job
         self._wanted: dict[Subscription, None] = {}  # whose streams are to be read, in this order
         self._is_wanted = asyncio.Event()
         self._is_cut_off = False
-        self._entry_bytes = 4096.0  # moving average
+        self._mean_bytes = 4096.0  # of an entry: moving average
+        self._large_bytes = 131_072.0  # of a large one: what follows a larger one at once, and a smaller one slowly
+
+    @property
+    def image_bytes(self) -> float:
+        """Of an entry with an image, about."""
+        return self._mean_bytes
 
     @property
     def jobs(self) -> int:
@@ -156,7 +72,7 @@ class Delivery:
 
     def open(self, job_id: str, lease: str, expected: int) -> Subscription:
         """Begin to deliver a job's entries from number `expected` on. Those that are there already are to be read."""
-        subscription = Subscription(self, job_id, lease, expected)
+        subscription = Subscription(self._held, job_id, lease, expected)
         self._subscriptions.setdefault(job_id.encode(), []).append(subscription)
         return subscription
 
@@ -206,12 +122,13 @@ class Delivery:
 
     async def _read_streams(self) -> None:
         await self._is_wanted.wait()
-        reading = list(self._wanted)[:MAX_READ_STREAMS]
+        at_once = max(1, min(MAX_READ_STREAMS, int(MAX_READ_BYTES / self._large_bytes)))
+        reading = list(islice(self._with_room(), at_once))
         if not reading:  # they were closed meanwhile
             self._is_wanted.clear()
             return
-        most = max(1, min(MAX_READ_ENTRIES, int(MAX_READ_BYTES / (len(reading) * self._entry_bytes))))
-        if self.held > MAX_ALL_BYTES // 2:
+        most = max(1, min(MAX_READ_ENTRIES, int(MAX_READ_BYTES / (len(reading) * self._large_bytes))))
+        if self._held.bytes > MAX_ALL_BYTES // 2:
             most = 1
         for subscription in reading:
             del self._wanted[subscription]
@@ -227,13 +144,22 @@ class Delivery:
         for subscription, entries in zip(reading, found, strict=True):
             self._take(subscription, entries, len(entries) == most)
 
+    def _with_room(self) -> Iterator[Subscription]:
+        """Those whose streams are to be read; what a call has no room for is not read for it."""
+        for subscription in list(self._wanted):
+            if subscription.may_take(round(self._large_bytes)):
+                yield subscription
+            else:
+                del self._wanted[subscription]
+
     def _take(self, subscription: Subscription, entries: list[Entry], there_is_more: bool) -> None:
         if not self._is_open(subscription):
             return
         taken = 0
         for number, entry in entries:
             if isinstance(entry, bytes):
-                self._entry_bytes += (len(entry) - self._entry_bytes) / 32
+                self._mean_bytes += (len(entry) - self._mean_bytes) / 32
+                self._large_bytes = max(len(entry), self._large_bytes + (len(entry) - self._large_bytes) / 32)
             if number >= subscription.expected:  # what came through the inbox meanwhile is not taken again
                 if not subscription.offer(number, entry):
                     break
@@ -246,6 +172,8 @@ class Delivery:
 
     async def _look(self) -> None:
         await asyncio.sleep(TICK_S)
+        for subscription in self._held.starved():
+            subscription.fail(no_memory())
         now = self.clock()
         due = [each for each in self.subscriptions if each.look_at <= now]
         for at in range(0, len(due), SLICE):
@@ -260,8 +188,9 @@ class Delivery:
     def _judge(self, subscription: Subscription, condition: Condition) -> None:
         if subscription.lags or not subscription.is_empty:  # its caller is slow
             return
-        if condition.last >= subscription.expected or condition.code != -1:
+        if condition.last >= subscription.expected or condition.code != -1:  # however long others are read before it
             self.want(subscription)
+            return
         if condition.is_active:
             subscription.signs = 0
             if condition.status == "queued" and subscription.model is not None:

@@ -54,6 +54,12 @@ def shutting_down(how: str = "send the request again with the same request_id") 
     return retry_later(Code.UNAVAILABLE, text, Reason.SHUTTING_DOWN, RETRY_RESTART_S)
 
 
+def no_memory() -> Status:
+    """UNAVAILABLE: what this service may hold is held for callers that do not read."""
+    text = "this service holds as many images as it may for callers that do not read; send the request again to go on"
+    return retry_later(Code.UNAVAILABLE, text, Reason.TOO_MANY_CALLS, RETRY_STORE_S)
+
+
 def no_such_batch(batch: str) -> Status:
     """NOT_FOUND: it was deleted, or never there."""
     text = f'there is no batch "{batch}"; ListBatches names those there are'

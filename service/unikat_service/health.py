@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health
@@ -20,6 +20,8 @@ from unikat_service.context import ServiceContext
 from unikat_service.studio import NAME as STUDIO
 
 log = logging.getLogger(__name__)
+
+NAMES_KEPT: Final = 1000  # of models, those that are gone included
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
@@ -37,7 +39,8 @@ class Health:
 
     def __init__(self, service: ServiceContext) -> None:
         self._service = service
-        self._models: set[str] = set()  # every name that was ever served: one that is gone is NOT_SERVING, not unknown
+        # Names that were served lately, longest ago first: one that is gone is NOT_SERVING, not unknown.
+        self._models: dict[str, None] = {}
         self._failing = False
         self.servicer = Servicer()
 
@@ -57,11 +60,17 @@ class Health:
         self._failing = not self._service.catalogue.healthy
         live = set() if self._failing else self._service.catalogue.snapshot.live.keys()
         names = live | {key.partition("@")[0] for key in live}
-        self._models |= names
+        for name in names:
+            self._models.pop(name, None)
+            self._models[name] = None
         for name in ("", STUDIO, BATCHES):
             await self.servicer.set(name, SERVING if live else NOT_SERVING)
         for name in self._models:
             await self.servicer.set(name, SERVING if name in names else NOT_SERVING)
+        for name in list(self._models)[: -max(NAMES_KEPT, len(names))]:
+            del self._models[name]
+            # The servicer has no method for it.
+            self.servicer._server_status.pop(name, None)
 
     async def shut_down(self) -> None:
         """NOT_SERVING for good: load balancers send nothing more here."""

@@ -24,6 +24,7 @@ from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import GenerateRequest, ImageFormat
 from unikat_service.catalogue import Catalogue
 from unikat_service.errors import invalid
+from unikat_service.limits import limit_problems, size_problem
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -47,12 +48,30 @@ class Order:
 
 
 def parse(kind: type[M], data: bytes) -> M:
-    """A message from its bytes. Raises UnikatError (INVALID_ARGUMENT) if they are not one."""
+    """A message from its bytes, all its texts, lists and maps within their limits.
+
+    Raises UnikatError (INVALID_ARGUMENT).
+    """
+    message = parse_unchecked(kind, data)
+    check_limits(message)
+    return message
+
+
+def parse_unchecked(kind: type[M], data: bytes) -> M:
+    """A message from its bytes, of which only the size is checked. Raises UnikatError (INVALID_ARGUMENT)."""
+    name = kind.DESCRIPTOR.full_name
+    if problem := size_problem(name, len(data)):
+        raise invalid([problem])
     try:
         return kind.FromString(data)
     except DecodeError as error:
-        problem = FieldError("request", f"is not a {kind.DESCRIPTOR.full_name}: {error}")
-        raise invalid([problem]) from error
+        raise invalid([FieldError("request", f"is not a {name}: {error}")]) from error
+
+
+def check_limits(message: Message) -> None:
+    """Raises UnikatError (INVALID_ARGUMENT) naming what is beyond its limit. A batch of 10,000 plans takes it 60 ms."""
+    if problems := limit_problems(message):
+        raise invalid(problems)
 
 
 async def check_generate(request: GenerateRequest, catalogue: Catalogue, max_count: int) -> Order:

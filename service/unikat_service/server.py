@@ -29,6 +29,9 @@ from unikat_service.context import CLIENT_NAME, ServiceContext
 from unikat_service.errors import shutting_down
 from unikat_service.gate import Gate
 from unikat_service.health import Health
+from unikat_service.limits import MAX_RECEIVED_BYTES
+from unikat_service.memory import give_back_large_blocks
+from unikat_service.room import OTHERS, Room
 from unikat_service.settings import Settings
 from unikat_service.studio import NAME as STUDIO
 from unikat_service.studio import Studio
@@ -36,8 +39,6 @@ from unikat_service.tls import Certificate
 
 log = logging.getLogger(__name__)
 
-# A request is small: conditions of a few attributes. Responses are not limited here; a client has a limit of its own.
-MAX_REQUEST_BYTES: Final = 1 << 20
 # A client whose machine is gone sends no reset; without an answer to a ping its jobs are let go.
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
 MIN_PING_INTERVAL_MS: Final = 5_000
@@ -56,6 +57,7 @@ def serve(settings: Settings) -> int:
     for library in ("grpc", "asyncio"):  # at DEBUG they say too much to be of use
         logging.getLogger(library).setLevel(logging.INFO)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    give_back_large_blocks()
     try:
         asyncio.run(_serve(settings))
     except OSError as error:
@@ -120,10 +122,12 @@ def _raise_unfit(fit: asyncio.Task[None]) -> None:
 
 
 def _new_server(service: ServiceContext, batches: Batches, health_of: Health) -> grpc.aio.Server:
+    most = service.settings.max_calls
     server = grpc.aio.server(
-        interceptors=[Gate(Callers(service.settings, service.tokens))],
+        interceptors=[Room(most), Gate(Callers(service.settings, service.tokens))],
+        maximum_concurrent_rpcs=most + OTHERS,
         options=[
-            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+            ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
             ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),

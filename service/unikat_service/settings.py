@@ -58,6 +58,43 @@ class Settings:
         "", "Where batches may be written: comma-separated prefixes (file:///srv/art,s3://assets; none: nowhere)."
     )
     max_queue: int = setting(1000, "Jobs that may wait for a model (beyond it, calls are told to come back).", min=1)
+    max_work_s: float = setting(
+        3600.0,
+        "Work that calls in progress may amount to, at the rates that workers say (s; 0: no limit). Of this, of "
+        "--max-waiting-mb, --max-queue and the limits of batches, a caller has --caller-percent.",
+        min=0,
+    )
+    max_waiting_mb: int = setting(
+        256, "What calls in progress may take of Redis with their results (MB; 0: no limit).", min=0
+    )
+    caller_percent: int = setting(
+        50, "What one caller may have of what all may have (%; where callers are told apart).", min=1, max=100
+    )
+    caller_calls: int = setting(
+        0, "Calls that one caller may have in progress (0: no limit; where callers are told apart).", min=0
+    )
+    caller_images_per_minute: int = setting(
+        0, "Images a minute that one caller may ask for by calls (0: no limit; where callers are told apart).", min=0
+    )
+    max_calls: int = setting(
+        2000, "Calls of all kinds that one service serves at a time; health checks are not counted.", min=1
+    )
+    max_open_batches: int = setting(200, "Batches that have not ended (0: no limit).", min=0)
+    max_batch_mb: int = setting(
+        192, "What batches may take of Redis, those that have ended and are kept included (MB; 0: no limit).", min=0
+    )
+    max_batch_hours: float = setting(
+        168.0, "Work that is left of open batches, at the rates that workers say (h; 0: no limit).", min=0
+    )
+    batch_memory_percent: int = setting(
+        60,
+        "New batches are refused while Redis uses more of its maxmemory (%; calls go on to --max-memory-percent).",
+        min=1,
+        max=100,
+    )
+    batch_ttl_days: float = setting(
+        30.0, "Batches are forgotten so long after their end (days; 0: never). Their files stay.", min=0
+    )
     # Services look after what their calls wait for every 8 s: what is kept for less than that would not last.
     result_ttl_s: int = setting(600, "How long results outlive their job (s; callers can resume).", min=60)
     failure_ttl_s: int = setting(86_400, "How long failed jobs are kept for inspection (s).", min=1)

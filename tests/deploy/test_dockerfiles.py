@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -53,13 +57,50 @@ def test_the_final_stage_installs_nothing(file: str) -> None:
 
 
 @each_program
-def test_dependencies_are_pinned_and_installed_before_the_code_is_copied(file: str) -> None:
+def test_everything_is_installed_by_hash_and_the_dependencies_before_the_code_is_copied(file: str) -> None:
     steps = stages(file)[0].steps
     code = next(i for i, step in enumerate(steps) if step == ("COPY", "unikat unikat"))
-    installs = [(i, step) for i, (name, step) in enumerate(steps) if name == "RUN" and " install " in step]
-    assert [i < code for i, _ in installs] == [True, False]
-    assert "-c requirements/constraints.txt" in installs[0][1]
-    assert "--no-deps" in installs[1][1]
+    commands = [
+        (i, command)
+        for i, (name, step) in enumerate(steps)
+        if name == "RUN"
+        for command in step.split(" && ")
+        if " pip " in command
+    ]
+    by_hash = [(i, command) for i, command in commands if "--require-hashes" in command]
+    assert len(by_hash) == 2
+    assert all(i < code for i, _ in by_hash)
+    for _, command in commands:  # whatever else pip does, it fetches nothing
+        assert ("--require-hashes" in command) != ("--no-index" in command and "--no-deps" in command)
+
+
+@each_program
+def test_the_image_holds_a_list_of_its_contents(file: str) -> None:
+    build, final = stages(file)[0], stages(file)[-1]
+    [command] = [step for step in build.all("RUN") if "cyclonedx_py" in step]
+    assert build.steps.index(("RUN", command)) == len(build.steps) - 1  # after all is installed
+    assert command.split()[-1] == "/opt/unikat/bin/python"
+    assert "--output-file /opt/unikat/sbom.cdx.json" in command
+    assert "--from=build /opt/unikat /opt/unikat" in final.all("COPY")
+
+
+def test_the_command_of_the_images_writes_a_valid_list(tmp_path: Path) -> None:
+    """Here of the environment of the tests, in the same words."""
+    [command] = [step for step in stages("service.Dockerfile")[0].all("RUN") if "cyclonedx_py" in step]
+    target = tmp_path / "sbom.cdx.json"
+    words = {
+        "python3": sys.executable,
+        "/opt/unikat/bin/python": sys.executable,
+        "/opt/unikat/sbom.cdx.json": str(target),
+    }
+    done = subprocess.run(
+        [*(words.get(word, word) for word in command.split()), "--validate"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    found = json.loads(target.read_bytes())
+    assert (found["bomFormat"], found["metadata"]["component"]["name"]) == ("CycloneDX", "unikat")
+    components = {component["name"].lower(): component["version"] for component in found["components"]}
+    assert {"grpcio", "redis", "rq", "onnxruntime"} <= components.keys()
 
 
 @each_file
@@ -70,7 +111,7 @@ def test_no_stage_takes_a_secret(file: str) -> None:
 
 
 def test_what_a_program_is_built_from_holds_no_torch_and_one_onnxruntime() -> None:
-    assert "'.[service]'" in stages("service.Dockerfile")[0].all("RUN")[1]
+    assert "-r requirements/service.txt" in stages("service.Dockerfile")[0].all("RUN")[1]
     assert not {"torch", "onnxruntime", "onnxruntime-gpu"} & requirements_of("service")
     for file, runtime in (("compose.yaml", "onnxruntime-gpu"), ("compose.cpu.yaml", "onnxruntime")):
         extra = load(file)["services"]["worker"]["build"]["args"]["EXTRA"]
@@ -80,8 +121,7 @@ def test_what_a_program_is_built_from_holds_no_torch_and_one_onnxruntime() -> No
 
 def test_only_the_worker_holds_what_writes_the_files_of_batches() -> None:
     writers = {"fsspec", "pyarrow", "s3fs"}
-    [install] = [step for step in stages("worker.Dockerfile")[0].all("RUN") if "constraints.txt" in step]
-    assert '".[${EXTRA},s3]"' in install
+    assert "-r requirements/${EXTRA}.txt" in stages("worker.Dockerfile")[0].all("RUN")[1]
     for file in ("compose.yaml", "compose.cpu.yaml"):
         extra = load(file)["services"]["worker"]["build"]["args"]["EXTRA"]
         assert writers <= requirements_of(extra) | requirements_of("s3")

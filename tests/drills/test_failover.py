@@ -58,7 +58,9 @@ def test_sentinels_name_another_primary_and_nothing_is_lost(
 ) -> None:
     if strike is hang and not is_long:
         return
-    with watched_pair() as (pair, sentinels), system(pair, sentinels.url, tmp_path) as (_, history):
+    # One that wakes up is a primary until it is told otherwise, and without its replica it must take nothing.
+    config = {"min_replicas_to_write": "1"} if strike is hang else {}
+    with watched_pair(**config) as (pair, sentinels), system(pair, sentinels.url, tmp_path) as (_, history):
         for _ in range(MANY if is_long else 1):
             sentinels.wait_for_replica()
             begin(total, history, f"Sentinel, the primary {strike.__name__}s", lambda: strike(pair, sentinels))

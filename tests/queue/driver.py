@@ -14,6 +14,7 @@ from redis import Redis
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
+from unikat.queue.budget import Quotas
 from unikat.queue.draws import Publication, Published, Taken, publish, published, take, taken
 from unikat.queue.job import DrawJob, Limits, common_fields, own_fields
 from unikat.queue.keys import queue_name
@@ -44,14 +45,14 @@ def run(redis: Redis, name: str, *arguments: Argument) -> Any:  # noqa: ANN401  
 def enqueue_head(limits: Limits = LIMITS) -> list[Argument]:
     """What jobs have in common, as the service submits them."""
     fields = common_fields(limits)
-    return [10_000, 600, len(fields) // 2, *fields]
+    return [10_000, 600, *Quotas().arguments, len(fields) // 2, *fields]
 
 
 def enqueue_arguments(
     job_id: str, job: DrawJob, lease: str = "front/1", model: str = MODEL, queue: str = QUEUE
 ) -> list[Argument]:
     """One job, as the service submits it."""
-    return [job_id, model, queue, lease, "", *own_fields(job, "print")]
+    return [job_id, model, queue, lease, "", job.count, 0, 0, *own_fields(job, "print")]
 
 
 def enqueue(redis: Redis, jobs: Sequence[tuple[str, DrawJob]], limits: Limits = LIMITS) -> list[str]:

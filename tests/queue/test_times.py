@@ -26,10 +26,10 @@ from tests.queue.driver import (
     run,
     take_jobs,
 )
-from unikat.queue.calls import SLICE
 from unikat.queue.draws import MOST_TAKEN, Completion, Publication, Taken, ring
 from unikat.queue.job import rq_result
 from unikat.queue.keys import inbox_key, queue_name
+from unikat.queue.script_calls import SLICE
 from unikat_worker.admission import admit
 from unikat_worker.publication import publication, take_in
 from unikat_worker.scheduler import MOST_PUBLISHED

@@ -19,9 +19,10 @@ from rq.serializers import JSONSerializer
 from unikat.batches.record import REVISION, STARTED
 from unikat.batches.spec import BatchSpec, Cell, ShardJob
 from unikat.queue.batches.jobs import batch_queue
-from unikat.queue.batches.keys import batch_key, close_job_id
+from unikat.queue.batches.keys import batch_key, close_job_id, shard_of
 from unikat.queue.batches.progress import BatchProgress, TakenOfBatch
 from unikat.queue.draws import Completion, Taken
+from unikat.queue.server import PROBE_KEY
 
 T = TypeVar("T")
 
@@ -55,10 +56,10 @@ class BatchHand:
         return [job.decode() for job in cast(list[bytes], self.redis.lrange(batch_queue(self.redis, batch).key, 0, -1))]
 
     def shards(self, batch: str) -> list[ShardJob]:
-        """The payloads of the shards that wait."""
-        jobs = Job.fetch_many(self.queued(batch), connection=self.redis, serializer=JSONSerializer)
-        assert all(jobs)
-        return [ShardJob.from_kwargs(job.kwargs) for job in jobs if job is not None]
+        """The shards that wait, as a worker that takes them sees them."""
+        spec = self.store.spec(batch)
+        shards = [shard_of(batch, job) for job in self.queued(batch)]
+        return [spec.shard_job(batch, shard) for shard in shards if shard is not None]
 
     def take(self, *left_out: str) -> tuple[str, str] | None:
         """(batch, job) of the next shard, which is begun."""
@@ -122,20 +123,21 @@ class BatchHand:
         return self.redis.hincrby(batch_key(batch), REVISION, 1)
 
     def _settle(self, shard: ShardJob, status: JobStatus) -> None:
-        job = Job.fetch(f"b-{shard.batch}-{shard.shard:05}", connection=self.redis, serializer=JSONSerializer)
-        job.set_status(status)
+        id = f"b-{shard.batch}-{shard.shard:05}"
+        self.redis.hset(Job.key_for(id), "status", status.value)
         queue = batch_queue(self.redis, shard.batch)
-        if job.id in self._taken:
-            self.redis.zrem(queue.started_job_registry.key, self._taken[job.id].job.member)
+        if id in self._taken:
+            self.redis.zrem(queue.started_job_registry.key, self._taken[id].job.member)
         registry: FinishedJobRegistry | FailedJobRegistry = queue.finished_job_registry
         if status == JobStatus.FAILED:
             registry = queue.failed_job_registry
-        self.redis.zadd(registry.key, {job.id: time.time() + 600})
+        self.redis.zadd(registry.key, {id: time.time() + 600})
 
 
 def keys_of(redis: Redis, batch: str) -> set[str]:
     """Every key that has a batch's id in its name."""
-    return {key.decode() for key in redis.scan_iter(f"*{batch}*")}
+    found = {key.decode() for key in redis.scan_iter(f"*{batch}*")}
+    return {key for key in found if not key.startswith(PROBE_KEY)}  # whose random name may have it, too
 
 
 def at_once(work: Callable[[int], T]) -> list[T]:

@@ -61,7 +61,7 @@ def test_a_page_token_survives_a_model_that_appears_meanwhile(listing: Serving) 
 
 
 @pytest.mark.parametrize(
-    "token", ["x", "bm9wZQ==", "WzFd", "eyJhIjogMX0=", "WyJtb2RlbHMiLCAidGlueSJd", "ü", "W1tb" * 9999]
+    "token", ["x", "bm9wZQ==", "WzFd", "eyJhIjogMX0=", "WyJtb2RlbHMiLCAidGlueSJd", "ü", "W1tb" * 250]
 )
 def test_a_token_that_is_not_ours_is_refused(shared: Serving, token: str) -> None:
     fields = fields_of(shared.stub.ListModels, ListModelsRequest(page_token=token))

@@ -158,10 +158,10 @@ def running_pair(**config: str) -> Iterator[Pair]:
 
 
 @contextmanager
-def watched_pair() -> Iterator[tuple[Pair, Sentinels]]:
-    """A pair with Sentinels."""
+def watched_pair(**config: str) -> Iterator[tuple[Pair, Sentinels]]:
+    """A pair with Sentinels; `config` as in `Valkey`."""
     with ExitStack() as exits:
-        pair = exits.enter_context(running_pair())
+        pair = exits.enter_context(running_pair(**config))
         sentinels = Sentinels(pair, pair.primary.directory.parent)
         exits.callback(sentinels.kill)
         sentinels.start()

@@ -105,7 +105,7 @@ def test_a_plan_that_is_wrong_says_in_which_line(tmp_path: Path, name: str, text
 
 
 def test_a_plan_that_cannot_be_read_says_why(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match=r"missing\.csv: No such file or directory"):
+    with pytest.raises(Problem, match=r"missing\.csv: cannot be read: No such file"):
         read_plan(tmp_path / "missing.csv", 1)
     (tmp_path / "binary.csv").write_bytes(b"style,count\n\xff\0,1\n")
     with pytest.raises(Problem, match=r"binary\.csv: is not UTF-8 text"):

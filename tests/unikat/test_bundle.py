@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.outside_weights import graphs_with_outside_weights
 from tests.support.tiny_model import tiny_graph, tiny_model, write_tiny_bundle
 from unikat.bundle import (
     CARD,
@@ -63,13 +64,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         bundle.verify()
 
 
+GRAPH_FILE = {"path": GRAPH, "digest": "sha256:" + "0" * 64, "size": 1}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"formatVersion": 2}, "format version 2 is newer than 1; upgrade unikat"),
         ({"formatVersion": 0}, "formatVersion: must be 1 to 1"),
         ({"name": "Tiny!"}, "name: must match"),
-        ({"width": 0}, "width: must be at least 1"),
+        ({"width": 0}, "width: must be 1 to 4096, not 0"),
         ({"latentSize": "many"}, "is not a model"),
         ({"surprise": 1}, "is not a model"),
         ({"attributes": [{"name": "style"}]}, "style must have categories"),
@@ -79,7 +83,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"channels": 2}, "channels: must be 3, or 4 with alpha, not 2"),
         ({"combinations": []}, "combinations: must hold at least one"),
         ({"files": []}, r"files: must list generator\.onnx"),
-        ({"files": [{"path": GRAPH}, {"path": "../../etc/passwd"}]}, "leads out of the bundle"),
+        *(
+            ({"files": [{"path": path, "digest": "sha256:" + "0" * 64}, GRAPH_FILE]}, "leads out of the bundle")
+            for path in ("../../etc/passwd", "/etc/passwd", "a/../../b", "a\0b", "", "a//b", "./" * 200, "x" * 101)
+        ),
+        ({"files": [GRAPH_FILE | {"digest": "sha256:0"}]}, "digest of generator"),
+        ({"files": [GRAPH_FILE | {"size": 2**31}]}, "may have 2147483647 bytes"),
+        ({"files": [GRAPH_FILE, GRAPH_FILE]}, "each once"),
+        ({"files": [GRAPH_FILE, *({**GRAPH_FILE, "path": f"f{n}"} for n in range(1000))]}, "at most 1000"),
+        ({"latentSize": 65_537}, "latent_size: must be 1 to 65536"),
+        ({"attributes": [{"name": f"a{n}", "categories": [{"name": "x"}]} for n in range(65)]}, "at most 64"),
+        ({"attributes": [{"name": "a", "categories": [{"name": str(n)} for n in range(10_001)]}]}, "10000 categories"),
+        ({"attributes": [{"name": "a", "categories": [{"name": "x" * 256}]}]}, "at most 255 characters"),
     ],
 )
 def test_a_broken_manifest_says_what_is_wrong(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -89,7 +104,7 @@ def test_a_broken_manifest_says_what_is_wrong(tmp_path: Path, changes: dict[str,
         read_bundle(bundle.path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"name": "tiny"}', "\xff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"name": "tiny"}', "\xff", "[" * 100_000, '{"a":' * 100_000])
 def test_what_is_not_a_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / MANIFEST).write_text(text, encoding="latin-1")
     with pytest.raises(BundleError, match=r"model\.json"):
@@ -125,3 +140,25 @@ def test_references_are_names_with_or_without_a_version() -> None:
     for bad in ("", "@1", "emoji@", "emoji@0", "emoji@1.0", "Emoji", "a/b", "../x", "emoji@1@2", "emoji\n"):
         with pytest.raises(ValueError, match='must be "name" or "name@version"'):
             parse_reference(bad)
+
+
+def test_a_manifest_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / MANIFEST).open("wb") as file:
+        file.truncate(2**40)  # a terabyte, on paper
+    with pytest.raises(BundleError, match="has more than 16777216 bytes"):
+        read_bundle(tmp_path)
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path)
+    with bundle.graph.open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(BundleError, match=r"has 1099511627776 bytes, but model\.json says"):
+        bundle.verify()
+
+
+def test_a_graph_with_weights_in_another_file_becomes_no_bundle(tmp_path: Path) -> None:
+    for graph in graphs_with_outside_weights():
+        with pytest.raises(BundleError, match="weights in another file"):
+            write_bundle(tmp_path / "tiny" / "1", tiny_model(), {GRAPH: graph, SAMPLES: b"", CARD: b""})
+    assert list((tmp_path / "tiny").glob("*")) == []

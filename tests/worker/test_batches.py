@@ -20,6 +20,7 @@ from tests.worker.bench import Bench, assert_complete
 from tests.worker.test_settling import Bomb
 from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, Cell
 from unikat.bundle import Bundle
+from unikat.queue.batches.jobs import enqueue_whole
 from unikat.queue.batches.keys import close_job_id, shard_job_id
 from unikat.queue.batches.progress import BatchProgress
 from unikat.queue.batches.store import WrongState
@@ -120,7 +121,7 @@ def test_a_batch_of_a_model_that_is_not_there_is_tried_again_and_fails(batches: 
 
 def test_one_shard_that_fails_spoils_no_other_and_can_be_retried(batches: Batches) -> None:
     batch = batches.create(cells=[Cell({}, 16), Cell({"style": {"crayon": 1.0}}, 16), Cell({}, 16)])
-    job = job_with_id(batches, shard_job_id(batch, 1))
+    job = whole_job(batches, batch, 1)
     batches.redis.hset(job.key, "retries_left", 0)
     message = batches.end(batch)
     assert message.state == Batch.STATE_FAILED
@@ -198,7 +199,7 @@ def test_a_pickle_is_refused_and_never_loaded(slow_batches: Batches, batches: Ba
     proof = tmp_path / "pickle-was-loaded"
     slow_batches.create(cells=[Cell({}, 2000)], owner="ann", shard_size=2000)
     batch = batches.create(cells=[Cell({}, 16)], owner="ann")  # waits behind the other one
-    job = job_with_id(batches, shard_job_id(batch, 0))
+    job = whole_job(batches, batch, 0)
     bomb = Job.create(
         DRAW_SHARD, args=(Bomb(proof),), id=job.id, origin=batches.queue(batch).name, connection=batches.redis,
         serializer=DefaultSerializer,
@@ -233,5 +234,16 @@ def test_a_batch_without_a_trace_in_rq_is_drawn_all_the_same(slow_batches: Batch
 
 
 def job_with_id(batches: Batches, job_id: str) -> Job:
-    """A job as RQ knows it."""
+    """A job as RQ knows it, once a worker has taken it."""
+    eventually(lambda: Job.exists(job_id, connection=batches.redis))
     return Job.fetch(job_id, connection=batches.redis, serializer=JSONSerializer)
+
+
+def whole_job(batches: Batches, batch: str, shard: int) -> Job:
+    """The job of a shard that waits, whole before a worker takes it, so that it can be changed."""
+    queue = batches.queue(batch)
+    with batches.redis.pipeline() as pipe:
+        pipe.lrem(queue.key, 1, shard_job_id(batch, shard))
+        enqueue_whole(pipe, queue, batch, batches.store.spec(batch), [shard])
+        pipe.execute()
+    return job_with_id(batches, shard_job_id(batch, shard))

@@ -137,6 +137,8 @@ def _is_category(of: Mapping[str, float]) -> bool:
 
 def parse_conditions(conditions: Mapping[str, str]) -> dict[str, dict[str, float]]:
     """The inverse of `conditions_text`. Raises ValueError for what it does not write."""
+    if not isinstance(conditions, dict) or not all(isinstance(text, str) for text in conditions.values()):
+        raise ValueError("conditions must be texts by the name of their attribute")
     return {name: _parse_weights(text) for name, text in conditions.items()}
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from unikat.artwork import Renderer
 from unikat.batches.layout import MANIFEST, MEDIA_TYPES, DrawnImage, Place, conditions_text, part_name
+from unikat.batches.parquet import open_parquet
 from unikat.batches.spec import BatchSpec, Common
 from unikat.batches.storage import Storage
 
@@ -40,15 +41,6 @@ class LostShards(Exception):
         shown = ", ".join(map(str, shards[:10])) + (", ..." if len(shards) > 10 else "")
         super().__init__(f"nothing is known of {len(shards)} shards that were written: {shown}")
         self.shards = tuple(shards)
-
-
-def open_parquet(source: BinaryIO | pa.BufferReader) -> pq.ParquetFile:
-    """To be read with `use_threads=False`.
-
-    Nothing is fetched ahead: Arrow's threads would still hold the Python file when the interpreter ends, and now and
-    then abort it (apache/arrow#34314, #50482).
-    """
-    return pq.ParquetFile(source, pre_buffer=False)
 
 
 def part_bytes(common: Common, images: Sequence[DrawnImage], places: Sequence[Place], renderer: Renderer) -> bytes:
@@ -180,11 +172,11 @@ class _Earlier:
     @cached_property
     def _bounds(self) -> list[tuple[int, int]]:
         """First and last index of each group of rows."""
+        # By rows and not by statistics: asked for those, pyarrow 26 ends the process if the file is damaged.
         assert self._file is not None
-        position = self._file.schema_arrow.names.index("index")
-        metadata = self._file.metadata
-        columns = [metadata.row_group(group).column(position) for group in range(metadata.num_row_groups)]
-        return [(column.statistics.min, column.statistics.max) for column in columns]
+        file, groups = self._file, range(self._file.metadata.num_row_groups)
+        found = [file.read_row_group(group, columns=["index"], use_threads=False).column(0) for group in groups]
+        return [(column[0].as_py(), column[-1].as_py()) for column in found if len(column)]
 
     def rows(self, indexes: range) -> pa.Table | None:
         """The rows of these indexes, None unless all are there."""

@@ -27,6 +27,7 @@ ENDED: Final = "ended"
 MANIFEST: Final = "manifest"
 ROUND: Final = "round"  # 0, and one more with every retry
 REVISION: Final = "revision"
+BYTES: Final = "bytes"  # that it takes in Redis, about
 PAUSED: Final = "paused"  # why
 PAUSED_SINCE: Final = "paused_since"
 PAUSED_UNTIL: Final = "paused_until"  # until then, no other worker tries

@@ -11,7 +11,8 @@ from functools import cached_property
 from itertools import accumulate, product
 from typing import Any, Final
 
-from unikat.conditions import Weights
+from unikat.conditions import Weights, are_weights, is_finite
+from unikat.json_text import parse_json
 
 DRAW_SHARD: Final = "worker.jobs.draw_shard"  # a name, as `unikat.jobs.DRAW`
 CLOSE_BATCH: Final = "worker.jobs.close_batch"
@@ -43,6 +44,12 @@ class Common:
     layout: int
     encoder: str = field(default="", kw_only=True)
     background: str = field(default="", kw_only=True)
+
+    def is_sound(self) -> bool:
+        """Whether these fields, which may have been read, are of their types."""
+        texts = (self.model, self.digest, self.encoder, self.background)
+        is_seed = type(self.seed) is int and 0 <= self.seed < 2**64
+        return is_seed and is_finite(self.truncation) and all(isinstance(text, str) for text in texts)
 
 
 @dataclass(frozen=True)
@@ -121,11 +128,23 @@ class BatchSpec(Common):
 
     @classmethod
     def from_json(cls, head: str | bytes, cells: str | bytes) -> BatchSpec:
-        found = json.loads(head)
-        known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
-        return cls(cells=_from_lists(json.loads(cells)), **known)
+        """The inverse of `to_json`; fields of later releases are passed over. Raises ValueError for anything else."""
+        try:
+            found = parse_json(head)
+            known = {name: found[name] for name in cls.__dataclass_fields__ if name in found and name != "cells"}
+            spec = cls(cells=_from_lists(parse_json(cells)), **known)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a batch: {error}") from error
+        texts = (spec.destination, spec.owner, spec.request_id)
+        whole = (spec.image_format, spec.layout, spec.shard_size, *(cell.count for cell in spec.cells))
+        is_whole = all(type(number) is int and 0 <= number < 2**32 for number in whole) and spec.shard_size > 0
+        has_labels = isinstance(spec.labels, dict) and all(isinstance(text, str) for text in spec.labels.values())
+        if not (is_whole and has_labels and spec.is_sound() and all(isinstance(text, str) for text in texts)):
+            raise ValueError("not a batch: a field is not of its type")
+        return spec
 
 
+_SHOWN: Final = 200  # characters of what is no shard, in messages
 _LATER: Final = ("encoder", "background")  # came after the first release
 _NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id"})
 
@@ -167,10 +186,11 @@ class ShardJob(Common):
             job = cls(**{**known, "cells": _from_lists(known["cells"])})
         except (TypeError, ValueError, KeyError) as error:
             raise ValueError(f"not a shard of a batch: {error}") from error
-        numbers = (job.shard, job.first, job.seed, job.image_format, job.layout, *(cell.count for cell in job.cells))
-        texts = (job.batch, job.model, job.digest, job.destination, job.fingerprint, job.encoder, job.background)
-        if not (all(type(n) is int and n >= 0 for n in numbers) and all(isinstance(t, str) for t in texts)):
-            raise ValueError(f"not a shard of a batch: {kwargs}")
+        numbers = (job.shard, job.first, job.image_format, job.layout, *(cell.count for cell in job.cells))
+        texts = (job.batch, job.destination, job.fingerprint)
+        is_whole = all(type(n) is int and 0 <= n < 2**63 for n in numbers)
+        if not (is_whole and all(isinstance(t, str) for t in texts) and job.is_sound()):
+            raise ValueError(f"not a shard of a batch: {str(kwargs)[:_SHOWN]}")
         return job
 
 
@@ -188,6 +208,6 @@ def _to_lists(cells: Sequence[Cell]) -> list[list[Any]]:
 
 def _from_lists(cells: Sequence[Sequence[Any]]) -> tuple[Cell, ...]:
     found = tuple(Cell(weights, count) for weights, count in cells)
-    if not all(isinstance(cell.weights, dict) for cell in found):
-        raise ValueError("weights must be an object")
+    if not all(are_weights(cell.weights) for cell in found):
+        raise ValueError("weights must be an object of objects of numbers")
     return found

@@ -19,7 +19,7 @@ from unikat.artwork import Renderer
 from unikat.batches.checks import FileChecks, FolderChecks, Problem
 from unikat.batches.destination import normalise
 from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Row, common_of, parse_conditions
-from unikat.batches.manifest import open_parquet
+from unikat.batches.parquet import open_parquet
 from unikat.batches.spec import Common
 from unikat.batches.storage import Storage
 from unikat.conditions import Weights
@@ -227,11 +227,15 @@ def _picked(storage: Storage, row: Row) -> Picked:
     problem = _row_problem(row, {})
     if problem:
         raise NotABatch(f"{storage.url_of(MANIFEST)}, image {row['index']}: {problem}")
+    try:
+        weights = parse_conditions(row.get("conditions") or {})
+    except ValueError as error:
+        raise NotABatch(f"{storage.url_of(MANIFEST)}, image {row['index']}: {error}") from error
     return Picked(
         **vars(common_of(row)),
         index=row["index"],
         id=row["id"],
-        weights=parse_conditions(row.get("conditions") or {}),
+        weights=weights,
         sha256=row["sha256"],
         renderer=Renderer(row["provider"], row["runtime"], row["processor"], row.get("encoder") or ""),
         data=storage.read_range(row["file"], row["offset"], row["size"]),

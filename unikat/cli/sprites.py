@@ -160,11 +160,13 @@ def _of_batch(folder: Path) -> Iterator[Sprite]:
     from unikat.batches import layout
 
     try:
-        import pyarrow.parquet as pq
+        from unikat.batches.parquet import open_parquet
     except ImportError as error:
         hint = "Install it: pip install 'unikat[batches]'"
         raise Problem(f"a package is missing: {error.name or error}", hint) from error
-    for row in pq.read_table(folder / layout.MANIFEST).to_pylist():
+    with (folder / layout.MANIFEST).open("rb") as manifest:
+        rows = open_parquet(manifest).read(use_threads=False).to_pylist()
+    for row in rows:
         file = (folder / row["file"]).resolve()
         if not file.is_relative_to(folder.resolve()):
             raise Problem(f"{folder / layout.MANIFEST}: {row['file']} lies outside")

@@ -26,8 +26,8 @@ _TRANSACTIONS: Final = "discard exec multi unwatch watch"
 _BOTH: Final = f"""
     {_CONNECTION} {_SCRIPTS} {_TRANSACTIONS}
     bitcount getbit setbit
-    del exists expire get mget persist pexpire set type
-    hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget hset hsetnx
+    del exists expire get getrange mget persist pexpire set type
+    hdel hexists hget hgetall hincrby hincrbyfloat hkeys hlen hmget hset hsetnx hstrlen
     blpop llen lmove lpop lpos lpush lrange lrem ltrim rpush
     sadd smembers srem
     xadd xinfo|stream xlen xrange xrevrange xtrim

@@ -18,18 +18,19 @@ from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
 from unikat.errors import Reason, make_status
+from unikat.queue.budget import Quotas
 from unikat.queue.connection import Connection, Reply
 from unikat.queue.job import FINGERPRINT, DrawJob, Limits, common_fields, own_fields
 from unikat.queue.keys import LEGACY_MODEL, LEGACY_QUEUE, model_key, queue_name
-from unikat.queue.scripts import Argument, Script, script
+from unikat.queue.script_calls import Abandoned, ScriptCalls
+from unikat.queue.scripts import Argument, script
 from unikat.queue.stream import RESPONSE, STATUS, stream_key
 
-SLICE: Final = 64  # jobs in one call of a script: 2 ms of Redis' time, in which it serves nobody else
-TURNS: Final = 4  # of the event loop, in which calls come that are sent together
 MANY: Final = 16  # calls in progress from which a script call for each costs more than waiting for others does
 PATIENCE_S: Final = 0.002  # then
 DONE_PATIENCE_S: Final = 0.05  # for leases of callers that have everything: nobody waits
 DONE_TTL_S: Final = 30  # results whose end every caller has are kept this long
+JOB_BYTES: Final = 1500  # of a job in Redis beside its own fields and its images, about
 RETRIED: Final = 10_000  # releases that are kept for another try while Redis is away
 
 _ACTIVE: Final = {"queued", "started", "scheduled", "deferred", "created"}
@@ -45,7 +46,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job to be enqueued, and the call that waits for it. `seconds`: until the call's deadline."""
+    """A job to be enqueued, and the call that waits for it.
+
+    `seconds`: until the call's deadline; `image_bytes`: of one of its images, about.
+    """
 
     job_id: str
     job: DrawJob
@@ -53,6 +57,7 @@ class Submission:
     lease: str
     seconds: float | None
     legacy: bool
+    image_bytes: float = 0.0
 
     @property
     def queue(self) -> str:
@@ -65,14 +70,24 @@ class Submission:
         """Of enqueue.lua."""
         model = LEGACY_MODEL if self.legacy else model_key(self.job.model, self.job.digest)
         limit = "" if self.seconds is None else f"{self.seconds:.3f}"
-        return [self.job_id, model, self.queue, self.lease, limit, *own_fields(self.job, self.fingerprint)]
+        fields = own_fields(self.job, self.fingerprint)
+        size = JOB_BYTES + sum(len(str(field)) for field in fields) + round(self.job.count * self.image_bytes)
+        work = f"{self.job.seconds:.3f}"
+        return [self.job_id, model, self.queue, self.lease, limit, self.job.count, work, size, *fields]
 
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """A job was not taken: so many wait already."""
+    """A job was not taken. `what` is spent: `used` of `limit`; in `seconds` there may be room, 0: not known.
 
-    waiting: int
+    "queue": jobs that wait, "seconds" of work, "bytes"; of the caller alone: "own queue", "own seconds", "own bytes",
+    "calls" in progress, "images" a minute.
+    """
+
+    what: str
+    used: int
+    limit: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,82 +137,17 @@ class Condition:
 Entry: TypeAlias = "tuple[int, bytes | Status]"  # number in the stream, and a GenerateResponse's bytes or the end
 
 
-Abandoned: TypeAlias = "Callable[[], object] | None"
-
-
-class _Batch:
-    """Calls of one script. While one is under way, what comes meanwhile waits, and is sent together."""
-
-    def __init__(self, connection: Connection, run: Script, head: Callable[[], list[Argument]]) -> None:
-        self._connection, self._script, self._head = connection, run, head
-        self._waiting: list[tuple[list[Argument], asyncio.Future[Reply], Abandoned]] = []
-        self._due = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self.task: asyncio.Task[None] | None = None
-
-    def add(self, arguments: list[Argument], patience: float, abandoned: Abandoned = None) -> asyncio.Future[Reply]:
-        """Send with what comes within `patience` seconds, or within a few turns of the loop.
-
-        `abandoned` is called instead of the future that was cancelled meanwhile: it is sent in any case.
-        """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Reply] = loop.create_future()
-        self._waiting.append((arguments, future, abandoned))
-        if self.task is None:
-            self.task = asyncio.create_task(self._send())
-        if not patience or len(self._waiting) >= SLICE:
-            self._due.set()
-        elif self._timer is None:
-            self._timer = loop.call_later(patience, self._due.set)
-        return future
-
-    def hurry(self) -> None:
-        """What waits is not to wait longer."""
-        self._due.set()
-
-    async def _send(self) -> None:
-        while self._waiting:
-            await self._due.wait()
-            for _ in range(TURNS):  # an idle loop is through at once, and a busy one has more calls to send
-                await asyncio.sleep(0)
-            calls, self._waiting = self._waiting[:SLICE], self._waiting[SLICE:]
-            if not self._waiting:
-                self._rest()
-            try:
-                arguments = [each for call in calls for each in call[0]]
-                replies = await self._connection.run(self._script, *self._head(), *arguments)
-            except Exception as error:  # whatever it is: these calls fail, and others go on
-                for _, future, abandoned in calls:
-                    _settle(future, abandoned, error)
-                continue
-            for (_, future, abandoned), reply in zip(calls, replies, strict=True):
-                _settle(future, abandoned, reply)
-        self.task = None
-
-    def _rest(self) -> None:
-        self._due.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-def _settle(future: asyncio.Future[Reply], abandoned: Abandoned, reply: Reply) -> None:
-    if not future.done():
-        future.set_exception(reply) if isinstance(reply, Exception) else future.set_result(reply)
-    elif abandoned is not None:
-        abandoned()
-
-
 class DrawCalls:
     """The draw jobs of a service's calls."""
 
-    def __init__(self, connection: Connection, limits: Limits, max_queue: int) -> None:
+    def __init__(self, connection: Connection, limits: Limits, max_queue: int, quotas: Quotas) -> None:
         """`max_queue`: jobs that may wait for a model."""
         self._connection = connection
         self._limits = limits
         self._max_queue = max_queue
-        self._enqueue = _Batch(connection, script("enqueue"), self._enqueue_head)
-        self._release = _Batch(connection, script("release"), self._release_head)
+        self._quotas = quotas
+        self._enqueue = ScriptCalls(connection, script("enqueue"), self._enqueue_head)
+        self._release = ScriptCalls(connection, script("release"), self._release_head)
         self._unreleased: list[list[Argument]] = []
         self.accepts = True  # whether new jobs are taken; jobs that are there can be joined in any case
         # Called with a job that was ended and waits in its queue.
@@ -251,7 +201,8 @@ class DrawCalls:
 
     def _enqueue_head(self) -> list[Argument]:
         fields = common_fields(self._limits)
-        return [self._max_queue if self.accepts else 0, self._limits.result_ttl, len(fields) // 2, *fields]
+        most = self._max_queue if self.accepts else 0
+        return [most, self._limits.result_ttl, *self._quotas.arguments, len(fields) // 2, *fields]
 
     def _release_head(self) -> list[Argument]:
         return [DONE_TTL_S, self._limits.result_ttl]
@@ -267,7 +218,8 @@ async def read_entries(connection: Connection, wanted: Sequence[tuple[str, int]]
 def answer_of(submission: Submission, reply: Reply) -> Full | Enqueued:
     """What became of a submission."""
     if reply[0] == b"full":
-        return Full(reply[1])
+        what, used, limit, seconds = reply[1:]
+        return Full(what.decode(), used, limit, float(seconds))
     if reply[0] == b"queued":
         return Enqueued(submission.queue, reply[1], submission.seconds)
     _, status, queue, position, meta, last, code, seconds, data, extra = reply

@@ -17,17 +17,22 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from unikat.conditions import Weights
+from unikat.conditions import Weights, are_weights, is_finite
+from unikat.json_text import parse_json
 from unikat.queue.keys import DRAW
 from unikat.queue.scripts import Argument
 from unikat.v1.batches_pb2 import CreateBatchRequest
 from unikat.v1.studio_pb2 import GenerateRequest
 
+# Bytes of a payload, RQ's compression undone: a shard's conditions are a part of a request of at most 3 MiB. Beyond it,
+# the scripts hand out nothing (`common.lua`).
+MAX_PAYLOAD: Final = 4 * 2**20
 FINGERPRINT: Final = "fingerprint"  # in a job's meta: what its request_id stands for
 
 _PAYLOAD: Final = (
     "model", "digest", "weights", "count", "seed", "truncation", "image_format", "enqueued_at", "deadline", "first",
 )  # fmt: skip
+_SHOWN: Final = 200  # characters of what is no job, in messages
 _EXTRA: Final = ("encoder", "background", "caller", "seconds", "text", "mark", "trace")
 
 
@@ -75,16 +80,29 @@ class DrawJob:
     def from_kwargs(cls, kwargs: Mapping[str, Any], extra: str | bytes = b"") -> DrawJob:
         """Raises ValueError if the payload is not one that this version understands."""
         try:
-            found = json.loads(extra) if extra else {}
+            found = parse_json(extra) if extra else {}
             known = {name: kwargs[name] for name in _PAYLOAD if name in kwargs}
             known |= {name: found.pop(name) for name in _EXTRA if name in found}
             job = cls(**known, more=found)
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a draw job: {error}") from error
-        numbers = (job.count, job.seed, job.image_format, job.first)
-        if not (all(isinstance(n, int) and n >= 0 for n in numbers) and isinstance(job.weights, dict)):
-            raise ValueError(f"not a draw job: {kwargs}")
+        if not job._is_sound():
+            raise ValueError(f"not a draw job: {str(kwargs)[:_SHOWN]}")
         return job
+
+    def _is_sound(self) -> bool:
+        """Whether every field has a value of its type that a service could have written."""
+        texts = (self.model, self.digest, self.encoder, self.background, self.caller, self.text, self.mark, self.trace)
+        times = (self.enqueued_at, self.seconds, self.truncation, 0 if self.deadline is None else self.deadline)
+        whole = (self.count, self.seed, self.image_format, self.first)
+        return (
+            all(isinstance(text, str) for text in texts)
+            and all(is_finite(number) for number in times)
+            and all(type(number) is int and number >= 0 for number in whole)
+            and self.seed < 2**64
+            and self.first + self.count <= 2**32
+            and are_weights(self.weights)
+        )
 
     @classmethod
     def from_hash(cls, data: bytes, extra: bytes, deadline: bytes) -> DrawJob:
@@ -98,27 +116,29 @@ def call_of(data: bytes, functions: Collection[str]) -> tuple[str, dict[str, Any
 
     Raises ValueError unless it is one of `functions`, and for what is not JSON; pickle is never read.
     """
-    raw = data
-    if not data.startswith(b"["):  # RQ compresses
-        with suppress(zlib.error):
-            raw = zlib.decompress(data)
+    raw = _decompressed(data)
+    if not raw or len(raw) > MAX_PAYLOAD:
+        raise ValueError(f"its payload is empty, or larger than {MAX_PAYLOAD} bytes")
     try:
-        found = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("its payload is not JSON; pickle is never read") from error
+        found = parse_json(raw)
+    except ValueError as error:
+        raise ValueError(f"its payload is not JSON ({error}); pickle is never read") from error
     try:
         function, _, args, kwargs = found
     except (TypeError, ValueError) as error:
         raise ValueError(f"its payload is not a call: {error}") from error
-    if b"\\u" in raw:
-        try:
-            json.dumps(found, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:  # half a character cannot even be reported
-            raise ValueError("its payload holds text that is not Unicode") from error
     if function not in functions or args or not isinstance(kwargs, dict):
         allowed = " and ".join(functions)
-        raise ValueError(f"it calls {function!r}; this queue is for {allowed} with keyword arguments")
+        raise ValueError(f"it calls {str(function)[:_SHOWN]!r}; this queue is for {allowed} with keyword arguments")
     return function, kwargs
+
+
+def _decompressed(data: bytes) -> bytes:
+    """What RQ may have compressed, as far as it may be long: a few bytes can stand for gigabytes."""
+    if not data.startswith(b"["):
+        with suppress(zlib.error):
+            return zlib.decompressobj().decompress(data, MAX_PAYLOAD + 1)
+    return data
 
 
 def rq_result(value: Any) -> str:  # noqa: ANN401  (JSON)

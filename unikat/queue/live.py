@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
-from unikat.queue.workers import PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY, WorkerStatus, worker_key
+from unikat.queue.workers import MAX_STATUS, PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +32,21 @@ async def live_workers(redis: Connection, clock: RedisClock) -> LiveWorkers:
         if isinstance(reply, Exception):
             raise reply
     clock.set(int(time[0]) + int(time[1]) / 1e6)
-    texts = await redis.execute("MGET", *(worker_key(name.decode()) for name in names)) if names else []
+    # GETRANGE and not MGET: what is larger than a status is not even fetched.
+    wanted = [("GETRANGE", worker_key(name.decode(errors="replace")), 0, MAX_STATUS) for name in names]
+    texts = await redis.execute_many(wanted) if wanted else []
     announced = dict(zip(protocols[::2], protocols[1::2], strict=True))
     statuses, is_legacy = [], False
     for name, text in zip(names, texts, strict=True):
-        if text is None:
+        if text == b"":  # there is no such worker any more
             continue
         try:
+            if isinstance(text, Exception):
+                raise ValueError(str(text))
             statuses.append(WorkerStatus.from_json(text))
             is_legacy = is_legacy or int(announced.get(name, 1)) < PROTOCOL
-        except (ValueError, TypeError) as error:
-            log.warning("Worker %s says something that is not a status: %s", name.decode(), error)
+        except ValueError as error:
+            log.warning("Worker %r says something that is not a status: %s", name, error)
     return LiveWorkers(statuses, is_legacy, _memory_percent(memory))
 
 

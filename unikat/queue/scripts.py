@@ -12,7 +12,7 @@ Argument: TypeAlias = str | bytes | int | float
 Command: TypeAlias = tuple[Argument, ...]
 
 # `#!lua`: a server that is full refuses a script whole, instead of one write of it. What frees memory is let through.
-_FREES: Final = ("release", "beat", "cancel_batch", "drop_jobs")
+_FREES: Final = ("release", "beat", "cancel_batch", "drop_jobs", "batch_bytes")
 _FLAGS: Final = dict.fromkeys(_FREES, " flags=allow-oom")
 
 

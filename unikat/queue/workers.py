@@ -6,8 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from unikat.conditions import is_finite
+from unikat.json_text import parse_json
+
 MODELS_KEY: Final = "unikat:models"  # hash: model digest -> model.json with the digest filled in
 WORKERS_KEY: Final = "unikat:workers"  # sorted set: worker name -> Redis' time of its last beat plus WORKER_TTL
+MAX_STATUS: Final = 2**20  # bytes of a status: some 6,000 models
 WORKER_TTL: Final = 10.0  # seconds without a beat after which a worker counts as dead
 PROTOCOLS_KEY: Final = "unikat:protocols"  # hash: worker name -> PROTOCOL; the release before says nothing
 PROTOCOL: Final = 2  # a queue a model version and caller, inboxes
@@ -45,6 +49,17 @@ class WorkerStatus:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> WorkerStatus:
-        """The inverse of `to_json`; fields of later releases are passed over. Raises ValueError, TypeError."""
-        found = json.loads(text)
-        return cls(**{name: found[name] for name in cls.__dataclass_fields__ if name in found})
+        """The inverse of `to_json`; fields of later releases are passed over. Raises ValueError for anything else."""
+        if len(text) > MAX_STATUS:
+            raise ValueError(f"a status has at most {MAX_STATUS} bytes")
+        try:
+            found = parse_json(text)
+            status = cls(**{name: found[name] for name in cls.__dataclass_fields__ if name in found})
+        except TypeError as error:
+            raise ValueError(f"not a status: {error}") from error
+        texts = (status.name, status.device, status.provider, status.runtime)
+        rates = (status.images_per_second, status.jobs_per_second, status.beat_at)
+        is_map = isinstance(status.models, dict) and all(isinstance(digest, str) for digest in status.models.values())
+        if not (is_map and all(isinstance(text, str) for text in texts) and all(map(is_finite, rates))):
+            raise ValueError("not a status: a field is not of its type")
+        return status

@@ -28,7 +28,8 @@ if _version_not_supported:
 
 class StudioStub:
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
-    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on.
+    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
     """
 
     def __init__(self, channel):
@@ -61,7 +62,8 @@ class StudioStub:
 
 class StudioServicer:
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
-    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on.
+    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
     """
 
     def ListModels(self, request, context):
@@ -129,7 +131,8 @@ def add_StudioServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Studio:
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
-    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on.
+    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
     """
 
     @staticmethod

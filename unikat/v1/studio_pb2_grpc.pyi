@@ -29,7 +29,8 @@ GRPC_VERSION: str
 
 class StudioStub:
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
-    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on.
+    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
     """
 
     @_typing.overload
@@ -54,7 +55,8 @@ class StudioStub:
 @_typing.type_check_only
 class StudioAsyncStub(StudioStub):
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
-    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on.
+    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -75,7 +77,8 @@ class StudioAsyncStub(StudioStub):
 
 class StudioServicer(metaclass=_abc_1.ABCMeta):
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
-    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on.
+    `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
     """
 
     @_abc_1.abstractmethod

@@ -114,7 +114,7 @@ class Heartbeat:
         members, _, suspended, *rest = pipeline.execute()
         self._disown(members)
         self._suspend(suspended)
-        self._serve({queue.decode() for queues in rest[: len(status.models)] for queue in queues})
+        self._serve({queue.decode(errors="replace") for queues in rest[: len(status.models)] for queue in queues})
 
     def _serve(self, queues: set[str]) -> None:
         """RQ's tools list this worker beside the queues that it serves now, from the next beat on."""
@@ -151,7 +151,7 @@ class Heartbeat:
         lease of a worker that lives would keep it so for ever.
         """
         moment = time.monotonic()
-        strange = {member.decode() for member in members} - set(self._state.executions.values())
+        strange = {member.decode(errors="replace") for member in members} - set(self._state.executions.values())
         self._strange = {key: self._strange.get(key, moment) for key in strange}
         for key, since in self._strange.items():
             if moment - since > _SETTLES_WITHIN:

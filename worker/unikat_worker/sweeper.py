@@ -27,6 +27,7 @@ from rq.worker_registration import clean_worker_registry
 
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import TRIED, close, model_of, ring
+from unikat.queue.registry import forget_announcements
 from unikat.queue.stream import Progress, stream_key
 from unikat.queue.unready import wrong_type_passed_over
 from unikat.queue.workers import PROTOCOLS_KEY, WORKERS_KEY, lease_key
@@ -63,6 +64,7 @@ class Sweeper:
         self._patience = lease_s / 2  # seconds that a live worker may take from the queue to the registry
         self._first_seen: dict[tuple[str, bytes], float] = {}
         self._cleaned_at = time.monotonic()
+        self._unserved: set[bytes] = set()  # digests that nobody served when it was last looked
 
     def sweep(self, period: float) -> None:
         """Once per `period` (seconds) of all workers together."""
@@ -89,7 +91,9 @@ class Sweeper:
 
     def _draw_queues(self) -> list[Queue]:
         known = cast(set[bytes], self._redis.smembers(Queue.redis_queues_keys))
-        names = sorted(key.decode().removeprefix("rq:queue:") for key in known if key.startswith(_QUEUE))
+        names = sorted(
+            key.decode(errors="replace").removeprefix("rq:queue:") for key in known if key.startswith(_QUEUE)
+        )
         serializer = self._queue.serializer
         return [self._queue, *(Queue(name, connection=self._redis, serializer=serializer) for name in names)]
 
@@ -106,7 +110,7 @@ class Sweeper:
                 pipeline.hget(execution.key, "worker_name")
             names = pipeline.execute()
             for execution, name in zip(executions, names, strict=True):
-                execution.worker_name = name.decode() if name else ""
+                execution.worker_name = name.decode(errors="replace") if name else ""
                 pipeline.exists(lease_key(execution.worker_name))
             alive = pipeline.execute()
         lost = [execution for execution, lives in zip(executions, alive, strict=True) if not lives]
@@ -131,6 +135,7 @@ class Sweeper:
             clean_worker_registry(queue)
         self._forget_protocols()
         self._batches.forget_unfinished()
+        self._unserved = forget_announcements(self._redis, self._unserved)
         moment = redis_time(self._redis)  # `rq.registry.clean_registries` takes this machine's
         for queue in (*draws, *self._batches.queues()):
             for registry in (queue.finished_job_registry, queue.started_job_registry, queue.failed_job_registry):

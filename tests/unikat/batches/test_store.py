@@ -202,7 +202,8 @@ def test_a_deleted_batch_leaves_nothing_and_frees_its_destination(hand: BatchHan
     hand.store.delete("b1")
     assert keys_of(redis, "b1") == set()
     hand.take()  # which forgets owners without batches
-    assert set(redis.keys()) - before <= {b"rq:queues"}
+    probes = set(redis.keys("unikat:probe:*"))  # of the wait for a replica; they last a second
+    assert set(redis.keys()) - before - probes <= {b"rq:queues"}
     assert not redis.scard("rq:queues")
     hand.store.create("b1", spec_of("a", 30), "content")
     assert len(hand.queued("b1")) == 8
@@ -226,7 +227,7 @@ def test_what_a_slow_worker_says_of_a_deleted_batch_is_nothing_to_its_successor(
 
 
 def test_a_creation_is_not_held_up_by_those_of_others(hand: BatchHand, redis: Redis) -> None:
-    """Optimistic locking on what all share would let the largest batch lose again and again."""
+    """Optimistic locking on what all share would let a batch lose again and again."""
     stop = threading.Event()
 
     def create_small() -> int:
@@ -238,12 +239,11 @@ def test_a_creation_is_not_held_up_by_those_of_others(hand: BatchHand, redis: Re
 
     with ThreadPoolExecutor(1) as thread:
         small = thread.submit(create_small)
-        before = redis.info("commandstats").get("cmdstat_exec", {"calls": 0})["calls"]
         hand.store.create("large", spec_of("large", 2000, shard_size=1), "content")
         stop.set()
         made = small.result(20)
-    execs = redis.info("commandstats")["cmdstat_exec"]["calls"] - before
-    assert execs <= made + 1, "a transaction was refused and made again"
+    run = redis.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert run <= made + 3, "a creation is one call of a script, and the first ones find it unknown"
 
 
 def test_ids_follow_from_request_ids_and_are_new_without() -> None:

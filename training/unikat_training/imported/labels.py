@@ -1,6 +1,5 @@
 """What the conditions of a foreign graph are called, and where each stands in the condition vector."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from onnx import GraphProto, numpy_helper
 
+from unikat.bundle import MAX_MANIFEST, read_bounded
+from unikat.json_text import parse_json
 from unikat.v1.model_pb2 import Attribute, Category, Combination
 from unikat_training.errors import TrainingError
 from unikat_training.imported.foreign import constants_of
@@ -33,9 +34,16 @@ class Block:
 def load_labels(path: Path) -> Labels:
     """A list of categories is one attribute, "category"; an object holds a list for every attribute."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"--labels: {path}: {error.strerror}") from error
+        content = read_bounded(path, MAX_MANIFEST)
+    except ValueError as error:
+        raise TrainingError(f"--labels: {path}: {error}") from error
+    return parse_labels(path, content)
+
+
+def parse_labels(path: Path, content: bytes) -> Labels:
+    """As `load_labels`, of the content of a file that is called `path`."""
+    try:
+        found = parse_json(content)
     except ValueError as error:
         raise TrainingError(f"--labels: {path}: is not JSON: {error}") from error
     labels = {"category": found} if isinstance(found, list) else found

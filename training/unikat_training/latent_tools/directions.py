@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unikat.bundle import Bundle, BundleError
+from unikat.bundle import Bundle, BundleError, read_bounded
+from unikat.json_text import parse_json
 from unikat_training.networks.base import Generator
 
 FILE = "directions.json"
@@ -21,7 +22,13 @@ COUNT = 16  # directions in a bundle; those after them change little more than a
 METHOD = "eigenvectors of the weights that the latent meets first (Shen & Zhou, CVPR 2021)"
 DIGITS = 7  # of a vector's numbers: what a float32 holds
 
+LARGEST = 2**24  # bytes of the file
+
 Floats = npt.NDArray[np.float32]
+
+
+class _NewerFormat(ValueError):
+    """The file is of a later release."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +94,26 @@ def read_directions(bundle: Bundle) -> Directions | None:
         return None
     path = bundle.path / FILE
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return parse_directions(read_bounded(path, LARGEST), bundle.model.latent_size)
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}") from error
+
+
+def parse_directions(content: bytes, latent_size: int) -> Directions:
+    """The directions that a bundle's file holds. Raises ValueError for a bad one."""
+    try:
+        document = parse_json(content)
         if document["format"] > FORMAT:
-            raise BundleError(f"{path}: format {document['format']} is newer than {FORMAT}; upgrade unikat")
+            raise _NewerFormat(f"format {document['format']} is newer than {FORMAT}; upgrade unikat")
         rows = document["directions"]
         vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
         measured = tuple(float(row["strength"]) for row in rows)
         strength = Strength(measured, float(document["random_strength"]), float(document["latent_strength"]))
         eigenvalues = tuple(float(row["eigenvalue"]) for row in rows)
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise BundleError(f"{path}: does not hold directions: {error!r}; restore the file") from error
-    if vectors.shape != (len(rows), bundle.model.latent_size):
-        raise BundleError(f"{path}: vectors are {vectors.shape}, but latents have {bundle.model.latent_size} numbers")
+    except _NewerFormat:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"does not hold directions: {error!r}; restore the file") from error
+    if vectors.shape != (len(rows), latent_size):
+        raise ValueError(f"vectors are {vectors.shape}, but latents have {latent_size} numbers")
     return Directions(vectors, eigenvalues, strength)

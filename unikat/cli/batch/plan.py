@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+from unikat.bundle import read_bounded
 from unikat.cli.problems import BAD_INPUT, Problem
 from unikat.cli.where import parse_where
 from unikat.tables import TableError, read_csv, read_text
@@ -21,6 +22,7 @@ ALL: Final = "*"
 COUNT: Final = "count"
 _CSV_ENDINGS: Final = (".csv", ".tsv")
 _JSON_ENDINGS: Final = (".jsonl", ".ndjson")
+MAX_PLAN: Final = 64 * 2**20  # bytes: far more than a request may have
 _WHOLE: Final = re.compile(r"([0-9]+)(?:\.0*)?")
 
 
@@ -70,10 +72,17 @@ def read_plan(path: Path, count: int | None) -> list[Line]:
     if ending not in _CSV_ENDINGS + _JSON_ENDINGS:
         raise Problem(f"--plan {path}: the name must end in .csv, .tsv or .jsonl", code=BAD_INPUT)
     try:
-        text, _ = read_text(path.read_bytes())
-        lines = list((_read_csv if ending in _CSV_ENDINGS else _read_json)(path, text, count))
-    except OSError as error:
-        raise Problem(f"--plan {path}: {error.strerror}", code=BAD_INPUT) from error
+        content = read_bounded(path, MAX_PLAN)
+    except ValueError as error:
+        raise Problem(f"--plan {path}: {error}", code=BAD_INPUT) from error
+    return parse_plan(path, content, count)
+
+
+def parse_plan(path: Path, content: bytes, count: int | None) -> list[Line]:
+    """As `read_plan`, of the content of a file that is called `path`."""
+    try:
+        text, _ = read_text(content)
+        lines = list((_read_json if path.suffix.lower() in _JSON_ENDINGS else _read_csv)(path, text, count))
     except TableError as error:
         where = ", " if str(error).startswith("line ") else ": "
         raise Problem(f"--plan {path}{where}{error}", code=BAD_INPUT) from error
@@ -120,7 +129,7 @@ def _read_json(path: Path, content: str, count: int | None) -> Iterator[Line]:
             continue
         try:
             line = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _wrong(path, number, f"no JSON: {error}") from error
         if not isinstance(line, dict) or set(line) - {"where", COUNT} or not isinstance(line.get("where", {}), dict):
             example = 'Write {"where": {"style": "noto", "category": {"face": 0.7, "heart": 0.3}}, "count": 100}'

@@ -9,20 +9,27 @@ has heard: a worker that dies in between leaves a batch that `reconcile` looks a
 
 from __future__ import annotations
 
+import json
+from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 from uuid import uuid4
 
 from redis import Redis
 from redis.client import Pipeline
+from rq.job import Job
 
 from unikat.batches import record as r
-from unikat.batches.spec import BatchSpec
+from unikat.batches.spec import DRAW_SHARD, BatchSpec
 from unikat.queue.batches.jobs import (
+    NoSuchBatch,
     batch_queue,
     enqueue_close,
-    enqueue_shards,
+    enqueue_whole,
+    shard_fields,
+    shard_payload,
+    short_payload,
     transact,
     watched_fields,
 )
@@ -39,6 +46,7 @@ from unikat.queue.clock import redis_time
 from unikat.queue.draws import RECORD_TTL, Completion, Taken, run_script, taken_from
 
 _PACE_KEPT: Final = 64
+_SPECS_KEPT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class BatchProgress:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.store = BatchStore(redis)
+        self._specs: OrderedDict[tuple[str, bytes], BatchSpec] = OrderedDict()  # used by the thread that takes
 
     def take(self, worker: str, without_owners: Iterable[str] = (), without: Iterable[str] = ()) -> TakenOfBatch | None:
         """The next shard by the owners' turns, or the job that closes a batch; a worker has begun it.
@@ -73,12 +82,14 @@ class BatchProgress:
         Not of certain owners, nor of the batches `without`.
         """
         left_out = [*(f"owner {owner}" for owner in without_owners), *(f"batch {batch}" for batch in without)]
-        reply = run_script("next_shard", self.redis, worker, RECORD_TTL, uuid4().hex, *left_out)
+        fields = shard_fields(self.redis)
+        begun = (worker, RECORD_TTL, uuid4().hex)
+        reply = run_script("next_shard", self.redis, *begun, len(fields) // 2, *fields, *left_out)
         if not reply:
             return None
-        batch, head, shards, cancelled, ended, round, written, is_written, job = reply
+        batch, head, shards, cancelled, ended, round, written, is_written, job, content = reply
         return TakenOfBatch(
-            job=taken_from(job),
+            job=self._filled_in(taken_from(job), batch.decode(), content if head else b""),
             batch=batch.decode(),
             head=head,
             shards=int(shards or 0),
@@ -88,6 +99,32 @@ class BatchProgress:
             written=written,
             is_written=bool(is_written),
         )
+
+    def _filled_in(self, job: Taken, batch: str, content: bytes) -> Taken:
+        """The job with its whole payload, which workers of the release before need if this one is lost with it.
+
+        As it is where it was whole, and where the batch (of that `content`; empty: none) was deleted.
+        """
+        shard = shard_of(batch, job.id)
+        if shard is None or not content or job.data != short_payload(batch, shard):
+            return job
+        try:
+            payload, text = shard_payload(batch, self._spec(batch, content), shard)
+        except (NoSuchBatch, IndexError):
+            return job
+        data = json.dumps([DRAW_SHARD, None, [], payload]).encode()
+        self.redis.hset(Job.key_for(job.id), mapping={"data": data, "description": text})
+        return replace(job, data=data)
+
+    def _spec(self, batch: str, content: bytes) -> BatchSpec:
+        """What a batch draws, kept of the few whose shards were taken last. Raises NoSuchBatch."""
+        key = (batch, content)
+        if key not in self._specs:
+            self._specs[key] = self.store.spec(batch)
+        self._specs.move_to_end(key)
+        while len(self._specs) > _SPECS_KEPT:
+            self._specs.popitem(last=False)
+        return self._specs[key]
 
     def finish(self, worker: str, taken: TakenOfBatch, images: int, done: Completion) -> str:
         """The job's files are there: its shard counts as written, and RQ hears of it. Twice is as good as once.
@@ -107,8 +144,8 @@ class BatchProgress:
         owners = cast(list[bytes], self.redis.lrange(OWNERS, 0, -1))
         with self.redis.pipeline(transaction=False) as pipe:
             for owner in owners:
-                pipe.lrange(OF_OWNER + owner.decode(), 0, -1)
-            return [batch.decode() for batches in pipe.execute() for batch in batches]
+                pipe.lrange(OF_OWNER + owner.decode(errors="replace"), 0, -1)
+            return [batch.decode(errors="replace") for batches in pipe.execute() for batch in batches]
 
     def is_done(self, batch: str, shard: int) -> bool:
         """Whether a shard is written."""
@@ -182,7 +219,7 @@ class BatchProgress:
             missing = sorted({*range(record.shards)} - {*record.failed, *self.store.written(record)})
             spec = self.store.spec(batch)
             pipe.multi()
-            enqueue_shards(pipe, queue, batch, spec, missing)
+            enqueue_whole(pipe, queue, batch, spec, missing)
             pipe.execute()
             return missing
 

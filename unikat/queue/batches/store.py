@@ -9,17 +9,19 @@ that twice is as good as once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.lock import Lock
 from rq.job import Job
 
 from unikat.batches import record as r
 from unikat.batches.record import BatchRecord
 from unikat.batches.spec import BatchSpec
+from unikat.queue.batches.budget import Allowance, BudgetSpent, bytes_of
 from unikat.queue.batches.jobs import (
     NoSuchBatch,
     batch_queue,
@@ -44,17 +46,19 @@ from unikat.queue.batches.keys import (
     queue_name,
     shard_job_id,
 )
-from unikat.queue.batches.places import around, in_the_way
+from unikat.queue.batches.places import DestinationTaken, around, inside
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
 from unikat.queue.keys import QUEUES_KEY
 from unikat.queue.replicas import wait_for_replica
+from unikat.queue.scripts import Argument
 
 # Jobs that one round trip writes or deletes: between two of them, Redis does what others want.
 _SLICE: Final = 200
-# Seconds without another slice after which a creation counts as given up: a twin of its call waits for so long where
-# the service died in the middle of it.
-_CREATING_S: Final = 5
+_EXPIRED_LOOK: Final = 250  # batches looked at in one round trip
+_MOST_SHARDS: Final = 1_000_000  # far more than any service makes
+
+log = logging.getLogger(__name__)
 
 
 class WrongState(Exception):
@@ -67,71 +71,25 @@ class BatchStore:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
 
-    def create(self, batch: str, spec: BatchSpec, content: str) -> str:
+    def create(self, batch: str, spec: BatchSpec, content: str, allowance: Allowance = Allowance()) -> str:  # noqa: B008  # immutable
         """Queue a batch, whole or not at all; `content` is a digest of the request.
 
         Returns the content of the batch of this id: what was given, or, if there is one already, that one's; a replica,
-        if there is one, has it by then. Raises DestinationTaken.
+        if there is one, has it by then. Raises DestinationTaken and BudgetSpent.
         """
-        lock = self.redis.lock(creating_key(batch), timeout=_CREATING_S, thread_local=False)
-        with lock:  # a twin of this call waits, and finds the batch
-            there = self._there(batch, spec.destination)
-            if there is None:
-                self._enqueue(batch, spec, lock)
-                there = self._record(batch, spec, content)
+        head, cells = spec.to_json()
+        budgets = [limit for of in (allowance.own, allowance.all) for limit in (of.open, of.bytes, of.seconds)]
+        facts = (batch, spec.owner, spec.destination, bytes_of(spec), f"{allowance.seconds(spec):.3f}", *budgets)
+        outer, inner = around(spec.destination), inside(spec.destination)
+        described: list[Argument] = [head, cells, content, spec.total, spec.shard_count, len(outer)]
+        state, *found = cast(list[bytes], run_script("create_batch", self.redis, *facts, *described, *outer, *inner))
+        if state == b"taken":
+            raise DestinationTaken(*(each.decode() for each in found))
+        if state == b"refused":
+            what, whose, used, limit = (each.decode() for each in found)
+            raise BudgetSpent(what, whose, int(used), float(limit))
         wait_for_replica(self.redis, batch_key(batch))
-        return there
-
-    def _there(self, batch: str, destination: str) -> str | None:
-        """The content of the batch of this id, if there is one. Raises DestinationTaken."""
-        # In this order: a twin of this call that is faster is seen as the same batch, not as one in the way.
-        taken = in_the_way(self.redis, batch, destination)
-        there = self.content(batch)
-        if there is None and taken is not None:
-            raise taken
-        return there
-
-    def _enqueue(self, batch: str, spec: BatchSpec, lock: Lock) -> None:
-        """Write the shards' jobs in slices. No worker sees them before the batch is in its owner's turns."""
-        queue = batch_queue(self.redis, batch)
-        for first in range(0, spec.shard_count, _SLICE):
-            lock.reacquire()
-            with self.redis.pipeline(transaction=False) as pipe:
-                if first == 0:
-                    # What a creation that was given up has left, and a worker that was slow to hear of a deletion.
-                    pipe.delete(queue.key, *(key(batch) for key in (batch_key, done_key, failed_key, pace_key)))
-                enqueue_shards(pipe, queue, batch, spec, range(first, min(first + _SLICE, spec.shard_count)))
-                pipe.execute()
-
-    def _record(self, batch: str, spec: BatchSpec, content: str) -> str:
-        """Make the batch visible, with its last slice."""
-        destination = spec.destination
-
-        def attempt(pipe: Pipeline) -> str:
-            pipe.watch(*map(destination_key, (destination, *around(destination))))
-            taken = in_the_way(pipe, batch, destination)
-            if taken is not None:
-                self._drop(batch)
-                raise taken
-            moment = redis_time(pipe)
-            head, cells = spec.to_json()
-            pipe.multi()
-            pipe.hset(
-                batch_key(batch),
-                mapping={
-                    r.HEAD: head, r.CONTENT: content, r.TOTAL: spec.total, r.SHARDS: spec.shard_count,
-                    r.CREATED: moment, r.ROUND: 0, r.REVISION: 1,
-                },
-            )  # fmt: skip
-            pipe.set(cells_key(batch), cells)
-            pipe.zadd(BATCHES, {batch: moment})
-            pipe.set(destination_key(destination), batch)
-            pipe.zadd(DESTINATIONS, {destination: 0})
-            enter_turns(pipe, batch, spec.owner)
-            pipe.execute()
-            return content
-
-        return transact(self.redis, attempt)
+        return found[0].decode()
 
     def _drop(self, batch: str) -> None:
         """Delete the jobs of a batch that nobody has begun."""
@@ -158,19 +116,10 @@ class BatchStore:
         for batch, raw, done, failed, pace in zip(batches, replies, replies, replies, replies, strict=True):
             if r.HEAD.encode() not in raw:
                 continue
-            fields = text_of(raw)
-            shards = int(fields[r.SHARDS])
-            written = _written(done, shards)
-            records.append(
-                BatchRecord(
-                    id=batch,
-                    fields=fields,
-                    done=len(written),
-                    last_done=shards - 1 in written,
-                    failed=_failed(failed, shards),
-                    pace=[_pace(entry) for entry in pace],
-                )
-            )
+            try:
+                records.append(_record(batch, raw, done, failed, pace))
+            except (ValueError, KeyError, TypeError) as error:
+                log.warning("batch %s: what Redis holds of it is damaged: %s: %s", batch, type(error).__name__, error)
         return records
 
     def revisions(self, batches: Sequence[str]) -> list[int | None]:
@@ -250,7 +199,7 @@ class BatchStore:
             enter_turns(pipe, batch, spec.owner)
             for shard in failed:  # what is left of the last try
                 pipe.delete(Job.key_for(shard_job_id(batch, shard)))
-            enqueue_shards(pipe, queue, batch, spec, failed)
+            enqueue_shards(pipe, queue, batch, failed)
             pipe.execute()
 
         transact(self.redis, attempt)
@@ -269,7 +218,7 @@ class BatchStore:
             fields = watched_fields(pipe, batch)
             if r.ENDED not in fields:
                 raise WrongState(f"batch {batch} has not ended; cancel it, and wait for its manifest")
-            destination = BatchSpec.from_json(fields[r.HEAD], "[]").destination
+            spec = BatchSpec.from_json(fields[r.HEAD], "[]")
             jobs = [job for each in registries for job in cast(list[bytes], pipe.zrange(each.key, 0, -1))]
             jobs += [job for place in lists for job in cast(list[bytes], pipe.lrange(place, 0, -1))]
             pipe.multi()
@@ -277,8 +226,9 @@ class BatchStore:
             pipe.delete(*(key(batch) for key in (batch_key, cells_key, done_key, failed_key, pace_key)))
             pipe.srem(queue.redis_queues_keys, queue.key)
             pipe.zrem(BATCHES, batch)
-            pipe.delete(destination_key(destination))
-            pipe.zrem(DESTINATIONS, destination)
+            pipe.delete(destination_key(spec.destination))
+            pipe.zrem(DESTINATIONS, spec.destination)
+            run_script("batch_bytes", pipe, spec.owner, int(fields.get(r.BYTES, 0)))
             pipe.execute()
             return jobs
 
@@ -286,8 +236,31 @@ class BatchStore:
         for first in range(0, len(jobs), _SLICE):  # who dies here leaves them to expire
             self.redis.delete(*jobs[first : first + _SLICE])
 
+    def expire(self, seconds: float) -> list[str]:
+        """Forget batches that ended at least `seconds` ago; their files stay. Returns them."""
+        before = redis_time(self.redis) - seconds
+        expired: list[str] = []
+        first = 0
+        while True:  # who ended so long ago was created before that
+            found = cast(
+                list[bytes],
+                self.redis.zrange(BATCHES, "-inf", before, byscore=True, offset=first, num=_EXPIRED_LOOK),
+            )
+            with self.redis.pipeline(transaction=False) as pipe:
+                for created in found:
+                    pipe.hget(batch_key(created.decode()), r.ENDED)
+                ends = pipe.execute()
+            due = [b.decode() for b, end in zip(found, ends, strict=True) if end and float(end) <= before]
+            for ended in due:
+                with suppress(NoSuchBatch, WrongState):  # another service was faster, or its owner retries it
+                    self.delete(ended)
+            expired += due
+            first += len(found) - len(due)
+            if len(found) < _EXPIRED_LOOK:
+                return expired
+
     def forget_unfinished(self) -> None:
-        """Delete what a creation has left that was given up before the batch was there."""
+        """Delete what a creation of the release before has left that was given up before the batch was there."""
         for key in cast(set[bytes], self.redis.smembers(QUEUES_KEY)):
             name = key.decode(errors="replace").removeprefix("rq:queue:")
             batch = name.removeprefix(QUEUE_PREFIX)
@@ -296,9 +269,32 @@ class BatchStore:
                 self.redis.srem(QUEUES_KEY, key)
 
 
+def _record(
+    batch: str, raw: dict[bytes, bytes], done: bytes | None, failed: dict[bytes, bytes], pace: list[bytes]
+) -> BatchRecord:
+    """Raises ValueError, KeyError or TypeError for what is not as we write it: nobody would know where it goes on."""
+    fields = text_of(raw)
+    BatchSpec.from_json(fields[r.HEAD], "[]")
+    shards = int(fields[r.SHARDS])
+    if not 0 <= shards <= _MOST_SHARDS:
+        raise ValueError(f"{shards} shards")
+    written = _written(done, shards)
+    record = BatchRecord(
+        id=batch,
+        fields=fields,
+        done=len(written),
+        last_done=shards - 1 in written,
+        failed=_failed(failed, shards),
+        pace=[_pace(entry) for entry in pace],
+    )
+    record.to_message()
+    return record
+
+
 def _written(bitmap: bytes | None, shards: int) -> set[int]:
     """The shards whose bits are set."""
-    bits = f"{int.from_bytes(bitmap or b''):0{8 * len(bitmap or b'')}b}"
+    bitmap = (bitmap or b"")[: shards // 8 + 1]
+    bits = f"{int.from_bytes(bitmap):0{8 * len(bitmap)}b}"
     return {shard for shard, bit in enumerate(bits[:shards]) if bit == "1"}
 
 

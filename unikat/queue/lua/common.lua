@@ -46,6 +46,45 @@ local function redis_time()
   return clock
 end
 
+-- What jobs of calls in progress amount to: seconds of work and bytes, of a caller or ('') of all. A charge is given back
+-- when nobody waits for the job any more; one whose giving back was lost is forgotten by and by.
+local budgets = {}
+local function spent(of, ttl)
+  if not budgets[of] then
+    local f = call('HMGET', 'unikat:budget:' .. of, 'seconds', 'bytes', 'at')
+    local kept = f[3] and math.max(0, 1 - math.max(0, tonumber(redis_time()) - tonumber(f[3])) / ttl) or 0
+    budgets[of] = {seconds = tonumber(f[1] or '0') * kept, bytes = tonumber(f[2] or '0') * kept}
+  end
+  return budgets[of]
+end
+
+local function spend(of, seconds, bytes, ttl)
+  local level = spent(of, ttl)
+  level.seconds, level.bytes = math.max(0, level.seconds + seconds), math.max(0, level.bytes + bytes)
+  level.changed = true
+end
+
+local function charged(caller, seconds, bytes) return string.format('%.3f %d %s', seconds, bytes, caller or '') end
+
+local function refund(job, ttl)
+  local seconds, bytes, caller = string.match(call('HGET', 'rq:job:' .. job, 'unikat_charge') or '', '^(%S+) (%d+) (.*)$')
+  if not seconds then return end
+  call('HDEL', 'rq:job:' .. job, 'unikat_charge')
+  for _, of in ipairs(caller ~= '' and {caller, ''} or {''}) do spend(of, -tonumber(seconds), -tonumber(bytes), ttl) end
+end
+
+local function settle_budgets(ttl)
+  for of, level in pairs(budgets) do
+    if level.changed and level.seconds < 0.001 and level.bytes < 1 then
+      call('DEL', 'unikat:budget:' .. of)
+    elseif level.changed then
+      call('HSET', 'unikat:budget:' .. of, 'seconds', string.format('%.3f', level.seconds), 'bytes',
+        string.format('%d', level.bytes), 'at', redis_time())
+      call('EXPIRE', 'unikat:budget:' .. of, ttl)
+    end
+  end
+end
+
 -- The same as RQ writes times. Lua has no calendar here: the date is counted from 1 March of the year 0, so that leap days
 -- come last (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 local function rq_time()
@@ -86,6 +125,24 @@ local function flush()
   noted, heads, finished_by = {}, {}, {}
 end
 
+local LARGEST = 4194304 -- bytes of a field: `MAX_PAYLOAD` in job.py
+
+-- Fields of a hash; one that is too large reads as empty. nil for what is no hash.
+local function read(key, fields)
+  for _, name in ipairs({'data', 'unikat', 'meta'}) do
+    local size = redis.pcall('HSTRLEN', key, name) -- a read, of which only the key's type can be wrong
+    if type(size) == 'table' then return nil end
+    if size > LARGEST then
+      local short = {}
+      for i, field in ipairs(fields) do
+        short[i] = call('HSTRLEN', key, field) <= LARGEST and call('HGET', key, field) or ''
+      end
+      return short
+    end
+  end
+  return call('HMGET', key, unpack(fields))
+end
+
 local FIELDS = {
   'status', 'data', 'unikat', 'unikat_deadline', 'unikat_attempts', 'unikat_crashes', 'result_ttl', 'repeats_left',
   'rate_limit_key', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'webhooks', 'exc_info',
@@ -107,8 +164,8 @@ end
 -- begun (s)}; nil for what is not a job that waits. `flush` comes after.
 local function begin(id, queue, execution, worker, ttl)
   local key = 'rq:job:' .. id
-  local f = redis.pcall('HMGET', key, unpack(FIELDS)) -- a read, of which only the key's type can be wrong
-  if f.err or not f[2] or not WAITING[f[1] or ''] then return nil end
+  local f = read(key, FIELDS)
+  if not f or not f[2] or not WAITING[f[1] or ''] then return nil end
   local stream = 'unikat:stream:' .. id
   local number, code = stream_end(stream)
   if code > -1 and f[14] then -- `rq requeue`: nobody else leaves `exc_info`. How it ended before counts no more.

@@ -3,13 +3,16 @@
 -- job, lease, how, number behind which the stream is complete, status.
 --   'done': the caller has the end. The last one to say so shortens the time for which the results are kept.
 --   'left': the caller may come back, the job goes on.
---   'gone': nobody comes back. The last one to say so ends the stream with the status.
+--   'gone': nobody comes back. The last one to say so ends the stream with the status; its images go at once.
+-- What a job was charged is given back with its last lease, unless results are kept for somebody who may come back.
 -- Returns for each lease 1 if it ended the stream, 2 if the job waits in its queue besides, else 0.
 local short, kept, out = tonumber(ARGV[1]), ARGV[2], {}
 
 local function others(job, mine)
   local leases, found = 'unikat:calls:' .. job, 0
   call('SREM', leases, mine)
+  local caller = string.match(mine, '^[^/]+/[^/]+/(.+)$')
+  if caller then call('ZREM', 'unikat:open:' .. caller, mine) end
   for _, lease in ipairs(call('SMEMBERS', leases)) do
     if call('EXISTS', 'unikat:inbox:' .. string.match(lease, '^[^/]+')) == 1 then
       found = found + 1
@@ -33,7 +36,7 @@ local function close(job, complete, status)
   local stream, state = 'unikat:stream:' .. job, call('HGET', 'rq:job:' .. job, 'status')
   local number, code = stream_end(stream)
   if not state or code ~= -1 or number > complete then return 0 end
-  call('XADD', stream, END, 's', status)
+  call('XADD', stream, 'MAXLEN', 1, END, 's', status)
   call('EXPIRE', stream, kept)
   return state == 'queued' and 2 or 1
 end
@@ -41,10 +44,14 @@ end
 for at = 3, #ARGV, 5 do
   local job, how, ended = ARGV[at], ARGV[at + 2], 0
   if others(job, ARGV[at + 1]) == 0 then
-    if how == 'done' then shorten(job) end
     if how == 'gone' then ended = close(job, tonumber(ARGV[at + 3]), ARGV[at + 4]) end
+    -- Without a request_id (calls.py), nobody can come back.
+    local is_over = how == 'done' or (how == 'gone' and string.sub(job, 1, 2) == 'c-')
+    if is_over then shorten(job) end
+    if is_over or ended > 0 then refund(job, tonumber(kept)) end
   end
   out[#out + 1] = ended
 end
 flush()
+settle_budgets(tonumber(kept))
 return out

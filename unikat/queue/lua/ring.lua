@@ -11,6 +11,7 @@ for _, queue in ipairs(call('SMEMBERS', 'unikat:queues:' .. model)) do
     'rq:finished:' .. queue, 'rq:canceled:' .. queue, 'rq:deferred:' .. queue) == 0 then
     call('SREM', 'unikat:queues:' .. model, queue)
     call('SREM', 'rq:queues', 'rq:queue:' .. queue)
+    call('DEL', 'rq:workers:' .. queue) -- workers that were killed have not left it
   end
 end
 return waiting

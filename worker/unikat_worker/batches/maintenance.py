@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, cast
 
 from redis import Redis
@@ -31,6 +32,17 @@ _LOOK: Final = 3.0  # seconds for which a batch must have had nothing in RQ unti
 _REMEMBERED: Final = 60.0  # seconds for which the queue of a batch that has ended is still swept
 
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def _readable(batch: str) -> Iterator[None]:
+    """Leaves a batch alone that is not there, or of which Redis holds what nobody of ours wrote: others go on."""
+    try:
+        yield
+    except NoSuchBatch:
+        return
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("batch %s: what Redis holds of it is damaged: %s: %s", batch, type(error).__name__, error)
 
 
 class Maintenance:
@@ -68,12 +80,13 @@ class Maintenance:
     def tend(self) -> None:
         """Once a sweep."""
         for batch in self._failed_of:
-            with suppress(NoSuchBatch):
+            with _readable(batch):
                 self._progress.close_if_settled(batch)
         self._failed_of.clear()
         if not self._active:
             self._empty_since.clear()
             return
+        self._empty_since = {batch: at for batch, at in self._empty_since.items() if batch in self._active}
         moment = redis_time(self._redis)
         queues = [batch_queue(self._redis, batch) for batch in self._active]
         with self._redis.pipeline(transaction=False) as pipeline:
@@ -119,7 +132,7 @@ class Maintenance:
         if moment - since < self._look_s:
             return
         del self._empty_since[batch]
-        with suppress(NoSuchBatch):
+        with _readable(batch):
             missing = self._progress.reconcile(batch)
             what = f"{len(missing)} shards" if missing else "the job that ends it"
             log.warning("batch %s had nothing in RQ: %s enqueued again", batch, what)

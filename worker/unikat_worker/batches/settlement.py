@@ -106,7 +106,7 @@ class BatchSettler:
     def _is_served(self, digest: str) -> bool:
         """Whether a live worker has said that it has a model."""
         names = cast(list[bytes], self.redis.zrange(WORKERS_KEY, 0, -1))
-        keys = [worker_key(name.decode()) for name in names]
+        keys = [worker_key(name.decode(errors="replace")) for name in names]
         statuses = cast(list[bytes | None], self.redis.mget(keys) if keys else [])
         return any(status is not None and digest.encode() in status for status in statuses)
 

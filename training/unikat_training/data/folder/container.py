@@ -127,6 +127,9 @@ def _add_embedded(container: Container) -> None:
     for name, place in list(container.files.items()):
         column = picture_column(place.path) if suffix(name) == ".parquet" else ""
         rows = row_count(place.path) if column else 0
+        if rows > (size := place.path.stat().st_size):  # a bomb: a row of Parquet may take no byte
+            container.problems.append(Problem("unsafe", display(name), f"{rows} pictures in {size} bytes"))
+            continue
         for row, picture in enumerate(picture_names(name, rows)):
             container.files[picture] = Place(place.path, column, row=row)
 

@@ -73,5 +73,9 @@ def _starts(path: Path) -> list[int]:
 
 @functools.lru_cache(maxsize=2)
 def _group(path: Path, column: str, group: int) -> pa.ChunkedArray:
-    # Pictures are read in order: one group at a time is in memory.
-    return pq.ParquetFile(path, pre_buffer=False).read_row_group(group, columns=[column], use_threads=False)[column]
+    # Pictures are read in order: one group at a time is in memory, and in it a picture that occurs twice once.
+    schema = pq.ParquetFile(path, pre_buffer=False).schema
+    names = [schema.column(position).path for position in range(len(schema))]
+    inside = [name for name in names if name == column or name.startswith(f"{column}.")]
+    file = pq.ParquetFile(path, pre_buffer=False, read_dictionary=inside)
+    return file.read_row_group(group, columns=[column], use_threads=False)[column]

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from unikat.batches.layout import parse_conditions
+from unikat.batches.parquet import open_parquet
 from unikat.tables import TableError, plain, read_csv, read_text
 from unikat_training.data.fields import Object
 from unikat_training.data.folder.embedded import class_names, picture_names, plain_columns
@@ -251,14 +251,17 @@ def _by_key(name: str, document: Object) -> Table | None:
 
 def _read_parquet(name: str, content: bytes) -> Table:
     try:
-        parquet = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+        parquet = open_parquet(pa.BufferReader(content))
         # Not the pictures, where it holds some.
         read = parquet.read(columns=plain_columns(parquet.schema_arrow), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{name}: not a Parquet file: {error}") from error
     if _CONDITIONS in read.column_names and "file" in read.column_names:  # the manifest of a batch
         drawn = zip(read["file"].to_pylist(), read[_CONDITIONS].to_pylist(), strict=True)
-        rows: list[Object] = [{"file": file, **_drawn(texts)} for file, texts in drawn]
+        try:
+            rows: list[Object] = [{"file": file, **_drawn(texts)} for file, texts in drawn]
+        except ValueError as error:
+            raise DatasetError(f"{name}: not the manifest of a batch: {error}") from error
         return Table(name, rows=_numbered(name, rows), file_column="file")
     rows = read.to_pylist()
     for column, classes in class_names(read.schema).items():

@@ -1,0 +1,44 @@
+"""One target under atheris: `python -m tests.fuzz.run TARGET CORPUS... -runs=1000000`; flags are libFuzzer's."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from typing import Final
+
+import atheris
+
+with atheris.instrument_imports(include=["unikat", "unikat_service", "unikat_worker", "unikat_training"]):
+    from tests.fuzz.targets import TARGETS
+
+MOST_SECONDS: Final = 1.0  # of the processor, for one input
+MOST_BYTES: Final = 200 * 2**20  # beyond what the process has when it begins
+LONGEST: Final = 4096  # bytes of an input
+
+
+class Hang(Exception):
+    """An input took longer than MOST_SECONDS."""
+
+
+def main() -> None:
+    target = TARGETS[sys.argv[1]]
+    for beginning in (b"", b"{}", bytes(100)):  # what is imported late is not an input's
+        target(beginning)
+    begun_with = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def timed(content: bytes) -> None:
+        begun = time.process_time()
+        target(content)
+        if (took := time.process_time() - begun) > MOST_SECONDS:
+            raise Hang(f"{took:.1f} s")
+
+    # The longest wall time is generous: others may have the processor.
+    limits = [f"-rss_limit_mb={(begun_with + MOST_BYTES) >> 20}", "-timeout=60", f"-max_len={LONGEST}"]
+    print(f"begins with {begun_with >> 20} MB", file=sys.stderr, flush=True)
+    atheris.Setup([sys.argv[0], *limits, *sys.argv[2:]], timed)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Parquet files that others may have written: how much they hold is known before it is read.
+
+A few kilobytes can stand for gigabytes: numbers that repeat are counted, and texts that repeat are stored once.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+_FREE_CELLS: Final = 2**18
+_CELLS_A_BYTE: Final = 16  # of the file; a manifest of ours has one, its constant columns included
+_FREE_BYTES: Final = 2**24
+_TEXT_A_BYTE: Final = 256  # of the file; of a manifest of ours some 30
+
+
+class ParquetBomb(pa.ArrowInvalid):  # type: ignore[misc]  # pyarrow has no types
+    """The file would take far more memory than it has bytes."""
+
+
+def open_parquet(source: BinaryIO | pa.BufferReader) -> pq.ParquetFile:
+    """To be read with `use_threads=False`. Raises pyarrow.ArrowException.
+
+    Nothing is fetched ahead: Arrow's threads would still hold the Python file when the interpreter ends, and now and
+    then abort it (apache/arrow#34314, #50482).
+    """
+    try:
+        file = pq.ParquetFile(source, pre_buffer=False)
+        source.seek(0, io.SEEK_END)
+        size = source.tell()
+        _check_cells(file, size)
+        _check_texts(file, source, size)
+    except (KeyError, UnicodeDecodeError) as error:  # names of columns that contradict one another
+        raise pa.ArrowInvalid(f"its columns are damaged: {error}") from error
+    return file
+
+
+def _check_cells(file: pq.ParquetFile, size: int) -> None:
+    # Not by `metadata.row_group(i).column(j)`, in which a damaged file ends the process (pyarrow 26).
+    cells = file.metadata.num_rows * max(1, file.metadata.num_columns)
+    if cells > _FREE_CELLS + _CELLS_A_BYTE * size:
+        raise ParquetBomb(f"it holds {cells} cells in {size} bytes, as no table does that says something")
+
+
+def _check_texts(file: pq.ParquetFile, source: BinaryIO | pa.BufferReader, size: int) -> None:
+    """Texts are read as numbers into a list of different ones, of which the lengths are added up."""
+    texts = _text_columns(file)
+    if not texts:
+        return
+    source.seek(0)
+    packed = pq.ParquetFile(source, pre_buffer=False, read_dictionary=texts)
+    total = 0
+    for group in range(packed.metadata.num_row_groups):
+        for name in texts:
+            column = packed.read_row_group(group, columns=[name], use_threads=False)
+            total += sum(_text_bytes(chunk) for each in column.columns for chunk in each.chunks)
+            if total > _FREE_BYTES + _TEXT_A_BYTE * size:
+                raise ParquetBomb(f"its texts are more than {total} bytes in a file of {size}")
+
+
+def _text_columns(file: pq.ParquetFile) -> list[str]:
+    columns = (file.schema.column(position) for position in range(file.metadata.num_columns))
+    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+
+
+def _text_bytes(array: pa.Array) -> int:
+    """Bytes of an array's texts when each stands for itself."""
+    while pa.types.is_struct(array.type) or pa.types.is_list(array.type):
+        array = array.field(0) if pa.types.is_struct(array.type) else array.values
+    if not pa.types.is_dictionary(array.type):
+        array.validate(full=True)
+        return int(array.nbytes)
+    array.dictionary.validate(full=True)  # texts are Unicode, or there is an error before anybody makes them Python's
+    lengths = pc.binary_length(array.dictionary).take(array.indices)
+    return int(pc.sum(lengths.cast(pa.int64())).as_py() or 0)
