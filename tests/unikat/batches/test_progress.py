@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -12,8 +14,10 @@ from rq.serializers import JSONSerializer
 
 from tests.service.batch_hand import THREADS, BatchHand, at_once, spec_of
 from unikat.batches import record as r
-from unikat.queue.batches.jobs import batch_queue
+from unikat.batches.spec import DRAW_SHARD
+from unikat.queue.batches.jobs import batch_queue, shard_fields
 from unikat.queue.batches.keys import OF_OWNER, OWNERS, batch_key, close_job_id, shard_job_id
+from unikat.queue.job import call_of
 from unikat.v1.batches_pb2 import Batch
 
 
@@ -41,6 +45,22 @@ def test_a_shard_that_is_taken_is_begun_in_the_same_step(hand: BatchHand, redis:
     assert (job.get_status(), job.worker_name) == ("started", "somebody")
     assert batch_queue(redis, "a").started_job_registry.get_job_ids() == ["b-a-00000"]
     assert hand.store.read("a").state == Batch.STATE_RUNNING
+
+
+def test_a_shard_whose_worker_died_before_its_payload_was_filled_in_is_filled_in_by_the_next(
+    hand: BatchHand, redis: Redis
+) -> None:
+    create(hand, "a", 4)
+    short = b'["worker.jobs.draw_shard",null,[],{"batch":"a","shard":0}]'
+    fields = shard_fields(redis)
+    there: dict[Any, Any] = dict(zip(fields[::2], fields[1::2], strict=True))
+    # As the sweep puts it back: RQ compresses what it saves.
+    there |= {"data": zlib.compress(short), "status": "queued", "origin": batch_queue(redis, "a").name}
+    redis.hset("rq:job:b-a-00000", mapping=there)
+    found = hand.progress.take("somebody")
+    assert found is not None
+    assert found.job.id == "b-a-00000"
+    assert call_of(found.job.data, (DRAW_SHARD,))[1]["cells"]
 
 
 def test_workers_that_take_at_the_same_moment_take_every_shard_once(hand: BatchHand) -> None:
