@@ -32,8 +32,9 @@ from tests.support.valkey import running_valkey
 from unikat import Studio
 from unikat.batches.verify import verify
 from unikat.errors import DeadlineExceeded
-from unikat.queue.batches.jobs import RESULT_TTL_S, RETRY_AFTER_S, batch_queue
+from unikat.queue.batches.jobs import RESULT_TTL_S, RETRY_AFTER_S, batch_queue, enqueue_whole
 from unikat.queue.batches.keys import shard_job_id
+from unikat.queue.batches.store import BatchStore
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import RECORD_TTL
 from unikat.queue.workers import WORKERS_KEY
@@ -180,6 +181,12 @@ def a_shard_that_fails_is_tried_again_at_its_time(those: Machines) -> None:
     with BatchCalls(those.targets[1]) as calls:
         batch = calls.create(batch_request(folder, plan(8)))
         job_id = shard_job_id(batch.id, 0)
+        with those.redis.pipeline() as pipe:  # the job as it is when it waits for another try
+            pipe.lrem(batch_queue(those.redis, batch.id).key, 1, job_id)
+            enqueue_whole(
+                pipe, batch_queue(those.redis, batch.id), batch.id, BatchStore(those.redis).spec(batch.id), [0]
+            )
+            pipe.execute()
         digest = with_digest(those, job_id, "sha256:" + 64 * "0")
         for worker in those.workers:
             worker.signal_group(signal.SIGCONT)

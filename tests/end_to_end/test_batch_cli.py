@@ -117,7 +117,7 @@ def test_the_same_request_id_is_the_same_batch(shell: Shell) -> None:
         (("tiny", "-n", "1", "--grid", "style"), "Write --grid 'style=*' or --grid category=face,heart."),
         (("tiny", "--plan", "category.csv"), '--plan category.csv, line 3: unknown category "inc"; did you mean'),
         (("tiny", "--plan", "ok.csv", "--where", "style=ink"), 'line 2: "style" is named here and in what all have'),
-        (("tiny", "--plan", "missing.csv"), "--plan missing.csv: No such file"),
+        (("tiny", "--plan", "missing.csv"), "--plan missing.csv: cannot be read: No such file"),
         (("tiny", "-n", "1", "--truncation", "7"), "--truncation: "),
         (("tiny", "-n", "1", "--seed", str(2**64)), "--seed: "),
         (("tiny", "-n", "1", "--format", "gif"), "--format"),

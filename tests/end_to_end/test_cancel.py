@@ -34,10 +34,9 @@ def test_a_cancelled_call_frees_its_worker_within_a_batch(models: Path) -> None:
         generation = studio.generate("tiny", count=4000, seed=1)
         next(generation)
         job_id = generation.accepted.job_id
-        before = published(stack, job_id)
+        assert published(stack, job_id) > 0
         generation.cancel()
         eventually(lambda: STATUS in stack.stream_of(job_id)[-1])
-        closed = published(stack, job_id)
         started = time.monotonic()
         assert len(list(studio.generate("tiny", count=1, seed=2))) == 1
         waited = time.monotonic() - started
@@ -45,8 +44,7 @@ def test_a_cancelled_call_frees_its_worker_within_a_batch(models: Path) -> None:
         assert waited < 2
         canceled = CanceledJobRegistry(queue=stack.queue())
         eventually(lambda: job_id in canceled.get_job_ids())
-        assert before <= closed < 4000
-        assert published(stack, job_id) == closed  # nothing behind the end
+        assert published(stack, job_id) == 0  # what nobody reads went with the end, and nothing came behind it
 
 
 def test_a_cancelled_call_that_waits_leaves_the_queue(models: Path) -> None:

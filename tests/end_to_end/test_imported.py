@@ -111,7 +111,7 @@ def test_the_command_line_shows_and_draws_it(stack: Stack, tmp_path: Path) -> No
         "generate", "moods", "--where", "mood=odd", "-n", "3", "-o", str(tmp_path), UNIKAT_TARGET=stack.target
     )
     assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.glob("moods-*.png"))) == 3
+    assert len(list(tmp_path.glob("moods@1-*.png"))) == 3
 
 
 def test_what_cannot_be_imported_ends_with_the_flag_and_no_traceback(folder: Path) -> None:

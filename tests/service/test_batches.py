@@ -202,7 +202,7 @@ def test_what_a_state_does_not_allow_is_a_failed_precondition_that_says_why(shop
         assert says in str(error)
 
 
-@pytest.mark.parametrize("batch", ["", "0" * 16, "ü", "x" * 5000, "0:cells", "../x", "F" * 16])
+@pytest.mark.parametrize("batch", ["", "0" * 16, "ü", "x" * 64, "0:cells", "../x", "F" * 16])
 def test_an_id_that_there_is_not_is_not_found(shop: Serving, hand: BatchHand, batch: str) -> None:
     real = hand.store.newest(1)[0][1] if hand.store.newest(1) else ""
     for unknown in (batch, f"{real}:cells", f"{real}:done"):

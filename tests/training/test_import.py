@@ -208,7 +208,7 @@ def test_labels_name_the_conditions(tmp_path: Path, stylegan: Path) -> None:
     refused(plain, "is not JSON", labels=labels)
     labels.write_text('["a"]')
     refused(plain, "--labels: category: the graph takes no condition", labels=labels)
-    refused(plain, "none.json: No such file", labels=tmp_path / "none.json")
+    refused(plain, "none.json: cannot be read: No such file", labels=tmp_path / "none.json")
 
 
 def test_several_inputs_share_the_labels_in_their_order(tmp_path: Path) -> None:

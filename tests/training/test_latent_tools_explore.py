@@ -153,7 +153,7 @@ def test_directions_are_read_as_they_were_written(bundle: Bundle, tmp_path: Path
         (copy.path / "directions.json").write_text(content)
         with pytest.raises(BundleError, match=r"directions\.json"):
             read_directions(copy)
-        assert "directions.json: digest is" in explore(copy.path, tmp_path / "out").output
+        assert "bytes, but model.json says" in explore(copy.path, tmp_path / "out").output
 
 
 def test_the_docs_code_draws_an_edited_image(bundle: Bundle, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_what_a_killed_redis_forgot_is_done_again(bench: Bench, batches: Batches
 def test_a_shard_that_kills_every_worker_is_failed_alone(bench: Bench, batches: Batches) -> None:
     batch = batches.create(cells=[Cell({}, 1250)], shard_size=1200)
     settings = {"lease_s": 1, "inference_threads": 1, "max_batch": 4, "max_crashes": 1, "destinations": batches.opened}
-    shard = Job.fetch(f"b-{batch}-00000", connection=batches.redis, serializer=JSONSerializer)
+    shard = Job(f"b-{batch}-00000", connection=batches.redis, serializer=JSONSerializer)  # which waits as an id
     for _ in range(2):
         with bench.worker(**settings) as program:
             eventually(lambda: f"name={shard_worker(shard)} " in program.output, pause=0.002)

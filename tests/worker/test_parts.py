@@ -26,7 +26,7 @@ PIXELS = np.random.default_rng(1).integers(0, 255, (16, 16, 3), dtype=np.uint8)
 
 
 def test_every_setting_is_a_documented_flag_and_an_environment_variable() -> None:
-    text = CliRunner().invoke(app, ["--help"], terminal_width=300).output
+    text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "300"}).output
     for field in fields(Settings):
         assert f"--{field.name.replace('_', '-')}" in text
     assert "UNIKAT_MAX_BATCH" in text

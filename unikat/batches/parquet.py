@@ -56,7 +56,7 @@ def _check_cells(file: pq.ParquetFile, size: int) -> None:
 
 
 def _check_lists(file: pq.ParquetFile, source: BinaryIO | pa.BufferReader, size: int) -> None:
-    """How long lists are is known only when they are read, so a process with limits reads them first. Manifests have none."""
+    """How long lists are is known only by reading them, so a process with limits does so first. Manifests have none."""
     if not any(file.schema.column(position).max_repetition_level for position in range(file.metadata.num_columns)):
         return
     most = _LIST_BYTES + _LIST_A_BYTE * size

@@ -21,7 +21,7 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
 CHANNELS: Final = ("rq:*",)
 
 _CONNECTION: Final = "auth client|setinfo client|setname client|info command|info hello info ping select time"
-_SCRIPTS: Final = "evalsha script|load"
+_SCRIPTS: Final = "evalsha script|exists script|load"
 _TRANSACTIONS: Final = "discard exec multi unwatch watch"
 _BOTH: Final = f"""
     {_CONNECTION} {_SCRIPTS} {_TRANSACTIONS}

@@ -27,6 +27,7 @@ from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, BatchSpec
 from unikat.queue.batches.keys import OF_OWNER, OWNERS, batch_key, close_job_id, queue_name, shard_job_id
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
+from unikat.queue.job import call_of
 from unikat.queue.scripts import Argument
 
 # A shard that fails is tried again after so many seconds, then counts as failed.
@@ -80,9 +81,12 @@ def shard_fields(redis: Redis) -> list[Argument]:
     return [part for pair in fields.items() for part in pair]
 
 
-def short_payload(batch: str, shard: int) -> bytes:
-    """The payload of a shard's job as `next_shard.lua` makes it."""
-    return f'["{DRAW_SHARD}",null,[],{{"batch":"{batch}","shard":{shard}}}]'.encode()
+def is_short(data: bytes, batch: str, shard: int) -> bool:
+    """Whether a shard's payload is the one that `next_shard.lua` makes; RQ may have compressed it since."""
+    try:
+        return call_of(data, (DRAW_SHARD,))[1] == {"batch": batch, "shard": shard}
+    except ValueError:
+        return False
 
 
 def shard_payload(batch: str, spec: BatchSpec, shard: int) -> tuple[dict[str, Any], str]:

@@ -27,9 +27,9 @@ from unikat.queue.batches.jobs import (
     batch_queue,
     enqueue_close,
     enqueue_whole,
+    is_short,
     shard_fields,
     shard_payload,
-    short_payload,
     transact,
     watched_fields,
 )
@@ -106,7 +106,7 @@ class BatchProgress:
         As it is where it was whole, and where the batch (of that `content`; empty: none) was deleted.
         """
         shard = shard_of(batch, job.id)
-        if shard is None or not content or job.data != short_payload(batch, shard):
+        if shard is None or not content or not is_short(job.data, batch, shard):
             return job
         try:
             payload, text = shard_payload(batch, self._spec(batch, content), shard)

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -128,6 +129,8 @@ def _sidecar(name: str, content: bytes) -> Object:
         return {}
     conditions = document.get(_CONDITIONS)
     if isinstance(conditions, dict):
+        with suppress(ValueError):  # others may call theirs so
+            return _drawn(conditions)
         return conditions
     label = next((key for key in _SIDECAR_LABELS if key in document), None)
     return {LABEL: document[label]} if label else {}
