@@ -8,14 +8,16 @@ from inspect import isasyncgenfunction
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc.code_pb2 import Code
 from redis.exceptions import RedisError
 
+from unikat.conditions import FieldError
 from unikat.errors import Reason, UnikatError, make_status
 from unikat_service import audit
 from unikat_service.access import OPEN, SCOPES
 from unikat_service.callers import UNKNOWN, Caller, Callers, Refused, be
-from unikat_service.errors import end, store_unavailable
+from unikat_service.errors import end, invalid, store_unavailable
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -59,8 +61,11 @@ class Gate(Interceptor):
     def _guard(self, method: str, handler: Handler) -> Handler:
         kind, new = _KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
         behaviour: Behaviour = getattr(handler, kind)
+        if handler.request_deserializer is not None:  # of health and reflection; ours parse their bytes themselves
+            reading = _of_stream if handler.request_streaming else _of_message
+            behaviour = reading(behaviour, handler.request_deserializer)
         guarded = self._generator(method, behaviour) if isasyncgenfunction(behaviour) else self._call(method, behaviour)
-        return new(guarded, handler.request_deserializer, handler.response_serializer)
+        return new(guarded, None, handler.response_serializer)
 
     def _call(self, method: str, behaviour: Behaviour) -> Behaviour:
         async def guarded(request: Any, context: Context) -> object:  # noqa: ANN401  # of any method
@@ -110,3 +115,29 @@ class Gate(Interceptor):
         who, why = (error.who, error.why) if isinstance(error, Refused) else (UNKNOWN, str(error))
         audit.refused(why, audit.Origin(who, context.peer(), method))
         await end(context, error.status)
+
+
+# gRPC ends a call whose request is no message with UNKNOWN, and a traceback in the log.
+
+
+def _of_message(behaviour: Behaviour, read: Callable[[bytes], Any]) -> Behaviour:
+    async def parsed(request: bytes, context: Context) -> object:
+        return await behaviour(await _read(read, request, context), context)
+
+    return parsed
+
+
+def _of_stream(behaviour: Behaviour, read: Callable[[bytes], Any]) -> Behaviour:
+    async def parsed(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[object]:
+        messages = (await _read(read, request, context) async for request in requests)
+        async for response in behaviour(messages, context):
+            yield response
+
+    return parsed
+
+
+async def _read(read: Callable[[bytes], Any], request: bytes, context: Context) -> object:
+    try:
+        return read(request)
+    except DecodeError as error:
+        return await end(context, invalid([FieldError("request", f"is no such message: {error}")]).status)

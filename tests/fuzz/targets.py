@@ -34,7 +34,8 @@ from unikat_service.requests import common_problems, parse, parse_draw
 from unikat_service.settings import Settings
 from unikat_training.data.folder.container import open_container
 from unikat_training.data.folder.tables import read_table, sidecar_table
-from unikat_training.data.pictures import BrokenPictureError, OtherFormatError, UnsafePictureError, decode
+from unikat_training.data.memory import UnsafePictureError
+from unikat_training.data.pictures import BrokenPictureError, OtherFormatError, decode
 from unikat_training.errors import DatasetError, TrainingError
 from unikat_training.imported.labels import parse_labels
 from unikat_training.latent_tools.directions import parse_directions
@@ -205,7 +206,9 @@ TARGETS: Final = {
     "graph": Target(check_self_contained, (ValueError,), ("unikat.onnx_file",)),
     "directions": Target(directions, (ValueError,), ("unikat_training.latent_tools.directions",)),
     "parquet": Target(parquet, (DatasetError,), ("unikat.batches.parquet", "unikat_training.data.folder.tables")),
-    "archive": Target(archive, (DatasetError,), ("unikat_training.data.folder.container",)),
+    "archive": Target(
+        archive, (DatasetError,), ("unikat_training.data.folder.container", "unikat_training.data.folder.archives")
+    ),
     "table": Target(table, (DatasetError,), ("unikat.tables", "unikat_training.data.folder.tables")),
     "plan": Target(plan, (Problem,), ("unikat.tables", "unikat.cli.batch.plan")),
     "labels": Target(labels, (TrainingError,), ("unikat_training.imported.labels",)),
@@ -217,7 +220,7 @@ TARGETS: Final = {
     "picture": Target(
         picture,
         (BrokenPictureError, UnsafePictureError, OtherFormatError),
-        ("unikat_training.data.pictures", "unikat_training.data.svg"),
+        ("unikat_training.data.pictures", "unikat_training.data.memory", "unikat_training.data.svg"),
     ),
     "atlas": Target(atlas, (ValueError,), ("unikat.sprites",)),
 }

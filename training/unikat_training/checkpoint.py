@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unikat_training.errors import TrainingError
 from unikat_training.renamed import current_tensors
+from unikat_training.tensor_files import check_tensors
 
 FORMAT = 2
 READABLE = (1, 2)  # 1: with the tensors' earlier names
@@ -133,6 +134,7 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[Progress, dict[st
         if version not in READABLE:
             raise TrainingError(f"{path / PROGRESS}: format {version}; this program reads {READABLE}")
         document.pop("figure", None)
+        check_tensors(path / TENSORS)
         return Progress(**document), current_tensors(load_file(path / TENSORS, device=str(device)))
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         if isinstance(error, TrainingError):

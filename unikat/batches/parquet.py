@@ -6,16 +6,24 @@ A few kilobytes can stand for gigabytes: numbers that repeat are counted, and te
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from typing import BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from unikat.batches import parquet_process
+
 _FREE_CELLS: Final = 2**18
 _CELLS_A_BYTE: Final = 16  # of the file; a manifest of ours has one, its constant columns included
 _FREE_BYTES: Final = 2**24
 _TEXT_A_BYTE: Final = 256  # of the file; of a manifest of ours some 30
+_LIST_BYTES: Final = 2**27
+_LIST_A_BYTE: Final = 32  # of the file
+_SECONDS: Final = 60.0
 
 
 class ParquetBomb(pa.ArrowInvalid):  # type: ignore[misc]  # pyarrow has no types
@@ -33,6 +41,7 @@ def open_parquet(source: BinaryIO | pa.BufferReader) -> pq.ParquetFile:
         source.seek(0, io.SEEK_END)
         size = source.tell()
         _check_cells(file, size)
+        _check_lists(file, source, size)
         _check_texts(file, source, size)
     except (KeyError, UnicodeDecodeError) as error:  # names of columns that contradict one another
         raise pa.ArrowInvalid(f"its columns are damaged: {error}") from error
@@ -44,6 +53,26 @@ def _check_cells(file: pq.ParquetFile, size: int) -> None:
     cells = file.metadata.num_rows * max(1, file.metadata.num_columns)
     if cells > _FREE_CELLS + _CELLS_A_BYTE * size:
         raise ParquetBomb(f"it holds {cells} cells in {size} bytes, as no table does that says something")
+
+
+def _check_lists(file: pq.ParquetFile, source: BinaryIO | pa.BufferReader, size: int) -> None:
+    """How long lists are is known only by reading them, so a process with limits does so first. Manifests have none."""
+    if not any(file.schema.column(position).max_repetition_level for position in range(file.metadata.num_columns)):
+        return
+    most = _LIST_BYTES + _LIST_A_BYTE * size
+    source.seek(0)
+    # The pool of the system: Arrow's own reserves far more addresses than it uses.
+    environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+    command = [sys.executable, "-P", parquet_process.__file__, str(most)]
+    try:
+        done = subprocess.run(
+            command, input=source.read(), env=environment, capture_output=True, timeout=_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ParquetBomb(f"its lists take more than {_SECONDS:.0f} s to read") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise ParquetBomb(f"its lists cannot be read within {most >> 20} MB, in a file of {size} bytes: {said}")
 
 
 def _check_texts(file: pq.ParquetFile, source: BinaryIO | pa.BufferReader, size: int) -> None:

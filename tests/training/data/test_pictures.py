@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.training.data.preparing import picture, png
+from unikat_training.data.memory import UnsafePictureError
 from unikat_training.data.pictures import (
     WHITE,
     BrokenPictureError,
     OtherFormatError,
-    UnsafePictureError,
     decode,
     fingerprint,
     fit,

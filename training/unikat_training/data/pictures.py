@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
 from unikat_training.data import svg
 from unikat_training.data.formats import HEAD, other_picture, way_out, why_no_picture
+from unikat_training.data.memory import UnsafePictureError, check_icon, orientation, prepare_to_load, reduced
 
 # What decoders are tried, whatever the file's name says. Not EPS: that would start Ghostscript on a stranger's file.
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "TGA", "ICO", "JPEG2000")
-MAX_PIXELS: Final = 100_000_000  # 300 MB as RGB; a few bytes of PNG can claim a thousand times more
-
 FRAMES: Final = 30  # of an animation, among which the first is looked for that shows something
 
 _GREY_STEPS: Final = {"L;2": 85, "L;4": 17}  # by PNG's raw mode: what a level of few bits is in 8
@@ -32,10 +32,6 @@ class BrokenPictureError(ValueError):
     """The file is not a picture that can be decoded."""
 
 
-class UnsafePictureError(ValueError):
-    """The picture claims more pixels than MAX_PIXELS."""
-
-
 class OtherFormatError(ValueError):
     """The file is a picture, of a format that is not decoded here."""
 
@@ -43,22 +39,24 @@ class OtherFormatError(ValueError):
 def decode(content: bytes) -> Image.Image:
     """The picture, upright, as RGB; as RGBA where something of it is transparent, black where nothing can be seen.
 
-    Of an animation the first frame that is not of one colour. Raises BrokenPictureError, UnsafePictureError or
-    OtherFormatError, and nothing else.
+    Of an animation the first frame that is not of one colour; of a very large picture a smaller one (memory.py).
+    Raises BrokenPictureError, UnsafePictureError or OtherFormatError, and nothing else.
     """
     try:
         if svg.is_svg(content):
-            return _rgb_or_rgba(svg.render(content))
+            return _cleared_rgb_or_rgba(svg.render(content))
+        check_icon(content)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decoders warn about metadata that is not used here
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise UnsafePictureError(f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are decoded")
+                prepare_to_load(image, content)
                 _scale_transparent_level(image)
-                _seek_shown(image)
+                _seek_shown(image, content)
                 image.load()
-                return _rgb_or_rgba(_to_8_bit(_upright(image)))
-    except Image.DecompressionBombError as error:
+                turned = orientation(image)
+                small = reduced(image, _8_bit_rgb_or_rgba)
+        return _cleared_rgb_or_rgba(_upright(small, turned))
+    except (Image.DecompressionBombError, svg.HeavyDrawingError) as error:
         raise UnsafePictureError(str(error)) from error
     except UnidentifiedImageError as error:  # its own message holds a memory address
         if what := other_picture(content[:HEAD]):
@@ -120,11 +118,9 @@ def _resize(image: Image.Image, size: tuple[int, int], box: tuple[float, float, 
     return image.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF is common in good pictures, and its parser raises nearly anything
-        return image
+def _upright(image: Image.Image, turned: int) -> Image.Image:
+    image.getexif()[ExifTags.Base.Orientation] = turned
+    return ImageOps.exif_transpose(image) if turned in range(2, 9) else image
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -148,26 +144,33 @@ def _scale_transparent_level(image: Image.Image) -> None:
         image.info["transparency"] *= _GREY_STEPS[raw_mode]
 
 
-def _rgb_or_rgba(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
-    low, _ = rgba.getchannel("A").getextrema()
+def _8_bit_rgb_or_rgba(image: Image.Image) -> Image.Image:
+    image = _to_8_bit(image)
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _cleared_rgb_or_rgba(image: Image.Image) -> Image.Image:
+    """RGB where all is opaque; black where nothing can be seen, which must not tell pictures apart."""
+    if image.mode == "RGB":
+        return image
+    low, _ = image.getchannel("A").getextrema()
     if low == 255:
-        return rgba.convert("RGB")
-    if low == 0:  # what nobody can see must not tell pictures apart
-        hidden = rgba.getchannel("A").point(lambda alpha: 255 * (alpha == 0))
-        rgba.paste((0, 0, 0, 0), mask=hidden)
-    return rgba
+        return image.convert("RGB")
+    if low == 0:
+        hidden = image.getchannel("A").point(lambda alpha: 255 * (alpha == 0))
+        image.paste((0, 0, 0, 0), mask=hidden)
+    return image
 
 
-def _seek_shown(image: Image.Image) -> None:
+def _seek_shown(image: Image.Image, content: bytes) -> None:
     """Goes to the first frame that is not of one colour; many animations begin with an empty one."""
-    frames = min(getattr(image, "n_frames", 1), FRAMES)
+    # Of a JPEG the others are no frames, but depths and gains of the same picture.
+    frames = 1 if isinstance(image, JpegImageFile) else min(getattr(image, "n_frames", 1), FRAMES)
     for frame in range(frames if frames > 1 else 0):
         image.seek(frame)
-        pixels = np.asarray(image.convert("RGBA"))
-        if (pixels != pixels[0, 0]).any():
+        prepare_to_load(image, content)
+        ranges = cast(tuple[tuple[int, int], ...], image.convert("RGBA").getextrema())
+        if any(low != high for low, high in ranges):
             return
     if frames > 1:
         image.seek(0)

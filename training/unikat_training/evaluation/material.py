@@ -21,6 +21,7 @@ from unikat_training.data.pictures import on_white
 from unikat_training.evaluation.extractors import FeatureExtractor, Halves, Pixels, with_levels
 from unikat_training.evaluation.hashing import Hashes, hashes
 from unikat_training.evaluation.neighbours import Floats
+from unikat_training.tensor_files import check_tensors
 
 VERSION = 3  # of what is kept on disk: older files are not read
 BATCH = 64
@@ -123,8 +124,9 @@ def thumbs(pixels: Pixels) -> Pixels:
 def recalled(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a kept file; none if it is not there or broken: then they are made again."""
     try:
+        check_tensors(path)
         return dict(load_file(path))
-    except (OSError, SafetensorError):
+    except (OSError, ValueError, SafetensorError):
         return {}
 
 

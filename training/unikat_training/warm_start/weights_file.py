@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unikat_training.errors import TrainingError
+from unikat_training.tensor_files import check_tensors
 
 PARTS = ("average.", "discriminator.", "auxiliary.")
 
@@ -37,8 +38,9 @@ def rounded(values: Tensor) -> Tensor:
 def unpacked(path: Path) -> dict[str, Tensor]:
     """The tensors of such a file, or of a checkpoint, in float32. Raises TrainingError for what cannot be read."""
     try:
+        check_tensors(path)
         tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise TrainingError(f"{path}: cannot be read ({error})") from error
     chosen = {name: value for name, value in tensors.items() if name.startswith(PARTS)}
     return {name: value.float() if value.is_floating_point() else value for name, value in chosen.items()}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final, cast
 
 from redis import Redis
@@ -28,7 +27,6 @@ from unikat.queue.batches.jobs import (
     enqueue_close,
     enqueue_shards,
     enter_turns,
-    text_of,
     transact,
     watched_fields,
 )
@@ -47,6 +45,7 @@ from unikat.queue.batches.keys import (
     shard_job_id,
 )
 from unikat.queue.batches.places import DestinationTaken, around, inside
+from unikat.queue.batches.reading import DAMAGED, ended_before, failed_shards, record_of, written_shards
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
 from unikat.queue.keys import QUEUES_KEY
@@ -56,7 +55,6 @@ from unikat.queue.scripts import Argument
 # Jobs that one round trip writes or deletes: between two of them, Redis does what others want.
 _SLICE: Final = 200
 _EXPIRED_LOOK: Final = 250  # batches looked at in one round trip
-_MOST_SHARDS: Final = 1_000_000  # far more than any service makes
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +115,8 @@ class BatchStore:
             if r.HEAD.encode() not in raw:
                 continue
             try:
-                records.append(_record(batch, raw, done, failed, pace))
-            except (ValueError, KeyError, TypeError) as error:
+                records.append(record_of(batch, raw, done, failed, pace))
+            except DAMAGED as error:
                 log.warning("batch %s: what Redis holds of it is damaged: %s: %s", batch, type(error).__name__, error)
         return records
 
@@ -137,7 +135,7 @@ class BatchStore:
 
     def written(self, record: BatchRecord) -> list[int]:
         """The shards of a batch that are in their files, in their order."""
-        return sorted(_written(cast(bytes | None, self.redis.get(done_key(record.id))), record.shards))
+        return sorted(written_shards(cast(bytes | None, self.redis.get(done_key(record.id))), record.shards))
 
     def newest(self, limit: int, before: tuple[float, str] | None = None) -> list[tuple[float, str]]:
         """(Unix time of creation, batch), newest first: at most `limit`, all of them behind `before`."""
@@ -186,7 +184,9 @@ class BatchStore:
         def attempt(pipe: Pipeline) -> None:
             pipe.watch(batch_key(batch), failed_key(batch))
             fields = watched_fields(pipe, batch)
-            failed = sorted(_failed(cast(dict[bytes, bytes], pipe.hgetall(failed_key(batch))), int(fields[r.SHARDS])))
+            failed = sorted(
+                failed_shards(cast(dict[bytes, bytes], pipe.hgetall(failed_key(batch))), int(fields[r.SHARDS]))
+            )
             if r.CANCELLED in fields or r.ENDED not in fields or not failed:
                 raise WrongState(f"batch {batch} is not FAILED; only what failed can be retried")
             pipe.multi()
@@ -248,16 +248,27 @@ class BatchStore:
             )
             with self.redis.pipeline(transaction=False) as pipe:
                 for created in found:
-                    pipe.hget(batch_key(created.decode()), r.ENDED)
+                    pipe.hget(batch_key(created.decode(errors="replace")), r.ENDED)
                 ends = pipe.execute()
-            due = [b.decode() for b, end in zip(found, ends, strict=True) if end and float(end) <= before]
-            for ended in due:
-                with suppress(NoSuchBatch, WrongState):  # another service was faster, or its owner retries it
-                    self.delete(ended)
+            due = [b.decode(errors="replace") for b, end in zip(found, ends, strict=True) if ended_before(end, before)]
+            due = [ended for ended in due if self._forget(ended)]
             expired += due
             first += len(found) - len(due)
             if len(found) < _EXPIRED_LOOK:
                 return expired
+
+    def _forget(self, batch: str) -> bool:
+        """Delete an ended batch; False where it stays, since its owner retries it or what Redis holds is damaged."""
+        try:
+            self.delete(batch)
+        except NoSuchBatch:  # another service was faster
+            return True
+        except WrongState:
+            return False
+        except DAMAGED as error:
+            log.warning("batch %s: what Redis holds of it is damaged: %s: %s", batch, type(error).__name__, error)
+            return False
+        return True
 
     def forget_unfinished(self) -> None:
         """Delete what a creation of the release before has left that was given up before the batch was there."""
@@ -267,42 +278,3 @@ class BatchStore:
             if batch != name and not self.redis.exists(batch_key(batch), creating_key(batch)):
                 self._drop(batch)
                 self.redis.srem(QUEUES_KEY, key)
-
-
-def _record(
-    batch: str, raw: dict[bytes, bytes], done: bytes | None, failed: dict[bytes, bytes], pace: list[bytes]
-) -> BatchRecord:
-    """Raises ValueError, KeyError or TypeError for what is not as we write it: nobody would know where it goes on."""
-    fields = text_of(raw)
-    BatchSpec.from_json(fields[r.HEAD], "[]")
-    shards = int(fields[r.SHARDS])
-    if not 0 <= shards <= _MOST_SHARDS:
-        raise ValueError(f"{shards} shards")
-    written = _written(done, shards)
-    record = BatchRecord(
-        id=batch,
-        fields=fields,
-        done=len(written),
-        last_done=shards - 1 in written,
-        failed=_failed(failed, shards),
-        pace=[_pace(entry) for entry in pace],
-    )
-    record.to_message()
-    return record
-
-
-def _written(bitmap: bytes | None, shards: int) -> set[int]:
-    """The shards whose bits are set."""
-    bitmap = (bitmap or b"")[: shards // 8 + 1]
-    bits = f"{int.from_bytes(bitmap):0{8 * len(bitmap)}b}"
-    return {shard for shard, bit in enumerate(bits[:shards]) if bit == "1"}
-
-
-def _failed(fields: dict[bytes, bytes], shards: int) -> dict[int, str]:
-    """Shards that failed, and why; a job written by hand can fail under a number that the batch does not have."""
-    return {int(shard): why.decode() for shard, why in fields.items() if int(shard) < shards}
-
-
-def _pace(entry: bytes) -> tuple[float, int]:
-    moment, images = entry.decode().split(":")
-    return float(moment), int(images)

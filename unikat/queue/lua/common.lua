@@ -135,7 +135,8 @@ local function read(key, fields)
     if size > LARGEST then
       local short = {}
       for i, field in ipairs(fields) do
-        short[i] = call('HSTRLEN', key, field) <= LARGEST and call('HGET', key, field) or ''
+        short[i] = '' -- what is not there must stay false: an empty `exc_info` is what `rq requeue` leaves
+        if call('HSTRLEN', key, field) <= LARGEST then short[i] = call('HGET', key, field) end
       end
       return short
     end

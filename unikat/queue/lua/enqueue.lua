@@ -100,9 +100,9 @@ end
 local function existing(job, queue, found)
   if found ~= 'hash' then return {'exists', '', queue, 0, '', 0, -1, '', '', ''} end
   local f = read('rq:job:' .. job, {'status', 'origin', 'meta', 'data', 'unikat', 'unikat_deadline'})
-  local place, left = 0, ''
+  local place, left, deadline = 0, '', tonumber(f[6] or '')
   if f[1] == 'queued' then place = call('LPOS', 'rq:queue:' .. (f[2] or queue), job) or 0 end
-  if f[6] then left = string.format('%.3f', tonumber(f[6]) - tonumber(redis_time())) end
+  if deadline then left = string.format('%.3f', deadline - tonumber(redis_time())) end
   local number, code = stream_end('unikat:stream:' .. job)
   return {'exists', f[1] or '', f[2] or queue, place, f[3] or '', number, code, left, f[4] or '', f[5] or ''}
 end

@@ -23,6 +23,7 @@ from rq.job import Job, JobStatus
 from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
 from unikat.queue.batches.keys import QUEUE_PREFIX, shard_of
 from unikat.queue.batches.progress import BatchProgress
+from unikat.queue.batches.reading import DAMAGED
 from unikat.queue.clock import redis_time
 from unikat.queue.unready import wrong_type_passed_over
 from unikat_worker.batches.settlement import why
@@ -41,7 +42,7 @@ def _readable(batch: str) -> Iterator[None]:
         yield
     except NoSuchBatch:
         return
-    except (ValueError, KeyError, TypeError) as error:
+    except DAMAGED as error:
         log.warning("batch %s: what Redis holds of it is damaged: %s: %s", batch, type(error).__name__, error)
 
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import functools
+import math
 import os
-import re
 import stat
 import tarfile
 import unicodedata
 import zipfile
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from unikat.batches.layout import CLAIM, SHEET
-from unikat_training.data.folder.embedded import picture_bytes, picture_column, picture_names, row_count
+from unikat_training.data.folder.archives import ArchiveBomb, Place, is_tar, tar_members, zip_members
+from unikat_training.data.folder.embedded import picture_column, picture_names, row_count
 from unikat_training.data.formats import ARCHIVE_SUFFIXES, SUFFIXES, suffix
 from unikat_training.data.report import Problem
 from unikat_training.errors import DatasetError
 
-MAX_FILE = 256 * 1024 * 1024  # bytes; larger ones are no pictures
+MAX_FILE: Final = 256 * 1024 * 1024  # bytes; larger ones are read by nobody
+MAX_PICTURE: Final = 80_000_000  # bytes; unpacking one from a zip takes twice as much
 # What Windows, macOS, NAS and viewers leave behind, beside everything whose name begins with a dot.
 LITTER: Final = frozenset(
     (
@@ -49,36 +49,6 @@ _OTHER_ARCHIVES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the bytes of a file are: in a file of their own, a member of a zip, a part of a file, a row of Parquet."""
-
-    path: Path
-    member: str = ""  # of a zip; with a row, a column
-    offset: int = 0  # bytes
-    size: int = -1  # bytes; -1: to the end
-    row: int = -1  # of a Parquet file
-
-    def read(self, limit: int = -1) -> bytes:
-        """The content, or its first `limit` bytes. Raises OSError or ValueError when it cannot be read."""
-        if self.row >= 0:
-            return picture_bytes(self.path, self.member, self.row)
-        size = self.size if limit < 0 else limit if self.size < 0 else min(limit, self.size)
-        if not self.member:
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                return file.read(size)
-        try:
-            with opened_zip(self.path).open(self.member) as file:
-                return file.read(size)
-        except NotImplementedError as error:
-            raise ValueError(f"{error}; unpack the zip, or pack it with another program") from error
-        except RuntimeError as error:
-            raise ValueError("encrypted; unpack the zip with its password") from error
-        except Exception as error:  # BadZipFile, zlib.error, lzma.LZMAError: each method has its own
-            raise ValueError(f"{type(error).__name__}: {error}") from error
-
-
 @dataclass
 class Container:
     """The files in a folder or archive, by path within it, with "/" between folders; sorted when it is complete."""
@@ -93,8 +63,8 @@ class Container:
         passed = next((part for part in name.split("/") if is_litter(part)), None)
         if passed is not None:
             self.litter[passed if passed.lower() in LITTER else ".…"] += 1
-        elif size > MAX_FILE and suffix(name) not in (*ARCHIVE_SUFFIXES, ".parquet"):
-            self.problems.append(Problem("unsafe", display(name), f"{size} bytes; at most {MAX_FILE} are read"))
+        elif size > (most := _most(name)):
+            self.problems.append(Problem("unsafe", display(name), f"{size} bytes; at most {most} are read"))
         else:
             self.files.setdefault(name, place)
 
@@ -175,58 +145,34 @@ def _walk(container: Container, folder: Path, prefix: str, above: frozenset[tupl
             container.problems.append(Problem("unsafe", display(name), "a device, pipe or socket"))
 
 
+def _most(name: str) -> float:
+    """Bytes that a file may have. Of archives and Parquet files only parts are read."""
+    if suffix(name) in (*ARCHIVE_SUFFIXES, ".parquet"):
+        return math.inf
+    return MAX_PICTURE if suffix(name) in SUFFIXES else MAX_FILE
+
+
 def _add_archive(container: Container, path: Path, prefix: str) -> None:
     try:
         if zipfile.is_zipfile(path):
-            return _add_zip(container, path, prefix)
-        with path.open("rb") as file:
-            head = file.read(8)
-        packed = next((kind for magic, kind in _OTHER_ARCHIVES if head.startswith(magic)), None)
-        if packed:
-            raise DatasetError(f"PATH {path}: packed by {packed}; unpack it and give the folder (or a zip, or a tar)")
-        if not tarfile.is_tarfile(path):
-            raise DatasetError(f"PATH {path}: not a folder, zip, tar, CSV or JSONL file")
-        _add_tar(container, path, prefix)
+            members = zip_members(path)
+        else:
+            with path.open("rb") as file:
+                head = file.read(8)
+            packed = next((kind for magic, kind in _OTHER_ARCHIVES if head.startswith(magic)), None)
+            if packed:
+                raise DatasetError(
+                    f"PATH {path}: packed by {packed}; unpack it and give the folder (or a zip, or a tar)"
+                )
+            if not is_tar(path):
+                raise DatasetError(f"PATH {path}: not a folder, zip, tar, CSV or JSONL file")
+            members = tar_members(path)
+        for member in members:
+            if member.unsafe:
+                container.problems.append(Problem("unsafe", display(member.name), member.unsafe))
+            else:
+                container.add(prefix + member.name, member.place, member.size)
+    except ArchiveBomb as error:
+        raise DatasetError(f"PATH {path}: {error}; unpack it and give the folder") from error
     except (zipfile.BadZipFile, tarfile.TarError, OSError) as error:
         raise DatasetError(f"PATH {path}: not a readable archive: {error}") from error
-
-
-def _add_zip(container: Container, path: Path, prefix: str) -> None:
-    for member in opened_zip(path).infolist():
-        name = _zip_name(member)
-        if name.endswith("/"):
-            continue
-        if _is_outside(name):
-            container.problems.append(Problem("unsafe", display(name), "its path leads out of the archive"))
-        else:
-            container.add(prefix + name, Place(path, member.filename), member.file_size)
-
-
-def _zip_name(member: zipfile.ZipInfo) -> str:
-    name = member.filename
-    if not member.flag_bits & 0x800:  # macOS writes UTF-8 without saying so, and Python reads it as DOS text
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
-    return name.replace("\\", "/")  # PowerShell 5 and others pack with Windows' separators
-
-
-def _add_tar(container: Container, path: Path, prefix: str) -> None:
-    with tarfile.open(path, "r:") as archive:
-        for member in archive:
-            name = re.sub(r"^(\./)+", "", member.name)
-            if member.isdir():
-                continue
-            if not member.isreg() or member.issparse() or _is_outside(name):
-                container.problems.append(Problem("unsafe", display(name), "a link, or a path out of the archive"))
-            else:
-                container.add(prefix + name, Place(path, "", member.offset_data, member.size), member.size)
-
-
-def _is_outside(name: str) -> bool:
-    return name.startswith("/") or ".." in name.split("/") or name[1:2] == ":"
-
-
-@functools.lru_cache(maxsize=16)
-def opened_zip(path: Path) -> zipfile.ZipFile:
-    """A zip, opened once a process: opening reads the whole directory of the archive."""
-    return zipfile.ZipFile(path)

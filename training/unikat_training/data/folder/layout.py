@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from unikat_training.data.folder import options as ways
-from unikat_training.data.folder.container import Container, Place, display, open_container
+from unikat_training.data.folder.archives import Place
+from unikat_training.data.folder.container import Container, display, open_container
 from unikat_training.data.folder.levels import in_split, split_folders
 from unikat_training.data.folder.listing import Labels, Listing
 from unikat_training.data.folder.matching import stem

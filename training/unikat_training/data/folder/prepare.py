@@ -15,11 +15,13 @@ from PIL import ImageColor
 
 from unikat_training.data.build import Picture, Recipe
 from unikat_training.data.dataset import Attribute, Source
-from unikat_training.data.folder.container import Place, display
+from unikat_training.data.folder.archives import Place
+from unikat_training.data.folder.container import MAX_PICTURE, display
 from unikat_training.data.folder.layout import list_pictures
 from unikat_training.data.folder.listing import Listing
 from unikat_training.data.folder.options import AUTO, KEEP, Channels, FolderOptions
 from unikat_training.data.formats import suffix
+from unikat_training.data.memory import UnsafePictureError
 from unikat_training.data.parallel import map_in_order
 from unikat_training.data.pictures import (
     WHITE,
@@ -27,7 +29,6 @@ from unikat_training.data.pictures import (
     Colour,
     Fit,
     OtherFormatError,
-    UnsafePictureError,
     decode,
     fingerprint,
     fit,
@@ -194,7 +195,10 @@ def _jobs(listing: Listing, shape: Shape) -> Iterator[Job]:
 
 def _decode(job: Job) -> Picture | Problem:
     try:
-        image = decode(job.place.read())
+        content = job.place.read(MAX_PICTURE + 1)
+        if len(content) > MAX_PICTURE:
+            raise UnsafePictureError(f"more than {MAX_PICTURE} bytes")
+        image = decode(content)
     except UnsafePictureError as error:
         return Problem("unsafe", job.name, str(error))
     except OtherFormatError as error:

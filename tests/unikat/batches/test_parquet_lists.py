@@ -1,0 +1,39 @@
+"""Lists of a Parquet file that would fill the memory are refused, and ordinary ones are read."""
+
+from __future__ import annotations
+
+import io
+import resource
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from unikat.batches.parquet import ParquetBomb, open_parquet
+
+
+def packed(table: pa.Table) -> io.BytesIO:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink
+
+
+def lists_of(item: object, kind: pa.DataType, length: int) -> pa.Array:
+    """Four lists of one repeated item."""
+    items = pa.array([item], kind).take(pa.array([0]).take(pa.nulls(4 * length, pa.int64()).fill_null(0)))
+    return pa.ListArray.from_arrays(pa.array([length * i for i in range(5)], pa.int32()), items)
+
+
+@pytest.mark.parametrize(("item", "kind"), [(0, pa.int64()), ("x", pa.string())])
+def test_lists_of_a_repeated_value_are_refused_before_they_are_read(item: object, kind: pa.DataType) -> None:
+    bomb = packed(pa.table({"a": lists_of(item, kind, 10_000_000)}))
+    assert len(bomb.getvalue()) < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ParquetBomb, match="lists cannot be read within 128 MB"):
+        open_parquet(bomb)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KB
+
+
+def test_ordinary_lists_are_read() -> None:
+    table = pa.table({"one_hot": [[0, 1, 0], [1, 0, 0]] * 5000, "texts": [["a", "b"], []] * 5000})
+    assert open_parquet(packed(table)).read(use_threads=False).equals(table)
