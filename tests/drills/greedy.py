@@ -52,7 +52,7 @@ class Greedy:
             process.join()
 
     def run(self) -> Counter[str]:
-        """Everything at once, until all connections that are to vanish have."""
+        """Everything at once, until all connections that are to vanish have, and a batch was refused."""
         seen, stop = Counter[str](), threading.Event()
         with ThreadPoolExecutor(6) as threads:
             vanishing = [threads.submit(self._vanish, seen) for _ in range(4)]
@@ -67,7 +67,7 @@ class Greedy:
     def _create(self, seen: Counter[str], stop: threading.Event) -> None:
         with channel_of(self.shown, self.target) as channel:
             for n in range(10**6):
-                if stop.is_set():
+                if stop.is_set() and seen["batch RESOURCE_EXHAUSTED"]:
                     return
                 request = CreateBatchRequest(
                     model="tiny", plans=[Plan(count=SHARDS)], shard_size=1, destination=f"{self.destination}/{n}"

@@ -127,7 +127,8 @@ def calls_are_complete(those: Machines, seed: int, count: int = 16) -> None:
             took = time.monotonic() - began
             assert len(found[-1]) == count
             assert generation.finished is not None
-            assert 0 < generation.finished.elapsed < took + 0.1
+            # What a service knows of Redis' clock is as old as one reply; the clocks are 17 s apart or more.
+            assert 0 < generation.finished.elapsed < took + 1
     assert found[0] == found[1]
 
 
