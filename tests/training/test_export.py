@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -12,12 +13,15 @@ import pytest
 from PIL import Image
 
 import unikat_training
+from tests.support.voters import People
 from tests.training.making import write_dataset
 from unikat.bundle import CARD, Bundle, condition_size, read_bundle
 from unikat.sampling import latents
+from unikat_gallery.votes.report import report_of
 from unikat_training.errors import TrainingError
 from unikat_training.export import Release, export
 from unikat_training.session import open_graph, run_graph
+from unikat_training.votes import read_judgement
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,10 @@ def bundle(conditional_run: Path) -> Bundle:
 
 @pytest.fixture(scope="module")
 def plain(plain_run: Path) -> Bundle:
-    release = Release(truncation=0.75, licence="CC0-1.0")
+    people = People(np.array([-0.6, -0.1, 0.2, 0.5]), np.array([-1.0, -0.8, -0.5, -0.2]), name="plain-shapes")
+    votes = plain_run.parent / "report.json"
+    votes.write_text(json.dumps(report_of(people.votes(1))))
+    release = Release(truncation=0.75, licence="CC0-1.0", votes=votes)
     return export(plain_run, plain_run.parent / "models" / "plain-shapes" / "1", release=release)
 
 
@@ -145,6 +152,26 @@ def test_samples_and_card_tell_what_was_measured(bundle: Bundle) -> None:
     for file in ("directions.png", "interpolation.png", "mixing.png"):
         assert f"({file})" in card
         assert file in {each.path for each in bundle.model.files}  # and so verified with the others
+
+
+def test_the_card_tells_what_people_said_of_earlier_versions(plain: Bundle) -> None:
+    report = json.loads((plain.path.parents[2] / "report.json").read_text())
+    section = (plain.path / CARD).read_text().split("## People's judgement")[1].split("\n## ")[0]
+    assert "1,200 answers of 10 people" in section
+    best = report["like"]["groups"][0]["entries"][0]
+    low, high = best["preferred_interval"]
+    assert f"| {best['entry']} | {best['preferred']:.0%} ({low:.0%} to {high:.0%}) | {best['votes']} |" in section
+    assert section.count("plain-shapes@2, truncation 1 |") == 2
+
+
+def test_a_report_on_other_models_and_what_is_none_are_refused(plain: Bundle, tmp_path: Path) -> None:
+    report = plain.path.parents[2] / "report.json"
+    with pytest.raises(TrainingError, match=r"--votes: .* says nothing of emoji"):
+        read_judgement(report, "emoji")
+    for text in ("{}", "[", '{"format": 2}', '{"format": 1, "like": 3}'):
+        (tmp_path / "other.json").write_text(text)
+        with pytest.raises(TrainingError, match=r"--votes: .*other\.json is no report of `unikat votes report`"):
+            read_judgement(tmp_path / "other.json", "emoji")
 
 
 def test_a_data_set_that_moved_is_found_where_one_says(conditional_run: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from unikat_training.errors import TrainingError
 from unikat_training.layers import over
 from unikat_training.parallel import share
 from unikat_training.sampler import BalancedSampler
+from unikat_training.variety import wanted_differences
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Batch:
     differs: Tensor | None  # (B, 1), 1 where that is not true of the image too
     labels: Tensor | None = None  # (B, C), all that is true of the real images
     background: Tensor | None = None  # (B, 3, 1, 1), of images with alpha: what real and drawn ones are shown on
+    second: Tensor | None = None  # (B / 2, Z), with `variety`: other latents for every second condition
+    wanted: Tensor | None = None  # (B / 2,), how much the two drawings of each shall differ
 
 
 class Batches:
@@ -41,6 +44,7 @@ class Batches:
         self.config, self.dataset, self.rng = config, dataset, rng
         self.conditions = torch.from_numpy(dataset.one_hots())  # (N, C)
         self.widths = torch.tensor([len(attribute.categories) for attribute in dataset.attributes], device=rng.device)
+        self.wanted = wanted_differences(dataset) if config.variety else None
         self.sampler = BalancedSampler(balanced_labels(dataset, config), config.balance, config.seed)
 
     def of_step(self, step: int, strength: float) -> Batch:
@@ -61,7 +65,14 @@ class Batches:
         mine = share(torch.arange(count)).numpy()
         flip, *told = (None if x is None else share(x) for x in (flip, condition, wrong, differs, labels, background))
         real = over(self.images(indices[mine], flip), told[-1])
-        return Batch(real, share(latent), (share(numbers[0]), share(numbers[1])), *told)
+        return Batch(real, share(latent), (share(numbers[0]), share(numbers[1])), *told, *self.pairs(indices[mine]))
+
+    def pairs(self, indices: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """`second` and `wanted` of this process's rows."""
+        if self.wanted is None:
+            return None, None
+        latent = torch.randn(self.config.batch, self.config.latent, generator=self.rng, device=self.rng.device)
+        return share(latent)[::2], torch.from_numpy(self.wanted[indices[::2]]).to(self.rng.device)
 
     def images(self, indices: npt.NDArray[np.int64], flip: Tensor | None) -> Tensor:
         pixels = torch.from_numpy(self.dataset.layers(indices)).to(self.rng.device)  # (B, H, H, 3 or 4)

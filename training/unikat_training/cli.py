@@ -6,13 +6,14 @@ from typing import Annotated, get_type_hints
 
 import typer
 
+from unikat.bundle import MANIFEST
 from unikat.cli import options
 from unikat_training.config import CONFIG, Config, load_config
 from unikat_training.data.commands import FOLDER_FLAGS
 from unikat_training.data.commands import app as prepare
 from unikat_training.data.dataset import Dataset
 from unikat_training.data.folder.options import FolderOptions
-from unikat_training.errors import told
+from unikat_training.errors import TrainingError, told
 from unikat_training.evaluation.command import evaluate as run_evaluation
 from unikat_training.evaluation.extractors import JUDGE, JUDGE_HELP
 from unikat_training.evaluation.settings import EvaluationSettings, evaluation_flags
@@ -21,12 +22,15 @@ from unikat_training.export import export as export_bundle
 from unikat_training.fit import SESSION, Plan
 from unikat_training.fit import fit as fit_folder
 from unikat_training.flags import Given, changed, flags_of, with_flags
+from unikat_training.inversion.command import invert as run_invert
 from unikat_training.latent_tools.command import explore as run_explore
 from unikat_training.loop import train as run_training
 from unikat_training.operation import Operation
+from unikat_training.originality import add_originality
 from unikat_training.parallel import is_main_process
 from unikat_training.presets import DEFAULT, preset_description, preset_names, preset_text
 from unikat_training.renamed import SETTINGS, current_settings
+from unikat_training.votes import Votes
 from unikat_training.warm_start.parent import find_parent
 from unikat_training.warm_start.settings import PRESET as FINETUNE
 from unikat_training.warm_start.settings import begun_config, finetune_config
@@ -158,10 +162,11 @@ def presets(
 
 app.command("evaluate")(with_flags(run_evaluation, evaluation_flags(left_out=("previous", "force"))))
 app.command("explore")(told()(run_explore))
+app.command("invert")(told()(run_invert))
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or a bundle's to add an index to.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The bundle to write: MODELS/NAME/VERSION, as in models/emoji/1.")],
     dataset: Annotated[
         Path | None, typer.Option(help="The run's data set, if it is not where it was.", show_default="as recorded")
@@ -177,17 +182,27 @@ def export(
     training_weights: Annotated[
         bool, typer.Option(help="Write what `--from` needs into the bundle, too; serving does not need it.")
     ] = Release.training_weights,
+    originality: Annotated[
+        bool, typer.Option(help="Write an index of the training pictures, by which near copies are found.")
+    ] = Release.originality,
     evaluate: Annotated[
         bool, typer.Option(help="Measure the model first; without it the card says that nothing was measured.")
     ] = True,
+    votes: Votes = None,
     **given: Given,
 ) -> None:
     """Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card.
 
-    A model whose pictures do not show what their conditions say is refused, unless it is forced.
+    A model whose pictures do not show what their conditions say is refused, unless it is forced. Of a bundle, a later
+    version is written: the same graph, with an index of the pictures of --dataset that it was trained on.
     """
     with told():
-        release = Release(truncation, checkpoint, licence, weights, training_weights)
+        if (run / MANIFEST).is_file():
+            if votes:
+                raise TrainingError("--votes: is for the export of a run; what a bundle's card says stays as it is")
+            typer.echo(add_originality(run, dataset, out).path)
+            return
+        release = Release(truncation, checkpoint, licence, weights, originality, training_weights, votes)
         evaluation = EvaluationSettings.of(given)
         bundle = export_bundle(run, out, dataset, release, evaluation.progress, evaluation if evaluate else None)
     typer.echo(bundle.path)

@@ -34,6 +34,9 @@ export = _offered(
 explore = _offered(
     "Draw what lies around images of a bundle: along its directions, and on the way from one image to the next."
 )
+invert = _offered(
+    "Find a recipe whose drawing comes near a picture: the nearest of many points, then its latent optimised."
+)
 presets = _offered("List the presets, or print one.")
 
 

@@ -99,6 +99,12 @@ class Config:
     auxiliary_to: Annotated[
         int, Option(min=0, help="And reached here (images; 0: from the first on)."), Before(0), CHANGEABLE
     ] = 60_000
+    variety: Annotated[
+        float,
+        Option(min=0, help="Weight of a loss of pairs of drawings of one condition that are too much alike (0: none)."),
+        Before(0.0),
+        CHANGEABLE,
+    ] = 0.0
     learning_rate: Annotated[float, Option(min=0, max=1, help="Of Adam, both networks."), CHANGEABLE] = 4e-4
     decay_from: Annotated[
         int, Option(min=0, help="From here on settings with a --*-to change, by a cosine (images)."), CHANGEABLE

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from google.protobuf.timestamp_pb2 import Timestamp
 from torch import Tensor
 
-from unikat.bundle import CARD, GRAPH, SAMPLES, TRAINING, Bundle, write_bundle
+from unikat.bundle import CARD, GRAPH, ORIGINALITY, RGBA, SAMPLES, TRAINING, Bundle, write_bundle
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Combination, DataSource, Model, TrainingRun
 from unikat_training.card import model_card
@@ -22,7 +22,7 @@ from unikat_training.config import Config, load_config
 from unikat_training.data.dataset import Dataset
 from unikat_training.environment import ENVIRONMENT
 from unikat_training.errors import TrainingError
-from unikat_training.evaluation.release import NOT_EVALUATED, evaluate_release
+from unikat_training.evaluation.release import NOT_EVALUATED, ReleaseEvaluation, evaluate_release
 from unikat_training.evaluation.settings import EvaluationSettings
 from unikat_training.evaluation.subject import Subject
 from unikat_training.graph import CHECKS, check_graph, exported_generator, write_graph
@@ -30,6 +30,7 @@ from unikat_training.latent_tools.tools import latent_tools
 from unikat_training.naming import name_and_version
 from unikat_training.networks.base import Generator
 from unikat_training.networks.build import build_generator
+from unikat_training.originality import LEAST_HELD, measure_originality
 from unikat_training.parity import Parity
 from unikat_training.pictures import COLUMNS, choose_rows
 from unikat_training.progress import progress_bar
@@ -37,6 +38,7 @@ from unikat_training.sampler import cells
 from unikat_training.session import open_graph, run_graph
 from unikat_training.sheet import Block, Strip, draw_sheet, png
 from unikat_training.state import under
+from unikat_training.votes import read_judgement
 from unikat_training.warm_start.origin import FROM, Origin, joint_licence, origin_of, sources_of
 from unikat_training.warm_start.weights_file import packed
 from unikat_training.weights import WEIGHTS, measure_rounding, round_weights
@@ -52,7 +54,9 @@ class Release:
     checkpoint: str = "latest"  # or "best", by the cheap figure of training, or a step
     licence: str = "unspecified"  # of the weights, SPDX; the data's licences are listed with the sources
     weights: str = "fp32"  # as which they are stored; it is computed in fp32 with either
+    originality: bool = True  # whether the bundle has an index of its training pictures
     training_weights: bool = True  # whether the bundle has what training needs to go on, too
+    votes: Path | None = None  # report of what people said of earlier versions, for the card
 
     def __post_init__(self) -> None:
         if self.weights not in WEIGHTS:
@@ -92,6 +96,7 @@ def export(
     BundleError or FileExistsError where `out` cannot be written.
     """
     name, version = name_and_version(out)
+    judgement = read_judgement(release.votes, name) if release.votes else None
     trained = load_trained(run, dataset, release.checkpoint)
     conditions = trained_conditions(trained.dataset)
     exported = exported_generator(trained.generator, conditions)
@@ -109,6 +114,9 @@ def export(
         evaluated = NOT_EVALUATED
         if evaluation:
             evaluated = evaluate_release(Subject(graph, model), trained.whole, evaluation, out.parent)
+        evaluated = with_originality(evaluated, trained) if release.originality else evaluated
+        if judgement:
+            evaluated = replace(evaluated, section=f"{evaluated.section}\n\n{judgement.section}")
         model.metrics.extend(evaluated.metrics)
         tools = latent_tools(stored, graph, model, choose_rows(trained.dataset), progress)
         files: dict[str, Path | bytes] = {
@@ -120,6 +128,20 @@ def export(
             **({TRAINING: packed(trained.tensors)} if release.training_weights else {}),
         }
         return write_bundle(out, model, files)
+
+
+def with_originality(evaluated: ReleaseEvaluation, trained: Trained) -> ReleaseEvaluation:
+    """With the index of the training pictures and its figures, where enough was held out to calibrate it."""
+    found = measure_originality(trained.whole.split(trained.config.shares), trained.dataset.channels == RGBA)
+    if found is None:
+        section = f"## Originality\n\nNot measured: fewer than {LEAST_HELD} pictures were held out."
+        return replace(evaluated, section=f"{evaluated.section}\n\n{section}")
+    return replace(
+        evaluated,
+        section=f"{evaluated.section}\n\n{found.section}",
+        metrics=[*evaluated.metrics, *found.metrics],
+        files={**evaluated.files, ORIGINALITY: found.file},
+    )
 
 
 def load_trained(run: Path, dataset: Path | None = None, which: str = "latest") -> Trained:

@@ -4,15 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 
 from unikat_training.data.dataset import Dataset
 from unikat_training.sampler import cells
-
-matplotlib.use("Agg")  # a server has no screen; must come before pyplot is imported anywhere
-from matplotlib.figure import Figure
 
 ROWS = 16
 COLUMNS = 12
@@ -68,6 +64,8 @@ PANELS = {
 
 def curves(metrics: Sequence[dict[str, float]], path: Path) -> None:
     """The figures against images seen, as a PNG; those that no line has are left out."""
+    from matplotlib.figure import Figure  # half a second, which a command that draws no curve saves
+
     panels = {title: names for title, names in PANELS.items() if any(name in row for row in metrics for name in names)}
     figure = Figure(figsize=(9, 2.6 * len(panels)), layout="constrained")
     for position, (title, names) in enumerate(panels.items()):

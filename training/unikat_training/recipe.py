@@ -85,6 +85,11 @@ def conditioning(config: Config, attributes: int) -> list[str]:
             f"its pictures show their condition, with weight {config.auxiliary:g} from {config.auxiliary_to:,} images "
             f"on, rising since {config.auxiliary_from:,}."
         )
+    if config.variety:
+        told.append(
+            "Of two drawings of one condition the generator was told, with weight "
+            f"{config.variety:g}, how far they differed less than two of its pictures do."
+        )
     if config.condition_dropout:
         told.append(f"Each attribute was left out of a condition with probability {config.condition_dropout:g}.")
     else:

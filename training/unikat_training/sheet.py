@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 Pixels = npt.NDArray[np.uint8]
@@ -142,6 +141,8 @@ def wrapped(words: str, width: int) -> list[str]:
 @cache
 def font(bold: bool = False) -> ImageFont.FreeTypeFont:
     """Pillow's own font knows English only; this one also Europe's other languages, Greek and Cyrillic."""
+    from matplotlib import get_data_path
+
     file = Path(get_data_path()) / "fonts" / "ttf" / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
     # Not Raqm, which refuses control characters and is not on every machine.
     return ImageFont.truetype(str(file), LETTERS, layout_engine=ImageFont.Layout.BASIC)

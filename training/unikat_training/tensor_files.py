@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from pathlib import Path
 from typing import Final, TypeGuard
+
+from unikat.json_text import parse_json
 
 MAX_HEADER: Final = 2**22  # bytes; of a checkpoint of ours it has some 100 kB, safetensors itself reads 100 MB
 MAX_DIMENSIONS: Final = 8
@@ -25,10 +26,7 @@ def check_tensors(path: Path) -> None:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(MAX_HEADER, size - 8):
             raise ValueError(f"a header of {length} bytes in a file of {size}; at most {MAX_HEADER} are read")
-        try:
-            header = json.loads(file.read(length))
-        except RecursionError as error:
-            raise ValueError("its header is nested too deeply") from error
+        header = parse_json(file.read(length))
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")
     header.pop("__metadata__", None)

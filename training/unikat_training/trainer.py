@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from unikat_training import ema
+from unikat_training import ema, variety
 from unikat_training.augment import Adaptive, augment
 from unikat_training.batches import Batch, Batches
 from unikat_training.config import Config
@@ -39,6 +39,7 @@ class Losses:
     penalty: float  # R1 + R2, times gamma / 2; 0 in steps without
     labels_real: float  # cross-entropy of the auxiliary classifier, of real and of drawn images; 0 without it
     labels_drawn: float
+    variety: float  # difference of two drawings of one condition, of that of its pictures; 0 where it is not asked for
     discriminator_norm: float  # of the gradient
     generator_norm: float
     augment: float  # probability of each augmentation
@@ -104,8 +105,8 @@ class Trainer:
 
         batch = self.batches.of_step(step, rates.condition)
         with self.autocast():
-            images = self.shared["generator"](batch.latent, batch.condition)  # (B, P, H, H), float32
-            drawn = over(clamp(images) if config.clamp else images, batch.background)
+            images, others = self.draw(batch)
+            drawn = over(images, batch.background)
             with torch.no_grad():
                 real_maps = self.look(batch.real, batch.numbers[0], probability)
             drawn_maps = self.look(drawn, batch.numbers[1], probability)  # with a graph back to the generator
@@ -116,18 +117,31 @@ class Trainer:
                 loss = condition_loss(self.shared["auxiliary"](real_maps), batch.labels)
             self.optimise("auxiliary", loss)
             figures["labels_real"] = loss
-        figures |= self.train_generator(batch, real_maps, drawn_maps, rates.auxiliary)
+        more = torch.zeros((), device=self.device)
+        if batch.wanted is not None:
+            more, figures["variety"] = variety.loss(images[::2], others, batch.wanted)
+        figures |= self.train_generator(batch, (real_maps, drawn_maps), rates.auxiliary, config.variety * more)
         self.scaler.update()
         ema.update(self.average, self.generator, ema.decay((step + 1) * config.batch, config.batch, rates.ema_images))
 
         values = mean(torch.stack([value.detach().float() for value in figures.values()])).tolist()  # waits once
-        told = {"labels_real": 0.0, "labels_drawn": 0.0, **dict(zip(figures, values, strict=True))}
+        told = {"labels_real": 0.0, "labels_drawn": 0.0, "variety": 0.0, **dict(zip(figures, values, strict=True))}
         losses = Losses(**told, augment=probability, learning_rate=rates.learning_rate, gamma=rates.gamma)
         if not (math.isfinite(losses.discriminator) and math.isfinite(losses.generator)):
             raise TrainingError(f"step {step}: the losses are no longer numbers; continue with a lower learning_rate")
         if self.adaptive is not None:
             self.adaptive.observe(losses.overfitting, config.batch, rates.augment)
         return losses
+
+    def draw(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The drawings of the step (B, P, H, H), and those of its second latents (B / 2 or 0, P, H, H); float32."""
+        latent, condition = batch.latent, batch.condition
+        if batch.second is not None:
+            latent = torch.cat([latent, batch.second])
+            condition = None if condition is None else torch.cat([condition, condition[::2]])
+        images = self.shared["generator"](latent, condition)
+        images = clamp(images) if self.config.clamp else images
+        return images[: len(batch.latent)], images[len(batch.latent) :]
 
     def train_discriminator(
         self, batch: Batch, maps: tuple[Maps, Maps], drawn: Tensor, gamma: float, probability: float
@@ -166,8 +180,12 @@ class Trainer:
         losses = [self.loss.wrong_label(r.float(), w.float()) for r, w in zip(right, wrong, strict=True)]
         return balanced([values * batch.differs for values in losses])
 
-    def train_generator(self, batch: Batch, real_maps: Maps, drawn_maps: Maps, weight: float) -> dict[str, Tensor]:
-        """Through the discriminator, and with this weight through the classifier; neither of them changes."""
+    def train_generator(self, batch: Batch, maps: tuple[Maps, Maps], weight: float, more: Tensor) -> dict[str, Tensor]:
+        """Through the discriminator on maps of real and of drawn images, and with this weight through the classifier.
+
+        Neither of them changes. `more` is a loss that is added.
+        """
+        real_maps, drawn_maps = maps
         network = self.discriminator.trained.requires_grad_(False)
         figures = {}
         with self.autocast():
@@ -176,7 +194,7 @@ class Trainer:
             if self.loss.relative:
                 with torch.no_grad():
                     (real,) = network(real_maps, [batch.condition])
-            loss = balanced_of(self.loss.generator, real, fake)
+            loss = balanced_of(self.loss.generator, real, fake) + more
             if self.auxiliary is not None and batch.condition is not None:
                 found = self.auxiliary.requires_grad_(False)(drawn_maps)
                 figures["labels_drawn"] = condition_loss(found, batch.condition)

@@ -84,7 +84,7 @@ def warnings_of_sheet(rows: Sequence[Row], strips: Sequence[Pixels], dataset: Da
     if len(narrow) > len(rows) / 4:
         told["collapse"] = (
             f"in {len(narrow)} of {len(rows)} rows of the sheet the drawings differ by less than half of what the "
-            f"pictures differ by ({', '.join(narrow[:3])}): mode collapse; try --ada-target 0.6 or --condition-to"
+            f"pictures differ by ({', '.join(narrow[:3])}): mode collapse; try --change --variety 1"
         )
     if dataset.attributes and len(rows) > 1:
         small = [thumbnails(strip) for strip in strips]

@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image, PngImagePlugin
 
 from tests.training.data.preparing import TAKE_ALL, fill, picture, png, prepare
+from unikat.batches.parquet import ParquetBomb, open_parquet
 from unikat_training.data.folder import archives
 from unikat_training.data.folder.container import open_container
 from unikat_training.data.memory import WORKED, UnsafePictureError
@@ -191,9 +194,50 @@ def test_archives_of_too_many_members_are_refused(tmp_path: Path, monkeypatch: p
 
 def test_a_zip_says_in_its_end_that_its_directory_is_too_large(tmp_path: Path) -> None:
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 9, 9, archives.MAX_DIRECTORY + 1, 0, 0)
-    (tmp_path / "bomb.zip").write_bytes(end)
+    with (tmp_path / "bomb.zip").open("wb") as file:
+        file.truncate(archives.MAX_DIRECTORY + 1)
+        file.seek(0, io.SEEK_END)
+        file.write(end)
     with pytest.raises(DatasetError, match="table of contents"):
         open_container(tmp_path / "bomb.zip")
+
+
+def test_a_zip_whose_end_tells_fewer_members_than_it_has_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 20)
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as packed:
+        for number in range(21):
+            packed.writestr(f"{number}.png", b"")
+    content = bytearray((tmp_path / "many.zip").read_bytes())
+    struct.pack_into("<2H", content, content.rfind(b"PK\5\6") + 8, 1, 1)
+    (tmp_path / "many.zip").write_bytes(content)
+    with pytest.raises(DatasetError, match="21 members"):
+        open_container(tmp_path / "many.zip")
+
+
+@pytest.mark.parametrize(("offset", "byte"), [(6, 255), (9, 8)])  # a version that Python cannot read; not UTF-8
+def test_a_zip_with_a_damaged_table_of_contents_says_so(offset: int, byte: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as packed:
+        packed.writestr("\u00e4.png" if offset == 9 else "a.png", b"")
+    content = bytearray((tmp_path / "it.zip").read_bytes())
+    at = content.find(b"PK\1\2")
+    content[at + offset] = byte
+    if offset == 9:
+        content[at + 46] = 0xFF
+    (tmp_path / "it.zip").write_bytes(content)
+    with pytest.raises(DatasetError, match="not a readable archive"):
+        open_container(tmp_path / "it.zip")
+
+
+def test_a_picture_in_parquet_that_claims_far_more_than_the_file_is_left_out(tmp_path: Path) -> None:
+    table = pa.table({"image": pa.array([{"bytes": bytes(2**27)}, {"bytes": png(1)}])})
+    pq.write_table(table, tmp_path / "it.parquet", compression="zstd")
+    del table
+    found = open_container(tmp_path)
+    assert [problem.kind for problem in found.problems] == ["unsafe"]
+    with (tmp_path / "it.parquet").open("rb") as file, pytest.raises(ParquetBomb, match="unpacked"):
+        open_parquet(file)
 
 
 def test_a_tar_that_claims_gigabytes_of_headers_is_refused(tmp_path: Path) -> None:

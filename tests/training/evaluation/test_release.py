@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from tests.training.evaluation.generating import QUICK, PooledPixels, make_dataset
 from tests.training.making import TINY, operation
-from unikat.bundle import CARD, read_bundle
+from unikat.bundle import CARD, Bundle, read_bundle
 from unikat.v1.model_pb2 import Model
 from unikat_training.cli import app
 from unikat_training.errors import TrainingError
@@ -38,6 +39,13 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSettings:
     )
 
 
+@pytest.fixture(scope="module")
+def forced(untrained: Path, evaluation: EvaluationSettings, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Its bundle, shapes@2, measured and published all the same."""
+    out = tmp_path_factory.mktemp("forced") / "models" / "shapes" / "2"
+    return export(untrained, out, evaluation=replace(evaluation, force=True))
+
+
 def test_a_model_of_low_condition_accuracy_is_not_exported(
     untrained: Path, evaluation: EvaluationSettings, tmp_path: Path
 ) -> None:
@@ -47,11 +55,9 @@ def test_a_model_of_low_condition_accuracy_is_not_exported(
     assert not out.exists()
 
 
-def test_it_is_with_force_and_its_card_says_so(untrained: Path, evaluation: EvaluationSettings, tmp_path: Path) -> None:
-    forced = replace(evaluation, force=True)
-    bundle = export(untrained, tmp_path / "models" / "shapes" / "1", evaluation=forced)
-    bundle.verify()
-    card = (bundle.path / CARD).read_text()
+def test_it_is_with_force_and_its_card_says_so(forced: Bundle) -> None:
+    forced.verify()
+    card = (forced.path / CARD).read_text()
     assert "Published with `--force`, although its condition accuracy is too low" in card
     assert "colour: condition accuracy is too low" in card
     assert card.index("| headline | real pictures |") < card.index("| KID in pooled pixels |")
@@ -61,55 +67,51 @@ def test_it_is_with_force_and_its_card_says_so(untrained: Path, evaluation: Eval
     assert "was not measured" not in card
 
 
-def test_figures_and_sheets_are_part_of_the_bundle(
-    untrained: Path, evaluation: EvaluationSettings, tmp_path: Path
-) -> None:
-    bundle = export(untrained, tmp_path / "models" / "shapes" / "1", evaluation=replace(evaluation, force=True))
-    files = {file.path for file in read_bundle(bundle.path).model.files}
+def test_figures_and_sheets_are_part_of_the_bundle(forced: Bundle) -> None:
+    files = {file.path for file in read_bundle(forced.path).model.files}
     assert {"evaluation.json", "neighbours.png", "blends.png"} <= files
-    figures = {metric.name: metric for metric in bundle.model.metrics}
+    figures = {metric.name: metric for metric in forced.model.metrics}
     accuracy = figures["condition accuracy, colour (truncation 1)"]
     assert "real pictures: " in accuracy.description
-    document = json.loads((bundle.path / "evaluation.json").read_text())
-    assert document["model"] == "shapes@1"
+    document = json.loads((forced.path / "evaluation.json").read_text())
+    assert document["model"] == "shapes@2"
     assert document["samples"][0]["condition_accuracy"][1]["accuracy"] == accuracy.value
     assert figures["parity_max_grey_levels"].value <= 1
 
 
 def test_the_version_before_is_measured_beside_the_new_one(
-    untrained: Path, evaluation: EvaluationSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    untrained: Path, evaluation: EvaluationSettings, forced: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     versions = tmp_path / "models" / "shapes"
-    export(untrained, versions / "2")
-    forced = replace(evaluation, force=True)
-    card = (export(untrained, versions / "4", evaluation=forced).path / CARD).read_text()
+    shutil.copytree(forced.path, versions / "2")
+    asked = replace(evaluation, force=True)
+    card = (export(untrained, versions / "4", evaluation=asked).path / CARD).read_text()
     assert (
         "| figure | real pictures (limit) | shapes@4, truncation 1 | shapes@2 (preset projected), truncation 1 |"
         in card
     )
-    alone = replace(forced, previous=False)
-    assert "shapes@4 (" not in (export(untrained, versions / "5", evaluation=alone).path / CARD).read_text()
+    fifth = Subject(versions / "5", model_of(versions / "4", version=5))
+    assert [each.name for each in references(fifth, asked, versions)] == ["shapes@4"]
+    assert references(fifth, replace(asked, previous=False), versions) == []
+    shutil.copytree(versions / "4", versions / "5")
     (versions / "5" / "generator.onnx").write_bytes(b"broken")
     assert previous_version(Subject(versions / "6", model_of(versions / "4", version=6)), versions) is None
     assert "5 is not measured beside the new version" in caplog.text
 
 
-def test_a_version_before_of_another_kind_is_passed_over(
-    untrained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    versions = tmp_path / "models" / "shapes"
-    export(untrained, versions / "1")
-    model = model_of(versions / "1", version=2)
-    found = previous_version(Subject(versions / "2", model), versions)
+def test_a_version_before_of_another_kind_is_passed_over(forced: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+    versions = forced.path.parent
+    model = model_of(forced.path, version=3)
+    found = previous_version(Subject(versions / "3", model), versions)
     assert found is not None
-    assert found.name == "shapes@1"
-    second = Subject(versions / "2", model_of(versions / "1", version=2))
-    named = EvaluationSettings(reference=(versions / "1",))
-    assert [each.name for each in references(second, named, versions)] == ["shapes@1"]  # once
+    assert found.name == "shapes@2"
+    third = Subject(versions / "3", model_of(forced.path, version=3))
+    named = EvaluationSettings(reference=(forced.path,))
+    assert [each.name for each in references(third, named, versions)] == ["shapes@2"]  # once
     del model.attributes[0].categories[1]
-    assert previous_version(Subject(versions / "2", model), versions) is None
+    assert previous_version(Subject(versions / "3", model), versions) is None
     assert "it has other attributes or another size" in caplog.text
-    assert previous_version(Subject(versions / "1", model_of(versions / "1", version=1)), versions) is None
+    assert previous_version(Subject(forced.path, model_of(forced.path, version=2)), versions) is None
 
 
 def model_of(bundle: Path, version: int) -> Model:

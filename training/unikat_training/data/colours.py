@@ -7,6 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from unikat.palette import oklab
+
 # Several shades of a name: a pixel counts for the nearest of all.
 SHADES: Final = {
     "red": ("#d92b2b", "#8f1d2c", "#f0636b", "#c4402a"),
@@ -33,37 +35,17 @@ def colour_name(pixels: npt.NDArray[np.uint8]) -> str:
     rows = pixels.reshape(-1, pixels.shape[-1])
     if rows.shape[1] == 4:
         rows = rows[rows[:, 3] >= _OPAQUE]
-    distances = np.square(_oklab(rows[:, None, :3]) - _SHADES_LAB).sum(axis=-1)  # (N, S)
-    votes = np.bincount(_NAMES[distances.argmin(axis=1)], minlength=len(COLOURS))
+    # A drawing has few different colours.
+    colours, counts = np.unique(rows[:, :3].astype(np.uint32) @ _PLACES, return_counts=True)
+    levels = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1).astype(np.uint8)  # (N, 3)
+    distances = np.square(oklab(levels[:, None]) - _SHADES_LAB).sum(axis=-1)  # (N, S)
+    votes = np.bincount(_NAMES[distances.argmin(axis=1)], weights=counts, minlength=len(COLOURS))
     hues = votes[:-_GREYS]
     return COLOURS[hues.argmax() if hues.sum() >= _HUED * votes.sum() else votes.argmax()]
 
 
-def _oklab(levels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """sRGB levels (…, 3) in Oklab, where equal distances look equal (Ottosson 2020)."""
-    shares = levels / 255
-    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
-    cones = np.cbrt(linear @ _TO_CONES.T)
-    lab: npt.NDArray[np.float64] = cones @ _TO_LAB.T
-    return lab
-
-
-# bottosson.github.io/posts/oklab
-_TO_CONES: Final = np.array(
-    [
-        [0.4122214708, 0.5363325363, 0.0514459929],
-        [0.2119034982, 0.6806995451, 0.1073969566],
-        [0.0883024619, 0.2817188376, 0.6299787005],
-    ]
-)
-_TO_LAB: Final = np.array(
-    [
-        [0.2104542553, 0.7936177850, -0.0040720468],
-        [1.9779984951, -2.4285922050, 0.4505937099],
-        [0.0259040371, 0.7827717662, -0.8086757660],
-    ]
-)
-_SHADES_LAB: Final = _oklab(
+_SHADES_LAB: Final = oklab(
     np.array([list(bytes.fromhex(shade[1:])) for shades in SHADES.values() for shade in shades], dtype=np.uint8)
 )
+_PLACES: Final = np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
 _NAMES: Final = np.repeat(np.arange(len(COLOURS)), [len(shades) for shades in SHADES.values()])

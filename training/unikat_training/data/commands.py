@@ -134,7 +134,7 @@ def creatures(
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the wheel of Robohash (44 MB), if it is there already.",
+            help="Folder of Robohash's wheel (44 MB); fetched into it when it is not there.",
             show_default="~/.cache/unikat/robohash",
         ),
     ] = None,

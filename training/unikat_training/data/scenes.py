@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import dicebear
 import numpy as np
 
 from unikat_training.data.build import Picture, Recipe
@@ -20,20 +17,16 @@ from unikat_training.data.pictures import on_white
 from unikat_training.data.portraits.styles import definition, source
 from unikat_training.data.report import Problem
 from unikat_training.data.svg import rasterised
+from unikat_training.data.turns import Turn, in_turn
+
+if TYPE_CHECKING:
+    import dicebear  # loads a parser of IRIs, 2 s, which only who draws waits for
 
 GENRES: Final = (
     *("landscape", "planets", "sprouts", "critters", "clay", "cutouts", "marbles", "shadows", "stack", "slice"),
     *("patchwork", "weave", "waves", "shapes", "loops", "stripes", "constellation", "pixelbot", "glass", "disco"),
 )
 COUNT: Final = 60_000  # 3,000 of each genre
-
-
-@dataclass(frozen=True)
-class _Job:
-    genre: str
-    index: int
-    seed: int
-    size: int
 
 
 def scenes_recipe(size: int) -> Recipe:
@@ -47,26 +40,28 @@ def scenes_recipe(size: int) -> Recipe:
 
 def scenes(size: int, count: int, seed: int, processes: int) -> Iterator[Picture | Problem]:
     """`count` scenes, of each genre in turn; each follows from `seed`, its genre and its number alone."""
-    jobs = (_Job(GENRES[index % len(GENRES)], index // len(GENRES), seed, size) for index in range(count))
-    return map_in_order(_draw, jobs, processes)
+    return map_in_order(_draw, in_turn(GENRES, count, seed, size), processes)
 
 
 @cache
 def _style(genre: str) -> dicebear.Style:
+    import dicebear
+
     return dicebear.Style(definition(genre))
 
 
-def _draw(job: _Job) -> Picture | Problem:
-    rng, name = random.Random(f"{job.seed}/{job.genre}/{job.index}"), f"{job.genre}/{job.index:06d}"
-    components = definition(job.genre)["components"]
+def _draw(turn: Turn) -> Picture | Problem:
+    import dicebear
+
+    rng, components = turn.random(), definition(turn.kind)["components"]
     variants = {part: list(each["variants"]) for part, each in components.items() if each.get("variants")}
     options: dict[str, Any] = {"seed": f"{rng.random():.12f}"}
     options |= {f"{part}Variant": rng.choice(found) for part, found in variants.items()}
     options |= {"animationProbability": 0} if "animation" in components else {}
     try:
-        image = rasterised(str(dicebear.Avatar(_style(job.genre), options)), job.size, job.size)
+        image = rasterised(str(dicebear.Avatar(_style(turn.kind), options)), turn.size, turn.size)
     except (ValueError, OSError) as error:
-        return Problem("broken", name, str(error))
+        return Problem("broken", turn.name, str(error))
     pixels = on_white(np.asarray(image, dtype=np.uint8))
-    fingerprint = hashlib.sha256(job.genre.encode() + pixels.tobytes()).digest()
-    return Picture(name, (job.genre, colour_name(pixels)), pixels, fingerprint)
+    fingerprint = hashlib.sha256(turn.kind.encode() + pixels.tobytes()).digest()
+    return Picture(turn.name, (turn.kind, colour_name(pixels)), pixels, fingerprint)

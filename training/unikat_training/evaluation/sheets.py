@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from unikat_training.data.dataset import Dataset
 from unikat_training.evaluation.blends import Pair, choose_pairs, path_of
@@ -91,6 +90,8 @@ def wish_sheet(subject: Subject, wishes: Sequence[Wish]) -> bytes:
 
 def curves(evaluation: Evaluation, found: Neighbours, test: Neighbours) -> bytes:
     """Distances to the training set; accuracy of each category; the way of each blend."""
+    from matplotlib.figure import Figure  # half a second, which a command that draws no curve saves
+
     count = 1 + len(evaluation.default.condition_accuracy) + (1 if evaluation.blends else 0)
     figure = Figure(figsize=(10, 3.2 * count), layout="constrained")
     axes = figure.subplots(count, 1, squeeze=False)[:, 0]

@@ -8,11 +8,10 @@ from pathlib import Path
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper, version_converter
 
-from unikat.bundle import digest_of
+from unikat.bundle import MAX_GRAPH, digest_of
 from unikat_training.errors import TrainingError
 
 OLDEST = 13  # operator set from which Slice, Squeeze and Clip are as `wrapping` writes them
-LARGEST = 2**31 - 1  # bytes of a protobuf message, and so of an ONNX file with its weights inside
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 INTEGERS = {TensorProto.INT64, TensorProto.INT32}
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
@@ -91,7 +90,7 @@ def read_model(path: Path) -> ModelProto:
     try:
         model = onnx.load(path, load_external_data=False)
         size = sum(map(bytes_of, model.graph.initializer))
-        if size > LARGEST:
+        if size > MAX_GRAPH:
             raise TrainingError(f"{path}: has {size / 1e9:.1f} GB of weights, and a bundle's graph holds 2 GB at most")
         onnx.load_external_data_for_model(model, str(path.parent))
         if not model.graph.output:

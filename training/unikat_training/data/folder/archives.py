@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import re
-import struct
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from typing import Final
 from unikat_training.data.folder.embedded import picture_bytes
 
 MAX_MEMBERS: Final = 2_000_000
-MAX_DIRECTORY: Final = 2**28  # bytes of a zip's table of contents, which Python reads at once
+MAX_DIRECTORY: Final = 2**27  # bytes of a zip's table of contents, which Python reads at once
 FREE_BYTES: Final = 2**30  # that the members of a zip may have together, whatever its size
 MAX_RATIO: Final = 100  # of the members' bytes to the archive's; pictures are some 1, flat BMPs and text up to 100
 MAX_HEADER: Final = 2**20  # bytes of a member's header in a tar
@@ -120,29 +120,42 @@ class _Headers(io.FileIO):
 @functools.lru_cache(maxsize=16)
 def opened_zip(path: Path) -> zipfile.ZipFile:
     """A zip, opened once a process: opening reads the whole directory of the archive. Raises ArchiveBomb."""
-    members, size = _directory(path)
-    if size > MAX_DIRECTORY or members > MAX_MEMBERS:
-        most = f"at most {MAX_MEMBERS} and {MAX_DIRECTORY} are read"
-        raise ArchiveBomb(f"{members} members and a table of contents of {size} bytes; {most}")
-    return zipfile.ZipFile(path)
+    return _Zip(path)
 
 
-def _directory(path: Path) -> tuple[int, int]:
-    """Members and bytes of a zip's directory, as its end says."""
-    with path.open("rb") as file:
-        length = file.seek(0, io.SEEK_END)
-        start = max(0, length - 2**16 - 22)
-        file.seek(start)
-        tail = file.read()
-        at = tail.rfind(b"PK\5\6")
-        if at < 0 or at + 20 > len(tail):
-            return 0, 0
-        members, size = struct.unpack_from("<HI", tail, at + 10)
-        if at < 20 or tail[at - 20 : at - 16] != b"PK\6\7":
-            return members, size
-        file.seek(struct.unpack_from("<Q", tail, at - 12)[0])  # zip64
-        record = file.read(56)
-    return struct.unpack_from("<QQ", record, 32) if len(record) == 56 else (0, 0)
+class _Zip(zipfile.ZipFile):
+    """A zip of which the table of contents is bounded."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = _Bounded(path)
+        try:
+            super().__init__(self._file)
+            if len(self.infolist()) > MAX_MEMBERS:
+                raise ArchiveBomb(f"{len(self.infolist())} members; at most {MAX_MEMBERS} are read")
+        except BaseException:
+            self._file.close()
+            raise
+
+    def close(self) -> None:
+        """The file as well, which `zipfile` leaves open for whoever gave it."""
+        super().close()
+        self._file.close()
+
+
+class _Bounded(io.BufferedReader):
+    """A zip that Python reads: whatever its end claims, its table of contents is read at once up to a limit only."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As of a file. Raises ArchiveBomb for more bytes at once than a table of contents may have."""
+        rest = self._size - self.tell()
+        wanted = rest if size is None or size < 0 else min(size, rest)
+        if wanted > MAX_DIRECTORY:
+            raise ArchiveBomb(f"a table of contents of {wanted} bytes; at most {MAX_DIRECTORY} are read")
+        return super().read(size)
 
 
 def _zip_name(member: zipfile.ZipInfo) -> str:

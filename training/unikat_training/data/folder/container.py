@@ -15,7 +15,7 @@ from typing import Final
 
 from unikat.batches.layout import CLAIM, SHEET
 from unikat_training.data.folder.archives import ArchiveBomb, Place, is_tar, tar_members, zip_members
-from unikat_training.data.folder.embedded import picture_column, picture_names, row_count
+from unikat_training.data.folder.embedded import picture_column, picture_names, rows_and_bytes
 from unikat_training.data.formats import ARCHIVE_SUFFIXES, SUFFIXES, suffix
 from unikat_training.data.report import Problem
 from unikat_training.errors import DatasetError
@@ -95,10 +95,14 @@ def open_container(path: Path) -> Container:
 def _add_embedded(container: Container) -> None:
     """Adds the pictures that Parquet files hold themselves."""
     for name, place in list(container.files.items()):
-        column = picture_column(place.path) if suffix(name) == ".parquet" else ""
-        rows = row_count(place.path) if column else 0
-        if rows > (size := place.path.stat().st_size):  # a bomb: a row of Parquet may take no byte
-            container.problems.append(Problem("unsafe", display(name), f"{rows} pictures in {size} bytes"))
+        if suffix(name) != ".parquet" or not (column := picture_column(place.path)):
+            continue
+        from unikat.batches.parquet import most_claimed  # pyarrow: only where there is such a file
+
+        (rows, claimed), size = rows_and_bytes(place.path), place.path.stat().st_size
+        if rows > size or claimed > most_claimed(size):  # a row of Parquet may take no byte
+            claim = f"{rows} pictures of {claimed} bytes in {size} bytes"
+            container.problems.append(Problem("unsafe", display(name), claim))
             continue
         for row, picture in enumerate(picture_names(name, rows)):
             container.files[picture] = Place(place.path, column, row=row)
@@ -174,5 +178,5 @@ def _add_archive(container: Container, path: Path, prefix: str) -> None:
                 container.add(prefix + member.name, member.place, member.size)
     except ArchiveBomb as error:
         raise DatasetError(f"PATH {path}: {error}; unpack it and give the folder") from error
-    except (zipfile.BadZipFile, tarfile.TarError, OSError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, OSError, NotImplementedError, UnicodeDecodeError) as error:
         raise DatasetError(f"PATH {path}: not a readable archive: {error}") from error

@@ -26,9 +26,10 @@ def picture_names(name: str, rows: int) -> Iterator[str]:
     return (f"{name.removesuffix('.parquet')}/{row:07}.png" for row in range(rows))
 
 
-def row_count(path: Path) -> int:
-    """The number of a file's rows."""
-    return int(pq.read_metadata(path).num_rows)
+def rows_and_bytes(path: Path) -> tuple[int, int]:
+    """The number of a file's rows, and the bytes that its footer says they take unpacked."""
+    metadata = pq.read_metadata(path)
+    return metadata.num_rows, sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
 
 
 def picture_bytes(path: Path, column: str, row: int) -> bytes:

@@ -7,14 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import dicebear
 import numpy as np
 import numpy.typing as npt
 
 from unikat_training.data.portraits.styles import Style, definition, styles
 from unikat_training.data.svg import rasterised
+
+if TYPE_CHECKING:
+    import dicebear  # loads a parser of IRIs, 2 s, which only who draws waits for
 
 SKIN: Final = {"pale": "#ffe3cc", "beige": "#f2c08f", "tan": "#d0935f", "brown": "#96602f", "deep": "#5c3822"}
 HAIR: Final = {
@@ -129,6 +131,8 @@ def _shown(component: str, variant: str) -> Options:
 @cache
 def _drawable(name: str) -> tuple[dicebear.Style, str]:
     """DiceBear's own form of a style, and the view box of its window."""
+    import dicebear
+
     found = definition(name)
     left, top, side = styles()[name].window
     width, height = found["canvas"]["width"], found["canvas"]["height"]
@@ -138,6 +142,8 @@ def _drawable(name: str) -> tuple[dicebear.Style, str]:
 
 def draw(style: str, options: Options, size: int) -> npt.NDArray[np.uint8]:
     """The portrait as (size, size, 4): colour and alpha, not multiplied; black where nothing is drawn."""
+    import dicebear
+
     drawable, box = _drawable(style)
     svg = _VIEW_BOX.sub(box, str(dicebear.Avatar(drawable, options)), count=1)
     return np.asarray(rasterised(svg, size, size), dtype=np.uint8)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from unikat_training.data.build import Picture, Recipe
@@ -14,6 +12,7 @@ from unikat_training.data.parallel import map_in_order
 from unikat_training.data.portraits.drawing import GLASSES_WEIGHTS, HAIR, NO_HAIR, SKIN, compose, draw
 from unikat_training.data.portraits.styles import source, styles
 from unikat_training.data.report import Problem
+from unikat_training.data.turns import Turn, in_turn
 
 COUNT: Final = 84_000  # 6,000 of each style
 HAIRS: Final = ("bald", "short", "long", "covered")
@@ -23,14 +22,6 @@ MOODS: Final = ("happy", "serious", "surprised")
 RECORDED_DIGESTS: Final = {
     (64, COUNT, 0): "sha256:bc9eaee17242f1d45e11ba339f2313c19b223adfe6b6dd2cc4b3efa8905af909",
 }
-
-
-@dataclass(frozen=True)
-class _Job:
-    style: str
-    index: int
-    seed: int
-    size: int
 
 
 def portraits_recipe(size: int, count: int, seed: int) -> Recipe:
@@ -51,19 +42,15 @@ def portraits_recipe(size: int, count: int, seed: int) -> Recipe:
 
 def portraits(size: int, count: int, seed: int, processes: int) -> Iterator[Picture | Problem]:
     """`count` portraits, of each style in turn; each follows from `seed`, its style and its number alone."""
-    names = list(styles())
-    jobs = (_Job(names[index % len(names)], index // len(names), seed, size) for index in range(count))
-    return map_in_order(_draw, jobs, processes)
+    return map_in_order(_draw, in_turn(list(styles()), count, seed, size), processes)
 
 
-def _draw(job: _Job) -> Picture | Problem:
-    rng = random.Random(f"{job.seed}/{job.style}/{job.index}")
-    portrait, options = compose(styles()[job.style], rng)
-    name = f"{job.style}/{job.index:06d}"
+def _draw(turn: Turn) -> Picture | Problem:
+    portrait, options = compose(styles()[turn.kind], turn.random())
     try:
-        pixels = draw(job.style, options, job.size)
+        pixels = draw(turn.kind, options, turn.size)
     except (ValueError, OSError) as error:
-        return Problem("broken", name, str(error))
+        return Problem("broken", turn.name, str(error))
     # Of the style too: what two styles draw alike counts for both.
-    fingerprint = hashlib.sha256(job.style.encode() + pixels.tobytes()).digest()
-    return Picture(name, portrait.labels, pixels, fingerprint)
+    fingerprint = hashlib.sha256(turn.kind.encode() + pixels.tobytes()).digest()
+    return Picture(turn.name, portrait.labels, pixels, fingerprint)

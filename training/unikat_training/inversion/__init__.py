@@ -1,0 +1,1 @@
+"""From a picture to a recipe: latent and conditions whose drawing comes near it."""
