@@ -1,0 +1,1 @@
+"""The gallery: a site for people, and a client of the service: it streams drawings, keeps favourites and albums."""

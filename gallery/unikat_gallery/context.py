@@ -1,0 +1,94 @@
+"""What requests share: settings, the connection to the service, the database, images, and room for streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar, cast
+
+from google.rpc.code_pb2 import Code
+from sqlalchemy import Connection, Engine
+from starlette.requests import Request
+
+from unikat.aio import AsyncStudio
+from unikat_gallery.database import writing
+from unikat_gallery.images import Drawer
+from unikat_gallery.problems import refuse, too_many
+from unikat_gallery.settings import Settings
+from unikat_gallery.votes.ballot import Ballot, Limit
+from unikat_gallery.votes.pictures import artist_pictures
+
+T = TypeVar("T")
+
+
+@dataclass
+class Context:
+    """Of one process. `mark_keys` are those of watermarks; `streams` counts walls that are drawn now, by visitor.
+
+    Raises ValueError for a folder of the artist's pictures that has none.
+    """
+
+    settings: Settings
+    studio: AsyncStudio
+    engine: Engine
+    drawer: Drawer
+    mark_keys: Mapping[str, bytes]
+    streams: Counter[str] = field(default_factory=Counter)
+    ballot: Ballot = field(init=False)
+    pictures: Sequence[Path] = field(init=False)  # of the artist
+
+    def __post_init__(self) -> None:
+        self.ballot = Ballot(Limit(self.settings.visitor_votes), Limit(self.settings.max_votes))
+        self.pictures = artist_pictures(self.settings.artist_pictures)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a thread, with a connection that sees what is committed."""
+
+        def run() -> T:
+            with self.engine.connect() as connection:
+                return work(connection)
+
+        return await asyncio.to_thread(run)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a thread and a transaction, which is committed unless it raises."""
+
+        def run() -> T:
+            with writing(self.engine) as connection:
+                return work(connection)
+
+        return await asyncio.to_thread(run)
+
+    @contextmanager
+    def streaming(self, visitor: str) -> Iterator[None]:
+        """One more wall that is drawn, until the end of the block. Raises Overloaded where there is no room for it."""
+        if self.streams[visitor] >= self.settings.visitor_streams:
+            raise too_many(f"You draw {self.settings.visitor_streams} walls at once already: close one.")
+        if self.streams.total() >= self.settings.max_streams:
+            raise too_many("Too many people draw at the same time: try again in a moment.")
+        self.streams[visitor] += 1
+        try:
+            yield
+        finally:
+            self.streams[visitor] -= 1
+            if not self.streams[visitor]:
+                del self.streams[visitor]
+
+
+def context_of(request: Request) -> Context:
+    """The context of a request's process."""
+    return cast(Context, request.app.state.context)
+
+
+def visitor_of(request: Request) -> str:
+    """Whose request it is: 32 hex digits of the browser's cookie. Raises InvalidRequest where it keeps none."""
+    visitor = cast(str, request.state.visitor)
+    if not visitor:
+        refuse(
+            "visitor", "favourites and albums need this site's cookie: allow it, and reload", Code.FAILED_PRECONDITION
+        )
+    return visitor
