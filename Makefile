@@ -12,8 +12,11 @@ demo: .venv/.demo ## Sets everything up, draws a sheet through the whole path, p
 test: .venv/.dev lint ## Lint, types, proto lint and drift, and the tests.
 	$(BIN)/pytest -n 2 --dist loadfile
 
+# Tests of other folders that try more with --long.
+LONGER := tests/queue/test_any_order.py tests/queue/test_any_batch_order.py $(addprefix tests/service/test_,batch_load.py batch_plans.py raw_bytes.py requests.py)
+
 drills: .venv/.dev ## Injects faults into running systems for minutes; the figures of docs/guarantees.md.
-	$(BIN)/pytest tests/drills --long --timeout 3600
+	$(BIN)/pytest tests/drills $(LONGER) --long -s --timeout 3600
 
 soak: .venv/.dev ## Mixed work for MINUTES (60): does anything grow? Writes the figures and the plot of docs/guarantees.md.
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60) --write
@@ -21,7 +24,7 @@ soak: .venv/.dev ## Mixed work for MINUTES (60): does anything grow? Writes the 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/buf lint protos
 	$(BIN)/buf format --diff --exit-code protos
 	$(BIN)/buf breaking protos --against protos/released.binpb
@@ -48,7 +51,9 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 
 lock: .venv/.dev ## Writes requirements/*.txt, what the images install by hash, from pyproject.toml and the constraints.
 	$(PIP) uv
-	$(LOCK) pyproject.toml --extra service -o requirements/service.txt
+	$(LOCK) pyproject.toml --extra service --extra credentials -o requirements/service.txt
+	$(LOCK) pyproject.toml --extra registry --extra credentials -o requirements/registry.txt
+	$(LOCK) pyproject.toml --extra gallery -o requirements/gallery.txt
 	$(LOCK) pyproject.toml --extra worker --extra s3 -o requirements/worker.txt
 	$(LOCK) pyproject.toml --extra worker-gpu --extra s3 -o requirements/worker-gpu.txt
 	$(LOCK) requirements/build.in -o requirements/build.txt

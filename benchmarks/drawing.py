@@ -19,12 +19,13 @@ from benchmarks.figures import ROOT, machine, newest, write
 from unikat.bundle import Bundle
 from unikat.conditions import Schema, Weights
 from unikat.v1.studio_pb2 import Renderer
-from unikat_worker.active import Row
-from unikat_worker.drawing import ImageFile, Responses, Times, feeds
+from unikat_worker.drawing import ImageFile, Responses, Times
+from unikat_worker.inputs import feeds
+from unikat_worker.rows import Row
 
 SIZES: Final = (1, 4, 8, 32)
 PAGE: Final = ROOT / "benchmarks" / "DRAWING.md"
-_FILE: Final = ImageFile(bytes(5000), "image/png", "png")
+_FILE: Final = ImageFile(bytes(5000), "image/png", bytes(32), bytes(32))
 _TIMES: Final = Times(queued=0.001, batched=0.002, drawn=0.006, encoded=0.0001)
 
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.encoders`: what encoding an image costs, and how large it gets; `--write` puts it into docs.
 
 The worker's encoders stand beside others that could be taken. Rows of libraries that are not installed are left out:
-`pip install zlib-ng deflate fpng lazy_loader opencv-python-headless imagecodecs`.
+`pip install zlib-ng fpng lazy_loader opencv-python-headless imagecodecs`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ import io
 import os
 import platform
 import struct
+import subprocess
+import sys
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import deflate
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-from isal import isal_zlib
 from PIL import Image, ImageDraw
 
 from benchmarks.figures import ROOT, newest, write
@@ -125,7 +129,7 @@ def _filtered(kind: int, values: Pixels) -> Pixels:
     return np.concatenate([np.full((*rows.shape[:2], 1), kind, np.uint8), rows], axis=2)
 
 
-def png(filter_rows: Filter, compress: Callable[[bytes], bytes]) -> Encode:
+def png(filter_rows: Filter, compress: Callable[[bytes], bytes | bytearray]) -> Encode:
     """A PNG encoder of a filter and a zlib compressor."""
 
     def encode_batch(pixels: Pixels) -> list[bytes]:
@@ -136,7 +140,7 @@ def png(filter_rows: Filter, compress: Callable[[bytes], bytes]) -> Encode:
     return encode_batch
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def _chunk(kind: bytes, data: bytes | bytearray) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
@@ -163,19 +167,15 @@ def pillow(name: str, **options: Any) -> Encode:  # noqa: ANN401  (Pillow's own 
 
 def png_rows() -> Iterator[tuple[str, Encode]]:
     """Label and encoder of each row of the PNG table."""
-    yield "`png-1`: Pillow, level 1", ours("png-1")
-    yield "`png-2`: isal level 1, *up*", ours("png-2")
+    yield "Pillow, level 1", pillow("PNG", compress_level=1)
+    yield "`png-3`: libdeflate level 1, *up*", ours("png-3")
     for label, filter_rows in FILTERS.items():
-        yield f"isal level 1, {label}", png(filter_rows, lambda data: isal_zlib.compress(data, 1))
-    yield "isal level 0, *up*", png(up_filter, lambda data: isal_zlib.compress(data, 0))
+        yield f"libdeflate level 1, {label}", png(filter_rows, lambda data: deflate.zlib_compress(data, 1))
     yield f"zlib {zlib.ZLIB_RUNTIME_VERSION} level 1, *up*", png(up_filter, lambda data: zlib.compress(data, 1))
+    if isal := _installed("isal.isal_zlib"):
+        yield _named("isal", "level 1, *up*"), png(up_filter, lambda data: isal.compress(data, 1))
     if zlib_ng := _installed("zlib_ng.zlib_ng"):
         yield _named("zlib-ng", "level 1, *up*"), png(up_filter, lambda data: zlib_ng.compress(data, 1))
-    if deflate := _installed("deflate"):
-        yield (
-            _named("deflate", "(libdeflate) level 1, *up*"),
-            png(up_filter, lambda data: deflate.zlib_compress(data, 1)),
-        )
     if fpng := _installed("fpng"):
         yield _named("fpng", ""), each(fpng.from_ndarray)
     if codecs := _installed("imagecodecs"):
@@ -187,9 +187,8 @@ def png_rows() -> Iterator[tuple[str, Encode]]:
 
 def webp_rows() -> Iterator[tuple[str, Encode]]:
     """Label and encoder of each row of the table of lossless WebP."""
-    yield "`webp-1`: Pillow, method 2, quality 50", ours("webp-1")
     yield "`webp-2`: Pillow, method 1, quality 0", ours("webp-2")
-    for method, quality in ((0, 0), (1, 25), (1, 50), (2, 0)):
+    for method, quality in ((0, 0), (1, 25), (1, 50), (2, 0), (2, 50)):
         label = f"Pillow, method {method}, quality {quality}"
         yield label, pillow("WEBP", lossless=True, quality=quality, method=method, exact=True)
     if codecs := _installed("imagecodecs"):
@@ -199,7 +198,7 @@ def webp_rows() -> Iterator[tuple[str, Encode]]:
 
 def jpeg_rows() -> Iterator[tuple[str, Encode]]:
     """Label and encoder of each row of the JPEG table."""
-    yield "`jpeg-1`: Pillow", ours("jpeg-1")
+    yield "Pillow", pillow("JPEG", quality=95, subsampling=0)
     yield "`jpeg-2`: simplejpeg", ours("jpeg-2")
     if codecs := _installed("imagecodecs"):
         label = _named("imagecodecs", "(libjpeg-turbo)")
@@ -257,13 +256,41 @@ def report(models: Path, seconds: float) -> Iterator[str]:
     """All figures, as Markdown."""
     pictures = [drawings(models, size, n) if kind == DRAWN else flat_art(size, n) for kind, size, n in SETS]
     machine = f"{len(os.sched_getaffinity(0))} cores of {platform.machine()}, Python {platform.python_version()}"
-    yield f"{machine}, isal {version('isal')}, Pillow {version('pillow')}, simplejpeg {version('simplejpeg')}."
+    yield f"{machine}, deflate {version('deflate')}, Pillow {version('pillow')}, simplejpeg {version('simplejpeg')}."
     for name, rows in (("PNG", png_rows()), ("WebP, lossless", webp_rows()), ("JPEG, quality 95, 4:4:4", jpeg_rows())):
         yield from ("", f"**{name}**", "", *table(rows, pictures, seconds))
     yield from ("", "**Images in a batch**, 64 px, drawn", "", "| | 1 | 8 | 32 |", "| --- | ---: | ---: | ---: |")
-    for name in ("png-2", "webp-2", "jpeg-2"):
+    for name in ("png-3", "webp-2", "jpeg-2"):
         costs = [measure(ours(name), pictures[1], batch, seconds)[0] for batch in (1, 8, 32)]
         yield f"| `{name}` | " + " | ".join(f"{micros:,.0f} µs" for micros in costs) + " |"
+
+
+# Reads rows of drawings, one after the other, and prints a checksum of what is made of each.
+_PROCESS: Final = """
+import sys, zlib
+{compress}
+data = sys.stdin.buffer.read()
+for row in (data[at:at + {size}] for at in range(0, len(data), {size})):
+    print(zlib.crc32(compress(row, 1)))
+"""
+_COMPRESSORS: Final = {
+    "isal": "from isal.isal_zlib import compress", "libdeflate": "from deflate import zlib_compress as compress",
+}  # fmt: skip
+
+
+def differing(pictures: Pixels, processes: int) -> Iterator[str]:
+    """Of each compressor, how many of so many fresh processes make other bytes of the same rows than most do."""
+    rows = up_filter(pictures)
+    data, size = rows.tobytes(), rows[0].nbytes
+    for name, compress in _COMPRESSORS.items():
+        command = [sys.executable, "-I", "-c", _PROCESS.format(compress=compress, size=size)]
+
+        def run(_: int, command: list[str] = command) -> bytes:
+            return subprocess.run(command, input=data, capture_output=True, check=True).stdout
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            found = Counter(threads.map(run, range(processes)))
+        yield f"{name}: other bytes in {processes - found.most_common(1)[0][1]:,} of {processes:,} processes"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -272,7 +299,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of bundles with an emoji model")
     parser.add_argument("--seconds", type=float, default=0.15, help="seconds a cell; longer is steadier")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/encoders.md")
+    parser.add_argument("--processes", type=int, help="only count fresh processes that make other bytes, of so many")
     options = parser.parse_args(arguments)
+    if options.processes:
+        for line in differing(drawings(options.models, 128, 9), options.processes):
+            print(line, flush=True)
+        return
     lines = list(report(options.models, options.seconds))
     print("\n".join(lines))
     if options.write:

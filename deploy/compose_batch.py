@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 from deploy.engine import Stack
 from deploy.promises import PAUSE_LIMIT, ask_valkey, console, container_of_host, require
 from unikat.batch import Batch, BatchState
-from unikat.batches.verify import verify
+from unikat.batches.verify import pick, verify
 from unikat.cli.batch.redraw import draw_again
 from unikat.client import Studio
 from unikat.queue.batches.keys import queue_name
@@ -78,7 +79,7 @@ def check_files(stack: Stack, studio: Studio, batch: Batch) -> None:
         require(report.rows == report.checked == batch.total, f"all {batch.total} images are checked: {report.checked}")
         hidden = [path.name for path in files.rglob(".*")]
         require(not report.extra and not hidden, f"nothing else is left: {report.extra[:3]} {hidden[:3]}")
-        redrawn = draw_again(studio, str(files), REDRAWN, lambda done, count: None)
+        redrawn = draw_again(studio, partial(pick, str(files)), REDRAWN, lambda done, count: None)
         require(not redrawn.different, f"images {redrawn.different} come out the same again")
     console.print(
         f"{report.checked} files are what the manifest says ({report.bytes_read / 1e6:.1f} MB), "

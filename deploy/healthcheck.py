@@ -1,8 +1,8 @@
-"""The containers' health checks: `python healthcheck.py service`, `python healthcheck.py worker`.
+"""The containers' health checks: `python healthcheck.py service`, or worker, registry, gallery.
 
-The service is healthy when it says so by `grpc.health.v1`; a worker when Redis knows it, by this container's host
-name, among those whose last beat is recent. Exits with 0, or with 1 and the reason. What the programs are told by
-UNIKAT_LISTEN, UNIKAT_TLS_… and UNIKAT_REDIS_URL, the checks read too.
+Service and registry are healthy when they say so by `grpc.health.v1`; the gallery when it answers; a worker when Redis
+knows it, by this container's host name, among those whose last beat is recent. Exits with 0, or with 1 and the reason.
+What the programs are told by UNIKAT_LISTEN, UNIKAT_TLS_… and UNIKAT_REDIS_URL, the checks read too.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import os
 import socket
 import ssl
 import sys
-import time
 from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from unikat.queue.workers import WORKERS_KEY
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from grpc import Channel
@@ -26,11 +25,20 @@ TIMEOUT: Final = 4.0  # seconds; the engine gives a check five
 
 def check_service() -> str | None:
     """What is wrong with the service of this container; None if it serves."""
+    return _check(os.environ["UNIKAT_LISTEN"])
+
+
+def check_registry() -> str | None:
+    """The same of the registry."""
+    return _check(os.environ["UNIKAT_REGISTRY_LISTEN"])
+
+
+def _check(listen: str) -> str | None:
     import grpc
     from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
     from grpc_health.v1.health_pb2_grpc import HealthStub
 
-    port = int(os.environ["UNIKAT_LISTEN"].rpartition(":")[2])
+    port = int(listen.rpartition(":")[2])
     try:
         with _channel(port) as channel:
             response = HealthStub(channel).Check(HealthCheckRequest(), timeout=TIMEOUT)
@@ -78,11 +86,13 @@ def check_worker() -> str | None:
     from redis import RedisError
 
     from unikat.queue.clients import connect
+    from unikat.queue.clock import redis_time
+    from unikat.queue.workers import WORKERS_KEY
 
     url, host = os.environ["UNIKAT_REDIS_URL"], socket.gethostname()
     with connect(url, "unikat-healthcheck", socket_timeout=TIMEOUT, decode_responses=True) as redis:
         try:
-            alive = redis.zrangebyscore(WORKERS_KEY, time.time(), "+inf")
+            alive = redis.zrangebyscore(WORKERS_KEY, redis_time(redis), "+inf")
             with redis.pipeline(transaction=False) as pipe:
                 for name in alive:
                     pipe.hget(f"rq:worker:{name}", "hostname")  # RQ's own record
@@ -92,7 +102,24 @@ def check_worker() -> str | None:
     return None if host in hosts else f"no live worker on {host}; {len(alive)} elsewhere"
 
 
-CHECKS: Final[dict[str, Callable[[], str | None]]] = {"service": check_service, "worker": check_worker}
+def check_gallery() -> str | None:
+    """What is wrong with the gallery of this container; None if it answers. The service has a check of its own."""
+    port = int(os.environ["UNIKAT_GALLERY_LISTEN"].rpartition(":")[2])
+    connection = HTTPConnection("localhost", port, timeout=TIMEOUT)
+    try:
+        connection.request("HEAD", "/", headers={"Host": urlsplit(os.environ["UNIKAT_GALLERY_URL"]).netloc})
+        status = connection.getresponse().status
+    except (OSError, HTTPException) as error:
+        return f"port {port}: {error}"
+    finally:
+        connection.close()
+    return None if status == 200 else f"port {port}: HTTP status {status}"
+
+
+CHECKS: Final[dict[str, Callable[[], str | None]]] = {
+    "service": check_service, "worker": check_worker, "registry": check_registry,
+    "gallery": check_gallery,
+}  # fmt: skip
 
 if __name__ == "__main__":
     problem = CHECKS[sys.argv[1]]()

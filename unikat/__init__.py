@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from unikat.aio import AsyncStudio
-    from unikat.artwork import Accepted, Artwork, Finished
+    from unikat.artwork import Accepted, Artwork, Finished, Refused
     from unikat.batch import Batch, BatchState, Plan
     from unikat.client import Studio
     from unikat.errors import UnikatError
     from unikat.resuming import AsyncBatchWatch, AsyncGeneration, BatchWatch, Generation
 
 __all__ = [
-    "Studio", "Generation", "AsyncStudio", "AsyncGeneration", "Artwork", "Accepted", "Finished", "UnikatError",
-    "Batch", "BatchState", "BatchWatch", "AsyncBatchWatch", "Plan",
+    "Studio", "Generation", "AsyncStudio", "AsyncGeneration", "Artwork", "Accepted", "Finished", "Refused",
+    "UnikatError", "Batch", "BatchState", "BatchWatch", "AsyncBatchWatch", "Plan",
 ]  # fmt: skip
 
 # Loaded on first use: a worker or a trainer that imports `unikat.bundle` does not load a gRPC client with it.
 _HOMES: Final = {
     "Studio": "client", "Generation": "resuming", "AsyncStudio": "aio", "AsyncGeneration": "resuming",
-    "Artwork": "artwork", "Accepted": "artwork", "Finished": "artwork", "UnikatError": "errors",
+    "Artwork": "artwork", "Accepted": "artwork", "Finished": "artwork", "Refused": "artwork",
+    "UnikatError": "errors",
     "Batch": "batch", "BatchState": "batch", "Plan": "batch", "BatchWatch": "resuming", "AsyncBatchWatch": "resuming",
 }  # fmt: skip
 

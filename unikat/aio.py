@@ -6,15 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Final, Self, SupportsIndex, TypeVar, Unpack
+from typing import Final, Self, SupportsIndex, TypedDict, TypeVar, Unpack
 
 import grpc
 
 from unikat.artwork import Artwork
 from unikat.batch import Batch, BatchOptions, BatchState, Grid, Plan, Wish, create_request, list_request
 from unikat.delivery import Delivery, Patience, Watching, only_artwork
+from unikat.errors import InvalidRequest, bad_field
 from unikat.link import Address, Link
-from unikat.request import Where, generate_request, whole
+from unikat.recipes.artwork import ArtworkRecipe
+from unikat.recipes.sequence import Mutations, Walk
+from unikat.request import RecipeLike, Where, generate_request, given_or_picked, number, sent_where, whole
 from unikat.resuming import AsyncBatchWatch, AsyncGeneration
 from unikat.v1 import batches_pb2 as pb
 from unikat.v1.model_pb2 import Model
@@ -22,6 +25,17 @@ from unikat.v1.studio_pb2 import GetModelRequest, ListModelsRequest
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+
+
+class DrawOptions(TypedDict, total=False):
+    """Arguments of `generate` that every way to ask for images takes."""
+
+    format: str
+    credentials: str
+    originality: str | None
+    timeout: float | None
+    request_id: str | None
+
 
 # Seconds for which a lost call is sent again that only reads, or can be repeated: who asks for a list is told soon.
 ASK_AGAIN: Final = 1.5
@@ -81,16 +95,27 @@ class AsyncStudio:
         *,
         index: SupportsIndex = 0,
         seed: SupportsIndex | None = None,
+        recipe: RecipeLike | None = None,
+        walk: Walk | None = None,
         truncation: float | None = None,
         format: str = "png",
         background: str = "",
+        credentials: str = "none",
+        originality: str | None = None,
+        attempt: SupportsIndex = 0,
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> Artwork:
-        """Draw one image: the one at `index` of the seed. All else is as in `generate`; `accepted` is with it."""
+        """Draw one image: the one at `index` of the seed, of the mutations, or of the walk.
+
+        All else is as in `generate`; `accepted` is with it.
+
+        Raises `unikat.errors.WrongState` with the reason NEAR_COPY or CONTENT for an image that is not delivered.
+        """
         request = generate_request(
-            model, where, first_index=whole("index", index), seed=seed, truncation=truncation, format=format,
-            background=background, request_id=request_id,
+            model, where, count=1, first_index=whole("index", index), seed=seed, recipe=recipe, walk=walk,
+            truncation=truncation, format=format, background=background, credentials=credentials,
+            originality=originality, attempt=attempt, request_id=request_id,
         )  # fmt: skip
         artwork = await self._ask(self._link.studio.Draw, request, timeout, self._reconnect_timeout)
         return only_artwork(request, artwork)
@@ -100,32 +125,93 @@ class AsyncStudio:
         model: str,
         where: Where | None = None,
         *,
-        count: SupportsIndex = 1,
+        count: SupportsIndex | None = None,
         first_index: SupportsIndex = 0,
         seed: SupportsIndex | None = None,
+        recipe: RecipeLike | None = None,
+        walk: Walk | None = None,
         truncation: float | None = None,
         format: str = "png",
         background: str = "",
+        credentials: str = "none",
+        originality: str | None = None,
+        attempt: SupportsIndex = 0,
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> AsyncGeneration:
-        """Draw `count` images of `model`; they are begun at once, and arrive by iterating over what is returned.
+        """Draw `count` images of `model` (one, if left out); they are begun at once, and arrive by iterating.
 
         `where` says what to draw: `{"style": "noto", "category": {"animal": .7, "plant": .3}}`. An attribute that
         it leaves out is drawn for each image from the training distribution. `seed` (0 to 2**64 - 1) makes the
         images repeatable; left out, one is picked, and `accepted.seed` says which. The images are those of the seed
-        from `first_index` on, so that any one can be drawn again alone. `truncation` is 0 to 2, by default the
-        model's; `format` is "png", "webp" or "jpeg"; `timeout` is for the whole call, in seconds. Two calls with the
-        same `request_id` share one job.
+        from `first_index` on, so that any one can be drawn again alone.
 
-        Raises `unikat.errors.InvalidRequest` for arguments that cannot be sent; all else is raised by iterating.
+        In place of a seed, `recipe` is a latent: a line such as "7:3*0.8,9:0*0.6,shift:2*1.5", which mixes image 3 of
+        seed 7 and image 0 of seed 9 and moves the mix along the model's direction 2, or a `unikat.recipes.mix.Mix`; of
+        either there is one image. `unikat.recipes.sequence.Mutations` of a mix has as many as are asked for. `walk`
+        (`unikat.recipes.sequence.Walk`) is a way between latents, of which all frames from `first_index` on are drawn
+        where `count` is left out.
+
+        `truncation` is 0 to 2, by default the
+        model's; `format` is "png", "webp" or "jpeg"; `credentials` are Content Credentials, which the service signs:
+        "embedded" in the files, or "sidecar", apart from them in `Artwork.credentials`; `originality` is "warn"
+        (`Artwork.originality` says how near a drawing is to a training picture) or "enforce" (near ones are drawn again
+        with the next attempt, and refused after the eighth), where that is stricter than what the service does;
+        `attempt` is what drawing begins with, 0 unless an artwork of a later attempt is to be drawn again; `timeout` is
+        for the whole call, in seconds. Two calls with the same `request_id` share one job.
+
+        Images that are not delivered are in `refused` of what is returned, and not among those that it yields.
+
+        Raises `unikat.errors.InvalidRequest` for arguments that cannot be sent; all else is raised by iterating:
+        `unikat.errors.WrongState` for credentials that the service has no key for.
         """
         request = generate_request(
-            model, where, count=count, first_index=first_index, seed=seed, truncation=truncation, format=format,
-            background=background,
-            request_id=request_id,
+            model, where, count=count, first_index=first_index, seed=seed, recipe=recipe, walk=walk,
+            truncation=truncation, format=format, background=background, credentials=credentials,
+            originality=originality, attempt=attempt, request_id=request_id,
         )  # fmt: skip
         return AsyncGeneration(self._link, Delivery(request, timeout, self._reconnect_timeout))
+
+    def vary(
+        self,
+        work: ArtworkRecipe,
+        radius: float = 0.3,
+        *,
+        count: SupportsIndex = 16,
+        seed: SupportsIndex | None = None,
+        **options: Unpack[DrawOptions],
+    ) -> AsyncGeneration:
+        """Draw `count` variations of a work: `Artwork.recipe`, or what `unikat.recipes.artwork.parse_link` reads.
+
+        `radius` is how far they are from it, 0 (the work itself) to 1 (strangers with its conditions); `seed` makes
+        them repeatable. Options and errors are those of `generate`.
+        """
+        mutations = Mutations(work.mix, number("recipe.mutation.radius", radius), given_or_picked(seed))
+        return self._of_work(work, mutations, count, options)
+
+    def cross(
+        self, work: ArtworkRecipe, other: ArtworkRecipe, share: float = 0.5, **options: Unpack[DrawOptions]
+    ) -> AsyncGeneration:
+        """Draw what lies at `share` of the way from one work to the other; conditions that differ are blended.
+
+        Options and errors are those of `generate`. Raises `unikat.errors.InvalidRequest` for works of two models and
+        for a share outside 0 to 1.
+        """
+        if not 0 <= number("share", share) <= 1:
+            raise InvalidRequest(bad_field("share", f"must be 0 to 1, not {share}"))
+        try:
+            child = work.crossed(other, share)
+        except ValueError as error:
+            raise InvalidRequest(bad_field("other", str(error))) from error
+        return self._of_work(child, child.mix, 1, options)
+
+    def _of_work(
+        self, work: ArtworkRecipe, recipe: RecipeLike, count: SupportsIndex, options: DrawOptions
+    ) -> AsyncGeneration:
+        return self.generate(
+            work.model, sent_where(work.where), count=count, recipe=recipe, truncation=work.truncation,
+            background=work.background, attempt=work.attempt, **options,
+        )  # fmt: skip
 
     async def create_batch(
         self,
@@ -146,10 +232,12 @@ class AsyncStudio:
         ...]`: one after the other, each with a count of its own. Neither: `count` images. `where` is what all have in
         common; an attribute that is left out is drawn for each image from the training distribution.
 
-        Options: `seed`, `truncation` and `format` as in `generate`; `layout` is "files" or "webdataset"; batches of
-        several `owner`s take turns; `labels` are for your own use; `shard_size` is the number of images in a unit of
-        work. With a `request_id`, a second call with the same content returns the same batch. One is picked where none
-        is given, and a call that loses its service is sent again for up to `reconnect_timeout` seconds: there is one
+        Options: `seed`, `truncation` and `format` as in `generate`; `layout` is "files" or "webdataset"; the files
+        are encrypted with the workers' storage key whose id is `encryption_key`; `originality` is as in `generate`;
+        batches of several `owner`s take turns; `labels` are for your own use; `shard_size` is the number of images in
+        a unit of work. With a
+        `request_id`, a second call with the same content returns the same batch. One is picked where none is given,
+        and a call that loses its service is sent again for up to `reconnect_timeout` seconds: there is one
         batch in the end. `timeout` is for each try, in seconds.
 
         Raises `unikat.errors.InvalidRequest` for a field that is wrong.
@@ -225,14 +313,25 @@ class AsyncStudio:
         again: float = 0.0,
         each_try: bool = False,
     ) -> Response:
-        """The answer to a call, which is sent again for `again` seconds where it is lost.
+        return await ask(self._link, method, request, timeout, min(again, self._reconnect_timeout), each_try)
 
-        `timeout` is for all of it, or for each try.
-        """
-        patience = Patience(None if each_try else timeout, min(again, self._reconnect_timeout))
-        while True:
-            try:
-                return await self._link.ask(method, request, timeout if each_try else patience.remaining)
-            except (grpc.RpcError, asyncio.CancelledError) as broken:
-                pause = patience.pause_after(self._link.typed(broken))
-            await self._link.wait(self._link.signal(), pause)
+
+async def ask(
+    link: Link,
+    method: grpc.UnaryUnaryMultiCallable[Request, Response],
+    request: Request,
+    timeout: float | None,
+    again: float = 0.0,
+    each_try: bool = False,
+) -> Response:
+    """The answer to a call on `link`, which is sent again for `again` seconds where it is lost.
+
+    `timeout` is for all of it, or for each try.
+    """
+    patience = Patience(timeout, again, each_try)
+    while True:
+        try:
+            return await link.ask(method, request, patience.remaining)
+        except (grpc.RpcError, asyncio.CancelledError) as broken:
+            pause = patience.pause_after(link.typed(broken))
+        await link.wait(link.signal(), pause)

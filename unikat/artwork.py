@@ -12,12 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from unikat.files import write_whole
+from unikat.recipes.artwork import ArtworkRecipe
+from unikat.recipes.messages import mix_of_message
+from unikat.recipes.mix import Mix, mix_of
+from unikat.refusal import reason_name
 from unikat.request import FORMAT_NAMES, Where
 from unikat.v1 import studio_pb2
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+SIDECAR: Final = ".c2pa"  # of Content Credentials beside a file, where readers look for them
 SUFFIXES: Final = {"image/png": (".png",), "image/webp": (".webp",), "image/jpeg": (".jpg", ".jpeg")}
 
 
@@ -31,12 +36,20 @@ def where_of(conditions: Iterable[studio_pb2.Condition]) -> Where:
 
 @dataclass(frozen=True)
 class Renderer:
-    """What drew an image: the same bytes are promised where all of it is the same. `encoder` made the file."""
+    """What drew an image: the same bytes are promised where all of it is the same.
+
+    `encoder` made the file, `mark` is the id of the key of its watermark ("": the image has no marks).
+    """
 
     provider: str
     runtime: str
     processor: str
     encoder: str = ""
+    mark: str = ""
+
+    @classmethod
+    def of(cls, message: studio_pb2.Renderer) -> Renderer:
+        return cls(message.provider, message.runtime, message.processor, message.encoder, message.mark)
 
 
 @dataclass(frozen=True)
@@ -79,8 +92,49 @@ class Accepted:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """An image that was drawn and is not delivered.
+
+    `index` is its place among the images of its seed, `reason` "NEAR_COPY" or "CONTENT", `detail` what was measured;
+    `digest` (32 bytes) is the artwork's in its last attempt; `conditions` name every attribute.
+    """
+
+    index: int
+    reason: str
+    detail: str
+    digest: bytes = field(repr=False)
+    conditions: Where
+
+    @classmethod
+    def of(cls, message: studio_pb2.Refused) -> Refused:
+        conditions = where_of(message.conditions)
+        return cls(message.index, reason_name(message.reason), message.detail, message.digest, conditions)
+
+
+@dataclass(frozen=True)
+class Originality:
+    """How near a drawing is to the pictures that its model was trained on.
+
+    `distance` is that to the nearest, `percentile` the share of held-out real pictures that are nearer to one than this
+    drawing (0: nearer than all of them); None where it was not measured. `attempt`: drawings given up before it.
+    """
+
+    distance: float | None
+    percentile: float | None
+    attempt: int = 0
+
+    @classmethod
+    def of(cls, message: studio_pb2.Originality) -> Originality:
+        return cls(
+            message.distance if message.HasField("distance") else None,
+            message.percentile if message.HasField("percentile") else None,
+            message.attempt,
+        )
+
+
+@dataclass(frozen=True)
 class Finished:
-    """The end of a call: images drawn, seconds from the queue to the last image, and how often the job was begun."""
+    """The end of a call: images delivered, seconds from the queue to the last one, and how often the job was begun."""
 
     count: int
     elapsed: float
@@ -95,11 +149,15 @@ class Finished:
 class Artwork:
     """One image, and all that is needed to draw it again.
 
-    `index` is its place among the images of its seed; `id` is the same for the same image wherever it is drawn;
+    `index` is its place among the images of its seed; `digest` (32 bytes) is the same for the same image wherever it is
+    drawn, and `id` the first 16 hex digits of it;
     `conditions` name every attribute, the ones that the request left out included, and can be passed to `generate`;
     `data` are the bytes of a file of type `media_type`; `width` and `height` are in pixels; `background` is
     "#rrggbbaa" for a model with alpha, else ""; `accepted` is only set by `draw`: `Generation` has it for all of its
-    images.
+    images; `credentials` are Content Credentials apart from the file, where such were asked for; `originality` is set
+    where it was measured, and where the image was not drawn in its first attempt; `pixels_digest` is the SHA-256 of
+    the pixels before the watermark, row by row, empty from workers that do not say it; `mix` is the latent, where a
+    recipe or a walk was asked for, and then `seed` is 0 or that of its mutations; `model` is "name@version".
     """
 
     index: int
@@ -116,20 +174,36 @@ class Artwork:
     timings: Timings
     accepted: Accepted | None = None
     background: str = ""
+    digest: bytes = field(default=b"", repr=False)
+    credentials: bytes = field(default=b"", repr=False)
+    originality: Originality | None = None
+    pixels_digest: bytes = field(default=b"", repr=False)
+    mix: Mix | None = None
+    model: str = ""
 
     @classmethod
-    def of(cls, message: studio_pb2.Artwork) -> Artwork:
-        drawn_by, took = message.renderer, message.timings
+    def of(cls, message: studio_pb2.Artwork, model: str = "") -> Artwork:
+        took = message.timings
         seconds = (took.queued, took.batched, took.drawn, took.encoded)
         return cls(
             index=message.index, id=message.id, seed=message.seed, conditions=where_of(message.conditions),
             truncation=message.truncation, media_type=message.media_type, data=message.image,
             width=message.width, height=message.height, model_digest=message.model_digest,
-            renderer=Renderer(drawn_by.provider, drawn_by.runtime, drawn_by.processor, drawn_by.encoder),
+            renderer=Renderer.of(message.renderer),
             timings=Timings(*(duration.ToTimedelta().total_seconds() for duration in seconds)),
             accepted=Accepted.of(message.accepted) if message.HasField("accepted") else None,
-            background=message.background,
+            background=message.background, digest=message.digest, credentials=message.credentials,
+            pixels_digest=message.pixels_digest,
+            originality=Originality.of(message.originality) if message.HasField("originality") else None,
+            mix=mix_of_message(message.recipe) if message.HasField("recipe") else None, model=model,
         )  # fmt: skip
+
+    @property
+    def recipe(self) -> ArtworkRecipe:
+        """All that draws it again: what `Studio.vary` and `Studio.cross` take. Its `link` can be shared."""
+        mix = self.mix or mix_of([((self.seed, self.index), 1.0)])
+        attempt = self.originality.attempt if self.originality else 0
+        return ArtworkRecipe(self.model, mix, self.conditions, self.truncation, self.background, attempt)
 
     def image(self) -> Image:
         """The picture, decoded into a new PIL image in RGB, or in RGBA where it is transparent somewhere.
@@ -153,8 +227,8 @@ class Artwork:
     def save(self, path: str | Path) -> Path:
         """Write the bytes as they came, whole or not at all, and return where.
 
-        An ending and folders that are missing are added. Raises ValueError if the ending says another format:
-        converting would lose what the bytes carry.
+        Credentials that are apart go beside them, as <name>.c2pa. An ending and folders that are missing are added.
+        Raises ValueError if the ending says another format: converting would lose what the bytes carry.
         """
         path = Path(path)
         if not path.suffix:
@@ -164,4 +238,6 @@ class Artwork:
             raise ValueError(f'{path}: the artwork is {self.media_type}; ask for it with format="{asked}"')
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, self.data)
+        if self.credentials:
+            write_whole(path.with_suffix(SIDECAR), self.credentials)
         return path

@@ -15,7 +15,22 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from unikat.artwork import where_of
 from unikat.errors import InvalidRequest, bad_field
-from unikat.request import FORMAT_NAMES, Where, conditions_of, format_of, given_or_picked, number, text, whole
+from unikat.recipes.messages import sequence_of_message, set_sequence
+from unikat.recipes.sequence import Walk
+from unikat.refusal import ORIGINALITY
+from unikat.request import (
+    FORMAT_NAMES,
+    RecipeLike,
+    Where,
+    conditions_of,
+    format_of,
+    given_or_picked,
+    number,
+    originality_of,
+    sequence_of,
+    text,
+    whole,
+)
 from unikat.v1 import batches_pb2 as pb
 from unikat.v1.studio_pb2 import IMAGE_FORMAT_PNG
 
@@ -39,10 +54,15 @@ class BatchState(StrEnum):
 
 @dataclass(frozen=True)
 class Plan:
-    """`count` images with the same conditions, in the form in which `generate` takes them."""
+    """`count` images with the same conditions, in the form in which `generate` takes them.
+
+    With a `recipe` that has no mutation `count` is 1, with a `walk` at most the number of its frames.
+    """
 
     where: Where
     count: int
+    recipe: RecipeLike | None = None
+    walk: Walk | None = None
 
 
 @dataclass(frozen=True)
@@ -68,9 +88,9 @@ class Batch:
     """A batch at one moment.
 
     `model` is "name@version"; `destination` and `manifest` are URLs, `manifest` is None until it is written; what is
-    drawn is in `plans`, in the order of the indexes (empty in lists and while watching); `total`, `drawn` and `failed`
-    count images; `remaining` is in seconds, None where it cannot be told; times are in UTC; `ended` is None while more
-    is to come.
+    drawn is in `plans`, in the order of the indexes (empty in lists and while watching); `total`, `drawn`, `failed` and
+    `refused` (drawn, and not delivered) count images; `remaining` is in seconds, None where it cannot be told; times
+    are in UTC; `ended` is None while more is to come.
     """
 
     id: str
@@ -100,6 +120,14 @@ class Batch:
     manifest: str | None
     revision: int
     background: str = ""
+    encryption_key: str = ""
+    refused: int = 0
+    originality: str = ""
+
+    @property
+    def settled(self) -> int:
+        """Images that are through: written or refused."""
+        return self.drawn + self.refused
 
     @classmethod
     def of(cls, message: pb.Batch) -> Batch:
@@ -111,7 +139,7 @@ class Batch:
             layout=LAYOUT_NAMES[message.layout or pb.LAYOUT_FILES],
             destination=message.destination, shard_size=message.shard_size, shard_count=message.shard_count,
             owner=message.owner, labels=dict(sorted(message.labels.items())),
-            plans=tuple(Plan(where_of(plan.conditions), plan.count) for plan in message.plans),
+            plans=tuple(map(_plan_of, message.plans)),
             total=message.total_count, drawn=message.drawn_count, failed=message.failed_count,
             images_per_second=message.images_per_second,
             remaining=message.remaining.ToTimedelta().total_seconds() if message.HasField("remaining") else None,
@@ -119,7 +147,8 @@ class Batch:
                                         for f in message.failures),
             created=_moment(message.create_time), started=_moment_if(message, "start_time"),
             ended=_moment_if(message, "end_time"), manifest=message.manifest or None, revision=message.revision,
-            background=message.background,
+            background=message.background, encryption_key=message.encryption_key, refused=message.refused_count,
+            originality=next((name for name, mode in ORIGINALITY.items() if mode == message.originality), ""),
         )  # fmt: skip
 
 
@@ -138,6 +167,8 @@ class BatchOptions(TypedDict, total=False):
     truncation: float | None
     format: str
     background: str
+    encryption_key: str
+    originality: str | None
     layout: str
     owner: str
     labels: Mapping[str, str] | None
@@ -175,7 +206,17 @@ class Wish:
             twice = sorted(set(common) & set(plan.where))
             if twice:
                 raise InvalidRequest(bad_field(field, f'"{twice[0]}" is named here and in what all have in common'))
-            yield pb.Plan(conditions=conditions_of({**common, **plan.where}, f"{field}.conditions"), count=count)
+            message = pb.Plan(conditions=conditions_of({**common, **plan.where}, f"{field}.conditions"), count=count)
+            set_sequence(message, sequence_of(plan.recipe, plan.walk, f"{field}."))
+            yield message
+
+
+def _plan_of(message: pb.Plan) -> Plan:
+    sequence = sequence_of_message(message)
+    where = where_of(message.conditions)
+    if isinstance(sequence, Walk):
+        return Plan(where, message.count, walk=sequence)
+    return Plan(where, message.count, recipe=sequence)
 
 
 def _categories(attribute: str, categories: str | Sequence[str]) -> list[str]:
@@ -195,6 +236,8 @@ def create_request(
     truncation: float | None = None,
     format: str = "png",
     background: str = "",
+    encryption_key: str = "",
+    originality: str | None = None,
     layout: str = "files",
     owner: str = "",
     labels: Mapping[str, str] | None = None,
@@ -210,7 +253,8 @@ def create_request(
     request = pb.CreateBatchRequest(
         model=model, seed=given_or_picked(seed), format=format_of(format), layout=LAYOUTS[layout],
         background=text("background", background), destination=fspath(to), owner=owner, labels=_labels(labels or {}),
-        shard_size=whole("shard_size", shard_size),
+        shard_size=whole("shard_size", shard_size), encryption_key=text("encryption_key", encryption_key),
+        originality=originality_of(originality),
         request_id=request_id if request_id is not None else str(uuid.uuid4()),
     )  # fmt: skip
     if truncation is not None:

@@ -32,6 +32,7 @@ MANIFEST: Final = "model.json"
 SAMPLES: Final = "samples.png"
 CARD: Final = "MODEL_CARD.md"
 TRAINING: Final = "training.safetensors"
+ORIGINALITY: Final = "originality.npz"  # what the training pictures look like; a bundle may be without
 OPTIONAL: Final = frozenset({TRAINING})  # may be missing from a bundle that lists them
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -95,10 +96,10 @@ class Bundle:
         if not path.is_file():
             what = "is optional and not here; get it from where the bundle is from" if file.path in OPTIONAL else ""
             raise BundleError(f"{path}: {what or f'is missing, but {MANIFEST} lists it'}")
-        if path.stat().st_size != file.size:
-            raise BundleError(
-                f"{path}: has {path.stat().st_size} bytes, but {MANIFEST} says {file.size}; restore the file"
-            )
+        try:
+            check_size(path, file.size)
+        except ValueError as error:
+            raise BundleError(f"{path}: {error}") from error
         found = digest_of(path)
         if found != file.digest:
             raise BundleError(f"{path}: digest is {found}, but {MANIFEST} says {file.digest}; restore the file")
@@ -129,6 +130,11 @@ def parse_reference(reference: str) -> tuple[str, int | None]:
 def condition_size(model: Model) -> int:
     """Width of the graph's condition input: the number of categories of all attributes together."""
     return sum(len(attribute.categories) for attribute in model.attributes)
+
+
+def has_index(model: Model) -> bool:
+    """Whether a model's bundle says what its training pictures look like."""
+    return any(file.path == ORIGINALITY for file in model.files)
 
 
 def read_bundle(path: Path) -> Bundle:

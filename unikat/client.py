@@ -82,6 +82,8 @@ class Studio:
     model = _by(run, AsyncStudio.model)
     draw = _by(run, AsyncStudio.draw)
     generate = _by(Generation, AsyncStudio.generate)
+    vary = _by(Generation, AsyncStudio.vary)
+    cross = _by(Generation, AsyncStudio.cross)
     create_batch = _by(run, AsyncStudio.create_batch)
     batch = _by(run, AsyncStudio.batch)
     batches = _by(_each, AsyncStudio.batches)

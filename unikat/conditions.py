@@ -22,6 +22,7 @@ from unikat.v1.studio_pb2 import Blend, Condition
 # Attribute -> category -> weight; the weights of an attribute sum to 1, categories in the model's order.
 Weights = Mapping[str, Mapping[str, float]]
 CategoryNames = Mapping[str, Sequence[str]]  # attribute -> its categories
+Denied = Mapping[str, Sequence[str]]  # attribute -> categories that must not be drawn
 
 LARGEST: Final = 2**1023  # a whole number beyond it cannot be made a float
 _CACHED: Final = 1024  # complete conditions kept by a schema: some 2 kB each
@@ -68,6 +69,19 @@ def are_weights(value: object) -> bool:
         isinstance(of, dict) and all(is_finite(weight) and weight >= 0 for weight in of.values())
         for of in value.values()
     )
+
+
+def are_denied(value: object) -> bool:
+    """Whether a JSON value has the form of `Denied`."""
+    return isinstance(value, dict) and all(
+        isinstance(of, list) and all(isinstance(category, str) for category in of) for of in value.values()
+    )
+
+
+def denied_in(weights: Weights, denied: Denied) -> tuple[str, str] | None:
+    """The first attribute and category with a share in `weights` that is denied; None if none is."""
+    found = ((name, category) for name, of in denied.items() for category in of if weights.get(name, {}).get(category))
+    return next(found, None)
 
 
 def check_conditions(
@@ -126,7 +140,7 @@ def _check_value(condition: Condition, categories: Sequence[str], path: str) -> 
     total = math.fsum(given.values())
     if not total > 0:
         raise FieldError(f"{path}.blend.weights", "must sum to more than 0")
-    return {name: given[name] / total for name in categories if given.get(name, 0.0) > 0}
+    return _shares_of(given, total, categories)
 
 
 def _spelled(name: str, categories: Sequence[str]) -> str:
@@ -195,6 +209,19 @@ class Schema:
             complete.append(self._completed(key, combination))
         return complete
 
+    def blended(self, parts: Sequence[tuple[Weights, float]], asked: Weights) -> CompleteConditions:
+        """What is asked for, and for the other attributes the complete weights of `parts`, each by its weight.
+
+        Of an exclusive attribute, it is the category of the largest share, of equal ones the model's first.
+        """
+        found = {}
+        for attribute in self.model.attributes:
+            name = attribute.name
+            found[name] = asked[name] if name in asked else _blend(self._categories[name], name, parts)
+            if attribute.exclusive and len(found[name]) > 1:
+                found[name] = {max(found[name], key=found[name].__getitem__): 1.0}
+        return self._completed(_key_of(found), None)
+
     def vectors(self, weights: Iterable[Weights]) -> npt.NDArray[np.float32]:
         """Complete weights to the graph's condition input: float32 of shape (len(weights), size)."""
         return self.stacked([self._completed(_key_of(image), None) for image in weights])
@@ -259,6 +286,24 @@ class Schema:
             return CompleteConditions(weights, vector)
 
         return lru_cache(maxsize=_CACHED)(completed)
+
+
+def _blend(categories: Sequence[str], name: str, parts: Sequence[tuple[Weights, float]]) -> dict[str, float]:
+    """An attribute's weights in all parts together, as `check_conditions` divides them by their sum."""
+    shares: dict[str, float] = {}
+    for weights, share in parts:
+        for category, weight in weights[name].items():
+            shares[category] = shares.get(category, 0.0) + weight * share
+    return _shares_of(shares, math.fsum(shares.values()), categories)
+
+
+def _shares_of(given: Mapping[str, float], total: float, categories: Sequence[str]) -> dict[str, float]:
+    """Weights that sum to 1, in the model's order.
+
+    Rounded to float32, as digests and graphs have them: else a blend that is asked for again, in float32, would differ
+    in what files say of it.
+    """
+    return {name: float(np.float32(given[name] / total)) for name in categories if given.get(name, 0.0) > 0}
 
 
 def _key_of(weights: Weights) -> _Key:

@@ -16,6 +16,8 @@ NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,128}")
 NAME_RULE: Final = "1 to 128 characters of A-Z a-z 0-9 . _ @ -"
 RESERVED: Final = frozenset({"default", "anon"})  # callers whom nobody identified
 
+SCOPES: Final = ("generate", "batch", "claim", "admin")  # of tokens and certificates
+
 _SENDABLE: Final = re.compile(r"[!-~]+")
 
 Metadata = tuple[tuple[str, str], ...]

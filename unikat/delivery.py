@@ -12,11 +12,11 @@ from typing import Final
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
-from unikat.artwork import Accepted, Artwork, Finished
+from unikat.artwork import Accepted, Artwork, Finished, Refused
 from unikat.batch import Batch
-from unikat.errors import Unavailable, UnikatError, error_of
+from unikat.errors import DeadlineExceeded, Unavailable, UnikatError, error_of
 from unikat.v1 import batches_pb2, studio_pb2
-from unikat.v1.studio_pb2 import GenerateRequest, GenerateResponse
+from unikat.v1.studio_pb2 import ORIGINALITY_MODE_ENFORCE, GenerateRequest, GenerateResponse
 
 FIRST_PAUSE: Final = 0.1  # seconds
 LONGEST_PAUSE: Final = 2.0  # seconds
@@ -25,18 +25,21 @@ LONGEST_PAUSE: Final = 2.0  # seconds
 class Patience:
     """How long a call that lost its service is tried again: pauses that grow, until nothing has come for too long.
 
-    `timeout` is for all of it, `reconnect_timeout` for being without progress, in seconds.
+    `timeout` is for all of it or for each try, `reconnect_timeout` for being without progress, in seconds.
     """
 
-    def __init__(self, timeout: float | None, reconnect_timeout: float) -> None:
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+    def __init__(self, timeout: float | None, reconnect_timeout: float, each_try: bool = False) -> None:
+        self._each_try = timeout if each_try else None
+        self._deadline = None if timeout is None or each_try else time.monotonic() + timeout
         self._reconnect_timeout = reconnect_timeout
         self._failures = 0
         self._give_up_at: float | None = None
 
     @property
     def remaining(self) -> float | None:
-        """Seconds to the deadline, for the next connection."""
+        """Seconds that the next try has."""
+        if self._each_try is not None:
+            return self._each_try
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def progressed(self) -> None:
@@ -45,7 +48,7 @@ class Patience:
         self._give_up_at = None
 
     def pause_after(self, error: UnikatError) -> float:
-        """Seconds to wait before the next connection, or `error` raised: only UNAVAILABLE is worth another try."""
+        """Seconds to wait before the next connection, or `error` raised where another try is not worth it."""
         now = time.monotonic()
         if self._give_up_at is None:
             self._give_up_at = now + self._reconnect_timeout
@@ -53,10 +56,16 @@ class Patience:
         pause: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures) * random.uniform(0.5, 1.0)
         pause = max(pause, (error.retry_after or 0.0) * random.uniform(1.0, 1.1))
         ends = [self._give_up_at] + ([] if self._deadline is None else [self._deadline])
-        if not isinstance(error, Unavailable) or now + pause > min(ends):
+        if not self._is_lost(error) or now + pause > min(ends):
             raise error
         self._failures += 1
         return pause
+
+    def _is_lost(self, error: UnikatError) -> bool:
+        """Whether the service was lost. A deadline that is neither ours nor the service's is that of one in between."""
+        if isinstance(error, DeadlineExceeded) and not error.reason and self._each_try is None:
+            return self._deadline is None or time.monotonic() < self._deadline
+        return isinstance(error, Unavailable)
 
 
 class Delivery(Patience):
@@ -66,7 +75,8 @@ class Delivery(Patience):
         super().__init__(timeout, reconnect_timeout)
         self.accepted: Accepted | None = None
         self.finished: Finished | None = None
-        self.received = 0
+        self.received = 0  # artworks and refusals
+        self.refused: list[Refused] = []
         self._request = request
 
     @property
@@ -89,9 +99,13 @@ class Delivery(Patience):
         """The image in a message, if it is one. Raises UnikatError (DATA_LOSS) if it is not the one that is due."""
         match response.WhichOneof("event"):
             case "accepted":
+                check_signed(self._request, response.accepted)
                 self._take_accepted(Accepted.of(response.accepted))
             case "artwork":
                 return self._take_artwork(response)
+            case "refused":
+                self._arrived(response.refused.index)
+                self.refused.append(Refused.of(response.refused))
             case "finished":
                 if self.accepted is None or self.received != self.accepted.count:
                     raise _lost(f"the stream ended when image {self._due} was due, before the last one")
@@ -110,12 +124,15 @@ class Delivery(Patience):
             self.progressed()
 
     def _take_artwork(self, response: GenerateResponse) -> Artwork:
-        index = response.artwork.index
+        check_compared(self._request, response.artwork)
+        self._arrived(response.artwork.index)
+        return Artwork.of(response.artwork, "" if self.accepted is None else self.accepted.model)
+
+    def _arrived(self, index: int) -> None:
         if index != self._due:
             raise _lost(f"image {self._due} is due, but image {index} arrived")
         self.received += 1
         self.progressed()
-        return Artwork.of(response.artwork)
 
 
 class Watching(Patience):
@@ -152,7 +169,28 @@ def only_artwork(request: GenerateRequest, message: studio_pb2.Artwork) -> Artwo
             f"image {request.first_index} of seed {request.seed} was asked for, "
             f"but image {message.index} of seed {message.seed} arrived"
         )
-    return Artwork.of(message)
+    check_signed(request, message.accepted)
+    check_compared(request, message)
+    return Artwork.of(message, message.accepted.model)
+
+
+def check_signed(request: GenerateRequest, accepted: studio_pb2.Accepted) -> None:
+    """Raises UnikatError (UNIMPLEMENTED) where credentials or a recipe were asked for and the service knows of none."""
+    if any(request.HasField(name) and not accepted.HasField(name) for name in ("recipe", "walk")):
+        text = "the service is of a release that draws seeds only: ask for no recipe, or have it updated"
+        raise error_of(Status(code=Code.UNIMPLEMENTED, message=text))
+    if request.credentials != accepted.credentials:
+        text = "the service is of a release that signs nothing: ask for no credentials, or have it updated"
+        raise error_of(Status(code=Code.UNIMPLEMENTED, message=text))
+
+
+def check_compared(request: GenerateRequest, artwork: studio_pb2.Artwork) -> None:
+    """Raises UnikatError (UNIMPLEMENTED) where the service passed over what was asked for: it knows no such thing."""
+    found = artwork.originality
+    is_compared = request.originality != ORIGINALITY_MODE_ENFORCE or found.HasField("distance")
+    if not is_compared or found.attempt < request.attempt:
+        text = "the service is of a release that knows no originality and no attempts: ask for none, or have it updated"
+        raise error_of(Status(code=Code.UNIMPLEMENTED, message=text))
 
 
 def ended_early() -> UnikatError:

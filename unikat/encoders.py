@@ -12,9 +12,9 @@ from unikat.v1.studio_pb2 import IMAGE_FORMAT_JPEG, IMAGE_FORMAT_PNG, IMAGE_FORM
 
 # By format, the oldest first. New jobs get the last.
 ENCODERS: Final[dict[ImageFormat, tuple[str, ...]]] = {
-    IMAGE_FORMAT_PNG: ("png-1", "png-2"),
-    IMAGE_FORMAT_WEBP: ("webp-1", "webp-2"),
-    IMAGE_FORMAT_JPEG: ("jpeg-1", "jpeg-2"),
+    IMAGE_FORMAT_PNG: ("png-3",),
+    IMAGE_FORMAT_WEBP: ("webp-2",),
+    IMAGE_FORMAT_JPEG: ("jpeg-2",),
 }
 FORMAT_OF: Final[dict[str, ImageFormat]] = {name: number for number, names in ENCODERS.items() for name in names}
 WITH_ALPHA: Final = frozenset({IMAGE_FORMAT_PNG, IMAGE_FORMAT_WEBP})  # formats that keep a fourth channel
@@ -22,16 +22,7 @@ WITH_ALPHA: Final = frozenset({IMAGE_FORMAT_PNG, IMAGE_FORMAT_WEBP})  # formats 
 
 def newest_encoder(image_format: int) -> str:
     """The encoder of new jobs. Raises ValueError for a format that this version does not know; 0 is PNG."""
-    return _encoders(image_format)[-1]
-
-
-def first_encoder(image_format: int) -> str:
-    """The encoder of jobs that name none: they were made before encoders had names. Raises as `newest_encoder`."""
-    return _encoders(image_format)[0]
-
-
-def _encoders(image_format: int) -> tuple[str, ...]:
     for number, names in ENCODERS.items():
         if number == (image_format or IMAGE_FORMAT_PNG):
-            return names
+            return names[-1]
     raise ValueError(f"image_format: must be one of {sorted(ENCODERS)}, not {image_format}")

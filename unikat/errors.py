@@ -45,8 +45,20 @@ class Reason(StrEnum):
     BATCH_STATE = "BATCH_STATE"
     DESTINATION_TAKEN = "DESTINATION_TAKEN"
     CERTIFICATE = "CERTIFICATE"
+    NO_SIGNER = "NO_SIGNER"
+    SIGNER_FAILED = "SIGNER_FAILED"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     SCOPE = "SCOPE"
+    NEAR_COPY = "NEAR_COPY"
+    CONTENT = "CONTENT"
+    NO_ORIGINALITY = "NO_ORIGINALITY"
+    OLD_WORKER = "OLD_WORKER"
+    WORK_NOT_FOUND = "WORK_NOT_FOUND"
+    ALREADY_CLAIMED = "ALREADY_CLAIMED"
+    NEAR_WORK = "NEAR_WORK"
+    OTHER_PICTURE = "OTHER_PICTURE"
+    OTHER_MODEL = "OTHER_MODEL"
+    NOT_THE_OWNER = "NOT_THE_OWNER"
 
 
 def make_status(code: Code.ValueType, message: str, reason: Reason, *details: Message, **metadata: str) -> Status:
@@ -130,7 +142,10 @@ class Unavailable(UnikatError):
 
 
 class WrongState(UnikatError):
-    """A batch is in a state in which this cannot be done; the message says in which, and what can."""
+    """A batch, or the service, is in a state in which this cannot be done; the message says in which, and what can.
+
+    An image that was drawn and is not delivered is one, too; `reason` is NEAR_COPY or CONTENT.
+    """
 
 
 class Unauthenticated(UnikatError):

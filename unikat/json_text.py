@@ -13,8 +13,10 @@ def parse_json(text: str | bytes) -> Any:  # noqa: ANN401  # JSON
     ("\\ud800"), of which protobuf's own reader fails with a SystemError.
     """
     try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")  # json would read halves of characters in bytes
         found = json.loads(text)
-        if (b"\\u" if isinstance(text, bytes) else "\\u") in text:  # type: ignore[operator]  # of the same type
+        if "\\u" in text:
             json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise ValueError("it holds text that is not Unicode") from error

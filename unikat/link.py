@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -29,6 +29,9 @@ from unikat.errors import UnikatError, error_of
 from unikat.loopback import is_loopback
 from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.studio_pb2_grpc import StudioStub
+
+if TYPE_CHECKING:
+    from unikat.v1.provenance_pb2_grpc import ProvenanceStub
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -164,6 +167,14 @@ class Link:
     def batches(self) -> BatchesStub:
         self._be_connected()
         return self._batches
+
+    @property
+    def provenance(self) -> ProvenanceStub:
+        from unikat.v1.provenance_pb2_grpc import ProvenanceStub  # who only draws needs none of its messages
+
+        self._be_connected()
+        stub: ProvenanceStub = ProvenanceStub(self._channel)
+        return stub
 
     def _be_connected(self) -> None:
         _refuse_after_fork()

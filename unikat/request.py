@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import secrets
 import uuid
@@ -9,22 +10,38 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Final, SupportsIndex
 
+import numpy as np
+
 from unikat.errors import InvalidRequest, bad_field
+from unikat.recipes.messages import set_sequence
+from unikat.recipes.mix import Mix
+from unikat.recipes.sequence import MixSequence, Mutations, Walk
+from unikat.recipes.text import parse_mix
+from unikat.refusal import ORIGINALITY
 from unikat.sampling import MAX_SEED
 from unikat.v1 import studio_pb2 as pb
 
 # What to draw: attribute -> category, or attribute -> category -> weight for a blend.
 Where = Mapping[str, str | Mapping[str, float]]
 
+# A latent: a line such as "7:3*0.8,9:0*0.6" (`unikat.recipes.text`), a mix, or one with a mutation.
+RecipeLike = str | Mix | Mutations
+
 FORMATS: Final[dict[str, pb.ImageFormat]] = {
     "png": pb.IMAGE_FORMAT_PNG,
     "webp": pb.IMAGE_FORMAT_WEBP,
     "jpeg": pb.IMAGE_FORMAT_JPEG,
 }
+CREDENTIALS: Final[dict[str, pb.Credentials]] = {
+    "none": pb.CREDENTIALS_UNSPECIFIED,  # so that a request without is what it always was
+    "sidecar": pb.CREDENTIALS_SIDECAR,
+    "embedded": pb.CREDENTIALS_EMBEDDED,
+}
 FORMAT_NAMES: Final[dict[int, str]] = {number: name for name, number in FORMATS.items()}
 # Fits a double, so that a seed survives JSON and spreadsheets.
 _PICKED_SEED_BITS: Final = 53
 MAX_UINT32: Final = 2**32 - 1
+_SCALES: Final = 4096
 
 
 def conditions_of(where: Where, field: str = "conditions") -> list[pb.Condition]:
@@ -50,27 +67,57 @@ def generate_request(
     model: str,
     where: Where | None = None,
     *,
-    count: SupportsIndex = 1,
+    count: SupportsIndex | None = None,
     first_index: SupportsIndex = 0,
     seed: SupportsIndex | None = None,
+    recipe: RecipeLike | None = None,
+    walk: Walk | None = None,
     truncation: float | None = None,
     format: str = "png",
     background: str = "",
+    credentials: str = "none",
+    originality: str | None = None,
+    attempt: SupportsIndex = 0,
     request_id: str | None = None,
 ) -> pb.GenerateRequest:
-    """A request that can be sent twice and mean the same: it always has a seed and a request_id.
+    """A request that can be sent twice and mean the same: it always has a seed, a recipe or a walk, and a request_id.
 
-    Raises InvalidRequest for what a message cannot hold; the service checks the rest.
+    `count` None is 1, or what is left of a walk. Raises InvalidRequest for what a message cannot hold; the service
+    checks the rest.
     """
     request = pb.GenerateRequest(
-        model=model, conditions=conditions_of(where or {}), count=whole("count", count),
-        first_index=whole("first_index", first_index), seed=given_or_picked(seed), format=format_of(format),
-        background=text("background", background),
+        model=model, conditions=conditions_of(where or {}), first_index=whole("first_index", first_index),
+        format=format_of(format),
+        background=text("background", background), credentials=credentials_of(credentials),
+        originality=originality_of(originality), attempt=whole("attempt", attempt),
         request_id=request_id if request_id is not None else str(uuid.uuid4()),
     )  # fmt: skip
+    request.count = whole("count", _left_of(walk, request.first_index) if count is None else count)
     if truncation is not None:
         request.truncation = number("truncation", truncation)
+    set_sequence(request, sequence_of(recipe, walk))
+    if seed is not None or (recipe is None and walk is None):
+        request.seed = given_or_picked(seed)
     return request
+
+
+def _left_of(walk: Walk | None, first: int) -> int:
+    return 1 if walk is None else max(0, walk.frames - first)
+
+
+def sequence_of(recipe: RecipeLike | None, walk: Walk | None, prefix: str = "") -> MixSequence | None:
+    """What is to be drawn in place of a seed; `prefix` is before the names of the fields.
+
+    Raises InvalidRequest for both, and for a text that is no recipe.
+    """
+    if recipe is not None and walk is not None:
+        raise InvalidRequest(bad_field(f"{prefix}walk", "must be left out where there is a recipe"))
+    if not isinstance(recipe, str):
+        return Mutations(recipe) if isinstance(recipe, Mix) else recipe or walk
+    try:
+        return Mutations(parse_mix(recipe))
+    except ValueError as error:
+        raise InvalidRequest(bad_field(f"{prefix}recipe", str(error))) from error
 
 
 def format_of(name: str) -> pb.ImageFormat:
@@ -78,6 +125,22 @@ def format_of(name: str) -> pb.ImageFormat:
     if name not in FORMATS:
         raise InvalidRequest(bad_field("format", f"must be one of {', '.join(FORMATS)}, not {name!r}"))
     return FORMATS[name]
+
+
+def credentials_of(name: str) -> pb.Credentials:
+    """Where credentials of this name are. Raises InvalidRequest."""
+    if name not in CREDENTIALS:
+        raise InvalidRequest(bad_field("credentials", f"must be one of {', '.join(CREDENTIALS)}, not {name!r}"))
+    return CREDENTIALS[name]
+
+
+def originality_of(name: str | None) -> pb.OriginalityMode:
+    """The mode of this name; None for what the service does. Raises InvalidRequest."""
+    if name is None:
+        return pb.ORIGINALITY_MODE_UNSPECIFIED
+    if name not in ORIGINALITY:
+        raise InvalidRequest(bad_field("originality", f"must be one of {', '.join(ORIGINALITY)}, not {name!r}"))
+    return ORIGINALITY[name]
 
 
 def given_or_picked(seed: SupportsIndex | None) -> int:
@@ -113,3 +176,22 @@ def number(field: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidRequest(bad_field(field, f"must be a number, not {value!r}"))
     return float(value)
+
+
+def sent_where(where: Where) -> Where:
+    """Conditions of an artwork such that the service comes to these again: blends by `as_sent`."""
+    return {name: of if isinstance(of, str) else as_sent(of) for name, of in where.items()}
+
+
+def as_sent(weights: Mapping[str, float]) -> dict[str, float]:
+    """Weights of a blend such that the service, which divides them by their sum, comes to these again.
+
+    A request holds float32, whose sum is not always exactly 1: dividing by it can change the last bit of a weight.
+    """
+    wanted = {name: np.float32(weight) for name, weight in weights.items()}
+    for scale in range(1, _SCALES):
+        sent = {name: float(np.float32(weight * scale)) for name, weight in weights.items()}
+        total = math.fsum(sent.values())
+        if all(np.float32(sent[name] / total) == wanted[name] for name in sent):
+            return sent
+    return dict(weights)

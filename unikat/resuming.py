@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import grpc
 
-from unikat.artwork import Accepted, Artwork, Finished
+from unikat.artwork import Accepted, Artwork, Finished, Refused
 from unikat.batch import Batch
 from unikat.delivery import Delivery, Watching, cancelled, ended_early
 from unikat.errors import UnikatError
@@ -98,7 +98,7 @@ class AsyncResuming(AsyncIterator[Item], Generic[Response, Item]):
 
 
 class AsyncGeneration(AsyncResuming[GenerateResponse, Artwork]):
-    """The images of one call, in the order of their indexes, as they are drawn.
+    """The images of one call, in the order of their indexes, as they are drawn; `refused` has those not delivered.
 
     At most a few images are held: a caller that is slower than the service slows it down.
     """
@@ -120,6 +120,11 @@ class AsyncGeneration(AsyncResuming[GenerateResponse, Artwork]):
     def finished(self) -> Finished | None:
         """The totals; None until the last image was taken."""
         return self._talk.finished
+
+    @property
+    def refused(self) -> list[Refused]:
+        """Images that were drawn and are not delivered, so far."""
+        return self._talk.refused
 
 
 class AsyncBatchWatch(AsyncResuming[pb.Batch, Batch]):
@@ -159,7 +164,7 @@ class Resuming(Iterator[Item]):
 
 
 class Generation(Resuming[Artwork]):
-    """The images of one call, in the order of their indexes, as they are drawn.
+    """The images of one call, in the order of their indexes, as they are drawn; `refused` has those not delivered.
 
     At most a few images are held: a caller that is slower than the service slows it down.
     """
@@ -175,6 +180,11 @@ class Generation(Resuming[Artwork]):
     def finished(self) -> Finished | None:
         """The totals; None until the last image was taken."""
         return self._calls.finished
+
+    @property
+    def refused(self) -> list[Refused]:
+        """Images that were drawn and are not delivered, so far."""
+        return self._calls.refused
 
 
 class BatchWatch(Resuming[Batch]):

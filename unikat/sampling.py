@@ -33,6 +33,10 @@ _FACTORS = np.array(MULTIPLIERS, dtype=np.uint64)[:, None]  # (2, 1)
 _TURNS = np.arange(ROUNDS, dtype=np.uint64)[:, None, None] * np.array(WEYL, dtype=np.uint64)[:, None]  # (rounds, 2, 1)
 
 
+MAX_ATTEMPT: Final = 8  # drawings of an index that are given up as near copies, at most
+_ATTEMPT: Final = 256  # what an attempt adds to the counter's last word: purposes are below it
+
+
 class Purpose(IntEnum):
     """What the bits are for: the counter's last word, so that no two uses share a bit."""
 
@@ -51,13 +55,13 @@ def philox(seed: int | Sequence[int], indices: Iterable[int], purpose: Purpose, 
     return _philox(seed, list(indices), _counters((purpose, blocks)))
 
 
-def latents(seed: int | Sequence[int], indices: Iterable[int], size: int) -> npt.NDArray[np.float32]:
-    """Standard normal latents for images `indices` of `seed`, or each of a seed of its own.
+def latents(seed: int | Sequence[int], indices: Iterable[int], size: int, attempt: int = 0) -> npt.NDArray[np.float32]:
+    """Standard normal latents for images `indices` of `seed`, or each of a seed of its own, in their `attempt`.
 
-    Returns float32 of shape (len(indices), size). Raises ValueError for a seed outside 0 to 2**64 - 1 or a size
-    below 1.
+    Returns float32 of shape (len(indices), size). Raises ValueError for a seed outside 0 to 2**64 - 1, a size below 1
+    or an attempt outside 0 to MAX_ATTEMPT.
     """
-    words = _philox(seed, list(indices), _counters((Purpose.LATENT, _blocks(size))))
+    words = _philox(seed, list(indices), _counters((_latent(attempt), _blocks(size))))
     return normals(words[:, :size]).astype(np.float32)
 
 
@@ -74,6 +78,13 @@ def latents_and_uniforms(
     return normals(words[:, :size]).astype(np.float32), _uniforms(words[:, -4:])
 
 
+def _latent(attempt: int) -> int:
+    """The counter's last word for the latent of an attempt."""
+    if not 0 <= attempt <= MAX_ATTEMPT:
+        raise ValueError(f"attempt: must be 0 to {MAX_ATTEMPT}, not {attempt}")
+    return Purpose.LATENT + _ATTEMPT * attempt
+
+
 def _blocks(size: int) -> int:
     if size < 1:
         raise ValueError(f"size: must be at least 1, not {size}")
@@ -81,7 +92,7 @@ def _blocks(size: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _counters(*uses: tuple[Purpose, int]) -> Words:
+def _counters(*uses: tuple[int, int]) -> Words:
     """The counter words that no image changes, for so many blocks of each purpose: (2, blocks), block and purpose."""
     counters = np.array([[block, purpose] for purpose, blocks in uses for block in range(blocks)], dtype=np.uint64)
     counters.flags.writeable = False

@@ -32,11 +32,7 @@ def command_of(settings: type[S], run: Callable[[S], None]) -> Callable[..., Non
 
     A field that `setting` did not make is declared as a parameter of a command is, by its `Annotated`.
     """
-    signature, hints = inspect.signature(settings), get_type_hints(settings, include_extras=True)
-    for each in fields(settings):  # type: ignore[arg-type]  # a dataclass: no type says so of a class
-        if each.metadata:
-            variable = f"UNIKAT_{each.metadata['variable'] or each.name.upper()}"
-            hints[each.name] = Annotated[hints[each.name], each.metadata["option"](envvar=variable)]
+    signature, hints = inspect.signature(settings), _options(settings)
 
     def command(**values: Any) -> None:  # noqa: ANN401  # Typer checked them against the fields
         run(settings(**values))
@@ -52,7 +48,7 @@ def ungrouped(command: Callable[..., None]) -> Callable[..., None]:
     parameters = []
     for name, parameter in signature.parameters.items():
         inner = inspect.signature(groups[name]).parameters if name in groups else {name: parameter}
-        types = get_type_hints(groups[name], include_extras=True) if name in groups else hints
+        types = _options(groups[name]) if name in groups else hints
         parameters += [each.replace(annotation=types[key]) for key, each in inner.items()]
 
     def flat(**values: Any) -> None:  # noqa: ANN401  # Typer checked them
@@ -61,6 +57,16 @@ def ungrouped(command: Callable[..., None]) -> Callable[..., None]:
         command(**values)
 
     return _declared(flat, command, parameters)
+
+
+def _options(settings: type) -> dict[str, Any]:
+    """The types of a dataclass's fields, those of `setting` as options."""
+    hints = get_type_hints(settings, include_extras=True)
+    for each in fields(settings):
+        if each.metadata:
+            variable = f"UNIKAT_{each.metadata['variable'] or each.name.upper()}"
+            hints[each.name] = Annotated[hints[each.name], each.metadata["option"](envvar=variable)]
+    return hints
 
 
 def _declared(

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from functools import cache
+from typing import Final, TypeAlias, TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -27,6 +28,7 @@ FAINT: Final = (120, 120, 126)
 _NEAREST_BELOW: Final = 32
 
 T = TypeVar("T")
+Font: TypeAlias = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,14 @@ def grid(items: Sequence[T], columns: int | None = None) -> list[list[T | None]]
     return [padded[start : start + columns] for start in range(0, len(padded), columns)]
 
 
-def font(text: str, size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def font(text: str, size: int) -> Font:
     """Pillow's own font, which needs nothing on the machine; for what it cannot write, a common one if there is one."""
-    if not text.isascii():
+    return _loaded(text.isascii(), size)
+
+
+@cache  # decoding it takes about a millisecond
+def _loaded(is_ascii: bool, size: int) -> Font:
+    if not is_ascii:
         with suppress(OSError):
             return ImageFont.truetype("DejaVuSans.ttf", size)
     return ImageFont.load_default(size)

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from unikat.metadata import of_several
+
 LARGEST: Final = 4096  # pixels; the largest texture that every engine and phone takes
 RESOURCE: Final = "atlas.tres"
 SPEED: Final = 5.0  # frames a second, Godot's default
@@ -128,7 +130,7 @@ def _painted(frames: Sequence[Frame], packing: Packing) -> npt.NDArray[np.uint8]
 
 def _png(picture: npt.NDArray[np.uint8]) -> bytes:
     buffer = BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
+    Image.fromarray(picture).save(buffer, "PNG", pnginfo=of_several())
     return buffer.getvalue()
 
 

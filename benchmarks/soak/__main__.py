@@ -16,7 +16,7 @@ import typer
 
 from benchmarks.figures import ROOT, percentile, write
 from benchmarks.plots import draw_soak
-from benchmarks.soak.load import Load
+from benchmarks.soak.load import KINDS, Load
 from benchmarks.soak.trend import MOST, WARM_UP, Trend, trend
 from tests.end_to_end.shop import Shop, running_shop
 from tests.support.tiny_model import write_tiny_bundle
@@ -81,21 +81,26 @@ def _percent(found: Trend) -> float:
 
 def main(
     minutes: Annotated[float, typer.Option(help="How long.", min=0.5)] = 60.0,
-    load: Annotated[float, typer.Option(help="Calls and batches under way, on average.", min=0.01, max=5)] = 0.7,
+    load: Annotated[
+        float, typer.Option(help="Calls and batches under way at first, on average.", min=0.01, max=5)
+    ] = 0.7,
+    only: Annotated[str, typer.Option(help=f"One kind of caller, to look for a cause: {', '.join(KINDS)}.")] = "",
     do_write: Annotated[bool, typer.Option("--write", help="Write docs/guarantees.md and its plot.")] = False,
 ) -> None:
     """Exits with 1 if something grows, or if a caller does not get what it asked for."""
+    if only and (only not in KINDS or do_write):
+        raise typer.BadParameter(f"one of {', '.join(KINDS)}, without --write", param_hint="--only")
     with tempfile.TemporaryDirectory() as folder:
         models, opened = Path(folder) / "models", Path(folder) / "open"
         write_tiny_bundle(models)
         opened.mkdir()
-        with running_shop(models, opened, UNIKAT_RESULT_TTL_S="60") as shop, Load(shop, load) as callers:
+        with running_shop(models, opened, UNIKAT_RESULT_TTL_S="60") as shop, Load(shop, load, only=only) as callers:
             rows = watch(shop, callers, minutes)
     seconds = [60 * minute for minute in rows["minutes"]]
     trends = {name: trend(seconds, rows[name], slack) for name, slack in SLACK.items()}
     done = ", ".join(f"{number:,} × {name}" for name, number in sorted(callers.done.items()))
     took = f"{rows['minutes'][-1]:.0f} minutes ({WARM_UP:.0%} of them warm-up)"
-    lines = [f"{took}, {load:g} calls under way on average: {done}.", ""]
+    lines = [f"{took}, {load:g} calls under way on average at first: {done}.", ""]
     lines += table(rows, trends)
     print("\n".join(lines))
     growing = [name for name, found in trends.items() if found.grows]

@@ -23,14 +23,20 @@ from unikat.v1.studio_pb2 import GenerateRequest
 from unikat.v1.studio_pb2_grpc import StudioStub
 
 BATCH: Final = 2000  # images
+KINDS: Final = ("draw", "generate", "leave", "vanish", "batch")
 MANY: Final = 4000  # images of a call that is not read to its end
+_PACED_BY: Final = 20  # calls of a kind: they decide how many there are a second from then on
 
 
 class Load:
     """Until the end of the block; whatever goes wrong for a caller is raised there."""
 
-    def __init__(self, shop: Shop, load: float, seed: int = 1) -> None:
-        """`load`: calls under way, on average; each kind of caller has an equal part in it."""
+    def __init__(self, shop: Shop, load: float, seed: int = 1, only: str = "") -> None:
+        """`load`: calls under way at first, on average; each kind of caller has an equal part in it, or `only` one all.
+
+        The calls a second that make this load stay, whatever else the machine does later: what Valkey holds of each
+        call for a minute would grow with their number.
+        """
         self.done: Counter[str] = Counter()
         self.latencies: list[float] = []  # seconds of calls for one image, until somebody takes them away
         self._shop = shop
@@ -38,7 +44,7 @@ class Load:
         self._stop = threading.Event()
         self._errors: list[BaseException] = []
         self._numbers = count(1)
-        kinds = (self.draw, self.generate, self.leave, self.vanish, self.batch)
+        kinds: list[Callable[[random.Random], None]] = [getattr(self, kind) for kind in ([only] if only else KINDS)]
         self._share = load / len(kinds)  # of its time that each is at work
         self._threads = [
             threading.Thread(target=self._repeat, args=(kind, random.Random(seed + number)), daemon=True)
@@ -101,11 +107,15 @@ class Load:
 
     def _repeat(self, act: Callable[[random.Random], None], dice: random.Random) -> None:
         try:
+            took: list[float] = []
             while not self._stop.is_set():
                 began = time.perf_counter()
                 act(dice)
                 self.done[act.__name__] += 1
-                self._stop.wait((time.perf_counter() - began) * (1 / self._share - 1))
+                elapsed = time.perf_counter() - began
+                if len(took) < _PACED_BY:
+                    took.append(elapsed)
+                self._stop.wait(sum(took) / len(took) / self._share - elapsed)
         except BaseException as error:  # the thread has nobody else to tell
             self._errors.append(error)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-GENERATE, BATCH, CLAIM, ADMIN = "generate", "batch", "claim", "admin"
+from unikat.credentials import SCOPES as ALL
+
+GENERATE, BATCH, CLAIM, ADMIN = ALL
 
 OPEN: Final[frozenset[str]] = frozenset()  # also to callers who show nothing
-ANY: Final = frozenset({GENERATE, BATCH, CLAIM, ADMIN})
+ANY: Final = frozenset(ALL)
 
 _GENERATE: Final = frozenset({GENERATE, ADMIN})
 _BATCH: Final = frozenset({BATCH, ADMIN})

@@ -14,18 +14,21 @@ from typing import Final
 from unikat.batches.destination import is_open, normalise
 from unikat.batches.spec import MAX_SHARD_SIZE, BatchSpec, Cell, grid_cells
 from unikat.bundle import key_of
-from unikat.conditions import FieldError, Weights, check_conditions, choices, choose_from
+from unikat.conditions import Denied, FieldError, Weights, check_conditions, choices, choose_from
 from unikat.credentials import NAME, NAME_RULE
 from unikat.encoders import newest_encoder
+from unikat.key_file import ID_RULE, is_key_id
 from unikat.queue.job import fingerprint
+from unikat.statuses import invalid
 from unikat.v1.batches_pb2 import CreateBatchRequest, Grid, Layout, Plan
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import ImageFormat
 from unikat_service.callers import Caller
-from unikat_service.errors import invalid
 from unikat_service.limits import MAX_PLANS_BYTES, MAX_PROBLEMS
-from unikat_service.requests import common_problems, pick_seed, resolved_background
+from unikat_service.recipes import sequence_problems
+from unikat_service.requests import common_problems, pick_seed, requested_sequence, resolved_background
 from unikat_service.settings import MAX_SHARDS, Settings
+from unikat_service.terms import denied, denied_problems
 
 MAX_CELLS: Final = 10_000
 
@@ -38,16 +41,15 @@ def resolve(
     settings: Settings,
     caller: Caller,
     problems: list[FieldError],
-    *,
-    legacy: bool = False,
 ) -> BatchSpec:
     """The batch, with all that was left open filled in; `problems` are those found before.
 
-    `legacy`: a worker of the release before is alive, which knows the encoders without names only.
-
     Raises UnikatError (INVALID_ARGUMENT) naming every wrong field.
     """
-    cells, more = check_cells(request, model, settings.max_batch_images)
+    seed = request.seed if request.HasField("seed") else pick_seed(request.request_id, fingerprint(request))
+    cells, more = check_cells(request, model, settings.max_batch_images, seed)
+    deny = denied(model, settings.denied)
+    more += list(_denied_cells(request, cells, model, deny))
     total = sum(cell.count for cell in cells)
     smallest = max(1, -(-total // MAX_SHARDS))
     if 0 < request.shard_size < smallest:
@@ -63,7 +65,7 @@ def resolve(
         model=key_of(model),
         digest=model.digest,
         cells=tuple(cells),
-        seed=request.seed if request.HasField("seed") else pick_seed(request.request_id, fingerprint(request)),
+        seed=seed,
         truncation=request.truncation if request.HasField("truncation") else model.default_truncation,
         image_format=int(request.format or ImageFormat.IMAGE_FORMAT_PNG),
         layout=int(request.layout or Layout.LAYOUT_FILES),
@@ -72,9 +74,30 @@ def resolve(
         owner=caller.confined_to or request.owner or caller.name,
         labels=dict(sorted(request.labels.items())),
         request_id=request.request_id,
-        encoder="" if legacy else newest_encoder(request.format),
+        encoder=newest_encoder(request.format),
         background=background,
+        mark=settings.mark_key,
+        encryption_key=request.encryption_key,
+        originality=settings.mode(request.originality),
+        deny=deny,
+        recipes=any(cell.sequence for cell in cells),
     )
+
+
+def _denied_cells(
+    request: CreateBatchRequest, cells: Sequence[Cell], model: Model, deny: Denied
+) -> Iterator[FieldError]:
+    """What a batch asks for that is denied; of a grid, the axes and what all have in common."""
+    if not deny or not cells:
+        return
+    for i, plan in enumerate(request.plans):
+        yield from denied_problems(model, plan.conditions, deny, f"plans[{i}].conditions")
+    yield from denied_problems(model, request.grid.conditions, deny, "grid.conditions")
+    for i, axis in enumerate(request.grid.axes):
+        for category in deny.get(axis.attribute, ()):
+            if category in axis.categories or not axis.categories:
+                text = f'"{category}" is not delivered by this service: name the categories without it'
+                yield FieldError(f"grid.axes[{i}].categories", text)
 
 
 def field_problems(request: CreateBatchRequest, settings: Settings, caller: Caller) -> Iterator[FieldError]:
@@ -91,6 +114,8 @@ def field_problems(request: CreateBatchRequest, settings: Settings, caller: Call
         yield FieldError("owner", f"must be {NAME_RULE}; left out, it is {caller.name}")
     elif request.owner and caller.confined_to not in (None, request.owner):
         yield FieldError("owner", f'must be left out, or "{caller.name}", as whom you call')
+    if request.encryption_key and not is_key_id(request.encryption_key):
+        yield FieldError("encryption_key", f"{ID_RULE}; left out, files are not encrypted")
     if "" in request.labels:
         yield FieldError("labels[]", "a key must have 1 to 63 characters, not 0")
 
@@ -123,17 +148,25 @@ def shape_problems(request: CreateBatchRequest, max_images: int) -> Iterator[Fie
         yield FieldError("plans", "needs at least one plan, or a grid instead")
 
 
-def check_cells(request: CreateBatchRequest, model: Model, max_images: int) -> tuple[Sequence[Cell], list[FieldError]]:
-    """The cells that a request asks for, and what the model does not know of it; cells only if nothing is wrong."""
+def check_cells(
+    request: CreateBatchRequest, model: Model, max_images: int, seed: int
+) -> tuple[Sequence[Cell], list[FieldError]]:
+    """The cells that a request asks for, and what the model does not know of it; cells only if nothing is wrong.
+
+    `seed` is that of mutations without one.
+    """
     if request.plans and request.HasField("grid"):
         return (), []
-    return _grid(request.grid, model, max_images) if request.HasField("grid") else _plans(request.plans, model)
+    return _grid(request.grid, model, max_images) if request.HasField("grid") else _plans(request.plans, model, seed)
 
 
 def _plan_problems(plans: Sequence[Plan], max_images: int) -> Iterator[FieldError]:
     empty = (i for i, plan in enumerate(plans) if not plan.count)
     for i in islice(empty, MAX_PROBLEMS):
         yield FieldError(f"plans[{i}].count", "must be at least 1")
+    twice = (i for i, plan in enumerate(plans) if plan.HasField("recipe") and plan.HasField("walk"))
+    for i in islice(twice, MAX_PROBLEMS):
+        yield FieldError(f"plans[{i}].walk", "must be left out where there is a recipe")
     total = sum(plan.count for plan in plans)
     if total > max_images:
         field = "plans[0].count" if len(plans) == 1 else "plans"
@@ -144,16 +177,22 @@ def _too_many_images(total: int, max_images: int) -> str:
     return f"{total} images in all, but a batch may have {max_images}: split it into several batches"
 
 
-def _plans(plans: Sequence[Plan], model: Model) -> tuple[Sequence[Cell], list[FieldError]]:
+def _plans(plans: Sequence[Plan], model: Model, seed: int) -> tuple[Sequence[Cell], list[FieldError]]:
     cells: list[Cell] = []
     problems: list[FieldError] = []
     for i, plan in enumerate(plans):
         try:
-            cells.append(Cell(check_conditions(model, plan.conditions, f"plans[{i}].conditions"), plan.count))
+            weights = check_conditions(model, plan.conditions, f"plans[{i}].conditions")
+            sequence = requested_sequence(plan, model, f"plans[{i}].", seed)
         except FieldError as problem:
             problems.append(problem)
-            if len(problems) == MAX_PROBLEMS:
-                break
+        else:
+            cells.append(Cell(weights, plan.count, sequence))
+            if sequence is not None:
+                fields = (f"plans[{i}].count", f"plans[{i}].count", f"plans[{i}].recipe", f"plans[{i}].conditions")
+                problems += sequence_problems(sequence, weights, model, range(plan.count), fields)
+        if len(problems) >= MAX_PROBLEMS:
+            break
     return cells, problems
 
 

@@ -35,6 +35,7 @@ from unikat_service.errors import Context, SomebodyElses, translated
 from unikat_service.paging import batch_page
 from unikat_service.requests import check_limits, find_model, parse, parse_unchecked, reused
 from unikat_service.settings import Settings
+from unikat_service.terms import Terms, require_terms
 from unikat_service.watcher import Watcher, look_at
 
 NAME: Final = pb.DESCRIPTOR.services_by_name["Batches"].full_name
@@ -104,7 +105,8 @@ class Batches:
         allowed = allowance(self._settings, caller.name, snapshot.rates.get(model.digest, 0.0))
 
         def create() -> bytes:
-            spec = resolve(request, model, self._settings, caller, problems, legacy=snapshot.is_legacy)
+            spec = resolve(request, model, self._settings, caller, problems)
+            require_terms(model, Terms(spec.originality, deny=spec.deny, recipe=spec.recipes), snapshot)
             return self._create(batch, request, spec, allowed, caller)
 
         async with self._creating:

@@ -14,7 +14,7 @@ from unikat.errors import Reason, UnikatError, error_of, retry_later
 from unikat.queue.batches.budget import Allowance, Budget, BudgetSpent
 from unikat.queue.budget import Quotas
 from unikat.queue.calls import Full
-from unikat_service.callers import NOBODY
+from unikat_service.callers import is_told_apart
 from unikat_service.settings import Settings
 
 MIN_RETRY_S, MAX_RETRY_S = 0.5, 60.0
@@ -63,19 +63,14 @@ def quotas(settings: Settings) -> Quotas:
     )
 
 
-def allowance(settings: Settings, caller: str | None, images_per_second: float) -> Allowance:
-    """What a batch of a caller may take; None: callers are not told apart."""
+def allowance(settings: Settings, caller: str, images_per_second: float) -> Allowance:
+    """What a batch of a caller may take."""
     every = Budget(settings.max_open_batches, settings.max_batch_mb * _MB, settings.max_batch_hours * 3600)
     if not is_told_apart(caller):
         return Allowance(all=every, images_per_second=images_per_second)
     part = settings.caller_percent / 100
     own = Budget(max(1, int(every.open * part)), int(every.bytes * part), every.seconds * part)
     return Allowance(own, every, images_per_second)
-
-
-def is_told_apart(caller: str | None) -> bool:
-    """Whether a name says who calls."""
-    return caller not in (None, NOBODY)
 
 
 def call_refused(full: Full, jobs_per_second: float) -> UnikatError:

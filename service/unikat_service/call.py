@@ -27,6 +27,8 @@ from unikat.errors import Reason, UnikatError, error_of, make_status, retry_late
 from unikat.queue.calls import Enqueued, Existing, Full, Outcome, Submission, answer_of
 from unikat.queue.job import DrawJob
 from unikat.queue.keys import job_id_of
+from unikat.recipes.messages import set_sequence
+from unikat.recipes.sequence import sequence_from_json
 from unikat.v1.studio_pb2 import Accepted, ImageFormat
 from unikat_service.budgets import call_refused, seconds_of, store_full
 from unikat_service.callers import current
@@ -59,7 +61,7 @@ class Call:
         self._deadline = None if remaining is None else time.monotonic() + remaining
         self._request_id = caller.own(request.request_id)
         self._fingerprint = order.fingerprint
-        self._draw = _draw_job(order, caller.name, service.catalogue.clock.now())
+        self._draw = _draw_job(order, caller.name, service.settings.mark_key, service.catalogue.clock.now())
         # Number of the last entry: in the stream, images are counted from 0, whatever the index of the first.
         self._sent = request.after_index - request.first_index + 1 if request.HasField("after_index") else 0
         self._results: Subscription | None = None
@@ -69,7 +71,7 @@ class Call:
     def accepted(self) -> Accepted:
         """The job as it is, which a call that joined it may not have known in full."""
         draw = self._open.job
-        return Accepted(
+        accepted = Accepted(
             job_id=self._subscribed.job_id,
             model=draw.model,
             model_digest=draw.digest,
@@ -82,6 +84,8 @@ class Call:
             first_index=draw.first,
             background=draw.background,
         )
+        set_sequence(accepted, sequence_from_json(draw.recipe) if draw.recipe else None)
+        return accepted
 
     async def __aenter__(self) -> Call:
         await self._begin()
@@ -148,15 +152,11 @@ class Call:
 
     async def _enqueue(self, draw: DrawJob) -> Enqueued:
         seconds = None if self._deadline is None else self._deadline - time.monotonic()
-        legacy = self._service.catalogue.snapshot.is_legacy
-        if legacy:  # its workers compare with their own clocks, and know the encoders without names only
-            deadline = None if seconds is None else self._service.catalogue.clock.now() + seconds
-            draw = replace(draw, encoder="", deadline=deadline)
         results = self._subscribed
         rate = self._service.catalogue.snapshot.rates.get(draw.digest, 0.0)
         draw = replace(draw, seconds=seconds_of(draw.count, rate))
         size = self._service.delivery.image_bytes
-        submission = Submission(results.job_id, draw, self._fingerprint, results.lease, seconds, legacy, size)
+        submission = Submission(results.job_id, draw, self._fingerprint, results.lease, seconds, size)
         reply = self._service.calls.enqueue(submission, self._service.delivery.jobs, self._caller_is_gone)
         try:
             answer = answer_of(submission, await reply)
@@ -184,10 +184,7 @@ class Call:
 
     def _wait_for(self, answer: Enqueued, found: DrawJob) -> None:
         results = self._subscribed
-        left = answer.seconds
-        if left is None and found.deadline is not None:  # of a service of the release before
-            left = found.deadline - self._service.catalogue.clock.now()
-        deadline = None if left is None else time.monotonic() + left
+        deadline = None if answer.seconds is None else time.monotonic() + answer.seconds
         self._open = OpenJob(found, answer.position, deadline)
         results.model = found.model, found.digest
         if isinstance(answer, Existing):
@@ -239,7 +236,7 @@ class _Ended(UnikatError):
     """The job's stream ended with a status."""
 
 
-def _draw_job(order: Order, caller: str, enqueued_at: float) -> DrawJob:
+def _draw_job(order: Order, caller: str, mark: str, enqueued_at: float) -> DrawJob:
     return DrawJob(
         model=key_of(order.model),
         digest=order.model.digest,
@@ -253,6 +250,11 @@ def _draw_job(order: Order, caller: str, enqueued_at: float) -> DrawJob:
         caller=caller,
         encoder=newest_encoder(order.image_format),
         background=order.background,
+        mark=mark,
+        originality=order.terms.originality,
+        attempt=order.terms.attempt,
+        deny=order.terms.deny,
+        recipe={} if order.sequence is None else order.sequence.to_json(),
     )
 
 

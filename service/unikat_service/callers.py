@@ -41,7 +41,7 @@ class Caller:
     @property
     def is_known(self) -> bool:
         """Whether a token or a certificate says who it is."""
-        return self.name != NOBODY
+        return is_told_apart(self.name)
 
     @property
     def confined_to(self) -> str | None:
@@ -51,6 +51,11 @@ class Caller:
     def own(self, request_id: str) -> str:
         """What a request_id is in Redis. Callers who are known have their own; others share those that there were."""
         return f"{self.name}/{request_id}" if self.is_known and request_id else request_id
+
+
+def is_told_apart(name: str) -> bool:
+    """Whether a caller's name says who it is."""
+    return name != NOBODY
 
 
 _current: ContextVar[Caller] = ContextVar("caller")

@@ -20,7 +20,7 @@ from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
 from unikat.queue.live import LiveWorkers, live_workers
 from unikat.queue.workers import MODELS_KEY, WorkerStatus
-from unikat.v1.model_pb2 import Model
+from unikat.v1.model_pb2 import Direction, Model
 from unikat_service.errors import store_unavailable
 from unikat_service.paging import position_of
 
@@ -41,8 +41,8 @@ class Snapshot:
     `models` maps "name@version" to every model that a live worker serves or lately served; `live` has the keys that
     are served now, and by how many workers; `served` those of `models` and every other (key, digest) that was served
     lately; `names` the workers that serve any version of a name. `jobs_per_second` is the sum over live workers,
-    `rates` of each digest that of the images a second of those that serve it.
-    `is_legacy`: a live worker is of the release before, which takes jobs from the one queue of all models only.
+    `rates` of each digest that of the images a second of those that serve it; `terms` of each digest the fields of a
+    job by which all of these may refuse an image, `indexed` the digests that all compare with training pictures.
     """
 
     models: Mapping[str, Model] = field(default_factory=dict)
@@ -52,7 +52,8 @@ class Snapshot:
     workers: int = 0
     jobs_per_second: float = 0.0
     rates: Mapping[str, float] = field(default_factory=dict)
-    is_legacy: bool = False
+    terms: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    indexed: frozenset[str] = frozenset()
     memory_percent: float = 0.0  # of what Redis may use
 
     def sorted(self) -> list[Model]:
@@ -199,6 +200,12 @@ class Catalogue:
         for digest in self._parsed.keys() - served:
             del self._parsed[digest], self._names[digest]
 
+    def _tell(self, digest: str, directions: Mapping[str, float]) -> None:
+        """Which directions a model has is in no model.json."""
+        model = self._parsed.get(digest)
+        if model is not None and not model.directions:
+            model.directions.extend(Direction(name=name, strength=strength) for name, strength in directions.items())
+
     def _snapshot(self, alive: LiveWorkers) -> Snapshot:
         statuses = alive.statuses
         served = Counter(each for status in statuses for each in status.models.items() if each[1] in self._parsed)
@@ -209,6 +216,8 @@ class Catalogue:
         for (key, digest), count in sorted(served.items(), key=lambda item: (item[1], item[0])):
             self._seen[key, digest] = now
             self._current[key], live[key] = digest, count
+        for digest, directions in _directions(statuses).items():
+            self._tell(digest, directions)
         self._seen = {model: seen for model, seen in self._seen.items() if now - seen <= self._grace}
         self._forget({digest for _, digest in self._seen})
         self._current = {key: digest for key, digest in self._current.items() if (key, digest) in self._seen}
@@ -220,9 +229,29 @@ class Catalogue:
             workers=len(statuses),
             jobs_per_second=sum(status.jobs_per_second for status in statuses),
             rates=_rates(statuses),
-            is_legacy=alive.is_legacy,
+            terms=_common(statuses),
+            indexed=frozenset().union(*(s.indexed for s in statuses)).difference(*map(_unindexed, statuses)),
             memory_percent=alive.memory_percent,
         )
+
+
+def _directions(statuses: Iterable[WorkerStatus]) -> dict[str, Mapping[str, float]]:
+    """Of each digest, its directions, as far as a worker says them; the bundle's files are the same everywhere."""
+    return {digest: of for status in statuses for digest, of in status.directions.items() if of}
+
+
+def _common(statuses: Iterable[WorkerStatus]) -> dict[str, frozenset[str]]:
+    """Of each digest, the terms of a job that all workers know who serve it."""
+    common: dict[str, frozenset[str]] = {}
+    for status in statuses:
+        for digest in set(status.models.values()):
+            common[digest] = common.get(digest, frozenset(status.terms)) & frozenset(status.terms)
+    return common
+
+
+def _unindexed(status: WorkerStatus) -> set[str]:
+    """Digests that a worker serves and does not compare with training pictures."""
+    return set(status.models.values()) - set(status.indexed)
 
 
 def _rates(statuses: Iterable[WorkerStatus]) -> dict[str, float]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Final
@@ -15,19 +13,18 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from unikat.queue.calls import DrawCalls
-from unikat.queue.cancel import cancel_queued
 from unikat.queue.clients import REPLY_S
 from unikat.queue.connection import Connection
 from unikat.queue.inbox import BLOCK_MS, Inbox
 from unikat.queue.job import Limits
-from unikat_service.budgets import is_told_apart, quotas
+from unikat_service.budgets import quotas
+from unikat_service.callers import is_told_apart
 from unikat_service.catalogue import Catalogue
 from unikat_service.delivery import Delivery
 from unikat_service.errors import shutting_down
 from unikat_service.settings import Settings
+from unikat_service.signing import Signing
 from unikat_service.tokens import Tokens
-
-log = logging.getLogger(__name__)
 
 CLIENT_NAME: Final = "unikat-service"
 
@@ -36,8 +33,12 @@ class ServiceContext:
     """One for a process; used by one event loop."""
 
     def __init__(self, settings: Settings, threaded: Redis) -> None:
-        """`threaded` is for RQ's own methods, which block."""
+        """`threaded`: the client of those who block; it leaves a server that became a replica as well.
+
+        Raises OSError for a key of credentials that cannot be used.
+        """
         self.settings = settings
+        self.signing = Signing.of(settings)
         self.stopping = False
         self._name = uuid.uuid4().hex
         self._numbers = count()
@@ -78,25 +79,19 @@ class ServiceContext:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[ServiceContext]:
         """With the tasks that read, until the end of the block."""
-        with ThreadPoolExecutor(1, thread_name_prefix="cancel") as thread:
-            self.calls.on_removed = lambda job_id: thread.submit(self._cancel, job_id)
-            with suppress(RedisError):  # it may be started before Redis
-                await self._inbox.beat()
-            tasks = [*self.delivery.running(), asyncio.create_task(self.tokens.run())]
-            try:
-                yield self
-            finally:
-                await self.calls.drained()
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
-                with suppress(RedisError):
-                    await self._inbox.end()
-                for connection in self._connections:
-                    await connection.close()
-
-    def _cancel(self, job_id: str) -> None:
+        with suppress(RedisError):  # it may be started before Redis
+            await self._inbox.beat()
+        tasks = [*self.delivery.running(), asyncio.create_task(self.tokens.run())]
         try:
-            cancel_queued(self._threaded, job_id, self.settings.result_ttl_s)
-        except RedisError as error:  # a worker that takes it finds its stream ended
-            log.warning("Cancelling job %s: %s", job_id, error)
+            yield self
+        finally:
+            await self.calls.drained()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            with suppress(RedisError):
+                await self._inbox.end()
+            for connection in self._connections:
+                await connection.close()
+            if self.signing is not None:
+                self.signing.close()

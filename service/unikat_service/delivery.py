@@ -155,6 +155,8 @@ class Delivery:
     def _take(self, subscription: Subscription, entries: list[Entry], there_is_more: bool) -> None:
         if not self._is_open(subscription):
             return
+        if not entries and not subscription.lags:
+            self._held.forget(subscription)  # there is room, and nothing to take yet
         taken = 0
         for number, entry in entries:
             if isinstance(entry, bytes):

@@ -3,63 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from inspect import isasyncgenfunction
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
-import grpc
 from google.protobuf.message import DecodeError
 from google.rpc.code_pb2 import Code
 from redis.exceptions import RedisError
 
 from unikat.conditions import FieldError
 from unikat.errors import Reason, UnikatError, make_status
+from unikat.statuses import end, invalid
 from unikat_service import audit
 from unikat_service.access import OPEN, SCOPES
 from unikat_service.callers import UNKNOWN, Caller, Callers, Refused, be
-from unikat_service.errors import end, invalid, store_unavailable
-
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Behaviour: TypeAlias = "Callable[[Any, Context], Any]"
-
-# By whether requests and responses are streams.
-_KINDS: Final[dict[tuple[bool, bool], tuple[str, Callable[..., Handler]]]] = {
-    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
-    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
-    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
-    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
-}
+from unikat_service.errors import store_unavailable
+from unikat_service.interceptor import KINDS, Behaviour, Context, Handler, MethodInterceptor
 
 
-if TYPE_CHECKING:
-    Interceptor = grpc.aio.ServerInterceptor[Any, Any]  # generic in its stubs only
-else:
-    Interceptor = grpc.aio.ServerInterceptor
-
-
-class Gate(Interceptor):
+class Gate(MethodInterceptor):
     """Lets a call through to its method with `callers.current` set, or ends it. Methods need not ask for it."""
 
     def __init__(self, callers: Callers) -> None:
+        super().__init__()
         self._callers = callers
-        self._guarded: dict[str, Handler] = {}  # of methods that there are
 
-    async def intercept_service(  # type: ignore[override]  # no handler is UNIMPLEMENTED, which the stubs leave out
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        guarded = self._guarded.get(details.method)
-        if guarded is None:
-            handler = await continuation(details)
-            if handler is None:
-                return None
-            guarded = self._guarded[details.method] = self._guard(details.method, handler)
-        return guarded
-
-    def _guard(self, method: str, handler: Handler) -> Handler:
-        kind, new = _KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
+    def around(self, method: str, handler: Handler) -> Handler:
+        """The handler behind the questions of this class."""
+        kind, new = KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
         behaviour: Behaviour = getattr(handler, kind)
         if handler.request_deserializer is not None:  # of health and reflection; ours parse their bytes themselves
             reading = _of_stream if handler.request_streaming else _of_message

@@ -15,9 +15,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from unikat.batches.destination import MAX_LENGTH
-from unikat.bundle import MAX_ATTRIBUTES, MAX_CATEGORIES, MAX_CATEGORY, MAX_REFERENCE
+from unikat.bundle import MAX_ATTRIBUTES, MAX_CATEGORIES, MAX_CATEGORY, MAX_LATENT, MAX_REFERENCE
 from unikat.conditions import FieldError
 
+MAX_POINTS: Final = 64  # of a recipe; and shifts, and keyframes of a walk
 MAX_PROBLEMS: Final = 100  # more than anybody reads
 # A batch is answered as one message with its plans, and many clients receive no more than 4 MiB.
 MAX_PLANS_BYTES: Final = 3 * 2**20
@@ -29,6 +30,7 @@ _BYTES: Final = {"unikat.v1.CreateBatchRequest": MAX_PLANS_BYTES, "unikat.v1.Gen
 
 _ATTRIBUTE: Final = 63
 _BLENDED: Final = 256
+_DIRECTION: Final = 63
 _ID: Final = 64
 _OWNER: Final = 128
 _TOKEN: Final = 1024
@@ -40,6 +42,7 @@ CHARACTERS: Final = {
     "unikat.v1.GenerateRequest.model": MAX_REFERENCE,
     "unikat.v1.GenerateRequest.request_id": 128,
     "unikat.v1.GenerateRequest.background": 64,
+    "unikat.v1.Shift.direction": _DIRECTION,
     "unikat.v1.Condition.attribute": _ATTRIBUTE,
     "unikat.v1.Condition.category": MAX_CATEGORY,
     "unikat.v1.Blend.WeightsEntry.key": MAX_CATEGORY,
@@ -50,6 +53,7 @@ CHARACTERS: Final = {
     "unikat.v1.CreateBatchRequest.LabelsEntry.value": 255,
     "unikat.v1.CreateBatchRequest.request_id": 128,
     "unikat.v1.CreateBatchRequest.background": 64,
+    "unikat.v1.CreateBatchRequest.encryption_key": 32,
     "unikat.v1.Axis.attribute": _ATTRIBUTE,
     "unikat.v1.Axis.categories": MAX_CATEGORY,
     "unikat.v1.GetBatchRequest.id": _ID,
@@ -63,6 +67,10 @@ CHARACTERS: Final = {
 # Entries of a list or a map.
 ENTRIES: Final = {
     "unikat.v1.GenerateRequest.conditions": MAX_ATTRIBUTES,
+    "unikat.v1.Recipe.points": MAX_POINTS,
+    "unikat.v1.Recipe.shifts": MAX_POINTS,
+    "unikat.v1.Vector.values": MAX_LATENT,
+    "unikat.v1.Walk.keyframes": MAX_POINTS,
     "unikat.v1.Blend.weights": _BLENDED,
     "unikat.v1.CreateBatchRequest.plans": 10_000,
     "unikat.v1.CreateBatchRequest.labels": 64,

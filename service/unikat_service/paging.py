@@ -5,23 +5,19 @@ Models come by name, newest version first; batches newest first, of some states 
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 from unikat.batches.record import BatchRecord
 from unikat.bundle import key_of
 from unikat.conditions import FieldError
 from unikat.credentials import NAME, NAME_RULE
+from unikat.paging import check_page, decode, encode
 from unikat.queue.batches.store import BatchStore
+from unikat.statuses import invalid
 from unikat.v1.batches_pb2 import Batch, ListBatchesRequest, ListBatchesResponse
 from unikat.v1.model_pb2 import Model
-from unikat_service.errors import invalid
 
-DEFAULT_SIZE: Final = 50
-MAX_SIZE: Final = 1000
 CHUNK: Final = 250  # batches read in one round trip
 # Batches looked at for one page: a filter that matches little costs several short calls and not a long one (AIP-158).
 MAX_SCANNED: Final = 5000
@@ -31,46 +27,10 @@ Position = tuple[str, int]
 # (Unix time of creation, id), descending.
 BatchPosition = tuple[float, str]
 
-P = TypeVar("P")
-
 
 def position_of(model: Model) -> Position:
     """Sort key: by name, newest version first."""
     return model.name, -model.version
-
-
-def check_page(page_size: int, page_token: str, read: Callable[[str], P]) -> tuple[int, P | None]:
-    """Size of the page and where it begins; `read` makes a position of a token, or says by FieldError what is wrong.
-
-    Raises UnikatError (INVALID_ARGUMENT) for a negative size or a token that is not ours.
-    """
-    problems = []
-    if page_size < 0:
-        problems.append(FieldError("page_size", f"must be at least 0 (0 means {DEFAULT_SIZE}), not {page_size}"))
-    after = None
-    try:
-        after = read(page_token) if page_token else None
-    except FieldError as problem:
-        problems.append(problem)
-    except (binascii.Error, ValueError, TypeError, AttributeError, RecursionError):  # brackets in brackets
-        problems.append(FieldError("page_token", "must be the next_page_token of an earlier response, or empty"))
-    if problems:
-        raise invalid(problems)
-    return min(page_size or DEFAULT_SIZE, MAX_SIZE), after
-
-
-def encode(kind: str, *position: Any) -> str:  # noqa: ANN401  # JSON values
-    """A token of a list of some kind."""
-    return base64.urlsafe_b64encode(json.dumps([kind, *position]).encode()).decode()
-
-
-def decode(kind: str, token: str) -> list[Any]:
-    """The inverse of `encode`. Raises what `check_page` knows for what is no such token."""
-    position: list[Any]
-    found, *position = json.loads(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
-    if found != kind:
-        raise ValueError(f"a token of {found}, not of {kind}")
-    return position
 
 
 def model_position(token: str) -> Position:

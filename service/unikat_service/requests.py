@@ -19,16 +19,23 @@ from unikat.conditions import FieldError, Weights, check_conditions
 from unikat.encoders import WITH_ALPHA
 from unikat.errors import Reason, UnikatError, bad_field, error_of
 from unikat.queue.job import fingerprint
-from unikat.v1.batches_pb2 import CreateBatchRequest
+from unikat.recipes.sequence import MixSequence
+from unikat.sampling import MAX_ATTEMPT
+from unikat.statuses import invalid
+from unikat.v1.batches_pb2 import CreateBatchRequest, Plan
 from unikat.v1.model_pb2 import Model
-from unikat.v1.studio_pb2 import GenerateRequest, ImageFormat
+from unikat.v1.studio_pb2 import CREDENTIALS_NONE, Credentials, GenerateRequest, ImageFormat, OriginalityMode
 from unikat_service.catalogue import Catalogue
-from unikat_service.errors import invalid
 from unikat_service.limits import limit_problems, size_problem
+from unikat_service.recipes import check_recipe, check_walk, sequence_problems
+from unikat_service.settings import Settings
+from unikat_service.terms import Terms, denied, denied_problems, left_open
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 _FORMATS: Final = frozenset(ImageFormat.values())
+_MODES: Final = frozenset(OriginalityMode.values())
+_CREDENTIALS: Final = frozenset(Credentials.values())
 
 M = TypeVar("M", bound=Message)
 
@@ -45,6 +52,13 @@ class Order:
     truncation: float
     image_format: ImageFormat
     background: str
+    terms: Terms
+    sequence: MixSequence | None = None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the images get Content Credentials."""
+        return self.request.credentials > CREDENTIALS_NONE
 
 
 def parse(kind: type[M], data: bytes) -> M:
@@ -74,35 +88,65 @@ def check_limits(message: Message) -> None:
         raise invalid(problems)
 
 
-async def check_generate(request: GenerateRequest, catalogue: Catalogue, max_count: int) -> Order:
+async def check_generate(request: GenerateRequest, catalogue: Catalogue, settings: Settings) -> Order:
     """Check a request and resolve what it leaves open.
 
     Raises UnikatError: INVALID_ARGUMENT naming every wrong field, NOT_FOUND for a model that is not there,
     UNAVAILABLE without workers or Redis.
     """
-    problems = list(_field_problems(request, max_count))
+    problems = list(_field_problems(request, settings.max_count))
     model = await find_model(catalogue, request.model, problems)
     try:
         weights = check_conditions(model, request.conditions, names=catalogue.category_names(model))
+        deny = denied(model, settings.denied)
+        problems += denied_problems(model, request.conditions, deny)
     except FieldError as problem:
         problems.append(problem)
     try:
         background = resolved_background(request, model)
     except FieldError as problem:
         problems.append(problem)
+    content = fingerprint(request) if request.request_id else ""  # nobody else can join its job
+    seed = request.seed if request.HasField("seed") else pick_seed(request.request_id, content)
+    try:
+        sequence = requested_sequence(request, model, "", seed)
+    except FieldError as problem:
+        problems.append(problem)
     if problems:
         raise invalid(problems)
-    content = fingerprint(request) if request.request_id else ""  # nobody else can join its job
+    if sequence is not None and (more := _index_problems(request, sequence, weights, model)):
+        raise invalid(more)
     return Order(
         request=request,
         fingerprint=content,
         model=model,
         weights=weights,
-        seed=request.seed if request.HasField("seed") else pick_seed(request.request_id, content),
+        seed=seed if sequence is None else 0,
         truncation=request.truncation if request.HasField("truncation") else model.default_truncation,
         image_format=request.format or ImageFormat.IMAGE_FORMAT_PNG,
         background=background,
+        terms=Terms(
+            settings.mode(request.originality), request.attempt, left_open(weights, deny), sequence is not None
+        ),
+        sequence=sequence,
     )
+
+
+def _index_problems(
+    request: GenerateRequest, sequence: MixSequence, weights: Weights, model: Model
+) -> list[FieldError]:
+    indexes = range(request.first_index, request.first_index + request.count)
+    return list(sequence_problems(sequence, weights, model, indexes, ("first_index", "count", "recipe", "conditions")))
+
+
+def requested_sequence(asked: GenerateRequest | Plan, model: Model, prefix: str, seed: int) -> MixSequence | None:
+    """The recipe or the walk of a request, or of a plan whose fields begin with `prefix`; None where it has none.
+
+    `seed` is that of a mutation without one. Raises FieldError.
+    """
+    if asked.HasField("recipe"):
+        return check_recipe(asked.recipe, model, f"{prefix}recipe", seed)
+    return check_walk(asked.walk, model, f"{prefix}walk") if asked.HasField("walk") else None
 
 
 def resolved_background(request: GenerateRequest | CreateBatchRequest, model: Model) -> str:
@@ -163,6 +207,10 @@ def common_problems(request: GenerateRequest | CreateBatchRequest) -> Iterator[F
     if request.format not in _FORMATS:
         known = ", ".join(ImageFormat.keys())
         yield FieldError("format", f"must be one of {known}, not {request.format}")
+    if request.originality not in _MODES:
+        yield FieldError(
+            "originality", f"must be one of {', '.join(OriginalityMode.keys())}, not {request.originality}"
+        )
     if request.request_id and not REQUEST_ID.fullmatch(request.request_id):
         yield FieldError("request_id", "must be 1 to 128 characters of A-Z a-z 0-9 . _ -; a UUID is a good choice")
 
@@ -184,13 +232,27 @@ def parse_draw(data: bytes) -> GenerateRequest:
 def _field_problems(request: GenerateRequest, max_count: int) -> Iterator[FieldError]:
     """What is wrong whatever the model is."""
     yield from common_problems(request)
+    yield from _recipe_problems(request)
     if not 1 <= request.count <= max_count:
         more = "; more is a batch (CreateBatch)" if request.count else ""
         yield FieldError("count", f"must be 1 to {max_count}, not {request.count}{more}")
     if request.first_index + request.count > 2**32:
         largest = 2**32 - request.count
         yield FieldError("first_index", f"must be at most {largest} for this count, not {request.first_index}")
+    if request.credentials not in _CREDENTIALS:
+        yield FieldError("credentials", f"must be one of {', '.join(Credentials.keys())}, not {request.credentials}")
+    if request.attempt > MAX_ATTEMPT:
+        yield FieldError("attempt", f"must be 0 to {MAX_ATTEMPT}, as an artwork says it, not {request.attempt}")
     yield from _resume_problems(request)
+
+
+def _recipe_problems(request: GenerateRequest) -> Iterator[FieldError]:
+    """What is there twice: an image is of a seed, of a recipe or of a walk."""
+    given = [name for name in ("recipe", "walk") if request.HasField(name)]
+    if len(given) == 2:
+        yield FieldError("walk", "must be left out where there is a recipe: a frame of a walk is a recipe")
+    if given and request.HasField("seed"):
+        yield FieldError("seed", f"must be left out where there is a {given[0]}, which says what is drawn")
 
 
 def _resume_problems(request: GenerateRequest) -> Iterator[FieldError]:

@@ -35,7 +35,6 @@ from unikat_service.room import OTHERS, Room
 from unikat_service.settings import Settings
 from unikat_service.studio import NAME as STUDIO
 from unikat_service.studio import Studio
-from unikat_service.tls import Certificate
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ async def _serve(settings: Settings) -> None:
         health_of = Health(service)
         await health_of.update()
         server = _new_server(service, batches, health_of)
-        port = _bind(server, settings)
+        port = settings.open_port(server)
         await server.start()
         refreshing = asyncio.create_task(health_of.run())
         gc.freeze()  # what was made so far stays: the collector need not walk through it
@@ -150,17 +149,6 @@ def _new_server(service: ServiceContext, batches: Batches, health_of: Health) ->
     if service.settings.is_local or service.settings.reflection:
         reflection.enable_server_reflection(names, server)
     return server
-
-
-def _bind(server: grpc.aio.Server, settings: Settings) -> int:
-    """Open the port; its number. Raises OSError if it or its certificate cannot be had."""
-    try:
-        if settings.tls_cert is None or settings.tls_key is None:
-            return server.add_insecure_port(settings.listen)
-        certificate = Certificate(settings.tls_cert, settings.tls_key, settings.tls_ca)
-        return server.add_secure_port(settings.listen, certificate.credentials())
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {settings.listen}: {error}") from error
 
 
 async def _stop(server: grpc.aio.Server, service: ServiceContext, batches: Batches) -> None:

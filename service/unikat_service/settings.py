@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,17 +12,25 @@ import typer
 
 from unikat.batches.destination import open_prefixes
 from unikat.batches.spec import MAX_SHARD_SIZE
-from unikat.loopback import is_loopback
-from unikat.queue.tokens import SCOPES
+from unikat.conditions import Denied
+from unikat.content_credentials.about import Training
+from unikat.credentials import SCOPES
+from unikat.listening import Listening, together
+from unikat.mark_keys import NO_MARK, OPEN, check_key_id
+from unikat.refusal import MODES, ORIGINALITY
 from unikat.settings import setting
+from unikat.v1.studio_pb2 import ORIGINALITY_MODE_OFF, OriginalityMode
+from unikat_service.denials import parse_denied
 
-MAX_SHARDS: Final = 10_000  # of one batch: its jobs are created in one transaction, which Redis does in 0.1 s
+MAX_SHARDS: Final = 10_000  # of one batch: 27 bytes of Redis each, while it waits, and one script call for all
 
 
-_PLAINTEXT: Final = (
-    "other machines reach this address, and nothing would be encrypted. `unikat keys init --name HOST` makes keys for "
-    "--tls-cert and --tls-key; where a proxy or a closed network does it, say --allow-plaintext"
-)
+class OriginalityName(StrEnum):
+    """What is done with near copies."""
+
+    OFF = "off"
+    WARN = "warn"
+    ENFORCE = "enforce"
 
 
 class Anonymous(StrEnum):
@@ -33,7 +42,7 @@ class Anonymous(StrEnum):
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Listening):
     """What `unikat serve` can be told."""
 
     listen: str = setting("127.0.0.1:50051", "Address to listen on (host:port; port 0 takes a free one).")
@@ -95,6 +104,22 @@ class Settings:
     batch_ttl_days: float = setting(
         30.0, "Batches are forgotten so long after their end (days; 0: never). Their files stay.", min=0
     )
+    mark: str = setting(
+        OPEN,
+        "Marks of new images: an invisible watermark by the key of this id, and metadata that say what drew it. `open` "
+        "is a key that everybody knows; workers need the others (--mark-keys). `none`: no marks.",
+    )
+    originality: OriginalityName = setting(
+        OriginalityName.OFF,
+        "What is done with drawings that are near to a training picture, by workers, for models whose bundles have an "
+        "index of these: nothing (off), the response says how near (warn), or they are drawn again and at last refused "
+        "(enforce; calls for models without an index are refused). Requests can ask for more.",
+    )
+    deny: str = setting(
+        "",
+        "Categories that are not delivered: model.attribute=category, with commas between, such as "
+        "portraits.mood=serious. Who asks for one is told so; one that comes where a request left it open is refused.",
+    )
     # Services look after what their calls wait for every 8 s: what is kept for less than that would not last.
     result_ttl_s: int = setting(600, "How long results outlive their job (s; callers can resume).", min=60)
     failure_ttl_s: int = setting(86_400, "How long failed jobs are kept for inspection (s).", min=1)
@@ -107,46 +132,66 @@ class Settings:
         min=1,
         max=100,
     )
-    tls_cert: Path | None = setting(None, "Certificate chain (PEM); turns TLS on.", exists=True)
-    tls_key: Path | None = setting(None, "Private key of the certificate (PEM).", exists=True)
-    tls_ca: Path | None = setting(None, "Clients must show a certificate that this one signed (PEM).", exists=True)
     certificate_scopes: str = setting(
         "generate,batch", "What callers may do whom a certificate names and no token (generate, batch, claim, admin)."
+    )
+    credentials_cert: Path | None = setting(
+        None, "Certificate chain that signs Content Credentials (PEM; read at the start).", exists=True
+    )
+    credentials_key: Path | None = setting(None, "Private key of that certificate (PEM).", exists=True)
+    credentials_time_stamp_url: str = setting(
+        "", "RFC 3161 authority that signs the time of each image with credentials (URL; none: no time is stated)."
+    )
+    credentials_training: Training = setting(
+        Training.NOT_ALLOWED,
+        "What credentials say of mining images and training with them (allowed, notAllowed, constrained: not without "
+        "asking).",
     )
     anonymous: Anonymous = setting(
         Anonymous.LOCAL,
         "Who is served without token and certificate: callers on this machine while there are no tokens (local), "
         "whoever reaches the address (all), nobody (none).",
     )
-    allow_plaintext: bool = setting(False, "Listen without TLS on an address that other machines reach.")
-    reflection: bool = setting(False, "Serve reflection on an address that other machines reach, too.")
     debug: bool = setting(False, "Log more, and serve channelz (to callers with the scope admin).")
 
     def __post_init__(self) -> None:
         """Raises typer.BadParameter for settings that contradict one another."""
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise typer.BadParameter("--tls-cert and --tls-key go together: give both or none")
-        if self.tls_ca is not None and self.tls_cert is None:
-            raise typer.BadParameter("--tls-ca needs --tls-cert and --tls-key")
-        if self.tls_cert is None and not (self.is_local or self.allow_plaintext):
-            raise typer.BadParameter(f"--listen {self.listen}: {_PLAINTEXT}")
+        super().__post_init__()
+        together(credentials_cert=self.credentials_cert, credentials_key=self.credentials_key)
         if unknown := self.scopes_of_certificates - set(SCOPES):
             text = f"--certificate-scopes: {', '.join(sorted(unknown))} is none of {', '.join(SCOPES)}"
             raise typer.BadParameter(text)
+        try:
+            check_key_id(self.mark)
+        except ValueError as error:
+            raise typer.BadParameter(f"--mark: {error}") from error
+        try:
+            parse_denied(self.deny)
+        except ValueError as error:
+            raise typer.BadParameter(f"--deny: {error}") from error
         try:
             open_prefixes(self.destinations)
         except ValueError as error:
             raise typer.BadParameter(f"--destinations: {error}") from error
 
     @property
+    def mark_key(self) -> str:
+        """Id of the key of watermarks; "" where images have no marks."""
+        return "" if self.mark == NO_MARK else self.mark
+
+    @property
+    def denied(self) -> Mapping[str, Denied]:
+        """`deny` by the models' names."""
+        return parse_denied(self.deny)
+
+    def mode(self, asked: OriginalityMode) -> str:
+        """What is done with near copies where `asked` is asked for: "warn", "enforce" or "", whichever is stricter."""
+        return MODES[max(ORIGINALITY[self.originality], asked, ORIGINALITY_MODE_OFF) - ORIGINALITY_MODE_OFF]
+
+    @property
     def prefixes(self) -> tuple[str, ...]:
         """`destinations` as canonical URLs."""
         return open_prefixes(self.destinations)
-
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine reaches the address."""
-        return is_loopback(self.listen)
 
     @property
     def scopes_of_certificates(self) -> frozenset[str]:

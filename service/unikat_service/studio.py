@@ -7,9 +7,13 @@ from typing import Final
 import grpc
 
 from unikat.conditions import FieldError
+from unikat.paging import check_page
+from unikat.queue.stream import is_refusal
+from unikat.statuses import invalid
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import (
     DESCRIPTOR,
+    Accepted,
     Artwork,
     GenerateRequest,
     GenerateResponse,
@@ -19,9 +23,11 @@ from unikat.v1.studio_pb2 import (
 )
 from unikat_service.call import Call
 from unikat_service.context import ServiceContext
-from unikat_service.errors import Context, invalid, translated
-from unikat_service.paging import check_page, model_position, page_of
+from unikat_service.errors import Context, translated
+from unikat_service.paging import model_position, page_of
 from unikat_service.requests import Order, check_generate, parse, parse_draw
+from unikat_service.signing import no_signer
+from unikat_service.terms import not_delivered, require_terms
 
 NAME: Final = DESCRIPTOR.services_by_name["Studio"].full_name
 _ARTWORK_TAG: Final = GenerateResponse.ARTWORK_FIELD_NUMBER << 3 | 2  # of a field with a length
@@ -68,26 +74,57 @@ class Studio:
 
     async def generate(self, data: bytes, context: Context) -> None:
         """Images, as they are drawn."""
-        async with Call(self._service, await self._check(parse(GenerateRequest, data)), context) as call:
+        order = await self._check(parse(GenerateRequest, data))
+        async with Call(self._service, order, context) as call:
             # With the first image, if that comes soon: a message of its own would wake the caller, and take the core
             # from what draws the image.
             if call.is_next:
                 await call.ready(ACCEPTED_WITHIN_S)
-            await context.write(GenerateResponse(accepted=call.accepted).SerializeToString())
+            accepted = _accepted(call, order)
+            await context.write(GenerateResponse(accepted=accepted).SerializeToString())
             while (response := await call.next()) is not None:
-                await context.write(response)
+                await context.write(await self._signed_response(response, accepted) if order.is_signed else response)
+                del response  # else it is kept for as long as the next one is waited for, and nobody counts it
 
     async def draw(self, data: bytes, context: Context) -> bytes:
         """One image."""
-        async with Call(self._service, await self._check(parse_draw(data)), context) as call:
-            accepted = Artwork(accepted=call.accepted).SerializeToString()
+        order = await self._check(parse_draw(data))
+        async with Call(self._service, order, context) as call:
+            accepted = _accepted(call, order)
+            end = Artwork(accepted=accepted).SerializeToString()
             response = await call.next()
             assert response is not None, "a job of one image ended without it"
-            # Fields of messages can be concatenated, so the image is neither parsed nor copied field by field.
-            return artwork_in(response) + accepted
+            if not is_refusal(response):
+                artwork = artwork_in(response)
+                if order.is_signed:
+                    artwork = await self._signed(artwork, accepted)
+                # Fields of messages can be concatenated, so the image is neither parsed nor copied field by field.
+                return artwork + end
+        raise not_delivered(GenerateResponse.FromString(response).refused)
 
     async def _check(self, request: GenerateRequest) -> Order:
-        return await check_generate(request, self._service.catalogue, self._service.settings.max_count)
+        order = await check_generate(request, self._service.catalogue, self._service.settings)
+        if order.is_signed and self._service.signing is None:
+            raise no_signer()
+        require_terms(order.model, order.terms, self._service.catalogue.snapshot)
+        return order
+
+    async def _signed_response(self, response: bytes, accepted: Accepted) -> bytes:
+        """The response with its image signed; one without an image as it is."""
+        if response[0] != _ARTWORK_TAG:
+            return response
+        return _response_of(await self._signed(artwork_in(response), accepted))
+
+    async def _signed(self, artwork: bytes, accepted: Accepted) -> bytes:
+        assert self._service.signing is not None
+        return await self._service.signing.sign(artwork, accepted.model, accepted.credentials)
+
+
+def _accepted(call: Call, order: Order) -> Accepted:
+    accepted = call.accepted
+    if order.is_signed:
+        accepted.credentials = order.request.credentials
+    return accepted
 
 
 def artwork_in(response: bytes) -> bytes:
@@ -100,6 +137,16 @@ def artwork_in(response: bytes) -> bytes:
         at, shift = at + 1, shift + 7
         if response[at - 1] < 0x80:
             return response[at : at + length]
+
+
+def _response_of(artwork: bytes) -> bytes:
+    """The inverse of `artwork_in`: the image is not parsed once more."""
+    head, length = bytearray([_ARTWORK_TAG]), len(artwork)
+    while length >= 0x80:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    head.append(length)
+    return bytes(head) + artwork
 
 
 def _without_combinations(model: Model) -> Model:

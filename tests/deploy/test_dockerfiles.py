@@ -13,7 +13,7 @@ import pytest
 
 from tests.deploy.compose_files import DEPLOY, ROOT, load, stages
 
-PROGRAMS = ("service.Dockerfile", "worker.Dockerfile")
+PROGRAMS = ("service.Dockerfile", "worker.Dockerfile", "registry.Dockerfile", "gallery.Dockerfile")
 each_file = pytest.mark.parametrize("file", sorted(path.name for path in DEPLOY.glob("*.Dockerfile")))
 each_program = pytest.mark.parametrize("file", PROGRAMS)
 

@@ -14,7 +14,10 @@ from tests.deploy.compose_files import ROOT
 from tests.deploy.test_dockerfiles import requirements_of
 
 REQUIREMENTS: Final = ROOT / "requirements"
-EXTRAS: Final = {"service": ("service",), "worker": ("worker", "s3"), "worker-gpu": ("worker-gpu", "s3")}
+EXTRAS: Final = {
+    "service": ("service", "credentials"), "worker": ("worker", "s3"), "worker-gpu": ("worker-gpu", "s3"),
+    "registry": ("registry", "credentials"), "gallery": ("gallery",),
+}  # fmt: skip
 IMAGE: Final = {"python_version": "3.12", "python_full_version": "3.12.0", "sys_platform": "linux", "extra": ""}
 each_lock = pytest.mark.parametrize("lock", [*EXTRAS, "build"])
 

@@ -18,7 +18,7 @@ import grpc
 from tests.drills.history import Accepted, Asked, Ended, History, How, Image, Seen
 from tests.drills.recipes import LAST_INDEX, RECIPES, digest_of, files_of
 from unikat import AsyncStudio, Batch
-from unikat.errors import Unavailable, UnikatError, WrongState
+from unikat.errors import DeadlineExceeded, Unavailable, UnikatError, WrongState
 from unikat.link import OPTIONS
 from unikat.request import generate_request
 from unikat.v1.studio_pb2 import Artwork, GenerateRequest, GenerateResponse
@@ -30,7 +30,11 @@ INTERACTIVE, BATCHES = 5, 2  # callers at a time
 LARGEST: Final = 40  # images of a call
 SHARD: Final = 16
 PATIENCE_S: Final = 60.0  # for which a call that was cut off is sent again
-_PASSING: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
+_CODE: Final = grpc.StatusCode
+# What a lost connection and a stream that was reset are, depending on the code, and what a full queue is.
+_PASSING: Final = frozenset(
+    {_CODE.UNAVAILABLE, _CODE.INTERNAL, _CODE.UNKNOWN, _CODE.DEADLINE_EXCEEDED, _CODE.RESOURCE_EXHAUSTED}
+)
 
 
 class Callers:
@@ -51,7 +55,6 @@ class Callers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopping = True
         self.run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -64,7 +67,7 @@ class Callers:
 
     async def storm(self, count: int) -> None:
         """So many calls at once, each called off after a moment."""
-        await asyncio.gather(*(self._cancelled(self._dice.uniform(0.0, 0.5)) for _ in range(count)))
+        await asyncio.gather(*(self._called_off(self._dice.uniform(0.0, 0.5)) for _ in range(count)))
 
     async def vanish(self, count: int, target: str, cut: Callable[[], None]) -> None:
         """So many calls at once over a road of their own, which is then `cut`."""
@@ -84,6 +87,7 @@ class Callers:
         self._tasks += [asyncio.create_task(self._batch_on_and_on()) for _ in range(BATCHES)]
 
     async def _end(self) -> None:
+        self._stopping = True
         _, late = await asyncio.wait(self._tasks, timeout=PATIENCE_S * 2)
         for task in late:
             task.cancel()
@@ -122,10 +126,14 @@ class Callers:
     async def _generate(self, asked: Asked | None = None) -> None:
         await self._deliver(asked or self._asked())
 
-    async def _cancelled(self, seconds: float = math.inf) -> None:
-        """Called off after some images, or some seconds."""
-        most = self._dice.randrange(LARGEST // 2) if seconds == math.inf else LARGEST
-        await self._deliver(self._asked(), most, time.monotonic() + seconds)
+    async def _cancelled(self) -> None:
+        """Called off after some images."""
+        await self._deliver(self._asked(), most=self._dice.randrange(LARGEST // 2))
+
+    async def _called_off(self, seconds: float) -> None:
+        """Called off with the first image after a moment, or a second later: on a slow road none may come."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._deliver(self._asked(), until=time.monotonic() + seconds), seconds + 1)
 
     async def _twice(self) -> None:
         """Two calls with one request_id."""
@@ -133,7 +141,7 @@ class Callers:
         await asyncio.gather(self._generate(asked), self._generate(asked))
 
     async def _deliver(self, asked: Asked, most: float = math.inf, until: float = math.inf) -> None:
-        """Called off after more than so many images, or with the first one after a moment."""
+        """Called off after more than so many images, with the first one after a moment, or with its task."""
         recipe, call, accepted = RECIPES[asked.recipe], self.history.begin(asked), False
         try:
             async with self._studio().generate(
@@ -150,6 +158,9 @@ class Callers:
                         return
                 how = How.FAILED if images.finished is None else How.FINISHED
             self.history.add(call, Ended(how))
+        except asyncio.CancelledError:
+            self.history.add(call, Ended(How.CANCELLED))
+            raise
         except UnikatError as error:
             self.history.add(call, Ended(How.FAILED if accepted else How.REFUSED, _why(error)))
 
@@ -261,7 +272,7 @@ class Callers:
         async for last in self._studio().watch_batch(batch.id):
             self.history.add(call, Seen(last.revision))
             if called_off and last.drawn > 0 and last.ended is None:
-                with suppress(Unavailable, WrongState):  # else with the next message; or it has just ended
+                with suppress(Unavailable, DeadlineExceeded, WrongState):  # with the next message; or it has ended
                     await self._studio().cancel_batch(batch.id)
                     called_off = False
         return last

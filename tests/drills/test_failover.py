@@ -52,12 +52,10 @@ def hang(pair: Pair, sentinels: Sentinels) -> None:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("strike", [die, hang])
+@pytest.mark.parametrize("strike", [die, pytest.param(hang, marks=pytest.mark.long)])
 def test_sentinels_name_another_primary_and_nothing_is_lost(
     total: Report, tmp_path: Path, is_long: bool, strike: Callable[[Pair, Sentinels], None]
 ) -> None:
-    if strike is hang and not is_long:
-        return
     # One that wakes up is a primary until it is told otherwise, and without its replica it must take nothing.
     config = {"min_replicas_to_write": "1"} if strike is hang else {}
     with watched_pair(**config) as (pair, sentinels), system(pair, sentinels.url, tmp_path) as (_, history):
@@ -84,12 +82,10 @@ def move_behind(pair: Pair, address: Proxy) -> None:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("strike", [move, move_behind])
+@pytest.mark.parametrize("strike", [move, pytest.param(move_behind, marks=pytest.mark.long)])
 def test_the_address_moves_to_the_replica_and_nothing_is_lost(
     total: Report, tmp_path: Path, is_long: bool, strike: Callable[[Pair, Proxy], None]
 ) -> None:
-    if strike is move_behind and not is_long:
-        return
     # A primary from which its replica has departed takes nothing more.
     with running_pair(min_replicas_to_write="1") as pair, running_proxy(f"127.0.0.1:{pair.primary.port}") as address:
         with system(pair, f"redis://{address.target}", tmp_path) as (_, history):

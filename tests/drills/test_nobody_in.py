@@ -23,9 +23,10 @@ from tests.service.calls import code_of, fields_of, refusal_of
 from tests.support.callers import Locked, contents, locked_service, make_token
 from tests.support.valkey import running_valkey
 from unikat.cli.authority import Authority, KeyPair
+from unikat.credentials import SCOPES
 from unikat.errors import NotFound, Unauthenticated
 from unikat.queue.server import PROBE_KEY
-from unikat.queue.tokens import SCOPES, revoke
+from unikat.queue.tokens import revoke
 from unikat.v1 import batches_pb2 as pb
 from unikat.v1 import studio_pb2
 from unikat.v1.batches_pb2_grpc import BatchesStub

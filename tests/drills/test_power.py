@@ -138,10 +138,11 @@ class House:
                 time.sleep(pause)
 
         with ThreadPoolExecutor(CALLERS + 1) as threads, BatchCalls(self.stack.target) as calls:
-            for caller in range(CALLERS):
-                threads.submit(until_dark, self.call, f"call{caller}")
-            threads.submit(until_dark, lambda name: self.create(name, calls), "batch", 0.3)
+            living = [threads.submit(until_dark, self.call, f"call{caller}") for caller in range(CALLERS)]
+            living.append(threads.submit(until_dark, lambda name: self.create(name, calls), "batch", 0.3))
             self.dark.wait()
+            for each in living:
+                each.result()
 
     def lost(self) -> dict[str, float]:
         """What Redis does not know any more of what callers were told, and when they were."""

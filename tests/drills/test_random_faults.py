@@ -163,7 +163,7 @@ def settled(system: System) -> list[str]:
 
 _FOREVER: Final = re.compile(
     r"rq:(queues|workers(:.*)?|clean_registries.*|worker:.*|finished:.*|failed:.*|canceled:.*|queue-key.*)"
-    r"|unikat:(models|workers|protocols|queues:.*|batch(es)?(:.*)?)"
+    r"|unikat:(models|workers|queues:.*|batch(es)?(:.*)?)"
 )
 
 

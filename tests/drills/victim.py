@@ -29,7 +29,7 @@ from tests.support.valkey import running_valkey
 from unikat import Studio
 
 _SETTLES_WITHIN: Final = 40.0  # seconds from the end of the work until nothing is under way
-_REGISTRY: Final = re.compile(rb"rq:(finished|canceled|failed):unikat:")
+_REGISTRY: Final = re.compile(rb"rq:((finished|canceled|failed):unikat|workers):")
 _ALIKE: Final = (
     (re.compile(r"[\w.-]+-\d+-[0-9a-f]{6}"), "<worker>"),
     (re.compile(r"[0-9a-f]{32}"), "<id>"),
@@ -94,7 +94,7 @@ class Drill:
         return Run(outcome, trips.seen)
 
     def kept(self, pattern: str = "*") -> set[str]:
-        """The keys in Redis that have no time to live; in RQ's registries of calls, entries have one."""
+        """The keys in Redis without a time to live, but RQ's registries: entries of calls expire, workers are swept."""
         keys = [key for key in self._keys(pattern) if not _REGISTRY.match(key)]
         return {alike(key.decode()) for key in keys if self.stack.redis.ttl(key) == -1}
 

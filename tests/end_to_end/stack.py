@@ -99,9 +99,10 @@ class Stack:
         return [fields for _, fields in entries]
 
     def close(self) -> None:
-        """Kill everything."""
+        """Kill everything. What was said last is printed: pytest shows it where a test has failed."""
         for program in [*self.workers, *([self.service] if self.service else [])]:
             program.kill()
+            print(f"{program.name} {program.process.pid}:", *program.lines[-30:], sep="\n")
         self.redis.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from tests.end_to_end.stack import Stack, running_stack
@@ -18,7 +20,11 @@ from tests.support.tiny_model import write_tiny_bundle
 from unikat import Studio
 from unikat.batches.verify import pick, verify
 from unikat.cli import app
+from unikat.cli.problems import Problem
 from unikat.errors import InvalidRequest
+from unikat.metadata import read_statement
+from unikat.recipes.sequence import Walk
+from unikat.recipes.text import parse_mix
 
 pytestmark = pytest.mark.xdist_group("background")
 
@@ -179,3 +185,110 @@ def test_sprites_of_files_and_of_batches_are_those_that_are_drawn(
 def test_sprites_of_a_model_without_alpha_have_a_ground(stack: Stack, tmp_path: Path) -> None:
     run("sprites", "tiny", "-n", "2", "-o", tmp_path, "--target", stack.target)
     assert all((pixels[..., 3] == 255).all() for pixels in hash_frames(tmp_path).values())
+
+
+def test_a_series_says_of_every_banner_from_what_it_was_made(stack: Stack, studio: Studio, tmp_path: Path) -> None:
+    spec = tmp_path / "brand.toml"
+    spec.write_text(
+        'model = "person"\nseed = 5\npalette = ["#1d2440", "tomato"]\ngrounds = ["white", "none"]\n'
+        'conditions.style = "ink"\nsubjects.a.subject = "sea"\n[subjects.b]\n[sizes]\nwide = "90x20"\nlow = "64x64"\n'
+    )
+    run("series", spec, "-o", tmp_path / "out", "--target", stack.target)
+    entries = json.loads((tmp_path / "out" / "series.json").read_text())
+    assert [entry["file"] for entry in entries[:3]] == ["a-000-wide.png", "a-000-low.png", "b-000-wide.png"]
+    assert len(entries) == 4
+    for entry in entries:
+        path, recipe = tmp_path / "out" / entry["file"], entry["recipe"]
+        said = read_statement(path.read_bytes())
+        assert said is not None
+        assert (said.is_ours, said.digest, said.recipe) == (True, b"", None)  # it is not the artwork itself
+        assert (said.source.hex(), said.changes) == (entry["made_from"], entry["changes"])
+        artwork = studio.draw(
+            recipe["model"], recipe["conditions"], index=recipe["index"], seed=int(recipe["seed"]),
+            truncation=recipe["truncation"], background=recipe["background"],
+        )  # fmt: skip
+        assert artwork.digest.hex() == entry["made_from"]
+        assert (tmp_path / "out" / entry["drawing"]).read_bytes() == artwork.data
+        assert json.loads(said.prompt)["index"] == recipe["index"]
+        with Image.open(path) as banner:
+            assert banner.size == (entry["width"], entry["height"])
+    assert "Made from an artwork: scaled by whole pixels" in run("verify", tmp_path / "out" / "a-000-low.png")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
+    run("series", spec, "-o", tmp_path / "out", "--target", stack.target)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()} == before
+
+
+def test_a_series_is_compared_with_its_model_before_anything_is_drawn(stack: Stack, tmp_path: Path) -> None:
+    spec = tmp_path / "brand.toml"
+    for line, said in (
+        ('subjects.b.subject = "hil"\n', 'subjects.b.subject: unknown category "hil"; did you mean "hill"?'),
+        ('conditions.stile = "ink"\n', 'conditions.stile: unknown attribute "stile"; did you mean "style"?'),
+        ('sizes.low = "64x8"\n', "sizes.low: the drawing has 16 x 16 pixels and does not fit"),
+    ):
+        spec.write_text(f'model = "person"\nseed = 5\nsizes.wide = "90x20"\n{line}')
+        with pytest.raises(Problem, match=re.escape(said)):
+            CliRunner().invoke(
+                app,
+                ["series", str(spec), "-o", str(tmp_path / "out"), "--target", stack.target],
+                catch_exceptions=False,
+            )
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_film_is_the_frames_of_its_walk(stack: Stack, studio: Studio, tmp_path: Path) -> None:
+    way = ("--from", "7:0", "--to", "9:3", "--frames", "4", "--loop", "--scale", "1", "--where", "style=ink")
+    said = run("animate", "person", *way, "--background", "none", "-o", tmp_path / "walk.png", "--target", stack.target)
+    walk = Walk((parse_mix("7:0"), parse_mix("9:3")), 4, loop=True)
+    drawn = list(studio.generate("person", {"style": "ink"}, walk=walk, background="none"))
+    data = (tmp_path / "walk.png").read_bytes()
+    with Image.open(tmp_path / "walk.png") as film:
+        for number, artwork in enumerate(drawn):
+            film.seek(number)
+            assert np.array_equal(np.asarray(film.convert("RGBA")), np.asarray(artwork.image().convert("RGBA")))
+    assert len(drawn) == 4
+    statement = read_statement(data)
+    assert statement is not None
+    assert json.loads(statement.prompt)["walk"] == walk.to_json()
+    run(*shlex.split(said.rpartition("The same again: ")[2])[1:], "--target", stack.target)
+    assert (tmp_path / "walk.png").read_bytes() == data
+
+
+def test_a_film_goes_from_a_file_to_a_link_under_their_conditions(stack: Stack, studio: Studio, tmp_path: Path) -> None:
+    where = {"style": "ink"}
+    ends = [studio.draw("person", where, seed=seed, background="tomato", truncation=0.5) for seed in (7, 9)]
+    ends[0].save(tmp_path / "one.png")
+    way = ("--from", tmp_path / "one.png", "--to", ends[1].recipe.link, "--frames", "2", "--scale", "1")
+    said = run("animate", "person", *way, "-o", tmp_path / "walk.png", "--target", stack.target)
+    data = (tmp_path / "walk.png").read_bytes()
+    with Image.open(tmp_path / "walk.png") as film:
+        for number, artwork in enumerate(ends):
+            film.seek(number)
+            assert np.array_equal(np.asarray(film.convert("RGB")), artwork.array())
+    (tmp_path / "one.png").unlink()  # its link is in the command that is printed
+    run(*shlex.split(said.rpartition("The same again: ")[2])[1:], "--target", stack.target)
+    assert (tmp_path / "walk.png").read_bytes() == data
+
+
+def test_works_of_two_models_or_conditions_make_no_film(stack: Stack, studio: Studio) -> None:
+    ink, oil = (studio.draw("person", {"style": style}, seed=7).recipe.link for style in ("ink", "oil"))
+    for start, end, said in (
+        (ink, oil, "its style is oil, but that of --from"),
+        ("tiny:7:0", ink, "--from tiny:7:0: is of tiny, not of person@1"),
+        ("tiny:7:0", "9:3", "--from tiny:7:0: is of tiny, not of person"),
+        ("person:7", "none.png", "--to none.png: must be seed:index, a mix such as"),
+        ("7:0", f"{ink}&truncation=high", "--to unikat:"),
+    ):
+        words = ["animate", "person", "--from", start, "--to", end, "--target", stack.target]
+        with pytest.raises(Problem, match=re.escape(said)):
+            CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_a_film_that_cannot_be_is_refused_before_it_is_drawn(stack: Stack, tmp_path: Path) -> None:
+    way = ("animate", "person", "--from", "7:0", "--target", stack.target)
+    for wrong, said in (
+        (("--to", "9", "-o", "a.webp"), "--to 9: "),
+        (("--to", "9:3", "-o", "a.gif"), "--out a.gif: the name must end in .webp, .png, .mp4"),
+        (("--to", "9:3", "--background", "none", "-o", "a.mp4"), "--background none: MP4 has no alpha"),
+    ):
+        with pytest.raises(Problem, match=re.escape(said)):
+            CliRunner().invoke(app, [*way, *wrong], catch_exceptions=False)

@@ -18,7 +18,7 @@ from unikat.batches.verify import verify
 from unikat.queue.batches.keys import batch_key
 from unikat.v1 import batches_pb2 as pb
 
-TOTAL = 3000
+TOTAL = 2000
 KILLS = 6
 
 
@@ -36,7 +36,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def test_a_batch_through_random_kills_is_the_same_to_the_byte(shop: Shop, layout: pb.Layout) -> None:
     fields: dict[str, Any] = {"plans": plan(TOTAL), "shard_size": 64, "layout": layout}
     folders: list[Path] = []
-    with Chaos(shop.stack, seed=int(layout), every=(1.0, 3.0), most=KILLS) as chaos:
+    with Chaos(shop.stack, seed=int(layout), every=(0.3, 1.0), most=KILLS) as chaos:
         while len(chaos.kills) < len(Victim):  # on a fast machine, one batch is over before each of them was killed
             name = f"through-chaos-{layout}-{len(folders)}"
             folders.append(shop.finish(name, deadline=100, seed=len(folders), **fields))

@@ -9,12 +9,13 @@ from typing import Final
 
 import atheris
 
+from unikat.memory_limit import limit_memory
+
 with atheris.instrument_imports(include=["unikat", "unikat_service", "unikat_worker", "unikat_training"]):
     from tests.fuzz.targets import TARGETS
 
 MOST_SECONDS: Final = 1.0  # of the processor, for one input
 MOST_BYTES: Final = 200 * 2**20  # beyond what the process has when it begins
-LONGEST: Final = 4096  # bytes of an input
 
 
 class Hang(Exception):
@@ -27,6 +28,9 @@ def main() -> None:
         target(beginning)
     begun_with = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
+    if target.is_limited:
+        limit_memory(MOST_BYTES)
+
     def timed(content: bytes) -> None:
         begun = time.process_time()
         target(content)
@@ -34,7 +38,7 @@ def main() -> None:
             raise Hang(f"{took:.1f} s")
 
     # The longest wall time is generous: others may have the processor.
-    limits = [f"-rss_limit_mb={(begun_with + MOST_BYTES) >> 20}", "-timeout=60", f"-max_len={LONGEST}"]
+    limits = [f"-rss_limit_mb={(begun_with + MOST_BYTES) >> 20}", "-timeout=60", f"-max_len={target.longest}"]
     print(f"begins with {begun_with >> 20} MB", file=sys.stderr, flush=True)
     atheris.Setup([sys.argv[0], *limits, *sys.argv[2:]], timed)
     atheris.Fuzz()

@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from PIL import Image
 
 from tests.fuzz.__main__ import CORPUS
+from tests.fuzz.provenance_seeds import FRESH, provenance_seeds
 from tests.support.outside_weights import graphs_with_outside_weights
 from tests.support.tiny_model import tiny_model
 from unikat.batches.spec import BatchSpec, Cell
@@ -26,7 +27,7 @@ from unikat.v1 import batches_pb2, studio_pb2
 def seeds() -> dict[str, list[bytes]]:
     """Target -> inputs."""
     cells = (Cell({"style": {"ink": 0.25, "oil": 0.75}}, 3), Cell({}, 5))
-    spec = BatchSpec("tiny@1", "sha256:0", 7, 0.5, 1, 1, cells, "file:///out/a", 4, labels={"a": "b"}, encoder="png-2")
+    spec = BatchSpec("tiny@1", "sha256:0", 7, 0.5, 1, 1, cells, "file:///out/a", 4, labels={"a": "b"}, encoder="png-3")
     head, listed = spec.to_json()
     status = WorkerStatus("w", {"tiny@1": "sha256:0"}, "cpu", "CPUExecutionProvider", "onnxruntime 1", 1.5, 0.5, 3.0)
     return {
@@ -53,6 +54,7 @@ def seeds() -> dict[str, list[bytes]]:
         "labels": [b'["cat", "dog"]', b'{"animal": ["cat"], "colour": ["red", "blue"]}'],
         "request": _requests(),
         "picture": _pictures(),
+        **provenance_seeds(),
         "atlas": [b"\x20\x20a\n\x10\x08b/c\n\x01\x01\xc3\xbc", b"\x20\x20a\n\x10\x08a"],
     }  # fmt: skip
 
@@ -62,7 +64,7 @@ def _jobs() -> list[bytes]:
 
     job = DrawJob("tiny@1", "sha256:0", {"style": {"ink": 0.25, "oil": 0.75}}, 3, 2**64 - 1, 0.5, 1, 10.0, None)
     data = json.dumps(["worker.jobs.draw", None, [], job.to_kwargs()]).encode()
-    extra = b'{"encoder": "png-2", "background": "#ffffffff", "caller": "default", "later": 1}'
+    extra = b'{"encoder": "png-3", "background": "#ffffffff", "caller": "default", "later": 1}'
     return [data, data + b"\n--\n" + extra + b"\n--\n1790000000.5", zlib.compress(data) + b"\n--\n" + extra]
 
 
@@ -162,6 +164,8 @@ def _pictures() -> list[bytes]:
 def main() -> None:
     for target, inputs in seeds().items():
         folder: Path = CORPUS / target
+        if target in FRESH and folder.exists():
+            continue
         folder.mkdir(parents=True, exist_ok=True)
         for number, content in enumerate(inputs):
             (folder / f"seed-{number:02}").write_bytes(content)

@@ -13,6 +13,8 @@ from typing import Final
 import pyarrow as pa
 from google.protobuf.message import Message
 
+from tests.fuzz import provenance
+from tests.fuzz.inputs import SCRATCH, SEPARATOR
 from tests.support.tiny_model import tiny_model
 from unikat.batches.parquet import open_parquet
 from unikat.batches.spec import CLOSE_BATCH, DRAW_SHARD, BatchSpec, ShardJob
@@ -22,6 +24,7 @@ from unikat.cli.problems import Problem
 from unikat.conditions import FieldError, Schema, check_conditions
 from unikat.errors import UnikatError
 from unikat.onnx_file import check_self_contained
+from unikat.paging import check_page
 from unikat.queue.draws import Taken
 from unikat.queue.job import DrawJob, call_of
 from unikat.queue.workers import WorkerStatus
@@ -29,7 +32,7 @@ from unikat.sprites import Packing, Sprite, pack
 from unikat.v1 import batches_pb2, studio_pb2
 from unikat_service.batch_requests import field_problems, resolve
 from unikat_service.callers import Caller
-from unikat_service.paging import check_page, model_position
+from unikat_service.paging import model_position
 from unikat_service.requests import common_problems, parse, parse_draw
 from unikat_service.settings import Settings
 from unikat_training.data.folder.container import open_container
@@ -42,16 +45,20 @@ from unikat_training.latent_tools.directions import parse_directions
 from unikat_worker.admission import admit
 
 _SCHEMA: Final = Schema(tiny_model())
-_SEPARATOR: Final = b"\n--\n"  # between the parts of an input
 
 
 @dataclass(frozen=True)
 class Target:
-    """A decoder. `raises` is what it documents; `modules` are those whose coverage is told."""
+    """A decoder. `raises` is what it documents; `modules` are those whose coverage is told.
+
+    `longest` (bytes) is of an input that atheris makes. `is_limited`: it is for a process whose memory is limited.
+    """
 
     decode: Callable[[bytes], object]
     raises: tuple[type[Exception], ...]
     modules: tuple[str, ...]
+    longest: int = 4096
+    is_limited: bool = False
 
     def __call__(self, content: bytes) -> None:
         with suppress(*self.raises):
@@ -60,7 +67,7 @@ class Target:
 
 def job(content: bytes) -> None:
     """A job of an interactive call, from the fields of its hash to the conditions that are drawn."""
-    data, extra, deadline = (*content.split(_SEPARATOR, 2), b"", b"")[:3]
+    data, extra, deadline = (*content.split(SEPARATOR, 2), b"", b"")[:3]
     item = admit(Taken("id", "queue", "execution", data, extra, deadline, 1, 0, 0, -1, 600, 0, 0.0))
     if item.ending is None:
         draw = DrawJob.from_hash(data, extra, deadline)
@@ -80,7 +87,7 @@ def shard(content: bytes) -> None:
 
 def record(content: bytes) -> None:
     """A batch's spec as it is stored."""
-    head, cells = (*content.split(_SEPARATOR, 1), b"[]")[:2]
+    head, cells = (*content.split(SEPARATOR, 1), b"[]")[:2]
     spec = BatchSpec.from_json(head, cells)
     assert spec.shard_count >= 0
 
@@ -110,7 +117,7 @@ def parquet(content: bytes) -> None:
 
 def archive(content: bytes) -> None:
     """A zip or tar of pictures and files beside them, as webdataset has it."""
-    with tempfile.NamedTemporaryFile(dir=_SCRATCH, suffix=".tar") as file:
+    with tempfile.NamedTemporaryFile(dir=SCRATCH, suffix=".tar") as file:
         file.write(content)
         file.flush()
         container = open_container(Path(file.name))
@@ -119,9 +126,6 @@ def archive(content: bytes) -> None:
                 place.read(2**16)
             except (OSError, ValueError):
                 continue
-
-
-_SCRATCH: Final = "/dev/shm" if Path("/dev/shm").is_dir() else None  # in memory: a file for every input
 
 
 def table(content: bytes) -> None:
@@ -196,6 +200,8 @@ def atlas(content: bytes) -> None:
     pack(sprites, packing)
 
 
+_SIGNED: Final = 16_384  # credentials alone are some 4 kB
+_CONTENT: Final = "unikat.content_credentials"
 _QUEUE: Final = ("unikat.queue.job", "unikat_worker.admission", "unikat.conditions")
 TARGETS: Final = {
     "job": Target(job, (ValueError,), _QUEUE),
@@ -223,4 +229,11 @@ TARGETS: Final = {
         ("unikat_training.data.pictures", "unikat_training.data.memory", "unikat_training.data.svg"),
     ),
     "atlas": Target(atlas, (ValueError,), ("unikat.sprites",)),
+    "envelope": Target(provenance.envelope, (ValueError,), ("unikat.batches.envelope", "unikat.batches.storage_keys")),
+    "credentials": Target(provenance.credentials, (), (f"{_CONTENT}.reading", f"{_CONTENT}.about"), _SIGNED, True),
+    "statement": Target(provenance.statement, (OSError,), ("unikat.metadata",)),
+    "keys": Target(provenance.keys, (ValueError,), ("unikat.key_file", "unikat.mark_keys")),
+    "certificate": Target(
+        provenance.certificate, (), (f"{_CONTENT}.signing", "unikat.tls", "unikat.cli.authority", "unikat.pem")
+    ),
 }

@@ -15,10 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from redis import Redis
-from rq import Queue
-from rq.serializers import JSONSerializer
 
-from unikat.queue.keys import LEGACY_QUEUE
 from unikat.queue.workers import WorkerStatus, lease_key
 from unikat_worker import heartbeat
 from unikat_worker.heartbeat import Heartbeat
@@ -44,8 +41,7 @@ class Order(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.redis.flushall()
-        legacy = Queue(LEGACY_QUEUE, connection=self.redis, serializer=JSONSerializer)
-        self.sweeper = Sweeper(self.redis, legacy, lease_s=1, max_crashes=1000, result_ttl_s=600)
+        self.sweeper = Sweeper(self.redis, lease_s=1, max_crashes=1000, result_ttl_s=600)
         self.workers = []
         self.dead: list[str] = []
         self.names = 0

@@ -88,11 +88,15 @@ class BatchOrder(Order):
         finally:
             Mortal.left = None
 
+    def new_batch(self) -> str:
+        """An id that there never was."""
+        self.name("batch")
+        return f"{self.names:016x}"
+
     @rule(shards=st.integers(1, 2), owner=st.sampled_from(OWNERS), twice=st.booleans())
     @precondition(lambda self: self.open() < MOST)
     def create(self, shards: int, owner: str, twice: bool) -> None:
-        batch = f"{len(self.acknowledged) + self.names:016x}"
-        self.name("batch")
+        batch = self.new_batch()
         for _ in range(1 + twice):
             assert self.store.create(batch, spec(batch, shards, owner), "content") == "content"
         self.acknowledged[batch] = Asked(shards)
@@ -100,8 +104,7 @@ class BatchOrder(Order):
     @rule(shards=st.integers(1, 2), after=st.integers(0, 40))
     @precondition(lambda self: self.open() < MOST)
     def die_creating(self, shards: int, after: int) -> None:
-        batch = f"{len(self.acknowledged) + self.names:016x}"
-        self.name("batch")
+        batch = self.new_batch()
         store = BatchProgress(self.mortal()).store
         Mortal.left = after
         try:
@@ -247,7 +250,7 @@ def redis() -> Iterator[Redis]:
 # A pipeline of a program that died wants to say UNWATCH, and cannot.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_batches_end_whole_in_any_order(redis: Redis, monkeypatch: pytest.MonkeyPatch, is_long: bool) -> None:
-    run_orders(BatchOrder, redis, monkeypatch, 500 if is_long else 40)
+    run_orders(BatchOrder, redis, monkeypatch, 500 if is_long else 25)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -119,13 +119,11 @@ class AnyOrder(Order):
     def fail(self, data: st.DataObject) -> None:
         data.draw(st.sampled_from(self.workers)).fail_one()
 
-    @rule(data=st.data(), lost=st.booleans())
+    @rule(data=st.data())
     @precondition(lambda self: self.acknowledged)
-    def cancel(self, data: st.DataObject, lost: bool) -> None:
+    def cancel(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.acknowledged)))
-        (ended,) = run(self.redis, "release", 30, 600, name, "front/1", "gone", COUNT, END)
-        if ended == 2 and not lost:
-            self.job(name).cancel()
+        run(self.redis, "release", 30, 600, name, "front/1", "gone", COUNT, END)
 
     @rule(data=st.data())
     @precondition(lambda self: self.failed())
@@ -203,7 +201,7 @@ def redis() -> Iterator[Redis]:
 def test_nothing_is_lost_or_done_twice_in_any_order(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, is_long: bool
 ) -> None:
-    run_orders(AnyOrder, redis, monkeypatch, 500 if is_long else 60)
+    run_orders(AnyOrder, redis, monkeypatch, 500 if is_long else 30)
 
 
 def test_a_worker_goes_on_at_the_end_that_redis_went_back_to(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

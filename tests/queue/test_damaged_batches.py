@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pytest
 from redis import Redis
-from rq import Queue
-from rq.serializers import JSONSerializer
 
 from tests.service.batch_hand import BatchHand, spec_of
 from unikat.batches import record as r
 from unikat.queue.batches.jobs import NoSuchBatch
 from unikat.queue.batches.keys import batch_key, done_key, failed_key, pace_key
-from unikat.queue.keys import LEGACY_QUEUE
 from unikat_worker.batches.maintenance import Maintenance
 from unikat_worker.sweeper import LOCK, Sweeper
 
@@ -34,8 +31,7 @@ def batches(redis: Redis) -> BatchHand:
 
 def sweep(redis: Redis) -> None:
     """Twice: a batch counts as lost when it had nothing in RQ for a while, here for no time."""
-    legacy = Queue(LEGACY_QUEUE, connection=redis, serializer=JSONSerializer)
-    sweeper = Sweeper(redis, legacy, lease_s=1, max_crashes=3, result_ttl_s=600)
+    sweeper = Sweeper(redis, lease_s=1, max_crashes=3, result_ttl_s=600)
     sweeper._batches = Maintenance(redis, look_s=0.0)
     for _ in range(2):
         redis.delete(LOCK)
@@ -45,6 +41,9 @@ def sweep(redis: Redis) -> None:
 
 def assert_the_other_goes_on(redis: Redis, hand: BatchHand) -> None:
     """The shards of both were lost: those of the good one are there again, and it is listed."""
+    taken = [found.batch for found in (hand.progress.take("somebody") for _ in range(4)) if found is not None]
+    assert taken.count(GOOD) == 2, "workers go on with the other"
+    redis.delete(*(f"rq:job:b-{GOOD}-{shard:05}" for shard in range(2)), f"rq:wip:unikat-batch-{GOOD}")
     for batch in (BAD, GOOD):
         redis.delete(f"rq:queue:unikat-batch-{batch}")
     sweep(redis)

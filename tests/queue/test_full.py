@@ -14,7 +14,6 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
-from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -24,7 +23,7 @@ from unikat.queue.batches.keys import batch_key
 from unikat.queue.batches.progress import BatchProgress, TakenOfBatch
 from unikat.queue.draws import Completion, Publication, Taken, close, ring
 from unikat.queue.job import Limits, rq_result
-from unikat.queue.keys import LEGACY_QUEUE, bell_key, inbox_key, leases_key, turns_key
+from unikat.queue.keys import bell_key, inbox_key, leases_key, turns_key
 from unikat.queue.stream import END_ID, STATUS, stream_key
 from unikat_worker.active import ActiveJob, Ending
 from unikat_worker.statuses import stopped_status
@@ -235,8 +234,7 @@ def test_an_end_that_could_not_be_settled_is_settled_later(redis: Redis, ending:
 
 def test_the_jobs_of_a_dead_worker_wait_for_room(redis: Redis) -> None:
     _, job = started(redis, 3)  # it has no lease
-    legacy = Queue(LEGACY_QUEUE, connection=redis, serializer=JSONSerializer)
-    sweeper = Sweeper(redis, legacy, lease_s=1, max_crashes=3, result_ttl_s=600)
+    sweeper = Sweeper(redis, lease_s=1, max_crashes=3, result_ttl_s=600)
     before = everything(redis)
     with limit(redis, -8192), pytest.raises(RedisError):
         sweeper.sweep(0.001)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import pytest
 from redis import Redis
-from rq import Queue, Retry
+from rq import Queue
 from rq.command import send_stop_job_command
 from rq.job import Job
 from rq.registry import FailedJobRegistry
@@ -33,9 +33,10 @@ from tests.support.valkey import Valkey
 from tests.worker.batching import Batches
 from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import Bundle, key_of
+from unikat.encoders import newest_encoder
 from unikat.queue.job import DrawJob
-from unikat.queue.keys import DRAW, LEGACY_QUEUE, model_key, queue_name
-from unikat.queue.workers import PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY
+from unikat.queue.keys import model_key, queue_name
+from unikat.queue.workers import WORKERS_KEY
 from unikat.v1.studio_pb2 import ImageFormat
 from unikat_worker.sweeper import Sweeper
 
@@ -61,14 +62,6 @@ class Jobs:
         arguments = enqueue_arguments(name, job, model=model, queue=queue_name(model, caller))
         assert run(self.redis, "enqueue", *enqueue_head(), *arguments)[0][0] == b"queued"
         return self.job(name)
-
-    def enqueue_as_before(self, bundle: Bundle, seed: int = 1) -> Job:
-        """As the release before did it: RQ's own method, one queue for all models."""
-        queue = Queue(LEGACY_QUEUE, connection=self.redis, serializer=JSONSerializer)
-        return queue.enqueue(
-            DRAW, kwargs=draw_job(bundle, seed, 2).to_kwargs(), job_timeout=-1, result_ttl=600, failure_ttl=600,
-            retry=Retry(max=3),
-        )  # fmt: skip
 
     def job(self, name: str) -> Job:
         """As Redis has it."""
@@ -104,13 +97,10 @@ def test_names_of_workers_that_were_killed_do_not_stay(redis: Redis) -> None:
     redis.sadd("rq:queues", f"rq:queue:{queue}")
     for name in ("dead", "alive"):
         redis.sadd(f"rq:workers:{queue}", f"rq:worker:{name}")
-        redis.hset(PROTOCOLS_KEY, name, PROTOCOL)
     redis.hset("rq:worker:alive", "birth", "")
     redis.zadd(WORKERS_KEY, {"alive": time.time()})
-    legacy = Queue(LEGACY_QUEUE, connection=redis, serializer=JSONSerializer)
-    Sweeper(redis, legacy, lease_s=1, max_crashes=1, result_ttl_s=600).clean()
+    Sweeper(redis, lease_s=1, max_crashes=1, result_ttl_s=600).clean()
     assert redis.smembers(f"rq:workers:{queue}") == {b"rq:worker:alive"}
-    assert redis.hkeys(PROTOCOLS_KEY) == [b"alive"]
 
 
 def test_one_version_of_two_digests_gives_each_job_its_own_pictures(jobs: Jobs, tmp_path: Path) -> None:
@@ -136,14 +126,19 @@ def test_a_worker_without_the_model_leaves_batches_to_others_and_no_shard_spends
 ) -> None:
     write_tiny_bundle(tmp_path / "left", "brush")
     batches = Batches(jobs.redis, write_tiny_bundle(tmp_path / "right", "chalk", work=3), tmp_path / "out")
-    with jobs.bench("left").worker(destinations=batches.opened) as left:
-        with jobs.bench("right").worker(destinations=batches.opened):
-            for batch in [batches.create(owner=owner) for owner in ("ann", "bob")]:
-                batches.assert_complete(batch)
-                shards = [jobs.job(f"b-{batch}-{shard:05}") for shard in range(7)]
-                assert [shard.retries_left for shard in shards] == [3] * 7
-                assert [shard.return_value() for shard in shards[:6]] == [{"images": 16, "attempts": 1}] * 6
-        assert "left to workers that have its model" in left.output
+    with (
+        jobs.bench("left").worker(destinations=batches.opened) as left,
+        jobs.bench("right").worker(destinations=batches.opened) as right,
+    ):
+        right.signal_group(signal.SIGSTOP)  # it could draw all of them before the other one looks
+        created = [batches.create(owner=owner) for owner in ("ann", "bob")]
+        left.wait_for_line("left to workers that have its model")
+        right.signal_group(signal.SIGCONT)
+        for batch in created:
+            batches.assert_complete(batch)
+            shards = [jobs.job(f"b-{batch}-{shard:05}") for shard in range(7)]
+            assert [shard.retries_left for shard in shards] == [3] * 7
+            assert [shard.return_value() for shard in shards[:6]] == [{"images": 16, "attempts": 1}] * 6
 
 
 @pytest.mark.parametrize("replaced", [False, True])
@@ -169,23 +164,6 @@ def test_a_version_goes_while_its_jobs_wait(jobs: Jobs, tmp_path: Path, replaced
                 jobs.bench("second").wait_for_state(job, "finished")
                 assert hash_of(jobs, job, "worker_name", "unikat_attempts", "retries_left") == ["second", "1", "3"]
         assert first.process.poll() is None
-
-
-def test_jobs_of_the_release_before_are_drawn_by_whoever_has_the_model(jobs: Jobs, tmp_path: Path) -> None:
-    here = write_tiny_bundle(tmp_path / "here", "brush")
-    there = write_tiny_bundle(tmp_path / "there", "chalk", work=3)
-    with jobs.bench("here").worker(worker_name="here") as first:
-        foreign = jobs.enqueue_as_before(there)
-        first.wait_for_line(f"job {foreign.id} goes back to the queue")
-        assert_complete(jobs.bench("here").outcome(jobs.enqueue_as_before(here)), 2)
-        time.sleep(2)  # in which it looks at the job four times, not a thousand
-        assert first.output.count(f"job {foreign.id} goes back") < 10
-        assert hash_of(jobs, foreign, "retries_left") == ["3"]
-        with jobs.bench("there").worker(worker_name="there"):
-            assert_complete(jobs.bench("there").outcome(foreign), 2)
-            jobs.bench("there").wait_for_state(foreign, "finished")
-        assert hash_of(jobs, foreign, "retries_left", "worker_name") == ["3", "there"]
-        assert foreign.return_value() == {"images": 2, "attempts": 1}
 
 
 def test_a_failed_job_and_a_stopped_one_are_drawn_again_after_rq_requeue(jobs: Jobs, tmp_path: Path) -> None:
@@ -253,7 +231,8 @@ def draw_job(bundle: Bundle, seed: int, count: int) -> DrawJob:
     """Of a bundle's model."""
     model, weights = key_of(bundle.model), {"style": {"ink": 1.0}}
     image_format = ImageFormat.IMAGE_FORMAT_PNG
-    return DrawJob(model, bundle.model.digest, weights, count, seed, 0.8, image_format, time.time())
+    encoder = newest_encoder(image_format)
+    return DrawJob(model, bundle.model.digest, weights, count, seed, 0.8, image_format, time.time(), encoder=encoder)
 
 
 def hash_of(jobs: Jobs, job: Job, *names: str) -> list[str]:

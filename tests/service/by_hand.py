@@ -21,10 +21,9 @@ from unikat.bundle import key_of
 from unikat.errors import Reason, make_status
 from unikat.queue.draws import Completion, Publication, Published, Taken, close, publish, published, take, taken
 from unikat.queue.job import DrawJob, rq_result
-from unikat.queue.keys import LEGACY_MODEL, model_key
+from unikat.queue.keys import model_key
 from unikat.queue.scripts import HOT, Command, script
-from unikat.queue.stream import END_ID, RESPONSE, STATUS, stream_key
-from unikat.queue.workers import MODELS_KEY, PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY, WorkerStatus, worker_key
+from unikat.queue.workers import MODELS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import Artwork, Finished, GenerateResponse
 
@@ -91,25 +90,6 @@ class Hand:
         return make_status(code, message, reason, job_id=self.job_id)
 
 
-class OldHand(Hand):
-    """The same by a worker of the release before, which writes into the job's stream and knows of no inbox."""
-
-    def fail(self, code: int, reason: Reason, message: str = "it cannot be drawn") -> None:
-        """Publish the end of a job that failed."""
-        status = self._status(code, reason, message).SerializeToString()
-        self.redis.xadd(stream_key(self.job_id), {STATUS: status}, id=END_ID)
-        self.settle("failed")
-
-    def _publish(self, indices: Sequence[int], entries: list[bytes], completion: Completion | None = None) -> Published:
-        with self.redis.pipeline() as pipe:
-            for index, entry in zip(indices, entries, strict=True):
-                pipe.xadd(stream_key(self.job_id), {RESPONSE: entry}, id=f"{index + 1}-0")
-            pipe.execute()
-        if completion is not None:
-            self.settle("finished")
-        return Published("finished" if completion else "open", indices[-1] + 1, -1)
-
-
 def evaluate(redis: Redis, command: Command) -> Any:  # noqa: ANN401  (a script's reply)
     """Run the command of a script."""
     for name in HOT:
@@ -122,20 +102,22 @@ class ByHand:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self.models = {LEGACY_MODEL}  # model keys of all that was ever announced
+        self.models: set[str] = set()  # model keys of all that was ever announced
 
     def announce(
-        self, *models: Model, name: str = WORKER, rate: float = 10.0, seconds: float = 600.0, protocol: int = PROTOCOL
+        self, *models: Model, name: str = WORKER, rate: float = 10.0, seconds: float = 600.0, **more: list[str]
     ) -> None:
-        """A worker that serves `models` (by default "tiny@1") and counts as alive for some seconds."""
+        """A worker that serves `models` (by default "tiny@1") and counts as alive for some seconds.
+
+        `more` are fields of its status: without any, it is of the release before they came.
+        """
         served = {}
         for model in models or (described(tiny_model()),):
             self.redis.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model))
             served[key_of(model)] = model.digest
             self.models.add(model_key(key_of(model), model.digest))
-        status = WorkerStatus(name, served, "cpu", "CPUExecutionProvider", "onnxruntime", 100.0, rate, time.time())
-        if protocol > 1:
-            self.redis.hset(PROTOCOLS_KEY, name, protocol)
+        runtime = ("cpu", "CPUExecutionProvider", "onnxruntime")
+        status = WorkerStatus(name, served, *runtime, 100.0, rate, time.time(), **more)  # type: ignore[arg-type]
         self.redis.set(worker_key(name), status.to_json(), px=round(seconds * 1000))
         self.redis.zadd(WORKERS_KEY, {name: time.time() + seconds})
 

@@ -109,25 +109,25 @@ def test_a_caller_that_leaves_while_its_batch_is_made_does_no_harm(valkey: Valke
 def test_interactive_calls_go_on_while_the_largest_batch_is_made(valkey: Valkey) -> None:
     with serving_on(valkey, **OPEN) as serving:
         creating = [serving.batches.CreateBatch.future(wish(1_000_000), timeout=60) for _ in range(3)]
-        served = 0
-        while not all(call.done() for call in creating):
+        while True:  # once at least
             begin = time.monotonic()
             call = serving.generate(GenerateRequest(model="tiny", count=1))
             assert next(call).HasField("accepted")
             assert time.monotonic() - begin < 2, "an interactive call waited for a batch to be made"
             serving.hand.take().complete()
             assert len(list(call)) == 2
-            served += 1
+            if all(each.done() for each in creating):
+                break
         assert [call.result().shard_count for call in creating] == [3907] * 3
-        assert served >= 1
 
 
-def test_memory_stays_flat_over_batches_and_watches(valkey: Valkey) -> None:
+def test_memory_stays_flat_over_batches_and_watches(valkey: Valkey, is_long: bool) -> None:
+    rounds = 40 if is_long else 12
     with serving_on(valkey, **OPEN) as serving:
         hand = BatchHand(serving.redis)
 
         def load() -> int:
-            for _ in range(40):
+            for _ in range(rounds):
                 batch = serving.batches.CreateBatch(wish(10_000)).id
                 watches = [watch(serving, batch) for _ in range(3)]
                 assert {next(each).revision for each in watches} == {1}
@@ -140,5 +140,5 @@ def test_memory_stays_flat_over_batches_and_watches(valkey: Valkey) -> None:
 
         load()
         warmed_up = load()
-        assert load() - warmed_up < 4 * 2**20
+        assert load() - warmed_up < 2 * 2**20
         assert "Traceback" not in serving.program.output

@@ -23,7 +23,7 @@ from unikat.errors import InvalidRequest
 from unikat.v1.batches_pb2 import Axis, Batch, CreateBatchRequest, Grid, Plan
 from unikat.v1.studio_pb2 import Blend, Condition
 
-EXAMPLES = 1100
+EXAMPLES, EXAMPLES_LONG = 250, 2000
 
 # Any request, most of its parts right and some of them wrong.
 attributes = st.sampled_from(["style", "style", "subject", "colour", "", "ü"])
@@ -141,14 +141,15 @@ def expected_weights(wish: CreateBatchRequest) -> list[object]:
     return [check_conditions(model, cell) for cell in cells for _ in range(wish.grid.count)]
 
 
-def test_any_request_is_refused_by_field_or_produces_exactly_its_images() -> None:
+def test_any_request_is_refused_by_field_or_produces_exactly_its_images(is_long: bool) -> None:
+    examples = EXAMPLES_LONG if is_long else EXAMPLES
     outcomes = {"created": 0, "refused": 0}
     limits = {"UNIKAT_DESTINATIONS": "/out,s3://art", "UNIKAT_MAX_BATCH_IMAGES": "5000"}
     with running_valkey() as valkey, serving_on(valkey, **limits) as serving:
         hand = BatchHand(serving.redis)
         before = set(serving.redis.keys())
 
-        @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(anything)
         def answered(wish: CreateBatchRequest) -> None:
             try:
@@ -178,4 +179,4 @@ def test_any_request_is_refused_by_field_or_produces_exactly_its_images() -> Non
         hand.take()  # which forgets owners without batches
         assert set(serving.redis.keys()) - before <= {b"rq:queues"}
         assert "Traceback" not in serving.program.output
-    assert min(outcomes.values()) > EXAMPLES // 20, outcomes
+    assert min(outcomes.values()) > examples // 20, outcomes

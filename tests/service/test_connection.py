@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.exceptions import ConnectionError, ResponseError
 
+from tests.support.proxy import running_proxy
 from tests.support.valkey import Valkey
-from unikat.queue.connection import Connection
+from unikat.queue import connection as module
+from unikat.queue.connection import MAX_PAUSE_S, Connection
 from unikat.queue.scripts import script
 
 
@@ -73,3 +75,21 @@ def test_a_restart_is_not_noticed_and_an_absence_is_heard_at_once(durable_valkey
         assert await connection.execute("GET", "a") == b"1"
 
     run(durable_valkey.url, work)
+
+
+def test_a_connection_that_goes_silent_while_it_is_made_is_given_up(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REPLY_S", 0.3)
+    with running_proxy(f"127.0.0.1:{valkey.port}") as proxy:
+
+        async def work(connection: Connection) -> None:
+            proxy.stall()
+            async with asyncio.timeout(5):
+                with pytest.raises(ConnectionError, match=r"TimeoutError|nothing came back in 0\.3 s"):
+                    await connection.execute("PING")
+            proxy.heal()
+            await asyncio.sleep(MAX_PAUSE_S)
+            assert await connection.execute("PING") == b"PONG"
+
+        run(f"redis://{proxy.target}", work)

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from google.rpc.code_pb2 import Code
 
-from tests.service.by_hand import OldHand, image_of
+from tests.service.by_hand import image_of
 from tests.service.calls import code_of, fields_of, refusal_of
 from tests.service.conftest import Serving
 from tests.support.processes import eventually
@@ -29,13 +29,12 @@ def begin(serving: Serving, threads: ThreadPoolExecutor, request: GenerateReques
     return threads.submit(serving.stub.Draw, request, timeout=20)
 
 
-@pytest.mark.parametrize("kind", [None, OldHand])
 def test_a_draw_is_its_artwork_and_what_the_request_was_resolved_to(
-    shared: Serving, threads: ThreadPoolExecutor, kind: type[OldHand] | None
+    shared: Serving, threads: ThreadPoolExecutor
 ) -> None:
     wish = GenerateRequest(model="tiny", conditions=[Condition(attribute="style", category="ink")], first_index=7)
     call = begin(shared, threads, wish)
-    taken = shared.hand.take(kind=kind) if kind else shared.hand.take()
+    taken = shared.hand.take()
     taken.complete()
     artwork = call.result()
     assert (artwork.image, artwork.seed) == (image_of(0), taken.job.seed)

@@ -32,11 +32,24 @@ BEYOND: Final[dict[str, tuple[Any, str] | str]] = {
     "unikat.v1.GenerateRequest.truncation": (2.5, "0 to 2"),
     "unikat.v1.GenerateRequest.format": (4, "IMAGE_FORMAT_JPEG"),
     "unikat.v1.GenerateRequest.after_index": (2, "0 to 1"),
+    "unikat.v1.GenerateRequest.credentials": (4, "CREDENTIALS_EMBEDDED"),
+    "unikat.v1.GenerateRequest.originality": (4, "ORIGINALITY_MODE_ENFORCE"),
+    "unikat.v1.GenerateRequest.attempt": (9, "0 to 8"),
     "unikat.v1.GenerateRequest.first_index": (2**32 - 1, "4294967294"),
+    "unikat.v1.WeightedPoint.weight": (2e6, "1000000"),
+    "unikat.v1.Point.seed": ANY,
+    "unikat.v1.Point.index": ANY,
+    "unikat.v1.Shift.strength": (101.0, "-100 to 100"),
+    "unikat.v1.Mutation.radius": (1.5, "0 (the parent) to 1"),
+    "unikat.v1.Mutation.seed": ANY,
+    "unikat.v1.Walk.frames": (1_000_001, "2 to 1000000"),
+    "unikat.v1.Walk.loop": ANY,
+    "unikat.v1.Walk.easing": (3, "EASING_SMOOTH"),
     "unikat.v1.Blend.WeightsEntry.value": (float("inf"), "finite"),
     "unikat.v1.CreateBatchRequest.seed": ANY,
     "unikat.v1.CreateBatchRequest.truncation": (2.5, "0 to 2"),
     "unikat.v1.CreateBatchRequest.format": (4, "IMAGE_FORMAT_JPEG"),
+    "unikat.v1.CreateBatchRequest.originality": (4, "ORIGINALITY_MODE_ENFORCE"),
     "unikat.v1.CreateBatchRequest.layout": (3, "LAYOUT_WEBDATASET"),
     "unikat.v1.CreateBatchRequest.shard_size": (4097, "0 to 4096"),
     "unikat.v1.Plan.count": (50_001, "a batch may have 50000"),
@@ -123,6 +136,14 @@ def fill(field: FieldDescriptor, message: Any) -> None:  # noqa: ANN401  # a mes
         message.count = 1
     if field.name in ("conditions", "axes"):
         message.attribute = "style"
+    if field.name in ("recipe", "keyframes"):
+        message.points.add(weight=1.0).point.index = 0
+    if field.name == "points":
+        message.point.index = 1
+    if field.name == "walk":
+        message.frames = 2
+        for index in range(2):
+            message.keyframes.add().points.add(weight=1.0).point.index = index
 
 
 def fill_list(message: Any, field: FieldDescriptor, value: Any) -> None:  # noqa: ANN401  # a message, a value

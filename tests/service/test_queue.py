@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 from rq.job import Job
 
-from tests.service.by_hand import OldHand, described
+from tests.service.by_hand import described
 from tests.service.calls import indices, refusal_of
 from tests.service.conftest import Serving
 from tests.support.processes import eventually
@@ -140,28 +140,6 @@ def test_every_caller_has_jobs_of_a_model_in_a_queue_of_its_own(shared: Serving)
     assert taken.taken.queue == f"unikat:tiny@1.{taken.job.digest.removeprefix('sha256:')[:12]}.default"
     taken.complete()
     assert indices(call) == [0]
-
-
-def test_a_worker_of_the_release_before_gets_the_jobs_of_all(serving: Serving) -> None:
-    serving.hand.announce(name="old", protocol=1)
-    eventually(lambda: _queue_of_a_call(serving) == "unikat")
-    call = serving.generate(GenerateRequest(model="tiny", count=2), timeout=30)
-    taken = serving.hand.take(kind=OldHand)
-    assert taken.taken.queue == "unikat"
-    assert taken.job.encoder == ""
-    assert taken.job.to_kwargs()["deadline"] == pytest.approx(time.time() + 30, abs=5)
-    taken.complete()
-    assert indices(call) == [0, 1]
-    serving.hand.bury("old")
-    eventually(lambda: _queue_of_a_call(serving) != "unikat")
-
-
-def _queue_of_a_call(serving: Serving) -> str:
-    call = serving.generate(GenerateRequest(model="tiny", count=1))
-    taken = serving.hand.take(kind=OldHand)
-    taken.complete()
-    assert indices(call) == [0]
-    return taken.taken.queue
 
 
 def test_connections_that_are_cut_lose_no_job_and_double_none(serving: Serving) -> None:

@@ -16,7 +16,7 @@ from tests.service.conftest import Serving
 from unikat.errors import InvalidRequest, NotFound, Reason
 from unikat.v1.studio_pb2 import Blend, Condition, GenerateRequest
 
-MALFORMED = 1000
+MALFORMED, MALFORMED_LONG = 300, 3000
 
 
 def request(**fields: object) -> GenerateRequest:
@@ -135,12 +135,13 @@ malformed = st.one_of(
 )  # fmt: skip
 
 
-def test_a_thousand_malformed_requests_are_refused_and_leave_nothing_behind(shared: Serving) -> None:
+def test_any_malformed_request_is_refused_and_leaves_nothing_behind(shared: Serving, is_long: bool) -> None:
+    examples = MALFORMED_LONG if is_long else MALFORMED
     process = psutil.Process(shared.program.process.pid)
     keys = set(shared.redis.scan_iter("rq:*"))
     memory: list[int] = []
 
-    @settings(max_examples=MALFORMED, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(malformed)
     def refused(example: tuple[GenerateRequest, str]) -> None:
         wrong, field = example
@@ -151,8 +152,8 @@ def test_a_thousand_malformed_requests_are_refused_and_leave_nothing_behind(shar
         memory.append(process.memory_info().rss)
 
     refused()
-    assert len(memory) >= MALFORMED
+    assert len(memory) >= examples
     assert shared.hand.queued == []
     assert set(shared.redis.scan_iter("rq:*")) == keys
-    warmed_up, end = max(memory[: MALFORMED // 4]), memory[-1]
+    warmed_up, end = max(memory[: examples // 4]), memory[-1]
     assert end - warmed_up < 2 * 2**20, f"grew by {(end - warmed_up) / 2**20:.1f} MiB"

@@ -93,6 +93,8 @@ class Proxy:
     def close(self) -> None:
         """End every connection, and listen no more."""
         self._soon(self._listener.close)
+        # What was accepted a moment ago has to begin, else nobody closes it.
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), self._loop).result(10)
         self.cut()
         asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)

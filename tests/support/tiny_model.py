@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
 
 from unikat.bundle import CARD, GRAPH, SAMPLES, Bundle, write_bundle
+from unikat.directions import FILE as DIRECTIONS
 from unikat.v1.model_pb2 import Attribute, Category, Combination, Model
 
 STYLES = ("ink", "oil", "chalk")
@@ -116,13 +118,27 @@ def _over() -> list[NodeProto]:
 
 
 def write_tiny_bundle(
-    models: Path, name: str = "tiny", version: int = 1, *, conditional: bool = True, work: int = 0, alpha: bool = False
+    models: Path,
+    name: str = "tiny",
+    version: int = 1,
+    *,
+    conditional: bool = True,
+    work: int = 0,
+    alpha: bool = False,
+    size: int = 16,
+    directions: int = 0,
 ) -> Bundle:
-    """Write the bundle to `models/<name>/<version>`. `work` makes it slower: 1,000 are about 2 ms an image, batched."""
+    """Write the bundle to `models/<name>/<version>`. `work` makes it slower: 1,000 are about 2 ms an image, batched.
+
+    `directions`: so many, each along one number of the latent.
+    """
     files: dict[str, Path | bytes] = {
-        GRAPH: tiny_graph(conditional=conditional, work=work, alpha=alpha),
+        GRAPH: tiny_graph(size, conditional=conditional, work=work, alpha=alpha),
         SAMPLES: b"\x89PNG\r\n\x1a\n",
         CARD: b"# For tests\n",
     }
-    model = tiny_model(name, version, conditional=conditional, alpha=alpha)
+    if directions:
+        rows = [{"strength": 10.0, "vector": vector.tolist()} for vector in np.eye(LATENT)[:directions]]
+        files[DIRECTIONS] = json.dumps({"format": 1, "directions": rows}).encode()
+    model = tiny_model(name, version, size, conditional=conditional, alpha=alpha)
     return write_bundle(models / name / str(version), model, files)

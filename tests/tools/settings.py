@@ -13,6 +13,9 @@ import typer
 from typer.models import OptionInfo
 
 from unikat import cli
+from unikat_gallery.__main__ import app as gallery
+from unikat_gallery.votes.command import app as votes
+from unikat_registry.__main__ import app as registry
 from unikat_service.__main__ import app as serve
 from unikat_worker.__main__ import app as work
 
@@ -37,10 +40,13 @@ def document() -> str:
 
 def _programs() -> Iterator[tuple[str, Callable[..., object]]]:
     yield from _commands("unikat", cli.app)
-    for title, app in (("unikat serve", serve), ("unikat work", work)):
+    programs = {"serve": serve, "work": work, "gallery": gallery}
+    for title, app in programs.items():
         (command,) = app.registered_commands
         assert command.callback is not None
-        yield title, command.callback
+        yield f"unikat {title}", command.callback
+    yield from _group("unikat registry", registry)
+    yield from _commands("unikat", votes)
 
 
 def _commands(name: str, app: typer.Typer) -> Iterator[tuple[str, Callable[..., object]]]:
@@ -49,10 +55,13 @@ def _commands(name: str, app: typer.Typer) -> Iterator[tuple[str, Callable[..., 
             yield f"{name} {command.name or command.callback.__name__}", command.callback
     for group in app.registered_groups:
         if group.typer_instance is not None:
-            inner, path = group.typer_instance, f"{name} {group.name}"
-            if inner.registered_callback is not None and inner.registered_callback.callback is not None:
-                yield path, inner.registered_callback.callback
-            yield from _commands(path, inner)
+            yield from _group(f"{name} {group.name}", group.typer_instance)
+
+
+def _group(name: str, app: typer.Typer) -> Iterator[tuple[str, Callable[..., object]]]:
+    if app.registered_callback is not None and app.registered_callback.callback is not None:
+        yield name, app.registered_callback.callback
+    yield from _commands(name, app)
 
 
 def _summary(declared: Callable[..., object]) -> str:

@@ -37,6 +37,7 @@ SEEDS: Final = 50
 BATCH, SHARD = 3000, 50  # images
 GRACE_S: Final = 20.0
 DAY_S: Final = 86_400
+BEGINNING: Final = "bce0e781f528b47a0ddebea0317c83c2dcefa452"  # before it marks were others
 
 
 @dataclass
@@ -201,12 +202,13 @@ def checked_out(commit: str) -> Iterator[Release]:
 
 
 def release_before() -> str:
-    """The newest tag, or where there is none, the newest commit that is a day older than this one."""
+    """The newest tag; where there is none, the newest commit that is a day older than this one, from BEGINNING on."""
     tag = subprocess.run(["git", "describe", "--tags", "--abbrev=0"], cwd=ROOT, capture_output=True, text=True)
     if tag.returncode == 0:
         return tag.stdout.strip()
     made = int(_git("log", "-1", "--format=%ct"))
-    return _git("log", "-1", "--first-parent", "--format=%H", f"--before={made - DAY_S}")
+    older = _git("log", "-1", "--first-parent", "--format=%H", f"--before={made - DAY_S}")
+    return older if older in _git("rev-list", f"{BEGINNING}..HEAD").split() else BEGINNING
 
 
 def _git(*arguments: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from unikat.sampling import Purpose, latents, philox
 
 PATH = Path(__file__).parents[1] / "vectors" / "latents.json"
+ATTEMPTS = [(7, 0, 8, 1), (7, 0, 8, 2), (2**64 - 1, 2**32 + 3, 5, 8)]
 CASES = [(0, 0, 4), (7, 0, 8), (7, 1, 8), (7, 2, 6), (2**32, 5, 4), (2**64 - 1, 2**32 + 3, 5), (123456789, 4095, 3)]
 
 
@@ -30,6 +31,15 @@ def build() -> dict[str, object]:
             {"seed": str(s), "index": i, "purpose": p.name.lower(), "words": [int(w) for w in philox(s, [i], p, 1)[0]]}
             for s, i, _ in CASES
             for p in Purpose
+        ],
+        "attempts": [
+            {
+                "seed": str(seed),
+                "index": index,
+                "attempt": attempt,
+                "values": [float(v).hex() for v in latents(seed, [index], size, attempt)[0]],
+            }
+            for seed, index, size, attempt in ATTEMPTS
         ],
         # 524,288 numbers in one: tails and every branch of the normal formula
         "crc": {"seed": "2026", "indices": 4096, "size": 128, "crc32": _crc(digest_of)},

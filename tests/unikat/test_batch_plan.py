@@ -9,9 +9,9 @@ import pytest
 from unikat.batch import Plan
 from unikat.cli.batch.create import Wish, absolute, default_owner, parse_labels
 from unikat.cli.batch.plan import Line, parse_grid, read_plan
-from unikat.cli.batch.redraw import as_sent
 from unikat.cli.batch.words import span
 from unikat.cli.problems import BAD_INPUT, Problem
+from unikat.request import as_sent
 
 
 def test_a_grid_is_read() -> None:

@@ -21,6 +21,7 @@ from unikat.bundle import (
     read_bundle,
     write_bundle,
 )
+from unikat.json_text import parse_json
 
 
 def edit_manifest(folder: Path, changes: dict[str, Any]) -> None:
@@ -162,3 +163,10 @@ def test_a_graph_with_weights_in_another_file_becomes_no_bundle(tmp_path: Path) 
         with pytest.raises(BundleError, match="weights in another file"):
             write_bundle(tmp_path / "tiny" / "1", tiny_model(), {GRAPH: graph, SAMPLES: b"", CARD: b""})
     assert list((tmp_path / "tiny").glob("*")) == []
+
+
+@pytest.mark.parametrize("text", [b'{"\xed\xa0\x80": 1}', b'{"name": "\\ud800"}', '{"a": 1}'.encode("utf-16")])
+def test_half_characters_and_other_encodings_are_no_json(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(text)
+    assert parse_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}

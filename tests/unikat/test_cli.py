@@ -17,8 +17,10 @@ import pytest
 from PIL import Image
 
 from tests.end_to_end.stack import Stack, free_port, running_stack
+from tests.support.forked import ROOT, can_fork, server_of
 from tests.support.tiny_model import STYLES, write_tiny_bundle
 from unikat.bundle import GRAPH, SAMPLES
+from unikat.cli.generate import write_sheet
 from unikat.files import write_whole
 from unikat.sheet import enlarge
 
@@ -41,10 +43,13 @@ def unikat(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line; it must never show a traceback."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("UNIKAT_")}
-    command = [sys.executable, "-m", "unikat.cli", *arguments]
-    done = subprocess.run(
-        command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=clean | environment, cwd=cwd, timeout=60
-    )
+    if stdout == subprocess.PIPE and can_fork("unikat.cli", environment):
+        done = server_of("unikat.cli").run(arguments, clean | environment, cwd or ROOT)
+    else:
+        command = [sys.executable, "-m", "unikat.cli", *arguments]
+        done = subprocess.run(
+            command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=clean | environment, cwd=cwd, timeout=60
+        )
     assert "Traceback" not in done.stderr
     return done
 
@@ -75,6 +80,15 @@ def test_no_picture_is_written_over_another(stack: Stack, tmp_path: Path) -> Non
         assert found | kept == found, "what was there is as it was"
         assert len(found) == 3 * min(count, 3)
         kept = found
+
+
+def test_no_sheet_is_written_over_another_file(tmp_path: Path) -> None:
+    own, red, blue = b"somebody's own", Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")
+    (tmp_path / "sheet.png").write_bytes(own)
+    written = [write_sheet(tmp_path, picture).name for picture in (red, blue, red, blue)]
+    assert written == ["sheet-2.png", "sheet-3.png"] * 2
+    assert (tmp_path / "sheet.png").read_bytes() == own
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_picture_is_there_whole_or_not_at_all(tmp_path: Path) -> None:

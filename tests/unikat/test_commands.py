@@ -15,7 +15,9 @@ from typer.core import TyperGroup
 from unikat.cli.commands import GROUPS, Command, found
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "onnxruntime", "redis", "rq", "grpc", "unikat_service.server", "unikat_worker.worker")
+HEAVY = (
+    "torch", "onnxruntime", "redis", "rq", "grpc", "numpy", "PIL", "unikat_service.server", "unikat_worker.worker",
+)  # fmt: skip
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # "unikat train", "unikat models import", … -> its entry point
 DECLARED = {f"{words} {name}" for words, group in GROUPS.items() for name in PROJECT["entry-points"][group]}

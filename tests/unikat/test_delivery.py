@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import pytest
 from google.rpc.code_pb2 import Code
+from google.rpc.status_pb2 import Status
 
 from tests.support.processes import eventually
-from unikat.delivery import LONGEST_PAUSE, Delivery
-from unikat.errors import Reason, Unavailable, UnikatError, bad_field, error_of, retry_later
+from unikat.artwork import Originality
+from unikat.delivery import LONGEST_PAUSE, Delivery, Patience, only_artwork
+from unikat.errors import DeadlineExceeded, Reason, Unavailable, UnikatError, bad_field, error_of, retry_later
 from unikat.request import generate_request
-from unikat.v1.studio_pb2 import Accepted, Artwork, Finished, GenerateResponse
+from unikat.v1.studio_pb2 import REFUSAL_CONTENT, Accepted, Artwork, Finished, GenerateResponse, Refused
 
 
 def delivery(timeout: float | None = None, reconnect_timeout: float = 60.0, images: int = 0) -> Delivery:
@@ -50,6 +54,50 @@ def test_indexes_begin_where_the_request_says() -> None:
     call.take(image(41))
     call.take(GenerateResponse(finished=Finished(count=2, attempts=1)))
     assert call.is_complete
+
+
+def test_a_service_that_knows_nothing_of_credentials_is_not_taken_at_its_word() -> None:
+    call = Delivery(generate_request("tiny", count=4, seed=7, credentials="embedded"), None, 60.0)
+    with pytest.raises(UnikatError, match="signs nothing"):
+        call.take(accepted())
+    request = generate_request("tiny", seed=7, credentials="sidecar")
+    with pytest.raises(UnikatError, match="signs nothing"):
+        only_artwork(request, Artwork(seed=7, media_type="image/png"))
+
+
+@pytest.mark.parametrize("asked", [{"originality": "enforce"}, {"attempt": 1}])
+def test_a_service_that_knows_nothing_of_originality_is_not_taken_at_its_word(asked: dict[str, Any]) -> None:
+    request = generate_request("tiny", count=4, seed=7, **asked)
+    call = Delivery(request, None, 60.0)
+    call.take(accepted())
+    with pytest.raises(UnikatError, match="knows no originality and no attempts"):
+        call.take(image(0))
+    with pytest.raises(UnikatError, match="knows no originality and no attempts"):
+        only_artwork(request, Artwork(seed=7, media_type="image/png"))
+    compared = image(0)
+    compared.artwork.originality.distance = 3
+    compared.artwork.originality.attempt = 1
+    artwork = call.take(compared)
+    assert artwork is not None
+    assert artwork.originality == Originality(distance=3, percentile=None, attempt=1)
+
+
+def test_refused_images_count_and_are_kept_apart() -> None:
+    call = delivery(images=1)
+    assert call.take(refused(1)) is None
+    assert [(each.index, each.reason, each.detail) for each in call.refused] == [(1, "CONTENT", "says 0.9")]
+    assert call.next_request().after_index == 1
+    with pytest.raises(UnikatError, match="image 2 is due, but image 3 arrived"):
+        call.take(refused(3))
+    call.take(refused(2, reason=77))  # of a later release
+    assert call.refused[-1].reason == "77"
+    call.take(image(3))
+    call.take(finished())
+    assert call.is_complete
+
+
+def refused(index: int, reason: int = REFUSAL_CONTENT) -> GenerateResponse:
+    return GenerateResponse(refused=Refused(index=index, reason=reason, detail="says 0.9"))  # type: ignore[arg-type]
 
 
 def test_the_next_connection_asks_for_what_is_behind_the_last_image() -> None:
@@ -140,3 +188,15 @@ def test_only_a_lost_service_is_worth_another_try() -> None:
     error = error_of(bad_field("count", "must be 1 to 4096"))
     with pytest.raises(UnikatError, match="must be 1 to 4096"):
         delivery().pause_after(error)
+
+
+def test_a_deadline_that_nobody_set_is_that_of_a_proxy_and_worth_another_try() -> None:
+    """As a proxy says whose own time for a request is over: DEADLINE_EXCEEDED without an ErrorInfo of ours."""
+    error = error_of(Status(code=Code.DEADLINE_EXCEEDED, message="Deadline Exceeded"))
+    assert delivery().pause_after(error) <= 0.1
+    assert delivery(timeout=60.0).pause_after(error) <= 0.1
+    over = delivery(timeout=0.0)
+    with pytest.raises(DeadlineExceeded):
+        over.pause_after(error)
+    with pytest.raises(DeadlineExceeded):  # a try whose own time is over
+        Patience(60.0, 60.0, each_try=True).pause_after(error)

@@ -18,7 +18,8 @@ def test_it_draws_a_sheet_through_the_whole_path_and_stops_everything(tmp_path: 
     done = unikat("demo", "--models", str(tmp_path / "models"), "-o", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     sheet = tmp_path / "out" / "sheet.png"
-    assert done.stdout.splitlines()[-1] == str(sheet)
+    assert done.stdout.splitlines()[-2] == str(sheet)
+    assert done.stdout.splitlines()[-1].endswith("up, then open http://127.0.0.1:8080/")
     assert "images/s" in done.stdout
     rows, columns = len(STYLES) + 1, len(SUBJECTS)  # the last row is a blend
     assert len(list((tmp_path / "out").glob("tiny-s*.png"))) == rows * columns

@@ -15,8 +15,9 @@ from redis import Redis
 from tests.service.conftest import serving_on
 from tests.support.callers import locked_service, make_token
 from tests.support.valkey import Valkey
+from unikat.cli.tokens import Scope
 from unikat.client import Studio
-from unikat.credentials import find_token, metadata_of
+from unikat.credentials import SCOPES, find_token, metadata_of
 from unikat.errors import Unauthenticated, Unavailable
 from unikat.link import Address
 from unikat.loopback import is_loopback
@@ -75,6 +76,16 @@ def test_a_token_comes_from_where_it_is_named_first(tmp_path: Path, monkeypatch:
     with pytest.raises(ValueError, match="one word") as caught:
         find_token("two words")
     assert "two words" not in str(caught.value)
+
+
+def test_a_file_that_is_named_goes_before_the_environments_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("two words")
+    done = unikat("models", "--token-file", str(tmp_path / "token"), UNIKAT_TOKEN="good", UNIKAT_TARGET="localhost:1")
+    assert "a token is one word" in done.stderr
+
+
+def test_scopes_are_the_same_everywhere() -> None:
+    assert tuple(Scope) == SCOPES
 
 
 def test_a_studio_shows_its_token_with_every_call(valkey: Valkey) -> None:

@@ -15,6 +15,7 @@ from unikat.sampling import (
     ATANH,
     CENTRE,
     LN2,
+    MAX_ATTEMPT,
     MAX_SEED,
     MIDDLE,
     Purpose,
@@ -101,6 +102,21 @@ def test_philox_agrees_with_its_plain_definition(seed: int, index: int, purpose:
     for block in range(2):
         counter = [block, index & 0xFFFFFFFF, index >> 32, int(purpose)]
         assert words[4 * block : 4 * block + 4] == philox_in_plain_integers(counter, key)
+
+
+@given(SEEDS, INDICES, st.integers(1, MAX_ATTEMPT))
+def test_a_later_attempt_has_bits_of_its_own(seed: int, index: int, attempt: int) -> None:
+    words = philox_in_plain_integers(
+        [0, index & 0xFFFFFFFF, index >> 32, 256 * attempt], [seed & 0xFFFFFFFF, seed >> 32]
+    )
+    expected = np.array([normal_in_plain_floats(word) for word in words], np.float32)
+    assert latents(seed, [index], 4, attempt)[0].tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("attempt", [-1, MAX_ATTEMPT + 1])
+def test_an_attempt_that_there_is_not_is_refused(attempt: int) -> None:
+    with pytest.raises(ValueError, match="attempt: must be 0 to 8"):
+        latents(0, [0], 4, attempt)
 
 
 @given(SEEDS, st.lists(INDICES, min_size=1, max_size=5), st.integers(1, 9))

@@ -159,7 +159,8 @@ def test_a_folder_of_pictures_is_packed_by_the_names_in_it(tmp_path: Path) -> No
         image.save(folder / f"{name}.png")
     drawing(4).save(folder / "twice.png")
     drawing(5).save(folder / "twice.webp", lossless=True, exact=True)
-    drawing(6).save(folder / "sheet.png")
+    for name in ("sheet.png", "sheet-2.png"):
+        drawing(6).save(folder / name)
     (folder / "notes.txt").write_text("no picture")
     result = run(folder, "--trim", "--out", tmp_path / "out")
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -40,9 +41,11 @@ def models(tmp_path: Path) -> Path:
 def up(models: Path, *arguments: str) -> Iterator[tuple[Program, str]]:
     """`unikat up` on a free port, ready; yields it and its target."""
     data = models.parent / "data"
-    settings = ("--models", str(models), "--data", str(data), "--listen", "127.0.0.1:0", *arguments)
-    with spawn("unikat.cli", "up", *settings) as program:
-        yield program, program.wait_for_line(READY, 60)[1]
+    settings = ("--models", str(models), "--data", str(data), "--listen", "127.0.0.1:0")
+    with spawn("unikat.cli", "up", *settings, "--gallery", "none", *arguments) as program:
+        target = program.wait_for_line(READY, 60)[1]
+        program.wait_for_line("Works are claimed on", 60)
+        yield program, target
 
 
 def tree(program: Program) -> dict[str, psutil.Process]:
@@ -57,7 +60,8 @@ def kind_of(process: psutil.Process) -> str:
         command = " ".join(process.cmdline())
     except psutil.Error:
         command = ""
-    return next((kind for kind in ("valkey-server", "service", "worker") if kind in command), "nothing")
+    kinds = ("valkey-server", "service", "worker", "registry", "gallery")
+    return next((kind for kind in kinds if kind in command), "nothing")
 
 
 def members(program: Program, kind: str) -> list[psutil.Process]:
@@ -74,14 +78,17 @@ def draw(target: str, count: int = 4) -> int:
 
 
 def test_it_draws_heals_and_stops_without_a_trace(models: Path) -> None:
-    with up(models, "--workers", "2") as (program, target):
+    with up(models, "--workers", "2", "--gallery", "127.0.0.1:0") as (program, target):
         assert draw(target) == 4
-        assert sorted(name.split()[0] for name in tree(program)) == ["service", "valkey-server", "worker", "worker"]
+        with urlopen(program.wait_for_line(r"The gallery is on (http://127\.0\.0\.1:\d+/)$")[1]) as page:
+            assert b"<title>Unikat</title>" in page.read()
+        kinds = ["gallery", "registry", "service", "valkey-server", "worker", "worker"]
+        assert sorted(name.split()[0] for name in tree(program)) == kinds
         before = {worker.pid for worker in members(program, "worker")}
-        for kind in ("worker", "service", "valkey-server"):
+        for kind in ("worker", "service", "valkey-server", "registry", "gallery"):
             members(program, kind)[0].kill()
             program.wait_for_line(rf"{kind.removesuffix('-server')}\S* was ended by SIGKILL; it is started again")
-        eventually(lambda: len(tree(program)) == 4)
+        eventually(lambda: len(tree(program)) == 6)
         assert {worker.pid for worker in members(program, "worker")} != before
         assert draw(target) == 4
         everything = list(tree(program).values())
@@ -94,7 +101,7 @@ def test_it_draws_heals_and_stops_without_a_trace(models: Path) -> None:
 def test_killed_with_9_it_leaves_no_orphan(models: Path) -> None:
     with up(models) as (program, _):
         everything = list(tree(program).values())
-        assert len(everything) == 3
+        assert len(everything) == 4
         program.process.send_signal(signal.SIGKILL)
         eventually(lambda: all_gone(everything), deadline=15)
     with up(models) as (_, target):

@@ -18,6 +18,7 @@ from rq.serializers import JSONSerializer
 from tests.support.processes import Program, eventually, spawn
 from tests.support.valkey import Valkey
 from unikat.bundle import read_bundle
+from unikat.encoders import newest_encoder
 from unikat.queue.draws import ring
 from unikat.queue.job import DrawJob
 from unikat.queue.keys import DRAW, model_key, queue_name, queues_key
@@ -78,17 +79,20 @@ class Bench:
         retries = more.pop("retries", 3)
         fields: dict[str, Any] = {"weights": {"style": {"ink": 1.0}}, "image_format": ImageFormat.IMAGE_FORMAT_PNG}
         fields |= more
+        fields.setdefault("encoder", newest_encoder(fields["image_format"]))
         job = DrawJob(
             model="tiny@1", digest=digest, count=count, seed=seed, truncation=0.8, enqueued_at=time.time(), **fields
         )
-        enqueued = self.queue.enqueue(
+        enqueued = self.queue.create_job(
             DRAW,
             kwargs=job.to_kwargs(),
-            job_timeout=-1,
+            timeout=-1,
             result_ttl=600,
             failure_ttl=600,
             retry=Retry(max=retries) if retries else None,
         )
+        self.redis.hset(enqueued.key, "unikat", job.extra)
+        self.queue.enqueue_job(enqueued)
         self.ring()
         return enqueued
 

@@ -105,10 +105,7 @@ def test_a_batch_of_a_model_that_is_not_there_is_tried_again_and_fails(batches: 
     eventually(lambda: len(queue.scheduled_job_registry) == 2)
     first, second = (job_with_id(batches, shard_job_id(batch, shard)) for shard in range(2))
     assert first.retries_left == 2
-    for job in (first, second):  # the pauses before the other tries are long
-        batches.redis.hset(job.key, "retry_intervals", "[1]")
-        batches.redis.hset(job.key, "retries_left", 1)
-    message = batches.end(batch)
+    message = batches.end_hurried(batch)
     assert message.state == Batch.STATE_FAILED
     assert [(failure.shard, failure.first_index, failure.count) for failure in message.failures] == [
         (0, 0, 16), (1, 16, 14),
@@ -121,16 +118,13 @@ def test_a_batch_of_a_model_that_is_not_there_is_tried_again_and_fails(batches: 
 
 def test_one_shard_that_fails_spoils_no_other_and_can_be_retried(batches: Batches) -> None:
     batch = batches.create(cells=[Cell({}, 16), Cell({"style": {"crayon": 1.0}}, 16), Cell({}, 16)])
-    job = whole_job(batches, batch, 1)
-    batches.redis.hset(job.key, "retries_left", 0)
-    message = batches.end(batch)
+    message = batches.end_hurried(batch)
     assert message.state == Batch.STATE_FAILED
     assert message.drawn_count == 32
     assert [failure.shard for failure in message.failures] == [1]
     assert "crayon" in message.failures[0].message
     batches.store.retry(batch)
-    batches.redis.hset(job.key, "retries_left", 0)
-    assert batches.end(batch).state == Batch.STATE_FAILED
+    assert batches.end_hurried(batch).state == Batch.STATE_FAILED
     assert close_job_id(batch, 1) in batches.queue(batch).finished_job_registry
 
 
@@ -171,17 +165,18 @@ def test_rqs_stop_command_fails_a_shard_and_spares_the_others(slow_batches: Batc
 def test_an_interactive_job_passes_by_a_batch(
     shared_bench: Bench, slow_batches: Batches, shared_bundle: Bundle
 ) -> None:
-    batch = slow_batches.create(cells=MANY, shard_size=256)
+    batch = slow_batches.create(cells=MANY, shard_size=1024)
     eventually(lambda: slow_batches.drawn(batch) > 0)
     latencies = []
+    started, before = time.monotonic(), slow_batches.drawn(batch)
     for seed in range(20):
         begun = time.monotonic()
         job = shared_bench.enqueue(shared_bundle.model.digest, seed=seed)
         assert_complete(shared_bench.outcome(job), 1)
         latencies.append(time.monotonic() - begun)
-    assert sorted(latencies)[10] < 0.2, latencies  # a model batch takes about 10 ms, a shard much longer
-    drawn = slow_batches.drawn(batch)
-    eventually(lambda: slow_batches.drawn(batch) > drawn)
+    eventually(lambda: slow_batches.drawn(batch) >= before + 2048)
+    a_shard = (time.monotonic() - started) * 1024 / (slow_batches.drawn(batch) - before)  # s, on this machine, just now
+    assert sorted(latencies)[10] < a_shard / 4, (latencies, a_shard)  # a model batch takes a fiftieth of a shard
 
 
 def test_a_small_batch_of_another_owner_does_not_wait_for_a_large_one(slow_batches: Batches) -> None:
@@ -189,8 +184,8 @@ def test_a_small_batch_of_another_owner_does_not_wait_for_a_large_one(slow_batch
     eventually(lambda: slow_batches.drawn(large) > 0)
     begun_with = slow_batches.drawn(large)
     small = slow_batches.create(cells=[Cell({}, 1024)], owner="bob", shard_size=256)
-    slow_batches.end(small)
-    # While the small one was drawn, the large one got about as much.
+    eventually(lambda: slow_batches.drawn(small) == 1024, 90)
+    # Meanwhile the large one got about as much: a worker has slots for both, and goes on by shards.
     assert slow_batches.drawn(large) - begun_with <= 3 * 1024
     assert slow_batches.drawn(large) > begun_with
 

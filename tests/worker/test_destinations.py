@@ -17,6 +17,7 @@ from tests.worker.batching import ANY, CELLS, Batches
 from tests.worker.bench import Bench
 from unikat.batches import record as r
 from unikat.batches.spec import Cell
+from unikat.batches.storage_keys import StorageKeys
 from unikat.bundle import Bundle
 from unikat.queue.batches.keys import batch_key
 from unikat.queue.batches.progress import BatchProgress
@@ -24,6 +25,7 @@ from unikat.v1.batches_pb2 import Batch
 from unikat_worker.active import ActiveShard, Ending
 from unikat_worker.batches.admission import admit
 from unikat_worker.batches.files import CalledOff, Files
+from unikat_worker.batches.places import Places
 from unikat_worker.device import CPU, Device
 
 SETTINGS = {"lease_s": 1, "inference_threads": 2, "max_batch": 8}
@@ -204,7 +206,11 @@ def retries_left(batches: Batches, batch: str) -> set[bytes | None]:
 
 def test_no_file_is_begun_of_a_batch_that_was_cancelled(batches: Batches) -> None:
     batch = batches.create(cells=CELLS)
-    files = Files(batches.redis, (batches.opened,), Device(CPU, threads=1, inference_threads=1, processor=""))
+    files = Files(
+        batches.redis,
+        Places((batches.opened,), StorageKeys(None), writers=1, write_timeout_s=60.0),
+        Device(CPU, threads=1, inference_threads=1, processor=""),
+    )
     found = BatchProgress(batches.redis).take("worker-1")
     assert found is not None
     shard = admit(found)

@@ -14,7 +14,7 @@ from tests.support.processes import Program, eventually
 from tests.support.tiny_model import write_tiny_bundle
 from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import Bundle
-from unikat.identity import identity_of
+from unikat.identity import artwork_digest, short_id
 from unikat.v1.studio_pb2 import ImageFormat
 
 pytestmark = [pytest.mark.xdist_group("worker-drawing"), pytest.mark.usefixtures("shared_worker")]
@@ -53,9 +53,9 @@ def test_an_artwork_holds_what_its_id_is_made_of(shared_bench: Bench, shared_bun
     job = shared_bench.enqueue(shared_bundle.model.digest, count=2, weights={"style": {"ink": 0.25, "oil": 0.75}})
     for artwork in shared_bench.outcome(job).artworks:
         weights = {c.attribute: {c.category: 1.0} if c.category else dict(c.blend.weights) for c in artwork.conditions}
-        made = identity_of(artwork.model_digest, weights, artwork.seed, artwork.index, artwork.truncation)
-        assert artwork.id == made
-        assert artwork.id != identity_of(artwork.model_digest, weights, artwork.seed, 99, artwork.truncation)
+        made = artwork_digest(artwork.model_digest, weights, artwork.seed, artwork.index, artwork.truncation)
+        assert (artwork.digest, artwork.id) == (made, short_id(made))
+        assert made != artwork_digest(artwork.model_digest, weights, artwork.seed, 99, artwork.truncation)
 
 
 @pytest.mark.parametrize(

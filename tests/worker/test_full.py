@@ -18,7 +18,7 @@ def test_a_redis_that_is_full_in_the_middle_leaves_no_gap(bench: Bench, bundle: 
         for seed in range(4):
             refusals = worker.output.count("maxmemory")
             # Room for the job and a part of its images.
-            bench.redis.config_set("maxmemory", bench.redis.info("memory")["used_memory"] + 2**18)
+            bench.redis.config_set("maxmemory", bench.redis.info("memory")["used_memory"] + 2**19)
             job = bench.enqueue(bundle.model.digest, count=4000, seed=seed)
             eventually(partial(refused_more_than, worker, refusals))
             bench.redis.config_set("maxmemory", 0)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from tests.worker.bench import Bench
 from unikat.bundle import Bundle
-from unikat.identity import identity_of
+from unikat.identity import artwork_digest, short_id
 from unikat_worker.__main__ import app
 from unikat_worker.processors import usable_cores
 from unikat_worker.rates import Rates
@@ -79,7 +79,7 @@ def test_an_identity_is_what_its_documentation_says() -> None:
     half = struct.pack(">f", 0.5).hex()
     text = f"sha256:abc\n7\n3\n3f800000\nstyle=ink:{half},oil:{half}\nsubject=sea:3f800000"
     weights = {"subject": {"sea": 1.0}, "style": {"oil": 0.5, "ink": 0.5, "chalk": 0.0}}
-    assert identity_of("sha256:abc", weights, 7, 3, 1.0) == hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert short_id(artwork_digest("sha256:abc", weights, 7, 3, 1.0)) == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def test_a_plain_rq_worker_fails_the_job_since_its_name_is_no_function(bench: Bench, bundle: Bundle) -> None:

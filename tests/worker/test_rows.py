@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tiny_model import LATENT, tiny_model
-from unikat.conditions import Schema, Weights, to_messages
-from unikat.identity import identity_of
+from unikat.conditions import CompleteConditions, Schema, Weights, to_messages
+from unikat.identity import artwork_digest, short_id
 from unikat.sampling import latents
+from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import GenerateResponse, Renderer
-from unikat_worker.active import Row
-from unikat_worker.drawing import ImageFile, Responses, Times, feeds, identity
+from unikat_worker.drawing import ImageFile, Responses, Times, digest_of
+from unikat_worker.inputs import feeds
+from unikat_worker.rows import Row
 
 MODEL = tiny_model()
 MODEL.digest = "sha256:" + "0" * 64
@@ -56,27 +60,31 @@ def test_a_row_is_fed_as_if_it_were_alone(rows: list[Row]) -> None:
         assert inputs["truncation"][position, 0] == row.truncation
 
 
-@given(ROWS, st.sampled_from(["png-1", "png-2"]))
+@given(ROWS, st.sampled_from(["png-3", "webp-2"]))
 def test_a_response_says_what_its_image_was_made_of(rows: list[Row], encoder: str) -> None:
     _, complete = feeds(SCHEMA, MODEL, rows)
     responses = Responses(MODEL, RENDERER)
     for row, conditions in zip(rows, complete, strict=True):
-        file = ImageFile(f"bytes of {row.index}".encode(), "image/png", encoder)
-        artwork = GenerateResponse.FromString(responses.response(row, conditions, file, TIMES)).artwork
-        made = identity_of(MODEL.digest, conditions.weights, row.seed, row.index, row.truncation)
-        assert artwork.id == identity(MODEL, row, conditions) == made
+        asked = replace(row, encoder=encoder, mark="open")
+        made = artwork_digest(MODEL.digest, conditions.weights, row.seed, row.index, row.truncation)
+        assert digest_of(MODEL, asked, conditions) == made
+        file = ImageFile(f"bytes of {row.index}".encode(), "image/png", made, bytes(32))
+        artwork = GenerateResponse.FromString(responses.response(asked, conditions, file, TIMES)).artwork
+        assert (artwork.digest, artwork.id) == (made, short_id(made))
         assert (artwork.index, artwork.seed, artwork.truncation) == (row.index, row.seed, row.truncation)
         assert (artwork.image, artwork.media_type) == (file.data, "image/png")
         assert (artwork.width, artwork.height, artwork.model_digest) == (16, 16, MODEL.digest)
         assert list(artwork.conditions) == to_messages(conditions.weights)
         renderer = artwork.renderer
-        assert (renderer.provider, renderer.processor, renderer.encoder) == ("CPUExecutionProvider", "x86_64", encoder)
+        assert (renderer.provider, renderer.processor) == ("CPUExecutionProvider", "x86_64")
+        assert (renderer.encoder, renderer.mark) == (encoder, "open")
 
 
 def test_times_are_durations_and_never_negative() -> None:
     row = Row({}, 1, 0, 0.8)
     _, (conditions,) = feeds(SCHEMA, MODEL, [row])
-    message = Responses(MODEL, RENDERER).response(row, conditions, ImageFile(b"", "image/png", "png-2"), TIMES)
+    file = ImageFile(b"", "image/png", bytes(32), bytes(32))
+    message = Responses(MODEL, RENDERER).response(row, conditions, file, TIMES)
     timings = GenerateResponse.FromString(message).artwork.timings
     assert timings.queued.ToMicroseconds() == 250_000
     assert timings.batched.ToMicroseconds() == 0  # the clocks of two machines disagree
@@ -88,8 +96,7 @@ def test_two_truncations_of_the_same_conditions_do_not_share_what_was_kept() -> 
     rows = [Row({"style": {"ink": 1.0}, "subject": {"sea": 1.0}}, 1, 0, truncation) for truncation in (0.5, 0.75)]
     _, complete = feeds(SCHEMA, MODEL, rows)
     assert complete[0] is complete[1]
-    responses, file = Responses(MODEL, RENDERER), ImageFile(b"", "image/png", "png-2")
-    sent = [responses.response(row, conditions, file, TIMES) for row, conditions in zip(rows, complete, strict=True)]
+    sent = responses_of(MODEL, rows, complete)
     artworks = [GenerateResponse.FromString(message).artwork for message in sent]
     assert [artwork.truncation for artwork in artworks] == [0.5, 0.75]
     assert artworks[0].id != artworks[1].id
@@ -102,11 +109,10 @@ def test_a_model_with_alpha_is_fed_the_background_which_is_a_part_of_the_identit
     inputs, complete = feeds(Schema(model), model, rows)
     assert inputs["background"].dtype == np.float32
     assert inputs["background"].tolist() == [[1, 1, 1, 1], [1, 0, 0, pytest.approx(128 / 255)], [0, 0, 0, 0]]
-    responses, file = Responses(model, RENDERER), ImageFile(b"", "image/png", "png-2")
-    sent = [responses.response(row, conditions, file, TIMES) for row, conditions in zip(rows, complete, strict=True)]
+    sent = responses_of(model, rows, complete)
     artworks = [GenerateResponse.FromString(message).artwork for message in sent]
     assert [artwork.background for artwork in artworks] == ["#ffffffff", "#ff000080", "#00000000"]
-    assert artworks[1].id == identity_of("", complete[1].weights, 1, 0, 1.0, "#ff000080")
+    assert artworks[1].id == short_id(artwork_digest("", complete[1].weights, 1, 0, 1.0, "#ff000080"))
     assert len({artwork.id for artwork in artworks}) == 3
     with pytest.raises(ValueError, match="background"):
         feeds(Schema(model), model, [Row({}, 1, 0, 1.0, "red")])
@@ -124,3 +130,11 @@ def test_a_model_without_attributes_has_no_condition_input() -> None:
 def test_conditions_that_the_model_does_not_have_are_refused(asked: Weights) -> None:
     with pytest.raises(KeyError, match=r"crayon|mood"):
         feeds(SCHEMA, MODEL, [Row({}, 1, 0, 1.0), Row(asked, 1, 1, 1.0)])
+
+
+def responses_of(model: Model, rows: list[Row], complete: list[CompleteConditions]) -> list[bytes]:
+    """The message of each row, without a picture."""
+    responses = Responses(model, RENDERER)
+    digests = [digest_of(model, *each) for each in zip(rows, complete, strict=True)]
+    files = [ImageFile(b"", "image/png", digest, bytes(32)) for digest in digests]
+    return [responses.response(*each, TIMES) for each in zip(rows, complete, files, strict=True)]

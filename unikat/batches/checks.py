@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from unikat.batches.layout import END_OF_TAR, Row, common_of, tar_around
-from unikat.batches.storage import Storage
+from unikat.batches.layout import END_OF_TAR, RECIPE, Entry, Row, common_of, tar_around
+from unikat.batches.storage import DamagedFile, Storage
 
 _SPAN: Final = 8 * 2**20  # bytes of images that are read at once
 
@@ -35,7 +35,8 @@ class FileChecks:
         self._add = add
         self._tar = ""  # the tar file that rows are in at the moment
         self._at = 0  # where in it the next image's header should begin
-        self._gone = 0  # images that should be in it, and it is not there
+        self._gone = 0  # images that should be in it, and it is not there, or
+        self._damage = ""  # not what was encrypted
         self.bytes_read = 0
 
     def check(self, rows: Sequence[Row]) -> None:
@@ -53,17 +54,27 @@ class FileChecks:
     def finish(self) -> None:
         """Look at the end of the tar file."""
         if self._gone:
-            images = f"{self._gone:,} image{'' if self._gone == 1 else 's'}"
-            self._add(Problem("missing", self._tar, None, f"the file is missing, with {images}"))
+            images = f"with {self._gone:,} image{'' if self._gone == 1 else 's'}"
+            kind, what = ("differs", self._damage) if self._damage else ("missing", "the file is missing")
+            self._add(Problem(kind, self._tar, None, f"{what}, {images}"))
         elif self._tar:
             end = self._storage.read_range(self._tar, self._at, len(END_OF_TAR) + 1)
             if end != END_OF_TAR:
                 kind = "truncated" if END_OF_TAR.startswith(end) else "differs"
                 self._add(Problem(kind, self._tar, None, "does not end as a tar file does"))
-        self._tar, self._gone = "", 0
+        self._tar, self._gone, self._damage = "", 0, ""
 
     def _check_files(self, rows: Sequence[Row]) -> None:
-        for row, data in zip(rows, self._storage.read_many([row["file"] for row in rows]), strict=True):
+        try:
+            found = self._storage.read_many([row["file"] for row in rows])
+        except DamagedFile as damaged:
+            if len(rows) == 1:
+                self._add(Problem("differs", rows[0]["file"], rows[0]["index"], str(damaged)))
+            else:
+                for row in rows:
+                    self._check_files([row])
+            return
+        for row, data in zip(rows, found, strict=True):
             if data is None:
                 self._add(Problem("missing", row["file"], row["index"], "the file is missing"))
             else:
@@ -80,8 +91,9 @@ class FileChecks:
         begin = rows[0]["offset"] - len(around[0][0])
         try:
             data = self._storage.read_range(file, max(0, begin), sum(sizes))
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedFile) as error:
             self._gone += len(rows)
+            self._damage = str(error) if isinstance(error, DamagedFile) else ""
             return
         self.bytes_read += len(data)
         at = 0
@@ -121,7 +133,7 @@ class FolderChecks:
 
     def see(self, file: str) -> None:
         """A row names a file."""
-        folder, _, name = file.rpartition("/")
+        folder, _, name = self._storage.stored(file).rpartition("/")
         if folder != self._folder:
             self._leave()
             self._folder = folder
@@ -150,9 +162,10 @@ class FolderChecks:
 
 
 def _around(rows: Sequence[Row], *, earlier: bool = False) -> list[tuple[bytes, bytes]]:
+    entries = [Entry(row["index"], row["id"], row.get("conditions") or {}, row.get(RECIPE) or "") for row in rows]
     return [
-        tar_around(common_of(row), row["index"], row["id"], row.get("conditions") or {}, row["size"], earlier=earlier)
-        for row in rows
+        tar_around(common_of(row), entry, row["size"], earlier=earlier)
+        for row, entry in zip(rows, entries, strict=True)
     ]
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from unikat.batches.layout import Row
 from unikat.batches.spec import BatchSpec, Cell
-from unikat.batches.storage import Storage
+from unikat.batches.storage import DamagedFile, Storage
+from unikat.metadata import of_several
 from unikat.sheet import Sheet, fitted, grid
 
 _ROWS: Final = 14
@@ -48,7 +49,7 @@ class ContactSheet:
         size = next(image.size for image in images.values() if image is not None)
         shown = {index: image for index, image in images.items() if image is not None and image.size == size}
         buffer = BytesIO()
-        self._sheet(shown).draw().save(buffer, "PNG", optimize=False)
+        self._sheet(shown).draw().save(buffer, "PNG", optimize=False, pnginfo=of_several())
         return buffer.getvalue()
 
     def _choose(self) -> list[tuple[str, list[int]]]:
@@ -131,8 +132,10 @@ def evenly(numbers: range, count: int) -> list[int]:
 
 
 def _image(storage: Storage, row: Row) -> Image.Image | None:
-    """The image of a row of the manifest, in RGB; None if it cannot be read: `verify` is there to complain."""
-    with suppress(OSError, SyntaxError):  # what Pillow and the file system raise
+    """The image of a row of the manifest, in RGB; None if it was refused or cannot be read: `verify` complains."""
+    if row.get("refused"):
+        return None
+    with suppress(OSError, SyntaxError, DamagedFile):  # what Pillow and the storage raise
         data = storage.read_range(row["file"], row["offset"], row["size"])
         with Image.open(BytesIO(data)) as image:
             return image.convert("RGBA" if image.has_transparency_data else "RGB")

@@ -26,6 +26,7 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a named pipe must not hold a writer up
 _UNFINISHED: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP})  # from file systems that have none
 # From so many files on, one sync of the whole file system is cheaper than one for each file
 # (256 files of 2 KB on ext4: 14 ms instead of 65 ms).
 _MANY: Final = 16
@@ -64,6 +65,11 @@ class FolderStorage(Storage):
     def _put(self, folder: str, files: Mapping[str, bytes]) -> None:
         with self._entered(folder, create=True) as fd:
             _put(fd, files, self.touch)
+
+    def create(self, name: str, data: bytes) -> bool:
+        folder, base = _split(name)
+        with self._reasons(), self._entered(folder, create=True) as fd:
+            return _put_new(fd, base, data)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
@@ -195,6 +201,28 @@ def _put(fd: int, files: Mapping[str, bytes], touch: Callable[[], object]) -> No
         if sync_once and _syncfs(fd) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
+
+
+def _put_new(fd: int, name: str, data: bytes) -> bool:
+    """Write a file into the folder `fd` unless there is one of the name: a link is made only where there is nothing."""
+    temporary = f".{name}.{secrets.token_hex(4)}.tmp"
+    try:
+        with _created(fd, temporary) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, name, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+        os.fsync(fd)
+        return True
+    finally:
+        _drop(fd, [temporary])
 
 
 @contextmanager

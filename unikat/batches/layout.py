@@ -16,6 +16,8 @@ from unikat.v1.batches_pb2 import LAYOUT_FILES, LAYOUT_WEBDATASET
 MANIFEST: Final = "manifest.parquet"
 SHEET: Final = "contact-sheet.png"
 CLAIM: Final = "batch.json"
+# Column, where some images are not of the batch's seed: their latents; empty for the others.
+RECIPE: Final = "recipe"
 PARTS: Final = ".unikat"  # folder: the rows of each shard, until the manifest is written
 
 # By the numbers of the proto's ImageFormat. A format that this version does not know is a KeyError.
@@ -28,13 +30,30 @@ END_OF_TAR: Final = bytes(2 * BLOCK)
 
 
 @dataclass(frozen=True)
+class Measured:
+    """How near a drawing is to the training pictures, as in `Originality`; None: not measured."""
+
+    attempt: int = 0
+    distance: float | None = None
+    percentile: float | None = None
+
+
+@dataclass(frozen=True)
 class DrawnImage:
-    """One image of a shard: `weights` for every attribute of the model, `data` the bytes of an image file."""
+    """One image of a shard: `weights` for every attribute of the model, `data` the bytes of an image file.
+
+    `refused` is the name of the reason for which it is not delivered, `detail` what was measured; then it has no bytes.
+    `recipe` (`unikat.recipes.text`) says what was drawn, where that is not image `index` of the batch's seed.
+    """
 
     index: int
     id: str
     weights: Weights
     data: bytes
+    refused: str = ""
+    detail: str = ""
+    measured: Measured = Measured()
+    recipe: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,13 +64,16 @@ class Place:
     offset: int
 
 
+NOWHERE: Final = Place("", 0)  # of an image that was refused
+
+
 def common_of(row: Row) -> Common:
     """What a row says of its batch."""
     layout = LAYOUT_WEBDATASET if row["file"].startswith("shards/") else LAYOUT_FILES
     image_format = next(number for number, media_type in MEDIA_TYPES.items() if media_type == row["media_type"])
-    background = row.get("background") or ""
+    background, mark = row.get("background") or "", row.get("mark") or ""
     facts = row["model"], row["model_digest"], row["seed"], row["truncation"]
-    return Common(*facts, image_format, layout, background=background)
+    return Common(*facts, image_format, layout, background=background, mark=mark, recipes=RECIPE in row)
 
 
 def part_name(shard: int) -> str:
@@ -60,45 +82,61 @@ def part_name(shard: int) -> str:
 
 
 def shard_files(common: Common, shard: int, images: Sequence[DrawnImage]) -> tuple[dict[str, bytes], list[Place]]:
-    """A shard's files by name, and for each image where it is in them."""
+    """A shard's files by name, and for each image where it is in them; those that were refused are in none."""
     suffix = _SUFFIXES[common.image_format]
     if common.layout == LAYOUT_FILES:
-        places = [Place(f"images/{shard:05}/{image.index:07}{suffix}", 0) for image in images]
-        return {place.file: image.data for place, image in zip(places, images, strict=True)}, places
+        names = [f"images/{shard:05}/{image.index:07}{suffix}" for image in images]
+        files = {name: image.data for name, image in zip(names, images, strict=True) if not image.refused}
+        return files, [Place("" if image.refused else name, 0) for name, image in zip(names, images, strict=True)]
     name, places, blocks, at = f"shards/{shard:05}.tar", [], [], 0
     for image in images:
-        head, tail = tar_around(common, image.index, image.id, conditions_text(image.weights), len(image.data))
+        if image.refused:
+            places.append(NOWHERE)
+            continue
+        entry = Entry(image.index, image.id, conditions_text(image.weights), image.recipe)
+        head, tail = tar_around(common, entry, len(image.data))
         places.append(Place(name, at + len(head)))
         blocks += [head, image.data, tail]
         at += len(head) + len(image.data) + len(tail)
-    return {name: b"".join([*blocks, END_OF_TAR])}, places
+    return {name: b"".join([*blocks, END_OF_TAR])} if blocks else {}, places
 
 
-def tar_around(
-    common: Common, index: int, id: str, conditions: Mapping[str, str], size: int, *, earlier: bool = False
-) -> tuple[bytes, bytes]:
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an image's JSON file in a tar says of it alone; `recipe` is "" for an image of the batch's seed."""
+
+    index: int
+    id: str
+    conditions: Mapping[str, str]
+    recipe: str = ""
+
+
+def tar_around(common: Common, entry: Entry, size: int, *, earlier: bool = False) -> tuple[bytes, bytes]:
     """What stands before and after an image of `size` bytes in a tar file: headers, padding and its JSON file.
 
     `earlier`: as workers wrote it whose blends were objects there.
     """
     suffix = _SUFFIXES[common.image_format]
-    about = _about(common, index, id, _with_objects(conditions) if earlier else dict(conditions))
-    head = _tar_header(f"{index:07}{suffix}", size)
-    tail = b"".join([bytes(-size % BLOCK), _tar_header(f"{index:07}.json", len(about)), about])
+    conditions = _with_objects(entry.conditions) if earlier else dict(entry.conditions)
+    about = _about(common, entry, conditions)
+    head = _tar_header(f"{entry.index:07}{suffix}", size)
+    tail = b"".join([bytes(-size % BLOCK), _tar_header(f"{entry.index:07}.json", len(about)), about])
     return head, tail + bytes(-len(about) % BLOCK)
 
 
-def _about(common: Common, index: int, id: str, conditions: Mapping[str, Any]) -> bytes:
+def _about(common: Common, entry: Entry, conditions: Mapping[str, Any]) -> bytes:
     """The JSON file beside an image. A condition is text, also where it is a blend: readers want one type a field."""
     content = {
-        "id": id,
-        "index": index,
+        "id": entry.id,
+        "index": entry.index,
         "seed": common.seed,
+        **({"recipe": entry.recipe} if entry.recipe else {}),
         "truncation": common.truncation,
         "conditions": conditions,
         "model": common.model,
         "model_digest": common.digest,
         **({"background": common.background} if common.background else {}),
+        **({"mark": common.mark} if common.mark else {}),
     }
     return (json.dumps(content, ensure_ascii=False) + "\n").encode()
 

@@ -18,19 +18,21 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from unikat.artwork import Renderer
-from unikat.batches.layout import MANIFEST, MEDIA_TYPES, DrawnImage, Place, conditions_text, part_name
+from unikat.batches.layout import MANIFEST, MEDIA_TYPES, RECIPE, DrawnImage, Place, conditions_text, part_name
 from unikat.batches.parquet import open_parquet
 from unikat.batches.spec import BatchSpec, Common
-from unikat.batches.storage import Storage
+from unikat.batches.storage import DamagedFile, Storage
 
 FORMAT_VERSION: Final = 1
 FINGERPRINT: Final = b"unikat.fingerprint"
 VERSION: Final = b"unikat.format_version"
+REFUSED: Final = "refused"  # column, in manifests with such images: why one has no file; empty for those that have
+DETAIL: Final = "detail"  # column beside it: what was measured
 ROWS_IN_GROUP: Final = 65_536
 _PARTS_AT_ONCE: Final = 64
 _COMPRESSIBLE: Final = (
     "file", "seed", "truncation", "model", "model_digest", "media_type", "width", "height", "provider", "runtime",
-    "processor",
+    "processor", REFUSED,
 )  # fmt: skip
 
 
@@ -52,8 +54,10 @@ def part_bytes(common: Common, images: Sequence[DrawnImage], places: Sequence[Pl
 
 
 def _table(common: Common, images: Sequence[DrawnImage], places: Sequence[Place], renderer: Renderer) -> pa.Table:
-    width, height = Image.open(BytesIO(images[0].data)).size  # a model's images have one size
-    hashes = [hashlib.sha256(image.data).hexdigest() for image in images]
+    delivered = next((image for image in images if not image.refused), None)
+    # A model's images have one size.
+    width, height = (0, 0) if delivered is None else Image.open(BytesIO(delivered.data)).size
+    hashes = ["" if image.refused else hashlib.sha256(image.data).hexdigest() for image in images]
     columns: dict[str, Any] = {
         "id": pa.array([image.id for image in images], pa.string()),
         "index": pa.array([image.index for image in images], pa.uint32()),
@@ -75,13 +79,29 @@ def _table(common: Common, images: Sequence[DrawnImage], places: Sequence[Place]
         "processor": pa.scalar(renderer.processor),
         **({"encoder": pa.scalar(common.encoder)} if common.encoder else {}),
         **({"background": pa.scalar(common.background)} if common.background else {}),
+        **({"mark": pa.scalar(common.mark)} if common.mark else {}),
     }
     columns |= {name: pa.repeat(value, len(images)) for name, value in same.items()}
     if images[0].weights:  # Parquet has no struct without fields
         texts = [conditions_text(image.weights) for image in images]
         fields = [pa.array([text[name] for text in texts], pa.string()) for name in texts[0]]
         columns["conditions"] = pa.StructArray.from_arrays(fields, names=list(texts[0]))
+    if common.recipes:
+        columns[RECIPE] = pa.array([image.recipe or None for image in images], pa.string())
+    if common.originality:
+        columns |= _measured(images)
+    if any(image.refused for image in images):  # a shard without has the rows that it always had
+        columns[REFUSED] = pa.array([image.refused or None for image in images], pa.string())
+        columns[DETAIL] = pa.array([image.detail or None for image in images], pa.string())
     return pa.table(columns)
+
+
+def _measured(images: Sequence[DrawnImage]) -> dict[str, pa.Array]:
+    return {
+        "attempt": pa.array([image.measured.attempt for image in images], pa.uint8()),
+        "distance": pa.array([image.measured.distance for image in images], pa.float32()),
+        "percentile": pa.array([image.measured.percentile for image in images], pa.float32()),
+    }
 
 
 def merge_parts(
@@ -90,8 +110,25 @@ def merge_parts(
     """Write the manifest of these shards; `seen` is shown the indexes and the rows of each.
 
     A shard without a part is looked for in the manifest that is there: whoever merged before may have removed it.
-    Raises LostShards.
+    Where an image was refused, all rows have columns for that. Raises LostShards.
     """
+    try:
+        _merge(storage, spec, shards, seen)
+    except _SomeRefused:  # only now it is known: begun once more
+        _merge(storage, spec, shards, seen, with_refused=True)
+
+
+class _SomeRefused(Exception):
+    """A shard has columns that the rows before it have not."""
+
+
+def _merge(
+    storage: Storage,
+    spec: BatchSpec,
+    shards: Sequence[int],
+    seen: Callable[[range, pa.Table], None],
+    with_refused: bool = False,
+) -> None:
     lost: list[int] = []
     with ExitStack() as stack:
         writer: _Writer | None = None
@@ -99,7 +136,7 @@ def merge_parts(
         target = stack.enter_context(storage.writing(MANIFEST))
         for start in range(0, len(shards), _PARTS_AT_ONCE):
             some = shards[start : start + _PARTS_AT_ONCE]
-            parts = storage.read_many([part_name(shard) for shard in some])
+            parts = _read_parts(storage, [part_name(shard) for shard in some])
             for shard, part in zip(some, parts, strict=True):
                 indexes = spec.shard_range(shard)
                 table = _part_rows(part, indexes)
@@ -107,11 +144,28 @@ def merge_parts(
                 if table is None:
                     lost.append(shard)
                     continue
+                table = _with_refused(table) if with_refused else _without_refused(table)
                 seen(indexes, table)
                 writer = writer or stack.enter_context(_Writer(target, table.schema, spec.fingerprint))
                 writer.add(table)
         if lost:
             raise LostShards(lost)
+
+
+def _with_refused(table: pa.Table) -> pa.Table:
+    missing = [name for name in (REFUSED, DETAIL) if name not in table.column_names]
+    for name in missing:
+        table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
+    return table
+
+
+def _without_refused(table: pa.Table) -> pa.Table:
+    """Raises _SomeRefused. The manifest before may have the columns, and these shards nothing in them."""
+    if REFUSED not in table.column_names:
+        return table
+    if table.column(REFUSED).null_count < table.num_rows:
+        raise _SomeRefused
+    return table.drop_columns([REFUSED, DETAIL])
 
 
 class _Writer:
@@ -163,7 +217,7 @@ class _Earlier:
 
     @cached_property
     def _file(self) -> pq.ParquetFile | None:
-        with suppress(FileNotFoundError, pa.ArrowException):
+        with suppress(FileNotFoundError, DamagedFile, pa.ArrowException):
             file = open_parquet(self._stack.enter_context(self._storage.reading(MANIFEST)))
             if (file.schema_arrow.metadata or {}).get(FINGERPRINT) == self._fingerprint:
                 return file
@@ -176,7 +230,8 @@ class _Earlier:
         assert self._file is not None
         file, groups = self._file, range(self._file.metadata.num_row_groups)
         found = [file.read_row_group(group, columns=["index"], use_threads=False).column(0) for group in groups]
-        return [(column[0].as_py(), column[-1].as_py()) for column in found if len(column)]
+        # An empty group keeps its number, and has no index.
+        return [(column[0].as_py(), column[-1].as_py()) if len(column) else (0, -1) for column in found]
 
     def rows(self, indexes: range) -> pa.Table | None:
         """The rows of these indexes, None unless all are there."""
@@ -195,6 +250,19 @@ class _Earlier:
             assert self._file is not None
             self._group = group, self._file.read_row_group(group, use_threads=False)
         return self._group[1]
+
+
+def _read_parts(storage: Storage, names: Sequence[str]) -> list[bytes | None]:
+    """Parts; None for one that is not there, or was not encrypted with the batch's key, and is as good as none."""
+    with suppress(DamagedFile):
+        return storage.read_many(names)
+    parts: list[bytes | None] = []
+    for name in names:
+        try:
+            parts += storage.read_many([name])
+        except DamagedFile:
+            parts.append(None)
+    return parts
 
 
 def _part_rows(part: bytes | None, indexes: range) -> pa.Table | None:

@@ -6,6 +6,7 @@ AWS_ENDPOINT_URL, ...; FSSPEC_S3_... for any option of s3fs).
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,6 +54,21 @@ class ObjectStorage(Storage):
             with self._reasons():
                 some = names[first : first + _AT_ONCE]
                 self._store().pipe({self._path(name): bytes(files[name]) for name in some})
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See `Storage`. The condition is S3's; a store that does not know it ignores it, or says so."""
+        path = self._path(name)
+        with self._reasons():
+            try:
+                self._store().pipe_file(path, data, **({"mode": "create"} if self._scheme in _S3 else {}))
+            except OSError as error:
+                if error.errno == errno.ENOSYS:
+                    self._store().pipe_file(path, data)
+                elif self._store().exists(path):
+                    return False
+                else:
+                    raise
+            return True
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:

@@ -19,6 +19,8 @@ from unikat.batches import parquet_process
 
 _FREE_CELLS: Final = 2**18
 _CELLS_A_BYTE: Final = 16  # of the file; a manifest of ours has one, its constant columns included
+_FREE_CLAIM: Final = 2**26
+_CLAIM_A_BYTE: Final = 8  # of the file: what is packed tighter than that says little
 _FREE_BYTES: Final = 2**24
 _TEXT_A_BYTE: Final = 256  # of the file; of a manifest of ours some 30
 _LIST_BYTES: Final = 2**27
@@ -48,16 +50,24 @@ def open_parquet(source: BinaryIO | pa.BufferReader) -> pq.ParquetFile:
     return file
 
 
+def most_claimed(size: int) -> int:
+    """Bytes that the columns of a file of `size` bytes may say they take unpacked."""
+    return _FREE_CLAIM + _CLAIM_A_BYTE * size
+
+
 def _check_cells(file: pq.ParquetFile, size: int) -> None:
     # Not by `metadata.row_group(i).column(j)`, in which a damaged file ends the process (pyarrow 26).
     cells = file.metadata.num_rows * max(1, file.metadata.num_columns)
+    claimed = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
+    if claimed > most_claimed(size):
+        raise ParquetBomb(f"its columns take {claimed} bytes unpacked, of {size}")
     if cells > _FREE_CELLS + _CELLS_A_BYTE * size:
         raise ParquetBomb(f"it holds {cells} cells in {size} bytes, as no table does that says something")
 
 
 def _check_lists(file: pq.ParquetFile, source: BinaryIO | pa.BufferReader, size: int) -> None:
     """How long lists are is known only by reading them, so a process with limits does so first. Manifests have none."""
-    if not any(file.schema.column(position).max_repetition_level for position in range(file.metadata.num_columns)):
+    if not any(column.max_repetition_level for column in _columns(file)):
         return
     most = _LIST_BYTES + _LIST_A_BYTE * size
     source.seek(0)
@@ -92,8 +102,16 @@ def _check_texts(file: pq.ParquetFile, source: BinaryIO | pa.BufferReader, size:
 
 
 def _text_columns(file: pq.ParquetFile) -> list[str]:
-    columns = (file.schema.column(position) for position in range(file.metadata.num_columns))
-    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    return [column.path for column in _columns(file) if column.physical_type == "BYTE_ARRAY"]
+
+
+def _columns(file: pq.ParquetFile) -> list[pq.ColumnSchema]:
+    """Not of `file.schema`: the metadata would keep that and it the metadata, until the garbage collector comes.
+
+    They are 20 kB for each part of a batch that no counter of Python's sees, so it comes late.
+    """
+    schema = pq.ParquetSchema(file.metadata)
+    return [schema.column(position) for position in range(file.metadata.num_columns)]
 
 
 def _text_bytes(array: pa.Array) -> int:

@@ -13,7 +13,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from unikat.batches.spec import Cell
 from unikat.conditions import to_messages
+from unikat.recipes.messages import set_sequence
+from unikat.refusal import ORIGINALITY
 from unikat.v1.batches_pb2 import Batch, Pause, Plan, ShardFailure
+from unikat.v1.studio_pb2 import ORIGINALITY_MODE_UNSPECIFIED
 
 # Fields of a batch's hash. Times are Unix times in seconds, on Redis' clock.
 HEAD: Final = "head"  # the spec without its cells, as JSON
@@ -43,7 +46,8 @@ class BatchRecord:
     """What was read of a batch at one moment.
 
     `done` is the number of shards that are written, `last_done` whether the last one, which may be smaller, is among
-    them; `failed` maps shards to why; `pace` holds (Unix time, images) of the shards written last, newest first.
+    them; `failed` maps shards to why; `pace` holds (Unix time, images) of the shards written last, newest first;
+    `refused` counts images of written shards that have no file.
     """
 
     id: str
@@ -52,6 +56,7 @@ class BatchRecord:
     last_done: bool
     failed: Mapping[int, str] = field(default_factory=dict)
     pace: Sequence[tuple[float, int]] = ()
+    refused: int = 0
 
     @cached_property
     def head(self) -> dict[str, Any]:
@@ -93,10 +98,15 @@ class BatchRecord:
         return self.done + len(self.failed) >= self.shards
 
     @property
-    def drawn(self) -> int:
-        """Images written."""
+    def settled(self) -> int:
+        """Images of written shards: written or refused."""
         missing = self._shard_size - self._size(self.shards - 1) if self.last_done else 0
         return self.done * self._shard_size - missing
+
+    @property
+    def drawn(self) -> int:
+        """Images written."""
+        return self.settled - self.refused
 
     @property
     def failed_images(self) -> int:
@@ -125,7 +135,7 @@ class BatchRecord:
             return 0.0
         if self.has_ended:
             seconds = float(self.fields[ENDED]) - float(self.fields[STARTED])
-            return self.drawn / seconds if seconds > 0 else 0.0
+            return self.settled / seconds if seconds > 0 else 0.0
         newest = self.pace[0][0]
         lately = [(at, images) for at, images in self.pace if newest - at <= _WINDOW]
         if newest - lately[-1][0] < _SHORT:  # a first shard, or several workers' at once: from the beginning
@@ -150,7 +160,7 @@ class BatchRecord:
             shard_count=self.shards,
             owner=head["owner"],
             labels=head["labels"],
-            plans=[Plan(conditions=to_messages(cell.weights), count=cell.count) for cell in cells],
+            plans=[_plan(cell) for cell in cells],
             total_count=self.total,
             drawn_count=self.drawn,
             failed_count=self.failed_images,
@@ -160,6 +170,9 @@ class BatchRecord:
             manifest=fields.get(MANIFEST, ""),
             revision=self.revision,
             background=head.get("background", ""),
+            encryption_key=head.get("encryption_key", ""),
+            refused_count=self.refused,
+            originality=ORIGINALITY.get(head.get("originality", ""), ORIGINALITY_MODE_UNSPECIFIED),
         )
         for name, moment in (("start_time", STARTED), ("end_time", ENDED)):
             if moment in fields:
@@ -176,13 +189,19 @@ class BatchRecord:
             batch.pause.CopyFrom(Pause(reason=self.fields[PAUSED], since=since))
         elif self.rate > 0:
             left = Duration()
-            left.FromMilliseconds(round((self.total - self.drawn - self.failed_images) / self.rate * 1000))
+            left.FromMilliseconds(round((self.total - self.settled - self.failed_images) / self.rate * 1000))
             batch.remaining.CopyFrom(left)
 
     def _failure(self, shard: int) -> ShardFailure:
         first = shard * self._shard_size
         why = self.failed[shard][:FAILURE_TEXT]
         return ShardFailure(shard=shard, first_index=first, count=self._size(shard), message=why)
+
+
+def _plan(cell: Cell) -> Plan:
+    plan = Plan(conditions=to_messages(cell.weights), count=cell.count)
+    set_sequence(plan, cell.sequence)
+    return plan
 
 
 def _timestamp(text: str) -> Timestamp:

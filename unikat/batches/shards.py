@@ -14,6 +14,7 @@ from unikat.batches.layout import CLAIM, MANIFEST, PARTS, SHEET, DrawnImage, con
 from unikat.batches.manifest import FORMAT_VERSION, LostShards, merge_parts, part_bytes
 from unikat.batches.spec import BatchSpec, ShardJob
 from unikat.batches.storage import DestinationError, DestinationRefused, Storage
+from unikat.batches.storage_keys import key_id_of
 from unikat.request import FORMAT_NAMES
 
 __all__ = ["DrawnImage", "LostShards", "Renderer", "close_batch", "write_shard"]
@@ -54,7 +55,11 @@ def close_batch(storage: Storage, spec: BatchSpec, shards: Iterable[int], keep_p
     picture = sheet.draw(storage)
     if picture is not None:
         storage.write(SHEET, picture)
-    cells = [{"conditions": conditions_text(cell.weights), "count": cell.count} for cell in spec.cells]
+    cells = [
+        {"conditions": conditions_text(cell.weights), "count": cell.count}
+        | ({"recipe": cell.sequence.to_json()} if cell.sequence else {})
+        for cell in spec.cells
+    ]
     extent = {"total": spec.total, "shard_size": spec.shard_size, "cells": cells}  # what only who ends it knows
     storage.write(CLAIM, _to_bytes(_facts(spec) | extent))
     if not keep_parts:
@@ -77,6 +82,10 @@ def _facts(of: BatchSpec | ShardJob) -> dict[str, Any]:
         "layout": LAYOUT_NAMES[of.layout],
         **({"encoder": of.encoder} if of.encoder else {}),
         **({"background": of.background} if of.background else {}),
+        **({"mark": of.mark} if of.mark else {}),
+        **({"originality": of.originality} if of.originality else {}),
+        **({"deny": of.deny} if of.deny else {}),
+        **({"recipes": True} if of.recipes else {}),
     }
 
 
@@ -86,8 +95,11 @@ def _claim(storage: Storage, facts: dict[str, Any], begun: bool) -> None:
     if data is None:
         if begun:
             raise DestinationError(f"{storage.url}: {CLAIM} is gone, and what was written with it")
-        storage.write(CLAIM, _to_bytes(facts))
-        data = storage.read(CLAIM)  # of two batches that come at the same moment, one has lost
+        storage.create(CLAIM, _to_bytes(facts))
+        data = storage.read(CLAIM)  # of those that come at the same moment, one was the first
+    if key_id := key_id_of(data):
+        text = f'{storage.url}: holds a batch that is encrypted with the key "{key_id}"'
+        raise DestinationRefused(f"{text}; choose another folder, or remove its files")
     try:
         found = json.loads(data)["fingerprint"]
     except (ValueError, KeyError, TypeError) as error:

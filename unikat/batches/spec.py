@@ -6,13 +6,16 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, product
 from typing import Any, Final
 
-from unikat.conditions import Weights, are_weights, is_finite
+from unikat.conditions import Denied, Weights, are_denied, are_weights, is_finite
 from unikat.json_text import parse_json
+from unikat.recipes.mix import Mix
+from unikat.recipes.sequence import MixSequence, sequence_from_json
+from unikat.refusal import MODES
 
 DRAW_SHARD: Final = "worker.jobs.draw_shard"  # a name, as `unikat.jobs.DRAW`
 CLOSE_BATCH: Final = "worker.jobs.close_batch"
@@ -22,18 +25,30 @@ MAX_SHARD_SIZE: Final = 4096  # images: what a crash costs at most, and what a w
 
 @dataclass(frozen=True)
 class Cell:
-    """`count` images with the same conditions; attributes that `weights` leaves out are drawn for each image."""
+    """`count` images with the same conditions; attributes that `weights` leaves out are drawn for each image.
+
+    Their latents are those of a recipe's or a walk's images, from number `first` on, if there is a `sequence`.
+    """
 
     weights: Weights
     count: int
+    sequence: MixSequence | None = None
+    first: int = 0
+
+    def mix(self, position: int) -> Mix | None:
+        """The latent of an image of the cell, counted from 0; None where it is that of the batch's seed."""
+        return None if self.sequence is None else self.sequence.at(self.first + position)
 
 
 @dataclass(frozen=True)
 class Common:
     """What all images of a batch have in common. `model` is "name@version".
 
-    `image_format` and `layout` are values of the proto enums; `encoder` is the name of what encodes the images, "" in
-    batches of the first release, which had no names; `background` is "#rrggbbaa" for a model with alpha, else "".
+    `image_format` and `layout` are values of the proto enums; `encoder` is the name of what encodes the images;
+    `background` is "#rrggbbaa" for a model with alpha, else "";
+    `mark` is the id of the key of the images' watermarks, "" for images without marks.
+    `encryption_key` is the id of the storage key that the files are encrypted with, "" for none. `originality` and
+    `deny` are as in a `DrawJob`. `recipes`: some images are not of the seed, so rows and files say of what all are.
     """
 
     model: str
@@ -44,12 +59,18 @@ class Common:
     layout: int
     encoder: str = field(default="", kw_only=True)
     background: str = field(default="", kw_only=True)
+    mark: str = field(default="", kw_only=True)
+    encryption_key: str = field(default="", kw_only=True)
+    originality: str = field(default="", kw_only=True)
+    deny: Denied = field(default_factory=dict, kw_only=True)
+    recipes: bool = field(default=False, kw_only=True)
 
     def is_sound(self) -> bool:
         """Whether these fields, which may have been read, are of their types."""
-        texts = (self.model, self.digest, self.encoder, self.background)
+        texts = (self.model, self.digest, self.encoder, self.background, self.mark, self.encryption_key)
         is_seed = type(self.seed) is int and 0 <= self.seed < 2**64
-        return is_seed and is_finite(self.truncation) and all(isinstance(text, str) for text in texts)
+        has_terms = self.originality in MODES and are_denied(self.deny) and type(self.recipes) is bool
+        return is_seed and has_terms and is_finite(self.truncation) and all(isinstance(text, str) for text in texts)
 
 
 @dataclass(frozen=True)
@@ -92,7 +113,8 @@ class BatchSpec(Common):
         cells, at = [], images.start
         for position in range(bisect_right(self._ends, images.start), len(self.cells)):
             end = min(self._ends[position], images.stop)
-            cells.append(Cell(self.cells[position].weights, end - at))
+            cell, start = self.cells[position], self._ends[position] - self.cells[position].count
+            cells.append(replace(cell, count=end - at, first=cell.first + at - start if cell.sequence else 0))
             at = end
             if at == images.stop:
                 break
@@ -111,11 +133,14 @@ class BatchSpec(Common):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of all that the files' bytes and names follow from: the same for batches that write the same."""
-        written = {name: value for name, value in self._head().items() if name not in _NOT_WRITTEN}
-        for name in _LATER:  # as it was before there were such fields
-            if not written[name]:
-                del written[name]
+        """SHA-256 of all that the files' bytes and names follow from: the same for batches that write the same.
+
+        Encryption is not in it: decrypted, the files are those of the batch without. `EncryptedStorage` sees to it that
+        one folder has one key.
+        """
+        head = self._head().items()
+        # Without what came later and is not used: as it was before there were such fields.
+        written = {name: of for name, of in head if name not in _NOT_WRITTEN and (of or name not in _LATER)}
         content = json.dumps([written, _to_lists(self.cells)], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -145,8 +170,9 @@ class BatchSpec(Common):
 
 
 _SHOWN: Final = 200  # characters of what is no shard, in messages
-_LATER: Final = ("encoder", "background")  # came after the first release
-_NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id"})
+# Came after the first release.
+_LATER: Final = ("encoder", "background", "mark", "encryption_key", "originality", "deny", "recipes")
+_NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id", "encryption_key"})
 
 
 @dataclass(frozen=True)
@@ -169,6 +195,11 @@ class ShardJob(Common):
     def weights(self) -> list[Weights]:
         """For each image, the weights that were asked for."""
         return [cell.weights for cell in self.cells for _ in range(cell.count)]
+
+    @property
+    def mixes(self) -> list[Mix | None]:
+        """For each image, its latent, None where it is that of the batch's seed."""
+        return [cell.mix(position) for cell in self.cells for position in range(cell.count)]
 
     def to_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the RQ job: JSON values only."""
@@ -203,11 +234,19 @@ def grid_cells(axes: Mapping[str, Sequence[str]], common: Weights, count: int) -
 
 
 def _to_lists(cells: Sequence[Cell]) -> list[list[Any]]:
-    return [[cell.weights, cell.count] for cell in cells]
+    return [
+        [cell.weights, cell.count]
+        if cell.sequence is None
+        else [cell.weights, cell.count, cell.sequence.to_json(), cell.first]
+        for cell in cells
+    ]
 
 
 def _from_lists(cells: Sequence[Sequence[Any]]) -> tuple[Cell, ...]:
-    found = tuple(Cell(weights, count) for weights, count in cells)
-    if not all(are_weights(cell.weights) for cell in found):
+    found = tuple(
+        Cell(weights, count, *((sequence_from_json(more[0]), more[1]) if more else ()))
+        for weights, count, *more in cells
+    )
+    if not all(are_weights(cell.weights) and type(cell.first) is int and cell.first >= 0 for cell in found):
         raise ValueError("weights must be an object of objects of numbers")
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO
 
-from unikat.batches.destination import FILE, is_open
+from unikat.batches.destination import FILE, is_open, normalise
 
 
 class DestinationError(Exception):
@@ -20,6 +21,10 @@ class DestinationError(Exception):
 
 class DestinationRefused(Exception):
     """Nothing may be written there; trying again changes nothing."""
+
+
+class DamagedFile(DestinationRefused):
+    """An encrypted file is not what was written by its name."""
 
 
 class Storage(ABC):
@@ -64,8 +69,17 @@ class Storage(ABC):
             return FolderStorage(url, url.removeprefix(FILE), ())
         return _object_storage(url)
 
+    @classmethod
+    def named(cls, where: str) -> Storage:
+        """As `at`, for a URL or a path. Raises ValueError for what is neither."""
+        return cls.at(normalise(where if "://" in where else os.path.abspath(where)))
+
     def url_of(self, name: str) -> str:
         return f"{self.url.rstrip('/')}/{name}"
+
+    def stored(self, name: str) -> str:
+        """The name that `names` has for a file; either is taken everywhere."""
+        return name
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, wholly or not at all; folders are created, what was there is replaced."""
@@ -74,6 +88,14 @@ class Storage(ABC):
     @abstractmethod
     def write_many(self, files: Mapping[str, bytes]) -> None:
         """Write several files, each wholly or not at all. When this returns, all of them survive a loss of power."""
+
+    @abstractmethod
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file unless there is one of the name; whether it was written (False also if the answer was lost).
+
+        A file system without links, and an object store without conditional puts, replace one that came in the same
+        moment: whoever relies on what was written reads it again.
+        """
 
     @abstractmethod
     def writing(self, name: str) -> AbstractContextManager[BinaryIO]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,11 +16,12 @@ import pyarrow.parquet as pq
 
 from unikat.artwork import Renderer
 from unikat.batches.checks import FileChecks, FolderChecks, Problem
-from unikat.batches.destination import normalise
-from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, SHEET, Row, common_of, parse_conditions
+from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, RECIPE, SHEET, Row, common_of, parse_conditions
+from unikat.batches.manifest import REFUSED
 from unikat.batches.parquet import open_parquet
 from unikat.batches.spec import Common
-from unikat.batches.storage import Storage
+from unikat.batches.storage import DamagedFile, Storage
+from unikat.batches.storage_keys import NO_KEYS, NoKey, StorageKeys, key_id_of
 from unikat.conditions import Weights
 
 PROBLEMS_SHOWN: Final = 100
@@ -44,6 +44,8 @@ class Report:
     `total`: images that the batch was to have, None if it never ended. `missing`: the indexes without a row in the
     manifest, as ranges: a batch that failed in part or was cancelled is incomplete, and that is no damage. `extra`:
     files that the manifest does not name, at most as many as problems are shown; `extra_count` counts all.
+    `encryption_key` is the id of the key that the files are encrypted with, "" for none. `refused_count`: images that
+    have a row and, as that says, no file.
     """
 
     url: str
@@ -53,9 +55,11 @@ class Report:
     bytes_read: int = 0
     problem_count: int = 0
     extra_count: int = 0
+    refused_count: int = 0
     problems: list[Problem] = field(default_factory=list)
     missing: list[range] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
+    encryption_key: str = ""
 
     @property
     def missing_count(self) -> int:
@@ -88,45 +92,81 @@ class Picked(Common):
     """An image of the manifest and all that is needed to draw it again."""
 
     index: int
+    attempt: int
     id: str
     weights: Weights
     sha256: str
     renderer: Renderer
     data: bytes = field(repr=False)
+    recipe: str = ""
 
 
-def verify(where: str, progress: Callable[[int, int], None] = lambda checked, rows: None) -> Report:
+def verify(
+    where: str, progress: Callable[[int, int], None] = lambda checked, rows: None, keys: StorageKeys = NO_KEYS
+) -> Report:
     """Check a destination, a folder or a URL; `progress` is told how many images of how many are checked.
 
-    Raises NotABatch, ValueError for what is neither folder nor URL, DestinationError and DestinationRefused.
+    Raises NotABatch, ValueError for what is neither folder nor URL, DestinationError and DestinationRefused, of which
+    is NoKey: without the key of an encrypted batch nothing can be checked but which files there are.
     """
-    storage = _storage(where)
+    storage, key_id = _storage(where, keys)
     with _opened(storage) as manifest:
         claim = _claim(storage)
         total = claim.get("total")
         report = Report(storage.url, total if isinstance(total, int) else None, manifest.metadata.num_rows)
+        report.encryption_key = key_id
         if not claim:
             report.add(Problem("missing", CLAIM, None, "is missing, or not readable"))
-        if SHEET not in storage.names(""):
-            report.add(Problem("missing", SHEET, None, "is missing"))
+        if _delivered(manifest):
+            _check_sheet(storage, report)
         _check_rows(storage, manifest, claim, report, progress)
     return report
 
 
-def pick(where: str, count: int, seed: int) -> list[Picked]:
+def _check_sheet(storage: Storage, report: Report) -> None:
+    try:
+        storage.read(SHEET)
+    except FileNotFoundError:
+        report.add(Problem("missing", SHEET, None, "is missing"))
+    except DamagedFile as damaged:
+        report.add(Problem("differs", SHEET, None, str(damaged)))
+
+
+def pick(where: str, count: int, seed: int, keys: StorageKeys = NO_KEYS) -> list[Picked]:
     """`count` images at random, fewer if there are fewer, in the order of their indexes; raises as `verify` does.
 
-    `seed` chooses which. Raises FileNotFoundError if the file of one is missing.
+    `seed` chooses which. Raises FileNotFoundError if the file of one is missing, DamagedFile for one that cannot be
+    decrypted.
     """
-    storage = _storage(where)
+    storage, _ = _storage(where, keys)
     with _opened(storage) as manifest:
-        rows = manifest.metadata.num_rows
-        chosen = sorted(random.Random(seed).sample(range(rows), min(count, rows)))
+        there = _delivered(manifest)
+        chosen = sorted(random.Random(seed).sample(there, min(count, len(there))))
         return [_picked(storage, row) for row in _rows_at(manifest, chosen)]
 
 
-def _storage(where: str) -> Storage:
-    return Storage.at(normalise(where if "://" in where else os.path.abspath(where)))
+def _delivered(manifest: pq.ParquetFile) -> Sequence[int]:
+    """Positions of the rows of images that have a file."""
+    if REFUSED not in manifest.schema_arrow.names:
+        return range(manifest.metadata.num_rows)
+    column = manifest.read(columns=[REFUSED], use_threads=False).column(0)
+    return [position for position, refused in enumerate(column.to_pylist()) if not refused]
+
+
+def _storage(where: str, keys: StorageKeys) -> tuple[Storage, str]:
+    """The destination, decrypted where it is encrypted, and the id of the key. Raises NoKey."""
+    storage = Storage.named(where)
+    key_id = key_id_of(storage.read_many([CLAIM])[0] or b"")
+    if not key_id:
+        return storage, ""
+    from unikat.batches.encrypted import EncryptedStorage
+
+    try:
+        keys.key(key_id)
+    except NoKey as error:
+        there = ", ".join(storage.names(""))
+        raise NoKey(f"{storage.url} is encrypted: {error}. Without it, only names can be seen: {there}") from error
+    return EncryptedStorage(storage, keys, key_id), key_id
 
 
 @contextmanager
@@ -137,8 +177,13 @@ def _opened(storage: Storage) -> Iterator[pq.ParquetFile]:
         try:
             manifest = open_parquet(stack.enter_context(storage.reading(MANIFEST)))
         except FileNotFoundError:
+            if f"{MANIFEST}.enc" in storage.names(""):
+                raise NotABatch(
+                    f"{storage.url} is encrypted, and its {CLAIM} is missing or damaged: without the data "
+                    "key in it nothing can be decrypted"
+                ) from None
             raise NotABatch(f"there is no {url}: no batch has written there, or it has not ended yet") from None
-        except pa.ArrowException as error:
+        except (DamagedFile, pa.ArrowException) as error:
             raise NotABatch(f"{url} is not readable: {error}") from error
         if not set(_COLUMNS) <= set(manifest.schema_arrow.names):
             raise NotABatch(f"{url} is not the manifest of a batch")
@@ -158,10 +203,9 @@ def _rows_at(manifest: pq.ParquetFile, positions: list[int]) -> Iterator[Row]:
 
 def _claim(storage: Storage) -> dict[str, Any]:
     """`batch.json`, empty if it is missing or broken."""
-    data = storage.read_many([CLAIM])[0]
     try:
-        claim = json.loads(data or b"{}")
-    except ValueError:
+        claim = json.loads(storage.read_many([CLAIM])[0] or b"{}")
+    except (ValueError, DamagedFile):
         return {}
     return claim if isinstance(claim, dict) else {}
 
@@ -182,6 +226,8 @@ def _check_rows(
             problem = _row_problem(row, claim)
             if problem:
                 report.add(Problem("row", row["file"], row["index"], problem))
+            elif row.get(REFUSED):
+                report.refused_count += 1
             else:
                 sound.append(row)
                 folders.see(row["file"])
@@ -190,7 +236,7 @@ def _check_rows(
         report.bytes_read = files.bytes_read
         progress(report.checked, report.rows)
     files.finish()
-    folders.finish({MANIFEST, SHEET, CLAIM, "images/", "shards/", f"{PARTS}/"})
+    folders.finish({*map(storage.stored, (MANIFEST, SHEET, CLAIM)), "images/", "shards/", f"{PARTS}/"})
     if report.total is not None and expected < report.total:
         report.missing.append(range(expected, report.total))
 
@@ -211,6 +257,8 @@ def _row_problem(row: Row, claim: dict[str, Any]) -> str:
     """What is wrong with a row itself; empty if nothing is."""
     if any(row[name] is None for name in _COLUMNS):
         return "the manifest leaves something open"
+    if row.get(REFUSED):
+        return "the manifest says that it was refused, and names a file" if row["file"] or row["sha256"] else ""
     if row["offset"] < 0 or not 0 < row["size"] <= _LARGEST:
         return f"the manifest says {row['size']} bytes from byte {row['offset']} on"
     if not _FILE.fullmatch(row["file"]):
@@ -234,9 +282,13 @@ def _picked(storage: Storage, row: Row) -> Picked:
     return Picked(
         **vars(common_of(row)),
         index=row["index"],
+        attempt=row.get("attempt") or 0,
         id=row["id"],
         weights=weights,
         sha256=row["sha256"],
-        renderer=Renderer(row["provider"], row["runtime"], row["processor"], row.get("encoder") or ""),
+        renderer=Renderer(
+            row["provider"], row["runtime"], row["processor"], row.get("encoder") or "", row.get("mark") or ""
+        ),
         data=storage.read_range(row["file"], row["offset"], row["size"]),
+        recipe=row.get(RECIPE) or "",
     )

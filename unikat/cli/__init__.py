@@ -9,18 +9,27 @@ from typing import Annotated
 
 import typer
 
+from unikat.cli.animate import Order as AnimateOrder
+from unikat.cli.animate import animate
 from unikat.cli.batch import batches
+from unikat.cli.certificate import certificate
+from unikat.cli.claim import claim, transfer
 from unikat.cli.commands import Commands, ModelCommands
+from unikat.cli.credentials import credentials
+from unikat.cli.decrypt import decrypt
 from unikat.cli.demo import demo
 from unikat.cli.doctor import doctor
 from unikat.cli.generate import Order, generate
 from unikat.cli.keys import keys
 from unikat.cli.models import list_models, show_model
 from unikat.cli.problems import FAILURE, Problem
+from unikat.cli.series import series
 from unikat.cli.sprites import Order as SpritesOrder
 from unikat.cli.sprites import sprites
 from unikat.cli.tokens import tokens
 from unikat.cli.up.command import up
+from unikat.cli.vary import Crossing, Variations, cross, vary
+from unikat.cli.verify import verify
 from unikat.settings import command_of, ungrouped
 
 app = typer.Typer(
@@ -32,13 +41,23 @@ app = typer.Typer(
 models = typer.Typer(cls=ModelCommands, help="What can be drawn: the models that a service offers.")
 app.command()(up)
 app.command("generate")(command_of(Order, generate))
+app.command("vary")(ungrouped(command_of(Variations, vary)))
+app.command("cross")(ungrouped(command_of(Crossing, cross)))
 app.command("sprites")(command_of(SpritesOrder, sprites))
+app.command("animate")(command_of(AnimateOrder, animate))
+app.command()(ungrouped(series))
 app.add_typer(models, name="models")
 models.callback(invoke_without_command=True)(ungrouped(list_models))
 models.command("show")(ungrouped(show_model))
+app.command()(ungrouped(verify))
+app.command()(ungrouped(claim))
+app.command()(ungrouped(certificate))
+app.command()(ungrouped(transfer))
 app.add_typer(batches, name="batch")
+app.command()(decrypt)
 app.add_typer(tokens, name="tokens")
 app.add_typer(keys, name="keys")
+app.add_typer(credentials, name="credentials")
 app.command()(ungrouped(doctor))
 app.command()(demo)
 

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from unikat.cli.files import write
+from unikat import pem
+from unikat.files import write_whole
 
 COMMON_NAME: Final = "Unikat authority"
 AUTHORITY_DAYS: Final = 3650
@@ -42,9 +42,9 @@ class KeyPair:
     def save(self, folder: Path, name: str) -> None:
         """Write <name>.key (for its owner only), <name>.crt and ca.crt, each in one step. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write(folder / f"{name}.key", self.key, 0o600)
-        write(folder / f"{name}.crt", self.certificate, 0o644)
-        write(folder / "ca.crt", self.root, 0o644)
+        write_whole(folder / f"{name}.key", self.key, 0o600)
+        write_whole(folder / f"{name}.crt", self.certificate, 0o644)
+        write_whole(folder / "ca.crt", self.root, 0o644)
 
 
 class Authority:
@@ -64,10 +64,10 @@ class Authority:
     @classmethod
     def load(cls, folder: Path) -> Authority:
         """Of a folder to which one was saved as "ca". Raises OSError, ValueError for files that are none."""
-        key = load_pem_private_key((folder / "ca.key").read_bytes(), None)
+        key = pem.private_key((folder / "ca.key").read_bytes())
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise ValueError(f"{folder / 'ca.key'} is not a key that `unikat keys init` made")
-        return cls(key, x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes()))
+        return cls(key, pem.certificates((folder / "ca.crt").read_bytes())[0])
 
     @property
     def root(self) -> bytes:
@@ -82,21 +82,26 @@ class Authority:
         """For a service under host names and IP addresses. It may be shown as a client's: to check its own health."""
         usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
         alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
-        return self._issue("unikat-service", days, usages, alternatives)
+        return self._issue(_named("unikat-service"), days, usages, alternatives)
 
     def issue_client(self, name: str, days: float) -> KeyPair:
         """For a caller."""
-        return self._issue(name, days, (ExtendedKeyUsageOID.CLIENT_AUTH,))
+        return self._issue(_named(name), days, (ExtendedKeyUsageOID.CLIENT_AUTH,))
+
+    def issue_signer(self, name: str, days: float) -> KeyPair:
+        """For Content Credentials of `name`, which readers show: with the one usage that all of them take."""
+        # C2PA 2.4, "X.509 certificates", asks for an organization.
+        return self._issue(_named(name, name), days, (ExtendedKeyUsageOID.EMAIL_PROTECTION,))
 
     def _issue(
         self,
-        name: str,
+        subject: x509.Name,
         days: float,
         usages: Iterable[x509.ObjectIdentifier],
         alternatives: x509.SubjectAlternativeName | None = None,
     ) -> KeyPair:
         key = _new_key()
-        builder = _begun(_named(name), self._certificate.subject, key, days)
+        builder = _begun(subject, self._certificate.subject, key, days)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(digital_signature=True), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -110,11 +115,13 @@ class Authority:
 
 def names_in(certificate: bytes) -> list[str]:
     """Host names and IP addresses that a certificate (PEM) is for. Raises ValueError if it is none."""
-    parsed = x509.load_pem_x509_certificate(certificate)
     try:
-        found = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        extensions = pem.certificates(certificate)[0].extensions
+        found = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return []
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(str(error)) from error
     return [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
 
 
@@ -143,8 +150,11 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+def _named(name: str, organization: str = "") -> x509.Name:
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+    if organization:
+        attributes.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+    return x509.Name(attributes)
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:

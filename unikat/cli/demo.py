@@ -20,9 +20,10 @@ import typer
 
 from unikat.bundle import RGBA, list_bundles
 from unikat.cli import options
-from unikat.cli.generate import SHEET
+from unikat.cli.generate import write_sheet
 from unikat.cli.output import progress, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect
+from unikat.cli.up.gallery import USUAL as GALLERY
 from unikat.cli.up.process import tie_to_parent
 from unikat.cli.where import describe
 
@@ -66,14 +67,16 @@ def demo(
         markup=False,
     )
     console.print(str(path), markup=False)
+    program = sys.argv[0] if Path(sys.argv[0]).name == "unikat" else "unikat"
+    console.print(f"To make your own in a browser: {program} up, then open http://{GALLERY}/", markup=False)
 
 
 @contextmanager
 def _running(models: Path) -> Iterator[str]:
     """`unikat up` in a folder that is removed afterwards; yields the target."""
     with tempfile.TemporaryDirectory(prefix="unikat-demo-") as data:
-        arguments = ("up", "--listen", "127.0.0.1:0", "--data", data, "--models", str(models), "--open", "")
-        command = (sys.executable, "-P", "-m", "unikat.cli", *arguments)
+        arguments = ("--listen", "127.0.0.1:0", "--data", data, "--models", str(models), "--open", "")
+        command = (sys.executable, "-P", "-m", "unikat.cli", "up", *arguments, "--gallery", "none")
         tie = tie_to_parent(signal.SIGTERM)
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=tie
@@ -173,7 +176,10 @@ def _draw(studio: Studio, model: Model, cells: list[list[Cell]], seed: int) -> d
     drawn: dict[tuple[int, int], Artwork] = {}
     with progress("Drawing", len(calls)) as show:
         for place, call in calls.items():
-            drawn[place] = next(call)
+            artwork = next(call, None)
+            if artwork is None:
+                raise Problem("an image of the sheet is not delivered", *(each.detail for each in call.refused))
+            drawn[place] = artwork
             show(len(drawn), len(calls))
     return drawn
 
@@ -185,7 +191,6 @@ def _write(out: Path, model: Model, cells: list[list[Cell]], drawn: dict[tuple[i
         artwork.save(out / f"{model.name}-s{artwork.seed}-row{y}-column{x}{artwork.suffix}")
     rows: list[list[Image | None]] = [[drawn[x, y].image() for x in range(len(row))] for y, row in enumerate(cells)]
     down = model.attributes[0].name if model.attributes else ""
-    path = out / SHEET
     sheet = Sheet(
         rows,
         f"{model.name}@{model.version}: new images, drawn to order",
@@ -193,5 +198,4 @@ def _write(out: Path, model: Model, cells: list[list[Cell]], drawn: dict[tuple[i
         [describe(row[0].where[down]) for row in cells] if down else [],
         [cell.label for cell in cells[0]] if cells[0][0].label else (),
     )
-    sheet.draw().save(path)
-    return path
+    return write_sheet(out, sheet.draw())

@@ -22,7 +22,7 @@ from unikat.bundle import BundleError, key_of, list_bundles, read_bundle
 from unikat.cli import options
 from unikat.cli.output import counted, stdout
 from unikat.cli.problems import FAILURE, Problem
-from unikat.cli.up.address import socket_of
+from unikat.cli.up.address import redis_url_of
 from unikat.cli.up.stack import alive_workers
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def redis(url: str | None, data: Path) -> Iterator[Finding]:
     from unikat.queue.clients import connect, shown
 
     asked_for = url is not None
-    url = url or (f"unix://{socket_of(data)}" if socket_of(data).exists() else "redis://localhost:6379")
+    url = url or redis_url_of(data)
     try:
         with connect(url, "unikat-doctor", decode_responses=True) as connection:
             facts = connection.info()
@@ -204,7 +204,11 @@ def _server(name: str, connection: Redis, facts: dict[str, Any]) -> Iterator[Fin
 def _workers(alive: Sequence[WorkerStatus]) -> Iterator[Finding]:
     for worker in alive:
         models = ", ".join(sorted(worker.models)) or "no model"
-        yield Finding(Level.OK, f"worker {worker.name}", f"{models} on {worker.device} ({worker.provider})")
+        gate = f"; content gate {worker.content_gate}" if worker.content_gate else ""
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(worker.refused.items()))
+        refused = f"; refused since it began: {counts}" if counts else ""
+        found = f"{models} on {worker.device} ({worker.provider}){gate}{refused}"
+        yield Finding(Level.OK, f"worker {worker.name}", found)
     if not alive:
         yield Finding(Level.PROBLEM, "workers", "none is alive", "start one: `unikat work`, or all with `unikat up`")
 

@@ -117,6 +117,9 @@ def _facts(model: Model, samples: Path | None, everything: bool) -> list[tuple[s
         trained = f"{run.images_seen:,} images of {run.data_set} seen in {run.hours:.1f} h on {run.hardware}"
         facts.append(("training", trained))
     facts += [("quality", line) for line in _quality(model)] if not everything else []
+    if model.directions:
+        told = ", ".join(f"{each.name} ({each.strength:.3g})" for each in model.directions)
+        facts.append(("directions", f"{told}: grey levels that a move of one standard deviation changes"))
     facts.append(("digest", model.digest))
     if everything:
         facts += [("source", f"{s.name} ({s.licence}), {s.origin}. {s.credit}") for s in model.sources]

@@ -41,7 +41,7 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts:
         if value:
-            table.add_row(name, Text(value))  # not markup, whatever brackets it has
+            table.add_row(Text(name), Text(value))  # not markup, whatever brackets they have
     stdout().print(table, soft_wrap=False)
 
 

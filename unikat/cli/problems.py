@@ -23,7 +23,7 @@ FAILURE: Final = 1  # exit code: what was asked could not be done
 # Field of a request, without positions -> how it is written on the command line. The longest beginning counts.
 _FLAGS: Final = {
     "model": "MODEL", "count": "--count", "seed": "--seed", "truncation": "--truncation", "format": "--format",
-    "background": "--background",
+    "background": "--background", "credentials": "--credentials", "encryption_key": "--encrypt",
     "request_id": "--request-id", "conditions": "--where", "name": "MODEL", "first_index": "--first-index",
     "plans.conditions": "--where", "plans.count": "--count", "plans": "--plan",
     "grid.conditions": "--where", "grid.count": "--count", "grid": "--grid",

@@ -105,6 +105,8 @@ def _drawn(order: Order) -> tuple[list[Sprite], str]:
                 for artwork in generation:
                     found.append(_sprite_of(artwork, accepted.model))
                     show(len(found), order.count)
+            if generation.refused:
+                stderr().print(f"{len(generation.refused)} more were drawn and not delivered", markup=False)
     return found, _command(order, accepted.model, accepted.seed, format_where(conditions))
 
 
@@ -146,7 +148,11 @@ def _there(order: Order, path: Path) -> Iterator[Sprite]:
         yield from _of_batch(path)
         return
     files = sorted(path.rglob("*"), key=_natural) if path.is_dir() else [path]
-    files = [file for file in files if file.suffix.lower() in PICTURES and file.name not in (SHEET, layout.SHEET)]
+    files = [
+        file
+        for file in files
+        if file.suffix.lower() in PICTURES and not (SHEET.fullmatch(file.name) or file.name == layout.SHEET)
+    ]
     top = path if path.is_dir() else path.parent
     names = [file.relative_to(top).with_suffix("").as_posix() for file in files]
     for file, name in zip(files, names, strict=True):

@@ -18,7 +18,7 @@ from rich.text import Text
 from unikat.cli import options
 from unikat.cli.output import print_json, stderr, stdout
 from unikat.cli.problems import BAD_INPUT, Problem
-from unikat.cli.up.address import socket_of
+from unikat.cli.up.address import redis_url_of
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
 DAY: Final = 86_400.0  # s
 
-Scope = StrEnum("Scope", ["generate", "batch", "claim", "admin"])
+Scope = StrEnum("Scope", ["generate", "batch", "claim", "admin"])  # SCOPES; mypy wants them spelled out
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The caller: whose its jobs and batches are.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead, one object a line.")]
 
 tokens = typer.Typer(
     no_args_is_help=True, help="Who may call a service, for what, and until when: bearer tokens, kept in Redis."
@@ -52,9 +51,9 @@ def create(
 
     From then on a service that is reached by this machine only serves nobody without a token.
     """
-    from unikat.queue.tokens import create as create_token
-
     with _redis(redis_url, data) as redis:
+        from unikat.queue.tokens import create as create_token
+
         scopes = [str(each) for each in scope or [Scope("generate")]]
         token, text = create_token(redis, name, scopes, days * DAY or None)
     _print_once(token, text)
@@ -63,15 +62,15 @@ def create(
 @tokens.command("list")
 def list_tokens(
     everything: Annotated[bool, typer.Option("--all", help="Also those that are expired or revoked.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     redis_url: options.RedisUrl = None,
     data: options.Data = options.DEFAULT_DATA,
 ) -> None:
     """List tokens, newest first: what is known of them, not what they are."""
-    from unikat.queue.clock import redis_time
-    from unikat.queue.tokens import read_all
-
     with _redis(redis_url, data) as redis:
+        from unikat.queue.clock import redis_time
+        from unikat.queue.tokens import read_all
+
         now, found = redis_time(redis), read_all(redis)
     shown = [token for token in found if everything or token.state(now) == "valid"]
     if as_json:
@@ -96,9 +95,9 @@ def revoke(
     data: options.Data = options.DEFAULT_DATA,
 ) -> None:
     """End tokens now: within a second no call is let in with them, and those under way have ended."""
-    from unikat.queue.tokens import revoke as revoke_tokens
-
     with _redis(redis_url, data) as redis:
+        from unikat.queue.tokens import revoke as revoke_tokens
+
         ended = revoke_tokens(redis, whose)
     if not ended:
         raise Problem(f'no valid token is of "{whose}"', "`unikat tokens list` has them.", code=BAD_INPUT)
@@ -116,9 +115,9 @@ def rotate(
     data: options.Data = options.DEFAULT_DATA,
 ) -> None:
     """Make a caller a new token, with scopes and lifetime of its newest, and have the old ones end."""
-    from unikat.queue.tokens import rotate as rotate_token
-
     with _redis(redis_url, data) as redis:
+        from unikat.queue.tokens import rotate as rotate_token
+
         made = rotate_token(redis, name, overlap * 3600)
     if made is None:
         raise Problem(f'no valid token is of "{name}"', f"Make one: unikat tokens create {name}", code=BAD_INPUT)
@@ -134,7 +133,7 @@ def _redis(url: str | None, data: Path) -> Iterator[Redis]:
 
     from unikat.queue.clients import connect, shown
 
-    url = url or (f"unix://{socket_of(data)}" if socket_of(data).exists() else "redis://localhost:6379")
+    url = url or redis_url_of(data)
     try:
         with connect(url, "unikat-tokens") as redis:
             yield redis

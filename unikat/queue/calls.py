@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -21,7 +21,7 @@ from unikat.errors import Reason, make_status
 from unikat.queue.budget import Quotas
 from unikat.queue.connection import Connection, Reply
 from unikat.queue.job import FINGERPRINT, DrawJob, Limits, common_fields, own_fields
-from unikat.queue.keys import LEGACY_MODEL, LEGACY_QUEUE, model_key, queue_name
+from unikat.queue.keys import model_key, queue_name
 from unikat.queue.script_calls import Abandoned, ScriptCalls
 from unikat.queue.scripts import Argument, script
 from unikat.queue.stream import RESPONSE, STATUS, stream_key
@@ -56,19 +56,16 @@ class Submission:
     fingerprint: str
     lease: str
     seconds: float | None
-    legacy: bool
     image_bytes: float = 0.0
 
     @property
     def queue(self) -> str:
         """RQ's queue."""
-        if self.legacy:
-            return LEGACY_QUEUE
         return queue_name(model_key(self.job.model, self.job.digest), self.job.caller)
 
     def arguments(self) -> list[Argument]:
         """Of enqueue.lua."""
-        model = LEGACY_MODEL if self.legacy else model_key(self.job.model, self.job.digest)
+        model = model_key(self.job.model, self.job.digest)
         limit = "" if self.seconds is None else f"{self.seconds:.3f}"
         fields = own_fields(self.job, self.fingerprint)
         size = JOB_BYTES + sum(len(str(field)) for field in fields) + round(self.job.count * self.image_bytes)
@@ -150,8 +147,6 @@ class DrawCalls:
         self._release = ScriptCalls(connection, script("release"), self._release_head)
         self._unreleased: list[list[Argument]] = []
         self.accepts = True  # whether new jobs are taken; jobs that are there can be joined in any case
-        # Called with a job that was ended and waits in its queue.
-        self.on_removed: Callable[[str], object] = str
 
     def enqueue(self, submission: Submission, others: int, abandoned: Abandoned) -> asyncio.Future[Reply]:
         """Enqueue a job and take a lease on it, or on the job that has its id. `answer_of` reads the reply.
@@ -190,10 +185,7 @@ class DrawCalls:
 
     def _try_release(self, arguments: list[Argument]) -> None:
         def released(future: asyncio.Future[Reply]) -> None:
-            if future.exception() is None:
-                if future.result() == 2:
-                    self.on_removed(str(arguments[0]))
-            elif len(self._unreleased) < RETRIED:
+            if future.exception() is not None and len(self._unreleased) < RETRIED:
                 self._unreleased.append(arguments)
 
         patience = DONE_PATIENCE_S if arguments[2] == Outcome.DONE else 0.0

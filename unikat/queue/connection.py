@@ -125,10 +125,13 @@ class Connection:
             raise ConnectionError(why)
         link: AbstractConnection = self._pool.make_connection()
         try:
-            await link.connect()
+            async with asyncio.timeout(REPLY_S):  # redis-py's own is for reaching the server, not for its first replies
+                await link.connect()
         except (RedisError, OSError) as error:
+            with suppress(RedisError, OSError):
+                await link.disconnect(nowait=True)
             self._pause = min(max(self._pause * 2, MIN_PAUSE_S), MAX_PAUSE_S)
-            self._refused = loop.time() + self._pause, str(error)
+            self._refused = loop.time() + self._pause, str(error) or f"nothing came back in {REPLY_S:g} s"
             raise
         self._pause = 0.0
         return link

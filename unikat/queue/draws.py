@@ -13,7 +13,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.commands.core import Script as Registered
 
-from unikat.queue.keys import LEGACY_MODEL, QUEUES_KEY, bell_key, queues_key
+from unikat.queue.keys import QUEUES_KEY, bell_key, queues_key
 from unikat.queue.scripts import Argument, Command, script
 
 RECORD_TTL: Final = 24 * 3600  # seconds in RQ's registries, for a job whose workers all died
@@ -36,6 +36,7 @@ class Taken:
 
     `last` is the number of its stream's last entry, `code` that of the status that ended the stream (OPEN, NO_STREAM).
     `foreign`: RQ_SETTLES or HAS_CALLBACKS for a job that our service did not enqueue. `begun_at`: Redis' time (s).
+    `refused`: the numbers of the stream's entries that are refusals, with spaces between.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Taken:
     result_ttl: int
     foreign: int
     begun_at: float
+    refused: bytes = b""
 
     @property
     def member(self) -> str:
@@ -126,7 +128,7 @@ def mark_tried(redis: Redis, member: str) -> None:
 
 def wait(models: Sequence[str], worker: str, seconds: float) -> Command:
     """Block until jobs of one of these model keys may be there, or somebody wakes this worker."""
-    bells = [bell_key(model) for model in models if model != LEGACY_MODEL]
+    bells = [bell_key(model) for model in models]
     return ("BLPOP", *bells, bell_key(worker), seconds)
 
 
@@ -182,6 +184,6 @@ def run_script(name: str, redis: Redis | Pipeline, *arguments: Argument) -> Any:
 
 
 def model_of(queue: str) -> str | None:
-    """The model key of a queue's name; None for the queue of the release before and for those of batches."""
+    """The model key of a queue's name; None for those of batches."""
     found = _QUEUE.match(queue)
     return found[1] if found else None

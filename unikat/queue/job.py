@@ -17,10 +17,12 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from unikat.conditions import Weights, are_weights, is_finite
+from unikat.conditions import Denied, Weights, are_denied, are_weights, is_finite
 from unikat.json_text import parse_json
 from unikat.queue.keys import DRAW
 from unikat.queue.scripts import Argument
+from unikat.refusal import MODES
+from unikat.sampling import MAX_ATTEMPT
 from unikat.v1.batches_pb2 import CreateBatchRequest
 from unikat.v1.studio_pb2 import GenerateRequest
 
@@ -33,7 +35,16 @@ _PAYLOAD: Final = (
     "model", "digest", "weights", "count", "seed", "truncation", "image_format", "enqueued_at", "deadline", "first",
 )  # fmt: skip
 _SHOWN: Final = 200  # characters of what is no job, in messages
-_EXTRA: Final = ("encoder", "background", "caller", "seconds", "text", "mark", "trace")
+
+_EXTRA: Final = (
+    "encoder", "background", "caller", "seconds", "text", "mark", "trace", "originality", "attempt", "deny", "recipe",
+)  # fmt: skip
+TERMS: Final = (
+    "originality",
+    "attempt",
+    "deny",
+    "recipe",
+)  # of these, what a worker that does not know it must not draw without
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +54,12 @@ class DrawJob:
     `weights` are normalised (attributes left out are drawn per image by the worker), `image_format` is a value of
     the proto enum, `enqueued_at` and `deadline` are Unix times in seconds, on Redis' clock. `first` is the index of the
     first image: in the job and its stream, images are counted from 0. `encoder` names the version that makes the files,
-    `background` is "#rrggbbaa" for a model with alpha (`unikat.background`), `caller` whose turn it is. Not filled
-    today: `seconds` (of work that it is expected to take), `text` (canonical text of the recipe), `mark` (id of the key
-    of watermarks) and `trace` (W3C context). `more` carries what later releases add.
+    `background` is "#rrggbbaa" for a model with alpha (`unikat.background`), `caller` whose turn it is,
+    `seconds` the work that it is expected to take (0: not known), `mark` the id of the key of watermarks ("": none).
+    `originality` is "warn", "enforce" or "", `attempt` what drawing begins with, `deny` (attribute to categories) what
+    must not be drawn. `recipe` says what images have in place of the latents of `seed` (`unikat.recipes.sequence`), and
+    is empty where they have those. Not filled today: `text` (canonical text of the recipe) and `trace` (W3C context).
+    `more` carries what later releases add.
     """
 
     model: str
@@ -65,6 +79,10 @@ class DrawJob:
     text: str = ""
     mark: str = ""
     trace: str = ""
+    originality: str = ""
+    attempt: int = 0
+    deny: Denied = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def to_kwargs(self) -> dict[str, Any]:
@@ -94,14 +112,18 @@ class DrawJob:
         """Whether every field has a value of its type that a service could have written."""
         texts = (self.model, self.digest, self.encoder, self.background, self.caller, self.text, self.mark, self.trace)
         times = (self.enqueued_at, self.seconds, self.truncation, 0 if self.deadline is None else self.deadline)
-        whole = (self.count, self.seed, self.image_format, self.first)
+        whole = (self.count, self.seed, self.image_format, self.first, self.attempt)
         return (
             all(isinstance(text, str) for text in texts)
             and all(is_finite(number) for number in times)
             and all(type(number) is int and number >= 0 for number in whole)
             and self.seed < 2**64
+            and self.attempt <= MAX_ATTEMPT
+            and self.originality in MODES
+            and are_denied(self.deny)
             and self.first + self.count <= 2**32
             and are_weights(self.weights)
+            and isinstance(self.recipe, dict)
         )
 
     @classmethod
@@ -174,10 +196,11 @@ def own_fields(job: DrawJob, fingerprint: str) -> list[Argument]:
 
 
 def fingerprint(request: GenerateRequest | CreateBatchRequest) -> str:
-    """SHA-256 of a request's content: the same for two calls that ask for the same, whatever they resume after."""
+    """SHA-256 of a request's content: the same for calls that ask for the same images, whatever they resume after."""
     content = deepcopy(request)
     content.ClearField("request_id")
     if isinstance(content, GenerateRequest):
         content.ClearField("after_index")
+        content.ClearField("credentials")  # what is drawn is the same
     # Maps have no order on the wire; "deterministic" sorts them.
     return hashlib.sha256(content.SerializeToString(deterministic=True)).hexdigest()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-LEGACY_QUEUE: Final = "unikat"  # of all models: services use it while a worker of the release before is alive
-LEGACY_MODEL: Final = ""  # model key that stands for it
+# No job waits here: RQ lists workers beside their queues, and one whose models nobody has asked for yet has no other.
+WORKERS_QUEUE: Final = "unikat"
 DRAW: Final = "worker.jobs.draw"  # name of the function in a job's payload; nothing is imported by it
 
 QUEUES_KEY: Final = "rq:queues"  # RQ's own set of all queues
@@ -40,10 +40,7 @@ def bell_key(model: str) -> str:
 
 
 def leases_key(job_id: str) -> str:
-    """Set: "<service>/<call>" of the calls that wait for a job. A lease ends with the inbox of its service.
-
-    Services of the release before have leases of their own, in `unikat:leases:<job>`.
-    """
+    """Set: "<service>/<call>" of the calls that wait for a job. A lease ends with the inbox of its service."""
     return f"unikat:calls:{job_id}"
 
 

@@ -8,35 +8,31 @@ from dataclasses import dataclass
 
 from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
-from unikat.queue.workers import MAX_STATUS, PROTOCOL, PROTOCOLS_KEY, WORKERS_KEY, WorkerStatus, worker_key
+from unikat.queue.workers import MAX_STATUS, WORKERS_KEY, WorkerStatus, worker_key
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class LiveWorkers:
-    """`is_legacy`: one of them is of the release before. `memory_percent`: of Redis' maxmemory; 0: there is none."""
+    """`memory_percent`: of Redis' maxmemory; 0: there is none."""
 
     statuses: list[WorkerStatus]
-    is_legacy: bool
     memory_percent: float
 
 
 async def live_workers(redis: Connection, clock: RedisClock) -> LiveWorkers:
     """Who is alive; `clock` is set by the way. Raises RedisError."""
     # All names ever heard: whose status is there is alive, by Redis's clock and not by one that may differ.
-    names, protocols, memory, time = await redis.execute_many(
-        [("ZRANGE", WORKERS_KEY, 0, -1), ("HGETALL", PROTOCOLS_KEY), ("INFO", "memory"), ("TIME",)]
-    )
-    for reply in (names, protocols, memory, time):
+    names, memory, time = await redis.execute_many([("ZRANGE", WORKERS_KEY, 0, -1), ("INFO", "memory"), ("TIME",)])
+    for reply in (names, memory, time):
         if isinstance(reply, Exception):
             raise reply
     clock.set(int(time[0]) + int(time[1]) / 1e6)
     # GETRANGE and not MGET: what is larger than a status is not even fetched.
     wanted = [("GETRANGE", worker_key(name.decode(errors="replace")), 0, MAX_STATUS) for name in names]
     texts = await redis.execute_many(wanted) if wanted else []
-    announced = dict(zip(protocols[::2], protocols[1::2], strict=True))
-    statuses, is_legacy = [], False
+    statuses = []
     for name, text in zip(names, texts, strict=True):
         if text == b"":  # there is no such worker any more
             continue
@@ -44,10 +40,9 @@ async def live_workers(redis: Connection, clock: RedisClock) -> LiveWorkers:
             if isinstance(text, Exception):
                 raise ValueError(str(text))
             statuses.append(WorkerStatus.from_json(text))
-            is_legacy = is_legacy or int(announced.get(name, 1)) < PROTOCOL
         except ValueError as error:
             log.warning("Worker %r says something that is not a status: %s", name, error)
-    return LiveWorkers(statuses, is_legacy, _memory_percent(memory))
+    return LiveWorkers(statuses, _memory_percent(memory))
 
 
 def _memory_percent(info: bytes) -> float:

@@ -5,37 +5,36 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Set
 from typing import cast
 
 from redis import Redis
 
-from unikat.queue.workers import MODELS_KEY, PROTOCOLS_KEY, WORKERS_KEY, worker_key
+from unikat.queue.workers import MODELS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 
 
 def forget_announcements(redis: Redis, unserved: Set[bytes]) -> set[bytes]:
     """Remove the descriptions of models that no live worker serves and that were among `unserved` the last time.
 
-    Also what the names of workers say that are forgotten. Returns the digests that no live worker serves now. Twice,
-    because a worker that begins to serve a model looks whether it is described before it says that it serves it; and
-    each describes its models again every few seconds.
+    Returns the digests that no live worker serves now. Twice, because a worker that begins to serve a model looks
+    whether it is described before it says that it serves it; and each describes its models again every few seconds.
     """
     described = set(cast(list[bytes], redis.hkeys(MODELS_KEY)))  # before the workers are asked
-    announced = set(cast(list[bytes], redis.hkeys(PROTOCOLS_KEY)))
     names = cast(list[bytes], redis.zrange(WORKERS_KEY, 0, -1))
-    texts = cast(list[bytes | None], redis.mget([worker_key(name.decode()) for name in names])) if names else []
+    texts = (
+        cast(list[bytes | None], redis.mget([worker_key(name.decode(errors="replace")) for name in names]))
+        if names
+        else []
+    )
     served = {digest.encode() for text in texts if text for digest in _digests(text)}
     without = described - served
     if gone := without & unserved:
         redis.hdel(MODELS_KEY, *gone)
-    if dead := announced - set(names):
-        redis.hdel(PROTOCOLS_KEY, *dead)
     return without - gone
 
 
 def _digests(status: bytes) -> list[str]:
     try:
-        return [str(digest) for digest in json.loads(status)["models"].values()]
-    except (ValueError, KeyError, TypeError, AttributeError):  # written by hand
+        return list(WorkerStatus.from_json(status).models.values())
+    except ValueError:  # written by hand
         return []

@@ -15,16 +15,21 @@ from unikat.queue.server import PROBE_KEY
 from unikat.queue.unready import Unready
 
 WITHIN_MS: Final = 2000
+_GOOD: Final = "min_slaves_good_slaves"  # INFO has it where `min-replicas-to-write` is set
 MOST_LAG_S: Final = 10  # since a replica was last heard of; one that is behind further counts as gone
 
 
 def wait_for_replica(redis: Redis, key: str) -> None:
     """Return when a replica, if there is one, has what was written up to now, `key` among it.
 
+    Where `min-replicas-to-write` is set there has to be one: a primary that hung and wakes up may take a write before
+    it notices that its replica has gone, and has none when it is asked.
+
     Raises Unready where no replica follows, and ConnectionError where another server has taken the primary's place
     meanwhile and has no such key: what was written is to be written again. RedisError otherwise.
     """
-    needed = int(any(_follows(each) for each in redis.info("replication").values()))
+    found = redis.info("replication")
+    needed = int(_GOOD in found or any(_follows(each) for each in found.values()))
     reached = 0
     if needed:
         with redis.pipeline(transaction=False) as pipe:  # of one connection: WAIT is for what was written on its own

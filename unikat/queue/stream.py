@@ -5,7 +5,8 @@ takes the largest id there is. Redis refuses an id that is not larger than the l
 retry, a worker that wakes up after it was given up) cannot publish an image twice or out of order, and nothing can be
 published behind an end. An image is a pure function of its request, so it does not matter which run published it.
 
-An entry has one field: `RESPONSE`, a serialized `GenerateResponse`, which the service passes on as it is; or
+An entry has one field: `RESPONSE`, a serialized `GenerateResponse`, which the service passes on as it is, and which is
+an image or a refusal; or
 `STATUS`, a serialized `google.rpc.Status`, with which the stream ends.
 """
 
@@ -17,7 +18,14 @@ from typing import Final
 RESPONSE: Final = b"r"
 STATUS: Final = b"s"
 
+REFUSED: Final = 4 << 3 | 2  # first byte of a GenerateResponse with `refused`; publish.lua knows it, too
+
 END_ID: Final = "18446744073709551615-18446744073709551615"
+
+
+def is_refusal(response: bytes) -> bool:
+    """Whether a serialized GenerateResponse stands in place of an image that is not delivered."""
+    return response[:1] == bytes([REFUSED])
 
 
 def stream_key(job_id: str) -> str:

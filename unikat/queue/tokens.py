@@ -21,14 +21,13 @@ from typing import Any, Final, cast
 from redis import Redis
 from redis.client import Pipeline
 
-from unikat.credentials import name_problem
+from unikat.credentials import SCOPES, name_problem
 from unikat.queue.clock import redis_time
 
 # Hash: id -> JSON of a Token without its id. Not below `unikat:`, so that an ACL which opens that to a worker does not
 # let it make tokens, and the service may be let read them only.
 TOKENS_KEY: Final = "unikat-tokens"
 
-SCOPES: Final = ("generate", "batch", "claim", "admin")
 
 _TOKEN: Final = re.compile(r"unikat_(?P<id>[0-9a-f]{16})_(?P<secret>[A-Za-z0-9_-]{43})")
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15unikat/v1/model.proto\x12\tunikat.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x04\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\r\n\x05width\x18\x05 \x01(\r\x12\x0e\n\x06height\x18\x06 \x01(\r\x12\x13\n\x0blatent_size\x18\x07 \x01(\r\x12(\n\nattributes\x18\x08 \x03(\x0b\x32\x14.unikat.v1.Attribute\x12,\n\x0c\x63ombinations\x18\t \x03(\x0b\x32\x16.unikat.v1.Combination\x12\x1a\n\x12\x64\x65\x66\x61ult_truncation\x18\n \x01(\x02\x12$\n\x05\x66iles\x18\x0b \x03(\x0b\x32\x15.unikat.v1.BundleFile\x12\x0f\n\x07licence\x18\x0c \x01(\t\x12&\n\x07sources\x18\r \x03(\x0b\x32\x15.unikat.v1.DataSource\x12(\n\x08training\x18\x0e \x01(\x0b\x32\x16.unikat.v1.TrainingRun\x12\"\n\x07metrics\x18\x0f \x03(\x0b\x32\x11.unikat.v1.Metric\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x66ormat_version\x18\x11 \x01(\r\x12\x10\n\x08\x63hannels\x18\x12 \x01(\r\x12\x0e\n\x06\x61uthor\x18\x13 \x01(\t\"j\n\tAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\'\n\ncategories\x18\x03 \x03(\x0b\x32\x13.unikat.v1.Category\x12\x11\n\texclusive\x18\x04 \x01(\x08\"\'\n\x08\x43\x61tegory\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"0\n\x0b\x43ombination\x12\x12\n\ncategories\x18\x01 \x03(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"8\n\nBundleFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\"K\n\nDataSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x0f\n\x07licence\x18\x03 \x01(\t\x12\x0e\n\x06\x63redit\x18\x04 \x01(\t\"\x8a\x01\n\x0bTrainingRun\x12\x10\n\x08\x64\x61ta_set\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x61ta_digest\x18\x02 \x01(\t\x12\x0e\n\x06images\x18\x03 \x01(\x04\x12\x13\n\x0bimages_seen\x18\x04 \x01(\x04\x12\r\n\x05hours\x18\x05 \x01(\x01\x12\x10\n\x08hardware\x18\x06 \x01(\t\x12\x0e\n\x06\x63onfig\x18\x07 \x01(\t\":\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15unikat/v1/model.proto\x12\tunikat.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x04\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\r\n\x05width\x18\x05 \x01(\r\x12\x0e\n\x06height\x18\x06 \x01(\r\x12\x13\n\x0blatent_size\x18\x07 \x01(\r\x12(\n\nattributes\x18\x08 \x03(\x0b\x32\x14.unikat.v1.Attribute\x12,\n\x0c\x63ombinations\x18\t \x03(\x0b\x32\x16.unikat.v1.Combination\x12\x1a\n\x12\x64\x65\x66\x61ult_truncation\x18\n \x01(\x02\x12$\n\x05\x66iles\x18\x0b \x03(\x0b\x32\x15.unikat.v1.BundleFile\x12\x0f\n\x07licence\x18\x0c \x01(\t\x12&\n\x07sources\x18\r \x03(\x0b\x32\x15.unikat.v1.DataSource\x12(\n\x08training\x18\x0e \x01(\x0b\x32\x16.unikat.v1.TrainingRun\x12\"\n\x07metrics\x18\x0f \x03(\x0b\x32\x11.unikat.v1.Metric\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x66ormat_version\x18\x11 \x01(\r\x12\x10\n\x08\x63hannels\x18\x12 \x01(\r\x12\x0e\n\x06\x61uthor\x18\x13 \x01(\t\x12(\n\ndirections\x18\x14 \x03(\x0b\x32\x14.unikat.v1.Direction\"+\n\tDirection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08strength\x18\x02 \x01(\x02\"j\n\tAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\'\n\ncategories\x18\x03 \x03(\x0b\x32\x13.unikat.v1.Category\x12\x11\n\texclusive\x18\x04 \x01(\x08\"\'\n\x08\x43\x61tegory\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"0\n\x0b\x43ombination\x12\x12\n\ncategories\x18\x01 \x03(\r\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"8\n\nBundleFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\"K\n\nDataSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x0f\n\x07licence\x18\x03 \x01(\t\x12\x0e\n\x06\x63redit\x18\x04 \x01(\t\"\x8a\x01\n\x0bTrainingRun\x12\x10\n\x08\x64\x61ta_set\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x61ta_digest\x18\x02 \x01(\t\x12\x0e\n\x06images\x18\x03 \x01(\x04\x12\x13\n\x0bimages_seen\x18\x04 \x01(\x04\x12\r\n\x05hours\x18\x05 \x01(\x01\x12\x10\n\x08hardware\x18\x06 \x01(\t\x12\x0e\n\x06\x63onfig\x18\x07 \x01(\t\":\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,19 +33,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'unikat.v1.model_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODEL']._serialized_start=70
-  _globals['_MODEL']._serialized_end=593
-  _globals['_ATTRIBUTE']._serialized_start=595
-  _globals['_ATTRIBUTE']._serialized_end=701
-  _globals['_CATEGORY']._serialized_start=703
-  _globals['_CATEGORY']._serialized_end=742
-  _globals['_COMBINATION']._serialized_start=744
-  _globals['_COMBINATION']._serialized_end=792
-  _globals['_BUNDLEFILE']._serialized_start=794
-  _globals['_BUNDLEFILE']._serialized_end=850
-  _globals['_DATASOURCE']._serialized_start=852
-  _globals['_DATASOURCE']._serialized_end=927
-  _globals['_TRAININGRUN']._serialized_start=930
-  _globals['_TRAININGRUN']._serialized_end=1068
-  _globals['_METRIC']._serialized_start=1070
-  _globals['_METRIC']._serialized_end=1128
+  _globals['_MODEL']._serialized_end=635
+  _globals['_DIRECTION']._serialized_start=637
+  _globals['_DIRECTION']._serialized_end=680
+  _globals['_ATTRIBUTE']._serialized_start=682
+  _globals['_ATTRIBUTE']._serialized_end=788
+  _globals['_CATEGORY']._serialized_start=790
+  _globals['_CATEGORY']._serialized_end=829
+  _globals['_COMBINATION']._serialized_start=831
+  _globals['_COMBINATION']._serialized_end=879
+  _globals['_BUNDLEFILE']._serialized_start=881
+  _globals['_BUNDLEFILE']._serialized_end=937
+  _globals['_DATASOURCE']._serialized_start=939
+  _globals['_DATASOURCE']._serialized_end=1014
+  _globals['_TRAININGRUN']._serialized_start=1017
+  _globals['_TRAININGRUN']._serialized_end=1155
+  _globals['_METRIC']._serialized_start=1157
+  _globals['_METRIC']._serialized_end=1215
 # @@protoc_insertion_point(module_scope)

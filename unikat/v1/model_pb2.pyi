@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "digest", "description", "width", "height", "latent_size", "attributes", "combinations", "default_truncation", "files", "licence", "sources", "training", "metrics", "create_time", "format_version", "channels", "author")
+    __slots__ = ("name", "version", "digest", "description", "width", "height", "latent_size", "attributes", "combinations", "default_truncation", "files", "licence", "sources", "training", "metrics", "create_time", "format_version", "channels", "author", "directions")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Model(_message.Message):
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    DIRECTIONS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     digest: str
@@ -49,7 +50,16 @@ class Model(_message.Message):
     format_version: int
     channels: int
     author: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., digest: _Optional[str] = ..., description: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., latent_size: _Optional[int] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., combinations: _Optional[_Iterable[_Union[Combination, _Mapping]]] = ..., default_truncation: _Optional[float] = ..., files: _Optional[_Iterable[_Union[BundleFile, _Mapping]]] = ..., licence: _Optional[str] = ..., sources: _Optional[_Iterable[_Union[DataSource, _Mapping]]] = ..., training: _Optional[_Union[TrainingRun, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., format_version: _Optional[int] = ..., channels: _Optional[int] = ..., author: _Optional[str] = ...) -> None: ...
+    directions: _containers.RepeatedCompositeFieldContainer[Direction]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., digest: _Optional[str] = ..., description: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., latent_size: _Optional[int] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., combinations: _Optional[_Iterable[_Union[Combination, _Mapping]]] = ..., default_truncation: _Optional[float] = ..., files: _Optional[_Iterable[_Union[BundleFile, _Mapping]]] = ..., licence: _Optional[str] = ..., sources: _Optional[_Iterable[_Union[DataSource, _Mapping]]] = ..., training: _Optional[_Union[TrainingRun, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., format_version: _Optional[int] = ..., channels: _Optional[int] = ..., author: _Optional[str] = ..., directions: _Optional[_Iterable[_Union[Direction, _Mapping]]] = ...) -> None: ...
+
+class Direction(_message.Message):
+    __slots__ = ("name", "strength")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STRENGTH_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    strength: float
+    def __init__(self, name: _Optional[str] = ..., strength: _Optional[float] = ...) -> None: ...
 
 class Attribute(_message.Message):
     __slots__ = ("name", "description", "categories", "exclusive")

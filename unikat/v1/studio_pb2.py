@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from unikat.v1 import model_pb2 as unikat_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16unikat/v1/studio.proto\x12\tunikat.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15unikat/v1/model.proto\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.unikat.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xac\x02\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12(\n\nconditions\x18\x02 \x03(\x0b\x32\x14.unikat.v1.Condition\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x17\n\ntruncation\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12&\n\x06\x66ormat\x18\x06 \x01(\x0e\x32\x16.unikat.v1.ImageFormat\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x18\n\x0b\x61\x66ter_index\x18\x08 \x01(\rH\x02\x88\x01\x01\x12\x13\n\x0b\x66irst_index\x18\t \x01(\r\x12\x12\n\nbackground\x18\n \x01(\tB\x07\n\x05_seedB\r\n\x0b_truncationB\x0e\n\x0c_after_index\"^\n\tCondition\x12\x11\n\tattribute\x18\x01 \x01(\t\x12\x12\n\x08\x63\x61tegory\x18\x02 \x01(\tH\x00\x12!\n\x05\x62lend\x18\x03 \x01(\x0b\x32\x10.unikat.v1.BlendH\x00\x42\x07\n\x05value\"g\n\x05\x42lend\x12.\n\x07weights\x18\x01 \x03(\x0b\x32\x1d.unikat.v1.Blend.WeightsEntry\x1a.\n\x0cWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\"\x94\x01\n\x10GenerateResponse\x12\'\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x13.unikat.v1.AcceptedH\x00\x12%\n\x07\x61rtwork\x18\x02 \x01(\x0b\x32\x12.unikat.v1.ArtworkH\x00\x12\'\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x13.unikat.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"\x83\x02\n\x08\x41\x63\x63\x65pted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\r\n\x05\x63ount\x18\x05 \x01(\r\x12\x12\n\ntruncation\x18\x06 \x01(\x02\x12&\n\x06\x66ormat\x18\x07 \x01(\x0e\x32\x16.unikat.v1.ImageFormat\x12(\n\nconditions\x18\x08 \x03(\x0b\x32\x14.unikat.v1.Condition\x12\x16\n\x0equeue_position\x18\t \x01(\r\x12\x13\n\x0b\x66irst_index\x18\n \x01(\r\x12\x12\n\nbackground\x18\x0b \x01(\t\"\xcf\x02\n\x07\x41rtwork\x12\r\n\x05index\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\r\n\x05image\x18\x04 \x01(\x0c\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12(\n\nconditions\x18\x06 \x03(\x0b\x32\x14.unikat.v1.Condition\x12\x12\n\ntruncation\x18\x07 \x01(\x02\x12\r\n\x05width\x18\x08 \x01(\r\x12\x0e\n\x06height\x18\t \x01(\r\x12\x14\n\x0cmodel_digest\x18\n \x01(\t\x12%\n\x08renderer\x18\x0b \x01(\x0b\x32\x13.unikat.v1.Renderer\x12#\n\x07timings\x18\x0c \x01(\x0b\x32\x12.unikat.v1.Timings\x12%\n\x08\x61\x63\x63\x65pted\x18\r \x01(\x0b\x32\x13.unikat.v1.Accepted\x12\x12\n\nbackground\x18\x0e \x01(\t\"Q\n\x08Renderer\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12\x11\n\tprocessor\x18\x03 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x04 \x01(\t\"\xb6\x01\n\x07Timings\x12)\n\x06queued\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x62\x61tched\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05\x64rawn\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x65ncoded\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"W\n\x08\x46inished\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r*o\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x01\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x02\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x03\x32\x8c\x02\n\x06Studio\x12I\n\nListModels\x12\x1c.unikat.v1.ListModelsRequest\x1a\x1d.unikat.v1.ListModelsResponse\x12\x38\n\x08GetModel\x12\x1a.unikat.v1.GetModelRequest\x1a\x10.unikat.v1.Model\x12\x45\n\x08Generate\x12\x1a.unikat.v1.GenerateRequest\x1a\x1b.unikat.v1.GenerateResponse0\x01\x12\x36\n\x04\x44raw\x12\x1a.unikat.v1.GenerateRequest\x1a\x12.unikat.v1.Artworkb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16unikat/v1/studio.proto\x12\tunikat.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15unikat/v1/model.proto\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.unikat.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xdd\x03\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12(\n\nconditions\x18\x02 \x03(\x0b\x32\x14.unikat.v1.Condition\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x17\n\ntruncation\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12&\n\x06\x66ormat\x18\x06 \x01(\x0e\x32\x16.unikat.v1.ImageFormat\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x18\n\x0b\x61\x66ter_index\x18\x08 \x01(\rH\x02\x88\x01\x01\x12\x13\n\x0b\x66irst_index\x18\t \x01(\r\x12\x12\n\nbackground\x18\n \x01(\t\x12+\n\x0b\x63redentials\x18\x0b \x01(\x0e\x32\x16.unikat.v1.Credentials\x12/\n\x0boriginality\x18\x0c \x01(\x0e\x32\x1a.unikat.v1.OriginalityMode\x12\x0f\n\x07\x61ttempt\x18\r \x01(\r\x12!\n\x06recipe\x18\x0e \x01(\x0b\x32\x11.unikat.v1.Recipe\x12\x1d\n\x04walk\x18\x0f \x01(\x0b\x32\x0f.unikat.v1.WalkB\x07\n\x05_seedB\r\n\x0b_truncationB\x0e\n\x0c_after_index\"{\n\x06Recipe\x12(\n\x06points\x18\x01 \x03(\x0b\x32\x18.unikat.v1.WeightedPoint\x12 \n\x06shifts\x18\x02 \x03(\x0b\x32\x10.unikat.v1.Shift\x12%\n\x08mutation\x18\x03 \x01(\x0b\x32\x13.unikat.v1.Mutation\"o\n\rWeightedPoint\x12!\n\x05point\x18\x01 \x01(\x0b\x32\x10.unikat.v1.PointH\x00\x12#\n\x06vector\x18\x02 \x01(\x0b\x32\x11.unikat.v1.VectorH\x00\x12\x0e\n\x06weight\x18\x03 \x01(\x01\x42\x06\n\x04\x62\x61se\"$\n\x05Point\x12\x0c\n\x04seed\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\"\x18\n\x06Vector\x12\x0e\n\x06values\x18\x01 \x03(\x02\",\n\x05Shift\x12\x11\n\tdirection\x18\x01 \x01(\t\x12\x10\n\x08strength\x18\x02 \x01(\x02\"6\n\x08Mutation\x12\x0e\n\x06radius\x18\x01 \x01(\x01\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_seed\"m\n\x04Walk\x12$\n\tkeyframes\x18\x01 \x03(\x0b\x32\x11.unikat.v1.Recipe\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\x12\x0c\n\x04loop\x18\x03 \x01(\x08\x12!\n\x06\x65\x61sing\x18\x04 \x01(\x0e\x32\x11.unikat.v1.Easing\"^\n\tCondition\x12\x11\n\tattribute\x18\x01 \x01(\t\x12\x12\n\x08\x63\x61tegory\x18\x02 \x01(\tH\x00\x12!\n\x05\x62lend\x18\x03 \x01(\x0b\x32\x10.unikat.v1.BlendH\x00\x42\x07\n\x05value\"g\n\x05\x42lend\x12.\n\x07weights\x18\x01 \x03(\x0b\x32\x1d.unikat.v1.Blend.WeightsEntry\x1a.\n\x0cWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\"\xbb\x01\n\x10GenerateResponse\x12\'\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x13.unikat.v1.AcceptedH\x00\x12%\n\x07\x61rtwork\x18\x02 \x01(\x0b\x32\x12.unikat.v1.ArtworkH\x00\x12\'\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x13.unikat.v1.FinishedH\x00\x12%\n\x07refused\x18\x04 \x01(\x0b\x32\x12.unikat.v1.RefusedH\x00\x42\x07\n\x05\x65vent\"\x86\x01\n\x07Refused\x12\r\n\x05index\x18\x01 \x01(\r\x12\"\n\x06reason\x18\x02 \x01(\x0e\x32\x12.unikat.v1.Refusal\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x0c\x12(\n\nconditions\x18\x05 \x03(\x0b\x32\x14.unikat.v1.Condition\"\xf2\x02\n\x08\x41\x63\x63\x65pted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\r\n\x05\x63ount\x18\x05 \x01(\r\x12\x12\n\ntruncation\x18\x06 \x01(\x02\x12&\n\x06\x66ormat\x18\x07 \x01(\x0e\x32\x16.unikat.v1.ImageFormat\x12(\n\nconditions\x18\x08 \x03(\x0b\x32\x14.unikat.v1.Condition\x12\x16\n\x0equeue_position\x18\t \x01(\r\x12\x13\n\x0b\x66irst_index\x18\n \x01(\r\x12\x12\n\nbackground\x18\x0b \x01(\t\x12+\n\x0b\x63redentials\x18\x0c \x01(\x0e\x32\x16.unikat.v1.Credentials\x12!\n\x06recipe\x18\r \x01(\x0b\x32\x11.unikat.v1.Recipe\x12\x1d\n\x04walk\x18\x0e \x01(\x0b\x32\x0f.unikat.v1.Walk\"\xdb\x03\n\x07\x41rtwork\x12\r\n\x05index\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\r\n\x05image\x18\x04 \x01(\x0c\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12(\n\nconditions\x18\x06 \x03(\x0b\x32\x14.unikat.v1.Condition\x12\x12\n\ntruncation\x18\x07 \x01(\x02\x12\r\n\x05width\x18\x08 \x01(\r\x12\x0e\n\x06height\x18\t \x01(\r\x12\x14\n\x0cmodel_digest\x18\n \x01(\t\x12%\n\x08renderer\x18\x0b \x01(\x0b\x32\x13.unikat.v1.Renderer\x12#\n\x07timings\x18\x0c \x01(\x0b\x32\x12.unikat.v1.Timings\x12%\n\x08\x61\x63\x63\x65pted\x18\r \x01(\x0b\x32\x13.unikat.v1.Accepted\x12\x12\n\nbackground\x18\x0e \x01(\t\x12\x0e\n\x06\x64igest\x18\x0f \x01(\x0c\x12\x13\n\x0b\x63redentials\x18\x10 \x01(\x0c\x12+\n\x0boriginality\x18\x11 \x01(\x0b\x32\x16.unikat.v1.Originality\x12\x15\n\rpixels_digest\x18\x12 \x01(\x0c\x12!\n\x06recipe\x18\x13 \x01(\x0b\x32\x11.unikat.v1.Recipe\"j\n\x0bOriginality\x12\x15\n\x08\x64istance\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x17\n\npercentile\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\rB\x0b\n\t_distanceB\r\n\x0b_percentile\"_\n\x08Renderer\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0f\n\x07runtime\x18\x02 \x01(\t\x12\x11\n\tprocessor\x18\x03 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x04 \x01(\t\x12\x0c\n\x04mark\x18\x05 \x01(\t\"\xb6\x01\n\x07Timings\x12)\n\x06queued\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x62\x61tched\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05\x64rawn\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x65ncoded\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"W\n\x08\x46inished\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r*F\n\x06\x45\x61sing\x12\x16\n\x12\x45\x41SING_UNSPECIFIED\x10\x00\x12\x11\n\rEASING_LINEAR\x10\x01\x12\x11\n\rEASING_SMOOTH\x10\x02*\x86\x01\n\x0fOriginalityMode\x12 \n\x1cORIGINALITY_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14ORIGINALITY_MODE_OFF\x10\x01\x12\x19\n\x15ORIGINALITY_MODE_WARN\x10\x02\x12\x1c\n\x18ORIGINALITY_MODE_ENFORCE\x10\x03*o\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x01\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x02\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x03*s\n\x0b\x43redentials\x12\x1b\n\x17\x43REDENTIALS_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43REDENTIALS_NONE\x10\x01\x12\x17\n\x13\x43REDENTIALS_SIDECAR\x10\x02\x12\x18\n\x14\x43REDENTIALS_EMBEDDED\x10\x03*N\n\x07Refusal\x12\x17\n\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x15\n\x11REFUSAL_NEAR_COPY\x10\x01\x12\x13\n\x0fREFUSAL_CONTENT\x10\x02\x32\x8c\x02\n\x06Studio\x12I\n\nListModels\x12\x1c.unikat.v1.ListModelsRequest\x1a\x1d.unikat.v1.ListModelsResponse\x12\x38\n\x08GetModel\x12\x1a.unikat.v1.GetModelRequest\x1a\x10.unikat.v1.Model\x12\x45\n\x08Generate\x12\x1a.unikat.v1.GenerateRequest\x1a\x1b.unikat.v1.GenerateResponse0\x01\x12\x36\n\x04\x44raw\x12\x1a.unikat.v1.GenerateRequest\x1a\x12.unikat.v1.Artworkb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BLEND_WEIGHTSENTRY']._loaded_options = None
   _globals['_BLEND_WEIGHTSENTRY']._serialized_options = b'8\001'
-  _globals['_IMAGEFORMAT']._serialized_start=1878
-  _globals['_IMAGEFORMAT']._serialized_end=1989
+  _globals['_EASING']._serialized_start=3119
+  _globals['_EASING']._serialized_end=3189
+  _globals['_ORIGINALITYMODE']._serialized_start=3192
+  _globals['_ORIGINALITYMODE']._serialized_end=3326
+  _globals['_IMAGEFORMAT']._serialized_start=3328
+  _globals['_IMAGEFORMAT']._serialized_end=3439
+  _globals['_CREDENTIALS']._serialized_start=3441
+  _globals['_CREDENTIALS']._serialized_end=3556
+  _globals['_REFUSAL']._serialized_start=3558
+  _globals['_REFUSAL']._serialized_end=3636
   _globals['_LISTMODELSREQUEST']._serialized_start=92
   _globals['_LISTMODELSREQUEST']._serialized_end=150
   _globals['_LISTMODELSRESPONSE']._serialized_start=152
@@ -44,25 +52,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST']._serialized_start=233
   _globals['_GETMODELREQUEST']._serialized_end=264
   _globals['_GENERATEREQUEST']._serialized_start=267
-  _globals['_GENERATEREQUEST']._serialized_end=567
-  _globals['_CONDITION']._serialized_start=569
-  _globals['_CONDITION']._serialized_end=663
-  _globals['_BLEND']._serialized_start=665
-  _globals['_BLEND']._serialized_end=768
-  _globals['_BLEND_WEIGHTSENTRY']._serialized_start=722
-  _globals['_BLEND_WEIGHTSENTRY']._serialized_end=768
-  _globals['_GENERATERESPONSE']._serialized_start=771
-  _globals['_GENERATERESPONSE']._serialized_end=919
-  _globals['_ACCEPTED']._serialized_start=922
-  _globals['_ACCEPTED']._serialized_end=1181
-  _globals['_ARTWORK']._serialized_start=1184
-  _globals['_ARTWORK']._serialized_end=1519
-  _globals['_RENDERER']._serialized_start=1521
-  _globals['_RENDERER']._serialized_end=1602
-  _globals['_TIMINGS']._serialized_start=1605
-  _globals['_TIMINGS']._serialized_end=1787
-  _globals['_FINISHED']._serialized_start=1789
-  _globals['_FINISHED']._serialized_end=1876
-  _globals['_STUDIO']._serialized_start=1992
-  _globals['_STUDIO']._serialized_end=2260
+  _globals['_GENERATEREQUEST']._serialized_end=744
+  _globals['_RECIPE']._serialized_start=746
+  _globals['_RECIPE']._serialized_end=869
+  _globals['_WEIGHTEDPOINT']._serialized_start=871
+  _globals['_WEIGHTEDPOINT']._serialized_end=982
+  _globals['_POINT']._serialized_start=984
+  _globals['_POINT']._serialized_end=1020
+  _globals['_VECTOR']._serialized_start=1022
+  _globals['_VECTOR']._serialized_end=1046
+  _globals['_SHIFT']._serialized_start=1048
+  _globals['_SHIFT']._serialized_end=1092
+  _globals['_MUTATION']._serialized_start=1094
+  _globals['_MUTATION']._serialized_end=1148
+  _globals['_WALK']._serialized_start=1150
+  _globals['_WALK']._serialized_end=1259
+  _globals['_CONDITION']._serialized_start=1261
+  _globals['_CONDITION']._serialized_end=1355
+  _globals['_BLEND']._serialized_start=1357
+  _globals['_BLEND']._serialized_end=1460
+  _globals['_BLEND_WEIGHTSENTRY']._serialized_start=1414
+  _globals['_BLEND_WEIGHTSENTRY']._serialized_end=1460
+  _globals['_GENERATERESPONSE']._serialized_start=1463
+  _globals['_GENERATERESPONSE']._serialized_end=1650
+  _globals['_REFUSED']._serialized_start=1653
+  _globals['_REFUSED']._serialized_end=1787
+  _globals['_ACCEPTED']._serialized_start=1790
+  _globals['_ACCEPTED']._serialized_end=2160
+  _globals['_ARTWORK']._serialized_start=2163
+  _globals['_ARTWORK']._serialized_end=2638
+  _globals['_ORIGINALITY']._serialized_start=2640
+  _globals['_ORIGINALITY']._serialized_end=2746
+  _globals['_RENDERER']._serialized_start=2748
+  _globals['_RENDERER']._serialized_end=2843
+  _globals['_TIMINGS']._serialized_start=2846
+  _globals['_TIMINGS']._serialized_end=3028
+  _globals['_FINISHED']._serialized_start=3030
+  _globals['_FINISHED']._serialized_end=3117
+  _globals['_STUDIO']._serialized_start=3639
+  _globals['_STUDIO']._serialized_end=3907
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,8 @@ if _version_not_supported:
 class StudioStub:
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
     `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
-    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT
+    (beyond 4 MiB gRPC itself refuses, with RESOURCE_EXHAUSTED).
     """
 
     def __init__(self, channel):
@@ -63,7 +64,8 @@ class StudioStub:
 class StudioServicer:
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
     `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
-    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT
+    (beyond 4 MiB gRPC itself refuses, with RESOURCE_EXHAUSTED).
     """
 
     def ListModels(self, request, context):
@@ -82,7 +84,7 @@ class StudioServicer:
 
     def Generate(self, request, context):
         """Draws images and streams them back in the order of their indexes: first `accepted`, then `count` times
-        `artwork`, then `finished`. Cancelling the call cancels the job. A caller that was cut off (UNAVAILABLE) sends
+        `artwork`, or `refused` for one that is not delivered, then `finished`. Cancelling the call cancels the job. A caller that was cut off (UNAVAILABLE) sends
         the same request with the same `request_id` and `after_index` and goes on where it was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -90,7 +92,8 @@ class StudioServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Draw(self, request, context):
-        """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. A caller that was cut
+        """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. An image that is not
+        delivered is FAILED_PRECONDITION, with the name of the `Refusal` (NEAR_COPY, CONTENT) as the reason. A caller that was cut
         off (UNAVAILABLE) sends the same request with the same `request_id`.
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         """
@@ -132,7 +135,8 @@ def add_StudioServicer_to_server(servicer, server):
 class Studio:
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
     `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
-    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT
+    (beyond 4 MiB gRPC itself refuses, with RESOURCE_EXHAUSTED).
     """
 
     @staticmethod

@@ -30,7 +30,8 @@ GRPC_VERSION: str
 class StudioStub:
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
     `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
-    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT
+    (beyond 4 MiB gRPC itself refuses, with RESOURCE_EXHAUSTED).
     """
 
     @_typing.overload
@@ -43,11 +44,12 @@ class StudioStub:
     """Returns one model. NOT_FOUND names the models there are."""
     Generate: _grpc.UnaryStreamMultiCallable[_studio_pb2.GenerateRequest, _studio_pb2.GenerateResponse]
     """Draws images and streams them back in the order of their indexes: first `accepted`, then `count` times
-    `artwork`, then `finished`. Cancelling the call cancels the job. A caller that was cut off (UNAVAILABLE) sends
+    `artwork`, or `refused` for one that is not delivered, then `finished`. Cancelling the call cancels the job. A caller that was cut off (UNAVAILABLE) sends
     the same request with the same `request_id` and `after_index` and goes on where it was.
     """
     Draw: _grpc.UnaryUnaryMultiCallable[_studio_pb2.GenerateRequest, _studio_pb2.Artwork]
-    """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. A caller that was cut
+    """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. An image that is not
+    delivered is FAILED_PRECONDITION, with the name of the `Refusal` (NEAR_COPY, CONTENT) as the reason. A caller that was cut
     off (UNAVAILABLE) sends the same request with the same `request_id`.
     buf:lint:ignore RPC_REQUEST_STANDARD_NAME
     """
@@ -56,7 +58,8 @@ class StudioStub:
 class StudioAsyncStub(StudioStub):
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
     `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
-    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT
+    (beyond 4 MiB gRPC itself refuses, with RESOURCE_EXHAUSTED).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -66,11 +69,12 @@ class StudioAsyncStub(StudioStub):
     """Returns one model. NOT_FOUND names the models there are."""
     Generate: _aio.UnaryStreamMultiCallable[_studio_pb2.GenerateRequest, _studio_pb2.GenerateResponse]  # type: ignore[assignment]
     """Draws images and streams them back in the order of their indexes: first `accepted`, then `count` times
-    `artwork`, then `finished`. Cancelling the call cancels the job. A caller that was cut off (UNAVAILABLE) sends
+    `artwork`, or `refused` for one that is not delivered, then `finished`. Cancelling the call cancels the job. A caller that was cut off (UNAVAILABLE) sends
     the same request with the same `request_id` and `after_index` and goes on where it was.
     """
     Draw: _aio.UnaryUnaryMultiCallable[_studio_pb2.GenerateRequest, _studio_pb2.Artwork]  # type: ignore[assignment]
-    """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. A caller that was cut
+    """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. An image that is not
+    delivered is FAILED_PRECONDITION, with the name of the `Refusal` (NEAR_COPY, CONTENT) as the reason. A caller that was cut
     off (UNAVAILABLE) sends the same request with the same `request_id`.
     buf:lint:ignore RPC_REQUEST_STANDARD_NAME
     """
@@ -78,7 +82,8 @@ class StudioAsyncStub(StudioStub):
 class StudioServicer(metaclass=_abc_1.ABCMeta):
     """Draws artworks. Errors are `google.rpc.Status` with details: `BadRequest` names the field and the valid choices,
     `RetryInfo` says when to come back, `ErrorInfo {domain: "unikat"}` carries a reason to switch on. Where no other limit
-    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT.
+    is given, a request has at most 16 KiB and a page token 1024 characters; what is beyond a limit is INVALID_ARGUMENT
+    (beyond 4 MiB gRPC itself refuses, with RESOURCE_EXHAUSTED).
     """
 
     @_abc_1.abstractmethod
@@ -104,7 +109,7 @@ class StudioServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_studio_pb2.GenerateResponse], _abc.AsyncIterator[_studio_pb2.GenerateResponse]]:
         """Draws images and streams them back in the order of their indexes: first `accepted`, then `count` times
-        `artwork`, then `finished`. Cancelling the call cancels the job. A caller that was cut off (UNAVAILABLE) sends
+        `artwork`, or `refused` for one that is not delivered, then `finished`. Cancelling the call cancels the job. A caller that was cut off (UNAVAILABLE) sends
         the same request with the same `request_id` and `after_index` and goes on where it was.
         """
 
@@ -114,7 +119,8 @@ class StudioServicer(metaclass=_abc_1.ABCMeta):
         request: _studio_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_studio_pb2.Artwork, _abc.Awaitable[_studio_pb2.Artwork]]:
-        """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. A caller that was cut
+        """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. An image that is not
+        delivered is FAILED_PRECONDITION, with the name of the `Refusal` (NEAR_COPY, CONTENT) as the reason. A caller that was cut
         off (UNAVAILABLE) sends the same request with the same `request_id`.
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         """

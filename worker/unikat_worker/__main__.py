@@ -6,14 +6,20 @@ import logging
 
 import typer
 
-from unikat.batches.destination import open_prefixes
 from unikat.printable import log_to_stderr
 from unikat.queue.clients import connect
 from unikat.queue.server import Unfit, wait_until_fit
 from unikat.settings import command_of
+from unikat_worker.batches.places import Places
 from unikat_worker.buckets import Limits
 from unikat_worker.catalogue import Catalogue, Memory
+from unikat_worker.content_gate import ContentGate, GateError
+from unikat_worker.content_limits import ContentLimits
 from unikat_worker.device import DeviceError, choose_device
+from unikat_worker.drawing import Finish
+from unikat_worker.executor import Executor
+from unikat_worker.judge import Judge
+from unikat_worker.marks import Marks
 from unikat_worker.settings import Settings
 from unikat_worker.worker import DrawWorker
 
@@ -26,12 +32,14 @@ def run(settings: Settings) -> None:
     for name in ("rq.worker", "rq.job", "rq.registry"):
         logging.getLogger(name).setLevel(max(logging.getLogger().level, logging.WARNING))
     try:
-        open_prefixes(settings.destinations)
+        places = Places.of(settings)
+        marks = _marks(settings)
     except ValueError as error:
-        raise SystemExit(f"--destinations: {error}") from error
+        raise SystemExit(str(error)) from error
     try:
         device = choose_device(settings.device, settings.threads, settings.inference_threads)
-    except DeviceError as error:
+        gate = ContentGate(ContentLimits.parse(settings.content_gate), device) if settings.content_gate else None
+    except (DeviceError, GateError) as error:
         raise SystemExit(str(error)) from error
     limits = Limits(settings.max_batch, settings.batch_ms / 1000, settings.batch_mb * 2**20)
     memory = Memory(settings.preload, settings.memory_limit_mb * 2**20)
@@ -42,7 +50,16 @@ def run(settings: Settings) -> None:
         wait_until_fit(redis, log.warning, settings.allow_volatile)
     except (Unfit, ValueError) as error:
         raise SystemExit(f"--redis-url: {error}") from error
-    DrawWorker(redis, settings, device, catalogue).work()
+    executor = Executor(catalogue, device, Finish(Judge(gate), marks), limits)
+    DrawWorker(redis, settings, executor, places).work()
+
+
+def _marks(settings: Settings) -> Marks:
+    """Raises ValueError naming the setting."""
+    try:
+        return Marks(settings.mark_keys)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--mark-keys: {error}") from error
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -13,11 +13,14 @@ from typing import Any, Final
 from unikat.batches.layout import DrawnImage
 from unikat.batches.spec import ShardJob
 from unikat.conditions import Weights
-from unikat.encoders import first_encoder
 from unikat.queue.batches.keys import shard_of
 from unikat.queue.batches.progress import TakenOfBatch
 from unikat.queue.draws import Taken
 from unikat.queue.job import DrawJob
+from unikat.queue.stream import is_refusal
+from unikat.recipes.mix import Mix
+from unikat.recipes.sequence import MixSequence, sequence_from_json
+from unikat_worker.rows import Row, Terms, terms_of
 
 _DUE_BYTES: Final = 2**24  # of a job's images that are published at a time; one image always is
 
@@ -35,20 +38,6 @@ class Ending(Enum):
 
 class Refused(ValueError):
     """A payload that must not or cannot be drawn: no retry makes it better."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One image to draw. `weights` may leave attributes out; `index` is the image's in the sequence of `seed`.
-
-    `background` is "#rrggbbaa" and counts for a model with alpha only; "" is white.
-    """
-
-    weights: Weights
-    seed: int
-    index: int
-    truncation: float
-    background: str = ""
 
 
 @dataclass(eq=False)
@@ -97,11 +86,6 @@ class Drawable(Item, ABC):
     @abstractmethod
     def digest(self) -> str:
         """The model's."""
-
-    @property
-    @abstractmethod
-    def encoder(self) -> str:
-        """Name of what makes the files."""
 
     @abstractmethod
     def row(self, position: int) -> Row:
@@ -154,9 +138,14 @@ class ActiveJob(Drawable):
     seen_at: float = field(default_factory=time.monotonic)  # when its stream was last known to be open
     ready: dict[int, bytes] = field(default_factory=dict)
     publishing: bool = False
+    refused: set[int] = field(default_factory=set)  # positions of which the stream has, or will have, a refusal
+    terms: Terms | None = field(init=False)
+    sequence: MixSequence | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.next = max(self.next, self.published)
+        self.terms = terms_of(self.draw)
+        self.sequence = sequence_from_json(self.draw.recipe) if self.draw.recipe else None
 
     @property
     def count(self) -> int:
@@ -168,15 +157,13 @@ class ActiveJob(Drawable):
         """See `Drawable`."""
         return self.draw.digest
 
-    @property
-    def encoder(self) -> str:
-        """See `Drawable`."""
-        return self.draw.encoder or first_encoder(self.draw.image_format)
-
     def row(self, position: int) -> Row:
         """See `Drawable`."""
         draw = self.draw
-        return Row(draw.weights, draw.seed, draw.first + position, draw.truncation, draw.background)
+        place = draw.seed, draw.first + position
+        finish = draw.background, draw.encoder, draw.mark
+        mix = None if self.sequence is None else self.sequence.at(draw.first + position)
+        return Row(draw.weights, *place, draw.truncation, *finish, terms=self.terms, attempt=draw.attempt, mix=mix)
 
     @property
     def is_begun(self) -> bool:
@@ -211,6 +198,18 @@ class ActiveJob(Drawable):
             heapq.heapify(self.again)
         self.ready = {index: entry for index, entry in self.ready.items() if index >= published}
 
+    def keep(self, position: int, entry: bytes) -> None:
+        """An image is drawn, or refused: this goes into the stream."""
+        self.ready[position] = entry
+        if is_refusal(entry):
+            self.refused.add(position)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """See `Item`."""
+        refused = {"refused": len(self.refused)} if self.refused else {}
+        return super().outcome | {"images": self.count - len(self.refused)} | refused
+
     def due(self, most: int) -> list[bytes]:
         """At most `most` drawn images that can be published now, in order, and no more than some megabytes of them."""
         due: list[bytes] = []
@@ -229,6 +228,7 @@ class OfBatch(Item):
 
     found: TakenOfBatch
     destination: str = field(default="", kw_only=True)  # the batch's; "" for one that was deleted
+    encryption_key: str = field(default="", kw_only=True)  # id of the key of the batch's files, "" for none
     touched_at: float = field(default=0.0, kw_only=True)  # its writer's last step forward, on the monotonic clock
 
     def touch(self) -> None:
@@ -253,10 +253,14 @@ class ActiveShard(OfBatch, Drawable):
     job: ShardJob
     owner: str
     weights: list[Weights] = field(init=False)
+    mixes: list[Mix | None] = field(init=False)
+    terms: Terms | None = field(init=False)
     drawn: list[DrawnImage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.weights = self.job.weights
+        self.mixes = self.job.mixes if self.job.recipes else []
+        self.terms = terms_of(self.job)
 
     @property
     def count(self) -> int:
@@ -268,20 +272,23 @@ class ActiveShard(OfBatch, Drawable):
         """See `Drawable`."""
         return self.job.digest
 
-    @property
-    def encoder(self) -> str:
-        """See `Drawable`."""
-        return self.job.encoder or first_encoder(self.job.image_format)
-
     def row(self, position: int) -> Row:
         """See `Drawable`."""
         job = self.job
-        return Row(self.weights[position], job.seed, job.first + position, job.truncation, job.background)
+        place = job.seed, job.first + position
+        finish = job.background, job.encoder, job.mark
+        mix = self.mixes[position] if self.mixes else None
+        return Row(self.weights[position], *place, job.truncation, *finish, terms=self.terms, mix=mix)
 
     @property
     def is_begun(self) -> bool:
         """See `Drawable`."""
         return bool(self.in_flight or self.drawn)
+
+    @property
+    def refused(self) -> int:
+        """Images that were drawn and get no file."""
+        return sum(bool(image.refused) for image in self.drawn)
 
 
 @dataclass(eq=False)

@@ -16,12 +16,13 @@ def admit(taken: Taken) -> ActiveJob:
     try:
         draw = DrawJob.from_hash(taken.data, taken.extra, taken.deadline)
         check_callbacks(taken)
+        suspect = taken.crashes >= SUSPECT
+        job = ActiveJob(taken, draw, published=min(taken.last, draw.count), solo=suspect, suspect=suspect)
     except ValueError as error:
         job = ActiveJob(taken, _NOTHING)
         job.refuse(str(error))
         return job
-    suspect = taken.crashes >= SUSPECT
-    job = ActiveJob(taken, draw, published=min(taken.last, draw.count), solo=suspect, suspect=suspect)
+    job.refused = {int(number) - 1 for number in taken.refused.split() if number.isdigit()}
     if taken.code == NO_STREAM:
         job.refuse("what has the name of its stream is none")
     elif taken.code != OPEN:

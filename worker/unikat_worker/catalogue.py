@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unikat.bundle import GRAPH, MANIFEST, Bundle, BundleError, key_of, list_bundles, read_bundle
+from unikat.directions import read_directions
 from unikat.v1.model_pb2 import Model
 from unikat_worker.buckets import Limits
 from unikat_worker.device import Device
@@ -28,6 +29,7 @@ class UnknownModel(LookupError):
 @dataclass
 class _Entry:
     bundle: Bundle
+    directions: dict[str, float]  # name -> strength
     session: Session | None = None
     loading: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,6 +66,13 @@ class Catalogue:
         """What can be asked for: "name@version" to its model."""
         with self._lock:
             return {key: self._entries[digest].bundle.model for key, digest in sorted(self._served.items())}
+
+    @property
+    def directions(self) -> dict[str, dict[str, float]]:
+        """Of each digest that is served and has directions, their names and strengths."""
+        with self._lock:
+            served = {digest: self._entries[digest].directions for digest in self._served.values()}
+        return {digest: of for digest, of in served.items() if of}
 
     @property
     def loaded(self) -> list[str]:
@@ -162,7 +171,8 @@ class Catalogue:
             if key_of(bundle.model) != key:
                 raise BundleError(f"{path / MANIFEST}: names {key_of(bundle.model)}, but lies in the folder of {key}")
             bundle.verify()
-            entry = self._find(bundle.model.digest) or _Entry(bundle)
+            directions = {direction.name: direction.strength for direction in read_directions(bundle)}
+            entry = self._find(bundle.model.digest) or _Entry(bundle, directions)
             if bundle.model.digest not in self._checked:
                 check_bundle(bundle)  # before anybody is told of it
                 self._checked.add(bundle.model.digest)

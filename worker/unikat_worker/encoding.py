@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -32,23 +32,24 @@ class EncoderError(RuntimeError):
 class Encoder:
     """`write` makes a file of each image; `library` says what decides about its bytes; `fingerprint` pins them."""
 
-    write: Callable[[Pixels], list[bytes]]
+    write: Callable[[Pixels, Sequence[bytes]], list[bytes]]
     library: Callable[[], str]
     fingerprint: str
 
 
-def encode(pixels: Pixels, encoder: str) -> list[bytes]:
+def encode(pixels: Pixels, encoder: str, packets: Sequence[bytes] = ()) -> list[bytes]:
     """Encode a batch: uint8 of shape (N, H, W, channels), channels 1, 3 or 4; one file an image, in their order.
 
-    An image's bytes follow from its pixels and the encoder's name, whatever else is in the batch. Any number of threads
-    may call this. Raises EncoderError as `verify`, ValueError for other shapes and for JPEG with four channels.
+    An image's bytes follow from its pixels, the encoder's name and its XMP packet (`packets` has one for each image, or
+    nothing), whatever else is in the batch. Any number of threads may call this. Raises EncoderError as `verify`,
+    ValueError for other shapes and for JPEG with four channels.
     """
     verify(encoder)
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3, 4) or 0 in pixels.shape[1:]:
         raise ValueError(f"pixels: must be uint8 of shape (N, H, W, 1, 3 or 4), not {pixels.dtype} {pixels.shape}")
     if pixels.shape[3] == 4 and FORMAT_OF[encoder] not in WITH_ALPHA:
         raise ValueError(f"{encoder}: the format has no transparency; ask for PNG or WebP")
-    return _ENCODERS[encoder].write(np.ascontiguousarray(pixels))
+    return _ENCODERS[encoder].write(np.ascontiguousarray(pixels), packets or [b""] * len(pixels))
 
 
 @cache
@@ -73,7 +74,7 @@ def fingerprint(encoder: str) -> str:
     """SHA-256 of the files that an encoder makes of the test pictures with the libraries as they are."""
     digest = hashlib.sha256()
     for channels in (1, 3, 4) if FORMAT_OF[encoder] in WITH_ALPHA else (1, 3):
-        for file in _ENCODERS[encoder].write(_test_pictures(channels)):
+        for file in _ENCODERS[encoder].write(_test_pictures(channels), [b""] * 3):
             digest.update(len(file).to_bytes(8, "big") + file)
     return digest.hexdigest()
 
@@ -90,29 +91,38 @@ def _test_pictures(channels: int) -> Pixels:
     return np.stack([gradient, shapes, gradient // 2 + noise]).astype(np.uint8)
 
 
-def _by_pillow(name: str, **options: Any) -> Callable[[Pixels], list[bytes]]:  # noqa: ANN401  (Pillow's own options)
-    def write(pixels: Pixels) -> list[bytes]:
-        files = []
-        for image in pixels[..., 0] if pixels.shape[3] == 1 else pixels:
-            buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, name, **options)
-            files.append(buffer.getvalue())
-        return files
+def _lossless_webp(pixels: Pixels, packets: Sequence[bytes]) -> list[bytes]:
+    files = []
+    for image, packet in zip(pixels[..., 0] if pixels.shape[3] == 1 else pixels, packets, strict=True):
+        buffer = io.BytesIO()
+        # `exact` keeps the colours of transparent pixels: without it, lossless holds for what is seen only.
+        options = {"lossless": True, "quality": 0, "method": 1, "exact": True, "xmp": packet}
+        Image.fromarray(image).save(buffer, "WEBP", **options)
+        files.append(buffer.getvalue())
+    return files
 
-    return write
 
-
-def _by_simplejpeg(pixels: Pixels) -> list[bytes]:
+def _by_simplejpeg(pixels: Pixels, packets: Sequence[bytes]) -> list[bytes]:
     from simplejpeg import encode_jpeg  # most workers never write a JPEG
 
     colours, subsampling = ("GRAY", "Gray") if pixels.shape[3] == 1 else ("RGB", "444")
-    return [encode_jpeg(image, 95, colours, subsampling, fastdct=False) for image in pixels]
+    files = (encode_jpeg(image, 95, colours, subsampling, fastdct=False) for image in pixels)
+    return [_with_xmp(file, packet) for file, packet in zip(files, packets, strict=True)]
 
 
-def _isal() -> str:
-    import isal
+def _with_xmp(jpeg: bytes, packet: bytes) -> bytes:
+    """A JPEG with an XMP packet behind its first segment, JFIF's."""
+    if not packet:
+        return jpeg
+    head = 4 + int.from_bytes(jpeg[4:6], "big")
+    content = b"http://ns.adobe.com/xap/1.0/\0" + packet
+    return jpeg[:head] + b"\xff\xe1" + (2 + len(content)).to_bytes(2, "big") + content + jpeg[head:]
 
-    return f"isal {isal.__version__} (ISA-L {isal.ISAL_VERSION})"
+
+def _deflate() -> str:
+    import deflate
+
+    return f"deflate {deflate.__version__} (libdeflate)"
 
 
 def _pillow(feature: str) -> Callable[[], str]:
@@ -127,29 +137,11 @@ def _simplejpeg() -> str:
 
 # A changed option or library is a new name here and in `unikat.encoders`; an entry that was released never changes.
 _ENCODERS: Final[dict[str, Encoder]] = {
-    # Pillow's wheels compress with the system's libz, so that these bytes depend on more than what pip installs: they
-    # are those of zlib 1.2.13.
-    "png-1": Encoder(
-        _by_pillow("PNG", compress_level=1),
-        _pillow("zlib"),
-        "5d416d7da67a565fe339e95ddcde8c6af9477d4f6ee9a516f698f30d59331538",
-    ),
-    "png-2": Encoder(encode_png, _isal, "365dcafff02b1f30a3a5542220988a707e1b85e47375e79492817e55f63debd9"),
-    # `exact` keeps the colours of transparent pixels: without it, lossless holds for what is seen only.
-    "webp-1": Encoder(
-        _by_pillow("WEBP", lossless=True, quality=50, method=2, exact=True),
-        _pillow("webp"),
-        "c83c430288d3d5841a297814a8b577cb2033bddc6b7573c87e7eece615539f47",
-    ),
+    "png-3": Encoder(encode_png, _deflate, "c3804311033af220058c1ad19f5a26b28e516fde7126de22311483a97d9f957b"),
     "webp-2": Encoder(
-        _by_pillow("WEBP", lossless=True, quality=0, method=1, exact=True),
+        _lossless_webp,
         _pillow("webp"),
         "726eae2f068b2de321d83d9f2535ad79b476cab271279753d5964612d8d83426",
-    ),
-    "jpeg-1": Encoder(
-        _by_pillow("JPEG", quality=95, subsampling=0),
-        _pillow("libjpeg_turbo"),
-        "9726fa65492f1ce578e968d4dadb3a208b5437a490d6e017cefc08d4d91cb885",
     ),
     "jpeg-2": Encoder(_by_simplejpeg, _simplejpeg, "554c036c5d43add0a9bcb111d004d6a76935ae113e757b21cbd1d28647681be1"),
 }

@@ -7,9 +7,10 @@ from weakref import WeakKeyDictionary
 
 from unikat.v1.studio_pb2 import Renderer
 from unikat_worker.active import Batch
+from unikat_worker.buckets import Limits
 from unikat_worker.catalogue import Catalogue
 from unikat_worker.device import Device
-from unikat_worker.drawing import Drawn, Responses, draw_batch
+from unikat_worker.drawing import Drawn, Finish, Responses, draw_batch
 from unikat_worker.session import Session
 
 _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
@@ -18,12 +19,13 @@ _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
 class Executor:
     """Called by all inference threads."""
 
-    def __init__(self, catalogue: Catalogue, device: Device, batch_s: float, max_batch: int) -> None:
-        """`batch_s`: seconds that a batch may take; `max_batch`: images in it, at most."""
+    def __init__(self, catalogue: Catalogue, device: Device, finish: Finish, limits: Limits) -> None:
+        """`limits`: of a batch; of its memory, sessions take care."""
         self.catalogue = catalogue
+        self.finish = finish
         self.device = device
-        self._batch_s = batch_s
-        self._max_batch = max_batch
+        self._batch_s = limits.seconds
+        self._max_batch = limits.images
         self._renderer = Renderer(provider=device.provider, runtime=device.runtime, processor=device.processor)
         self._responses: WeakKeyDictionary[Session, Responses] = WeakKeyDictionary()
 
@@ -36,9 +38,12 @@ class Executor:
         session = self.catalogue.peek(digest)
         if session is None:
             return _FIRST_LIMIT
-        if session.buckets.pads:
-            return session.buckets.largest_within(self._batch_s)
-        return max(1, min(self._max_batch, session.buckets.images_within(self._batch_s)))
+        buckets, gate_s = session.buckets, self.finish.judge.seconds(session.model)
+        if gate_s:
+            return max(1, min(self._max_batch, int(self._batch_s / (buckets.seconds_per_image + gate_s))))
+        if buckets.pads:
+            return buckets.largest_within(self._batch_s)
+        return max(1, min(self._max_batch, buckets.images_within(self._batch_s)))
 
     def gain(self, digest: str) -> float:
         """How many times faster an image is in a large batch than alone."""
@@ -66,4 +71,4 @@ class Executor:
         responses = self._responses.get(session)
         if responses is None:
             responses = self._responses.setdefault(session, Responses(session.model, self._renderer))
-        return draw_batch(session, batch, responses)
+        return draw_batch(session, batch, responses, self.finish)

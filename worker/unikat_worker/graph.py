@@ -32,7 +32,7 @@ def check_bundle(bundle: Bundle) -> None:
 
     It is opened on the CPU without optimising: 1 to 7 ms for graphs of 3 to 8 MB, 5 to 30 with all optimisations.
     """
-    options = _options(threads=1)
+    options = session_options(threads=1)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_prepacking", "1")
     _check_graph(_open(bundle, options, [CPU]), bundle)
@@ -40,7 +40,7 @@ def check_bundle(bundle: Bundle) -> None:
 
 def open_graph(bundle: Bundle, device: Device, threads: int) -> ort.InferenceSession:
     """A session that draws. Raises BundleError for a graph that cannot be loaded or is not what the manifest says."""
-    graph = _open(bundle, _options(threads), device.providers())
+    graph = _open(bundle, session_options(threads), device.providers())
     _check_graph(graph, bundle)
     return graph
 
@@ -80,7 +80,8 @@ class BoundRun:
             return pixels
 
 
-def _options(threads: int) -> ort.SessionOptions:
+def session_options(threads: int) -> ort.SessionOptions:
+    """For a session on so many threads."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

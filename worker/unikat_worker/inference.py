@@ -18,7 +18,6 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from unikat.queue.draws import mark_tried, publish, published, take, taken, wait, wake
-from unikat.queue.keys import LEGACY_MODEL
 from unikat.queue.link import Link
 from unikat.queue.scripts import Command
 from unikat_worker.active import ActiveJob, Batch
@@ -32,9 +31,6 @@ from unikat_worker.settlement import Settler
 from unikat_worker.state import State
 
 _WAIT: Final = 1.0  # seconds after which a thread looks around without a reason: RQ's own retries ring no bell
-_LEGACY_WAIT: Final = 0.02  # the same, while services of the release before enqueue: their queue has no bell
-_LEGACY: Final = 30.0  # seconds for which they are expected to
-_LEAVES: Final = 0.5  # seconds for which their queue is left to others, after a job whose model is not here
 _BACKOFF: Final = (0.05, 1.0)  # seconds: first and longest pause after a lost connection
 _HELPS: Final = 1.2  # times faster an image must be in a large batch for a small one to wait
 _QUICK: Final = 0.3  # seconds that a batch may take for answers of Redis to be read after it is drawn
@@ -140,10 +136,9 @@ class InferenceThread:
                 commands.append(publish(self._shared.name, publications, self._shared.settings.result_ttl_s))
             models = self._shared.models() if turn.room > 0 or turn.waits else []
             if turn.waits:
-                legacy = time.monotonic() - self._shared.state.legacy_at < _LEGACY
-                commands.append(wait(models, self._shared.name, _LEGACY_WAIT if legacy else _WAIT))
+                commands.append(wait(models, self._shared.name, _WAIT))
             if turn.room > 0:
-                commands.append(self._take(models, turn.room))
+                commands.append(take(self._shared.name, models, turn.room))
             if commands:
                 self._link.send(commands)
         except BaseException:
@@ -185,8 +180,6 @@ class InferenceThread:
         state.rates.set_busy(True)
         for job in jobs:
             state.executions[job.execution] = job.member
-            if job.queue == LEGACY_MODEL or ":" not in job.queue:
-                state.legacy_at = time.monotonic()
         self._scheduler.add([admit(job) for job in jobs])
 
     def _take_in_published(self, jobs: list[ActiveJob]) -> None:
@@ -232,7 +225,6 @@ class InferenceThread:
             drawn = self._shared.executor.draw(batch)
         except Exception as error:  # whatever a job can provoke must not end the thread; it ends the job
             if isinstance(error, UnknownModel) and isinstance(batch.shares[0][0], ActiveJob):
-                self._shared.state.legacy_from = time.monotonic() + _LEAVES
                 self._scheduler.returned(batch)
             else:
                 self._scheduler.failed(batch, error)
@@ -240,10 +232,6 @@ class InferenceThread:
             self._scheduler.drawn(batch, drawn)
         finally:
             self.begun = None
-
-    def _take(self, models: list[str], room: int) -> Command:
-        left_to_others = time.monotonic() < self._shared.state.legacy_from
-        return take(self._shared.name, models if left_to_others else [LEGACY_MODEL, *models], room)
 
 
 def start(shared: Shared, count: int) -> tuple[list[InferenceThread], list[threading.Thread]]:

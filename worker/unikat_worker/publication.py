@@ -57,5 +57,5 @@ def _finished(job: ActiveJob) -> bytes:
     elapsed = Duration()
     seconds = job.taken.begun_at - job.draw.enqueued_at + time.monotonic() - job.taken_at
     elapsed.FromMicroseconds(max(0, round(seconds * 1e6)))
-    finished = Finished(count=job.draw.count, elapsed=elapsed, attempts=job.taken.attempts)
+    finished = Finished(count=job.draw.count - len(job.refused), elapsed=elapsed, attempts=job.taken.attempts)
     return GenerateResponse(finished=finished).SerializeToString()

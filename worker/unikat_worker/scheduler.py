@@ -191,7 +191,7 @@ class Scheduler:
                         job.suspect = False
                         self._tell(job)
                 elif isinstance(job, ActiveJob) and isinstance(result, bytes) and position >= job.published:
-                    job.ready[position] = result
+                    job.keep(position, result)
 
     def failed(self, batch: Batch, error: Exception) -> None:
         """A batch could not be drawn. Where several jobs share it, each is tried again in batches of its own."""

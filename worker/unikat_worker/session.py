@@ -6,16 +6,20 @@ import logging
 import math
 import threading
 import time
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from unikat.bundle import RGBA, Bundle, BundleError, key_of
 from unikat.conditions import Schema
+from unikat.directions import read_directions
+from unikat.originality import Neighbours
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
 from unikat_worker.buckets import (
     Buckets,
+    Clock,
     Feeds,
     Limits,
     Pixels,
@@ -56,6 +60,7 @@ class Session:
         """
         self.model = bundle.model
         self.schema = Schema(bundle.model)
+        self.directions = {direction.name: direction.vector for direction in read_directions(bundle)}
         self.bytes = bundle.graph.stat().st_size
         self.image_bytes = math.prod(image_shape(bundle.model))
         self._bundle = bundle
@@ -71,6 +76,14 @@ class Session:
         rules = Rules(limits.seconds) if device.is_cuda else Rules(limits.seconds, _CPU_GAIN, time.thread_time)
         trial = try_sizes(self._run, probes, candidate_sizes(most), rules)
         self.buckets = _choose_buckets(trial, device, key_of(bundle.model))
+
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        """The model's training pictures, to compare drawings with; None where its bundle says nothing of them.
+
+        Raises BundleError where what it says is damaged.
+        """
+        return Neighbours.of(self._bundle)
 
     def draw(self, feeds: Feeds, alone: bool = False) -> Pixels:
         """Draw rows: the graph's inputs to float32 of shape (n, width); gives uint8 (n, height, width, 3 or 4).
@@ -134,9 +147,10 @@ class Wide:
     A trial would have to have the machine for itself, while callers go on asking for images.
     """
 
-    def __init__(self, run: Run, narrow: float) -> None:
+    def __init__(self, run: Run, narrow: float, clock: Clock = time.perf_counter) -> None:
         """`narrow`: seconds that an image takes on one thread."""
         self._run = run
+        self._clock = clock
         self._narrow = narrow
         self._begin()
 
@@ -157,9 +171,9 @@ class Wide:
 
     def draw(self, feeds: Feeds) -> Pixels:
         """One image."""
-        begun = time.perf_counter()
+        begun = self._clock()
         pixels = self._run(feeds)
-        self._seconds += _WIDE_WEIGHT * (time.perf_counter() - begun - self._seconds)
+        self._seconds += _WIDE_WEIGHT * (self._clock() - begun - self._seconds)
         self._drawn += 1
         return pixels
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import typer
+
 from unikat.settings import setting
+from unikat_worker.content_limits import ContentLimits
 
 
 class DeviceName(StrEnum):
@@ -80,12 +83,31 @@ class Settings:
     lease_s: float = setting(
         5.0, "A worker silent for so long (s) is given up and others take its jobs.", min=1, max=60
     )
-    max_crashes: int = setting(12, "A job that ends so many workers in a row without one more image is failed.", min=1)
+    max_crashes: int = setting(
+        12, "A job that ends more workers than this in a row without one more image is failed.", min=1
+    )
     stall_s: float = setting(300.0, "A batch that takes so long (s) hangs: the worker ends, others take over.", min=1)
+    mark_keys: Path | None = setting(
+        None,
+        "File of the keys of watermarks, as `unikat keys mark` writes it; all workers have the same. The key `open`, "
+        "which everybody knows, needs none.",
+        exists=True,
+    )
+    content_gate: str = setting(
+        "",
+        "Drawings that the content gate takes for improper are refused: the score from which on, as 0.8, "
+        "portraits=0.6 for a model, or both with a comma between; empty: nothing looks. Needs unikat[gate].",
+    )
     destinations: str = setting(
         "",
         "Where batches may be written: URLs or paths with commas between, and all below them; empty: nowhere. Looked "
         "at again here, behind symbolic links.",
+    )
+    storage_keys: Path | None = setting(
+        None,
+        "File of the keys that batches can be encrypted with, as `unikat keys storage` writes it. A key that is added "
+        "later is found without a restart.",
+        exists=True,
     )
     writers: int = setting(3, "Shards written at a time: more helps only where the destination is slow.", min=1, max=64)
     write_timeout_s: float = setting(
@@ -96,3 +118,10 @@ class Settings:
     )
     name: str = setting("", "Name in Redis; empty: host, process and a random part.", variable="WORKER_NAME")
     log_level: LogLevel = setting(LogLevel.INFO, "Level of the log on standard error.")
+
+    def __post_init__(self) -> None:
+        """Raises typer.BadParameter for limits that are none."""
+        try:
+            ContentLimits.parse(self.content_gate)
+        except ValueError as error:
+            raise typer.BadParameter(f"--content-gate: {error}") from error

@@ -100,12 +100,13 @@ class HeldJob:
     def cancel(self) -> None:
         """The job is CANCELED, if whoever closed its stream has not seen to that."""
         with suppress(InvalidJobOperation, NoSuchJobError):  # it was cancelled, or deleted
+            # First: once it is cancelled no sweep finds it, and RQ keeps cancelled jobs for good.
+            self.rq.cleanup(self._result_ttl_s, remove_from_queue=False)
             if self.rq.get_status() != JobStatus.CANCELED:
                 self._forget_lost_executions()
                 self.rq.cancel()
                 moment = redis_time(self._redis)  # RQ took this machine's
                 self._redis.zadd(self.queue.canceled_job_registry.key, {self.rq.id: moment}, xx=True)
-            self.rq.cleanup(self._result_ttl_s, remove_from_queue=False)
         self.release()  # last: until then a sweep would find it
 
     def _forget_lost_executions(self) -> None:

@@ -22,8 +22,7 @@ class State:
     """Simple values that one thread writes and others read.
 
     `events` are for the batch thread. `executions` are those of jobs that are active here: id to the name that RQ's
-    registries have for it. `legacy_at`: when the last job came from a service of the release before, `legacy_from`:
-    when their queue is looked into again.
+    registries have for it.
     """
 
     events: SimpleQueue[Event] = field(default_factory=SimpleQueue)
@@ -31,8 +30,6 @@ class State:
     suspended: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     rates: Rates = field(default_factory=Rates)
-    legacy_at: float = float("-inf")
-    legacy_from: float = float("-inf")
     clock: RedisClock = field(default_factory=RedisClock)
 
     @property

@@ -23,6 +23,7 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 from rq.rate_limit import RateLimitRegistry
+from rq.serializers import JSONSerializer
 from rq.worker_registration import clean_worker_registry
 
 from unikat.queue.clock import redis_time
@@ -30,7 +31,7 @@ from unikat.queue.draws import TRIED, close, model_of, ring
 from unikat.queue.registry import forget_announcements
 from unikat.queue.stream import Progress, stream_key
 from unikat.queue.unready import wrong_type_passed_over
-from unikat.queue.workers import PROTOCOLS_KEY, WORKERS_KEY, lease_key
+from unikat.queue.workers import lease_key
 from unikat_worker.batches.maintenance import Maintenance
 from unikat_worker.settlement import CRASHED_AT, CRASHES, SUSPECT, UNTRIED, number, requeue, restored
 from unikat_worker.statuses import lost_status
@@ -54,10 +55,8 @@ class WorkerLost(RuntimeError):
 class Sweeper:
     """Sweeps the queues of draw jobs and of all batches. Called by one thread."""
 
-    def __init__(self, redis: Redis, legacy: Queue, lease_s: float, max_crashes: int, result_ttl_s: int) -> None:
-        """`legacy` is the queue of the release before."""
+    def __init__(self, redis: Redis, lease_s: float, max_crashes: int, result_ttl_s: int) -> None:
         self._redis = redis
-        self._queue = legacy
         self._batches = Maintenance(redis)
         self._max_crashes = max_crashes
         self._result_ttl_s = result_ttl_s
@@ -94,8 +93,7 @@ class Sweeper:
         names = sorted(
             key.decode(errors="replace").removeprefix("rq:queue:") for key in known if key.startswith(_QUEUE)
         )
-        serializer = self._queue.serializer
-        return [self._queue, *(Queue(name, connection=self._redis, serializer=serializer) for name in names)]
+        return [Queue(name, connection=self._redis, serializer=JSONSerializer) for name in names]
 
     def _sweep_started(self, queue: Queue, members: list[bytes]) -> None:
         strange = [member for member in members if not _ENTRY.fullmatch(member)]
@@ -133,7 +131,6 @@ class Sweeper:
         draws = self._draw_queues()
         for queue in draws:
             clean_worker_registry(queue)
-        self._forget_protocols()
         self._batches.forget_unfinished()
         self._unserved = forget_announcements(self._redis, self._unserved)
         moment = redis_time(self._redis)  # `rq.registry.clean_registries` takes this machine's
@@ -146,13 +143,6 @@ class Sweeper:
             self._redis.zremrangebyscore(canceled, "-inf", moment - self._result_ttl_s)
         for limit in RateLimitRegistry.all(self._redis):
             limit.cleanup()
-
-    def _forget_protocols(self) -> None:
-        """Workers that were killed have not withdrawn what they speak."""
-        spoken = cast("list[bytes]", self._redis.hkeys(PROTOCOLS_KEY))
-        known = cast("list[bytes]", self._redis.zrange(WORKERS_KEY, 0, -1))  # a live one is there first
-        if gone := set(spoken) - set(known):
-            self._redis.hdel(PROTOCOLS_KEY, *gone)
 
     def _reclaim(self, queue: Queue, execution: Execution) -> None:
         with self._redis.pipeline() as pipeline:
@@ -179,14 +169,14 @@ class Sweeper:
             pipeline.execute()
             return
         if job.get_status(refresh=False) == JobStatus.STARTED:
-            published = Progress.of(newest[0][0] if newest else None, 2**63).published
+            progress = Progress.of(newest[0][0] if newest else None, 2**63 - 1)
+            published = progress.published
             crashes, untried = _crashes(fields, published, tried)
             if crashes > self._max_crashes or untried > _IN_COMPANY * self._max_crashes:
                 self._fail(pipeline, queue, job, crashes + untried)
             else:
-                log.warning(
-                    "job %s: its worker %s is gone; goes on at image %d", job.id, execution.worker_name, published
-                )
+                how = "its stream has ended" if progress.ended else f"goes on at image {published}"
+                log.warning("job %s: its worker %s is gone; %s", job.id, execution.worker_name, how)
                 pipeline.hset(job.key, mapping={CRASHES: crashes, UNTRIED: untried, CRASHED_AT: published})
                 requeue(queue, job, pipeline)
         execution.delete(job, pipeline)
@@ -195,7 +185,7 @@ class Sweeper:
     def _fail(self, pipeline: Pipeline, queue: Queue, job: Job, crashes: int) -> None:
         error = WorkerLost(f"{crashes} workers in a row were lost with this job, without one more image")
         log.error("job %s: %s; it is failed", job.id, error)
-        if queue is self._queue or model_of(queue.name):
+        if model_of(queue.name):
             close(pipeline, job.id, _NEVER, lost_status(job.id, error), self._result_ttl_s)
         else:
             self._batches.fail(pipeline, queue, job.id, error)

@@ -25,16 +25,17 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus as RqState
 
+from unikat.bundle import has_index
 from unikat.queue.clients import REPLY_S
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import wake
-from unikat.queue.keys import LEGACY_QUEUE, model_key
+from unikat.queue.job import TERMS
+from unikat.queue.keys import WORKERS_QUEUE, model_key
 from unikat.queue.unready import PASSING
 from unikat.queue.workers import WorkerStatus
 from unikat_worker import inference
+from unikat_worker.batches.places import Places
 from unikat_worker.batches.thread import BatchThread
-from unikat_worker.catalogue import Catalogue
-from unikat_worker.device import Device
 from unikat_worker.executor import Executor
 from unikat_worker.heartbeat import Heartbeat
 from unikat_worker.scheduler import Scheduler
@@ -56,9 +57,9 @@ class DrawWorker(SimpleWorker):
 
     _turn = 0
 
-    def __init__(self, redis: Redis, settings: Settings, device: Device, catalogue: Catalogue) -> None:
+    def __init__(self, redis: Redis, settings: Settings, executor: Executor, places: Places) -> None:
         super().__init__(
-            [LEGACY_QUEUE],
+            [WORKERS_QUEUE],
             name=settings.name or f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}",
             connection=redis,
             serializer=JSONSerializer,
@@ -66,11 +67,11 @@ class DrawWorker(SimpleWorker):
             worker_ttl=30,
         )
         self._settings = settings
-        self._device = device
-        self._catalogue = catalogue
+        self._device = device = executor.device
+        self._catalogue = executor.catalogue
+        self._judge = executor.finish.judge
         self._threads = State()
-        sweeper = Sweeper(redis, self.queues[0], settings.lease_s, settings.max_crashes, settings.result_ttl_s)
-        executor = Executor(catalogue, device, settings.batch_ms / 1000, settings.max_batch)
+        sweeper = Sweeper(redis, settings.lease_s, settings.max_crashes, settings.result_ttl_s)
         self._scheduler = Scheduler(
             device.inference_threads,
             settings.max_jobs,
@@ -82,7 +83,7 @@ class DrawWorker(SimpleWorker):
         self._shared = inference.Shared(
             redis, self.name, settings, self._scheduler, executor, self._settler, self._threads, self._model_keys
         )
-        self._batches = BatchThread(settings, executor, self._scheduler, self._threads, self._settler)
+        self._batches = BatchThread(places, executor, self._scheduler, self._threads, self._settler)
         self._pulse = Heartbeat(
             self, sweeper, self._threads, self._suspend, settings.lease_s, self._status, self._models
         )
@@ -205,6 +206,11 @@ class DrawWorker(SimpleWorker):
             images_per_second=self._threads.rates.images_per_second,
             jobs_per_second=self._threads.rates.jobs_per_second,
             beat_at=self._threads.clock.now(),
+            terms=list(TERMS),
+            indexed=[model.digest for model in self._catalogue.models.values() if has_index(model)],
+            directions=self._catalogue.directions,
+            content_gate=self._settings.content_gate,
+            refused=self._judge.refused,
         )
 
     def _models(self) -> list[Any]:

@@ -15,7 +15,7 @@ from unikat.batches.destination import normalise
 from unikat.batches.shards import DrawnImage, write_shard
 from unikat.batches.spec import BatchSpec, Cell, grid_cells
 from unikat.batches.storage import Storage
-from unikat.identity import identity_of
+from unikat.identity import artwork_digest, short_id
 from unikat.request import FORMATS
 from unikat.v1.batches_pb2 import LAYOUT_FILES, LAYOUT_WEBDATASET
 
@@ -50,7 +50,7 @@ def images_of(spec: BatchSpec, shard: int) -> list[DrawnImage]:
     name = _PILLOW_NAMES[job.image_format]
     images = []
     for index, weights in enumerate(job.weights, job.first):
-        identity = identity_of(job.digest, weights, job.seed, index, job.truncation)
+        identity = short_id(artwork_digest(job.digest, weights, job.seed, index, job.truncation))
         images.append(DrawnImage(index, identity, weights, image_file(index, name)))
     return images
 

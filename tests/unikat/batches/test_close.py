@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -27,10 +30,10 @@ from tests.unikat.batches.drawn import (
 )
 from unikat.batches.layout import Place, parse_conditions, part_name
 from unikat.batches.manifest import part_bytes
-from unikat.batches.shards import DrawnImage, LostShards, close_batch
+from unikat.batches.shards import DrawnImage, LostShards, close_batch, write_shard
 from unikat.batches.spec import BatchSpec, Cell, Common
 from unikat.batches.storage import DestinationError
-from unikat.batches.verify import verify
+from unikat.batches.verify import pick, verify
 
 
 def closed(spec: BatchSpec, keep_parts: bool = False) -> dict[str, bytes]:
@@ -68,6 +71,49 @@ def test_the_manifest_says_of_every_image_what_and_where_it_is(tmp_path: Path, l
     }  # fmt: skip
     metadata = pq.ParquetFile(io.BytesIO(there["manifest.parquet"])).schema_arrow.metadata
     assert metadata == {b"unikat.fingerprint": spec.fingerprint.encode(), b"unikat.format_version": b"1"}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("nobody", [0, 1])
+def test_refused_images_have_rows_and_no_files(tmp_path: Path, layout: int, nobody: int) -> None:
+    """Every third image, and of one shard all: whether the first shard or a later one has the columns first."""
+    spec = spec_of(tmp_path, layout)
+    storage = storage_of(spec)
+    refused = {index for index in range(spec.total) if index % 3 == 2 or index in spec.shard_range(nobody)}
+    refused -= set(spec.shard_range(2))  # a shard without
+    for shard in range(spec.shard_count):
+        images = [
+            replace(image, data=b"", refused="CONTENT", detail="says 0.9") if image.index in refused else image
+            for image in images_of(spec, shard)
+        ]
+        write_shard(storage, spec.shard_job("b", shard), images, RENDERER)
+    close_batch(storage, spec, range(spec.shard_count), keep_parts=False)
+    there = content_of(tmp_path)
+    rows = rows_of(there["manifest.parquet"])
+    assert {row["index"] for row in rows if row["refused"] == "CONTENT" and row["detail"] == "says 0.9"} == refused
+    for row in rows:
+        if row["index"] in refused:
+            assert (row["file"], row["offset"], row["size"], row["sha256"]) == ("", 0, 0, "")
+        else:
+            data = there[row["file"]][row["offset"] : row["offset"] + row["size"]]
+            assert hashlib.sha256(data).hexdigest() == row["sha256"]
+            assert row["refused"] is None
+    report = verify(str(tmp_path))
+    assert report.is_complete, report.problems
+    assert (report.refused_count, report.extra_count) == (len(refused), 0)
+    assert {each.index for each in pick(str(tmp_path), spec.total, 1)} == set(range(spec.total)) - refused
+    close_batch(storage, spec, range(spec.shard_count), keep_parts=False)  # from the manifest that is there
+    assert content_of(tmp_path) == there
+
+
+def test_a_row_that_was_refused_and_names_a_file_is_wrong(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    closed(spec)
+    table = pq.read_table(tmp_path / "manifest.parquet")
+    marked = pa.array(["CONTENT" if index == 3 else None for index in range(spec.total)], pa.string())
+    pq.write_table(table.append_column("refused", marked), tmp_path / "manifest.parquet")
+    report = verify(str(tmp_path))
+    assert [(each.kind, each.index) for each in report.problems] == [("row", 3)]
 
 
 def test_the_manifest_is_read_with_sql(tmp_path: Path) -> None:
@@ -243,3 +289,18 @@ def test_many_rows_make_the_same_manifest_from_parts_or_from_the_manifest_before
         storage.remove([part_name(shard) for shard in gone])
         close_batch(storage, spec, range(spec.shard_count), True)
         assert storage.read("manifest.parquet") == merged
+
+
+def test_what_was_read_of_parts_is_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    def held() -> int:  # each is some 20 kB outside of what Python counts, so the collector of a worker comes late
+        return sum(type(each) is pq.FileMetaData for each in gc.get_objects())
+
+    spec = spec_of(tmp_path)
+    gc.collect()
+    before = held()
+    gc.disable()
+    try:
+        closed(spec)
+        assert held() == before
+    finally:
+        gc.enable()

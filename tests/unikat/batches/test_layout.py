@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unikat.batches.drawn import BLEND, image_file, images_of, spec_of
-from unikat.batches.layout import conditions_text, parse_conditions, shard_files, tar_around
+from unikat.batches.layout import Entry, conditions_text, parse_conditions, shard_files, tar_around
 from unikat.batches.spec import Common
 from unikat.bundle import UNTYPABLE
 from unikat.request import FORMATS
@@ -41,7 +41,7 @@ def test_a_category_is_its_name_and_a_blend_has_weights() -> None:
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 2**33 - 1))
 def test_headers_are_those_of_pythons_tarfile(index: int, size: int) -> None:
-    head, _ = tar_around(PNG, index, "0" * 16, {}, size)
+    head, _ = tar_around(PNG, Entry(index, "0" * 16, {}), size)
     member = tarfile.TarInfo(f"{index:07}.png")
     member.size = size
     assert head == member.tobuf(tarfile.USTAR_FORMAT)
@@ -87,4 +87,4 @@ def test_a_shard_as_files_is_a_folder(tmp_path: Path, name: str, suffix: str) ->
 
 
 def test_more_images_than_seven_digits_have_names_of_their_own() -> None:
-    assert tar_around(PNG, 12_345_678, "0" * 16, {}, 1)[0].startswith(b"12345678.png\0")
+    assert tar_around(PNG, Entry(12_345_678, "0" * 16, {}), 1)[0].startswith(b"12345678.png\0")

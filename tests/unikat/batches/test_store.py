@@ -15,6 +15,7 @@ from unikat.queue.batches.jobs import NoSuchBatch, batch_queue
 from unikat.queue.batches.keys import OF_OWNER, OWNERS, batch_id_of, destination_key, shard_job_id
 from unikat.queue.batches.places import DestinationTaken
 from unikat.queue.batches.store import BatchStore, WrongState
+from unikat.queue.draws import run_script
 from unikat.v1.batches_pb2 import Batch
 
 
@@ -107,6 +108,25 @@ def test_a_cancelled_batch_drops_what_waits_and_is_closed(hand: BatchHand, redis
     assert message.HasField("end_time")
     hand.store.cancel("b1")
     assert hand.queued("b1") == []
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_what_a_canceller_left_that_died_is_dropped_by_the_next_or_at_the_end(
+    hand: BatchHand, redis: Redis, again: bool
+) -> None:
+    hand.store.create("b1", spec_of("a", 100), "content")
+    first = hand.take_shard()
+    assert run_script("cancel_batch", redis, "b1") == b"0"  # and the reply is lost
+    assert len(hand.queued("b1")) > 1
+    if again:
+        hand.store.cancel("b1")
+        assert hand.queued("b1") == ["b-b1-close-0"]
+    else:
+        assert hand.progress.close_if_settled("b1")
+    hand.write(first)
+    hand.close("b1")
+    assert hand.queued("b1") == []
+    assert not any(Job.exists(shard_job_id("b1", shard), connection=redis) for shard in range(1, 25))
 
 
 def test_shards_that_wait_for_another_try_are_dropped_with_the_rest(hand: BatchHand, redis: Redis) -> None:

@@ -16,7 +16,7 @@ from rich.text import Text
 from unikat.cli import options
 from unikat.cli.batch.plan import Line, at, parse_grid, read_plan
 from unikat.cli.batch.watch import follow
-from unikat.cli.batch.words import AsJson, as_dict, asked, cells, command, place
+from unikat.cli.batch.words import as_dict, asked, cells, command, place
 from unikat.cli.output import print_json, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect
 from unikat.cli.where import parse_where, typed_flag
@@ -109,6 +109,10 @@ def create(
     truncation: options.Truncation = None,
     format: options.Format = "png",
     background: options.Background = "",
+    encrypt: Annotated[
+        str, typer.Option(metavar="KEY", help="Encrypt the files, with the workers' storage key of this id.")
+    ] = "",
+    originality: options.Originality = None,
     owner: Annotated[
         str | None, typer.Option(envvar="UNIKAT_OWNER", help="On whose account; owners take turns. You.")
     ] = None,
@@ -120,7 +124,7 @@ def create(
         str | None, typer.Option(help="Makes the call idempotent: the same id returns the same batch.")
     ] = None,
     watch: Annotated[bool, typer.Option(help="Stay and show the progress; Ctrl-C leaves the batch running.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     at: options.Service = options.SERVICE,
 ) -> None:
     """Queue a batch: every combination of a --grid, the lines of a --plan, or just -n images.
@@ -132,7 +136,7 @@ def create(
         owner = "" if at.is_identified else default_owner()
     drawing: BatchOptions = {
         "seed": seed, "truncation": truncation, "format": format, "background": background, "layout": layout,
-        "shard_size": shard_size, "owner": owner,
+        "encryption_key": encrypt, "originality": originality, "shard_size": shard_size, "owner": owner,
         "labels": parse_labels(label or []), "request_id": request_id,
     }  # fmt: skip
     with connect(at, flag=wish.flag) as studio:
@@ -167,7 +171,8 @@ def _report(batch: Batch, target: str, watching: bool, as_json: bool) -> None:
         return
     console = stdout()
     console.print(Text.assemble("Batch ", (batch.id, "bold"), f": {cells(batch.plans)} of {batch.model}"))
-    facts = [*asked(batch.plans), ("seed", str(batch.seed)), ("to", f"{place(batch.destination)} ({batch.layout})")]
+    how = f"{batch.layout}, encrypted with {batch.encryption_key}" if batch.encryption_key else batch.layout
+    facts = [*asked(batch.plans), ("seed", str(batch.seed)), ("to", f"{place(batch.destination)} ({how})")]
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
         console.print(Text(f"  {name:<{width}}  {value}"))

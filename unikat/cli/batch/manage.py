@@ -14,7 +14,7 @@ from rich.text import Text
 
 from unikat.cli import options
 from unikat.cli.batch import words
-from unikat.cli.batch.words import AsJson, Id, OneBatch, known_batch
+from unikat.cli.batch.words import Id, OneBatch, known_batch
 from unikat.cli.output import counted, print_facts, print_json, stderr, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect
 
@@ -30,7 +30,7 @@ def list_batches(
     state: Annotated[list[State] | None, typer.Option(help="Only batches in this state. Repeat it for more.")] = None,
     owner: Annotated[str, typer.Option(help="Only batches of this owner. All.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the newest.")] = 50,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
     at: options.Service = options.SERVICE,
 ) -> None:
     """List batches, newest first."""
@@ -83,13 +83,15 @@ def show(one: OneBatch) -> None:
 def _facts(batch: Batch, target: str) -> list[tuple[str, str]]:
     shards = f"{counted(batch.shard_count, 'shard')} of up to {counted(batch.shard_size, 'image')}"
     done = f"{batch.drawn:,} of {counted(batch.total, 'image')}"
-    failed = f", {batch.failed:,} failed" if batch.failed else ""
+    others = "".join(f", {each}" for each in words.not_written(batch))
     facts = [
-        ("written", f"{done}{failed} in {shards}"),
+        ("written", f"{done}{others} in {shards}"),
         ("speed", words.outlook(batch)),
         ("waiting", words.why_paused(batch.pause) if batch.pause is not None else ""),
         ("destination", words.place(batch.destination)),
         ("layout", f"{batch.layout}, {batch.format}"),
+        ("encrypted", f"with the key {batch.encryption_key}" if batch.encryption_key else ""),
+        ("near copies", {"warn": "measured", "enforce": "refused"}.get(batch.originality, "")),
         ("manifest", words.place(batch.manifest or "")),
         ("model", f"{batch.model} ({batch.model_digest})"),
         ("draws", words.cells(batch.plans)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 from unikat.bundle import read_bounded
 from unikat.cli.problems import BAD_INPUT, Problem
 from unikat.cli.where import parse_where
+from unikat.json_text import parse_json
 from unikat.tables import TableError, read_csv, read_text
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ def _read_json(path: Path, content: str, count: int | None) -> Iterator[Line]:
         if not text.strip():
             continue
         try:
-            line = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            line = parse_json(text)
+        except ValueError as error:
             raise _wrong(path, number, f"no JSON: {error}") from error
         if not isinstance(line, dict) or set(line) - {"where", COUNT} or not isinstance(line.get("where", {}), dict):
             example = 'Write {"where": {"style": "noto", "category": {"face": 0.7, "heart": 0.3}}, "count": 100}'

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
@@ -13,17 +12,16 @@ import numpy as np
 from PIL import Image
 from rich.text import Text
 
-from unikat.batches.verify import Picked, pick
+from unikat.batches.verify import Picked
 from unikat.cli.output import counted, stdout
 from unikat.cli.problems import Problem
-from unikat.request import FORMAT_NAMES
+from unikat.request import FORMAT_NAMES, as_sent
 
 if TYPE_CHECKING:
     from unikat.artwork import Artwork, Renderer
     from unikat.client import Studio
 
 SHOWN: Final = 20
-_SCALES: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,18 @@ def _encoders(renderers: list[Renderer]) -> set[str]:
 
 
 def _names(renderers: list[Renderer]) -> str:
-    parts = [filter(None, (r.provider, r.runtime, r.processor, r.encoder)) for r in renderers]
+    parts = [filter(None, (r.provider, r.runtime, r.processor, r.encoder, r.mark)) for r in renderers]
     return " and ".join(sorted({", ".join(part) for part in parts}))
 
 
-def draw_again(studio: Studio, destination: str, count: int, progress: Callable[[int, int], None]) -> Redrawn:
-    """`count` images at random. Raises Problem if the service does not serve the model that drew them."""
-    picked = pick(destination, count, secrets.randbits(32))
+def draw_again(
+    studio: Studio, pick: Callable[[int, int], list[Picked]], count: int, progress: Callable[[int, int], None]
+) -> Redrawn:
+    """`count` images at random, by `pick`, which is told a seed too.
+
+    Raises Problem if the service does not serve the model that drew them.
+    """
+    picked = pick(count, secrets.randbits(32))
     for model, digest in {(each.model, each.digest) for each in picked}:
         served = studio.model(model).digest
         if served != digest:
@@ -75,6 +78,10 @@ def draw_again(studio: Studio, destination: str, count: int, progress: Callable[
     for done, each in enumerate(picked):
         progress(done, len(picked))
         artwork = _draw(studio, each)
+        if artwork.renderer.mark != each.renderer.mark:
+            marks = " and ".join(mark or "none" for mark in (each.renderer.mark, artwork.renderer.mark))
+            hint = f"Start a service with --mark {each.renderer.mark or 'none'}."
+            raise Problem(f"images of the batch and of the service have other marks: {marks}", hint)
         if artwork.data != each.data and not _same_pixels(artwork, each):
             different.append(each.index)
         then += [each.renderer] if each.renderer not in then else []
@@ -91,27 +98,19 @@ def _same_pixels(artwork: Artwork, picked: Picked) -> bool:
 
 
 def _draw(studio: Studio, picked: Picked) -> Artwork:
-    [artwork] = studio.generate(
+    found = studio.generate(
         picked.model,
         {name: as_sent(of) for name, of in picked.weights.items()},
-        first_index=picked.index,
-        seed=picked.seed,
+        first_index=0 if picked.recipe else picked.index,
+        seed=None if picked.recipe else picked.seed,
+        recipe=picked.recipe or None,
         truncation=picked.truncation,
         background=picked.background,
+        attempt=picked.attempt,
         format=FORMAT_NAMES[picked.image_format],
     )
+    artwork = next(found, None)
+    if artwork is None:
+        why = found.refused[0].detail if found.refused else "no image came"
+        raise Problem(f"image {picked.index} is in the batch, and this service does not deliver it: {why}")
     return artwork
-
-
-def as_sent(weights: Mapping[str, float]) -> dict[str, float]:
-    """Weights of a blend such that the service, which divides them by their sum, comes to these again.
-
-    A request holds float32, whose sum is not always exactly 1: dividing by it can change the last bit of a weight.
-    """
-    wanted = {name: np.float32(weight) for name, weight in weights.items()}
-    for scale in range(1, _SCALES):
-        sent = {name: float(np.float32(weight * scale)) for name, weight in weights.items()}
-        total = math.fsum(sent.values())
-        if all(np.float32(sent[name] / total) == wanted[name] for name in sent):
-            return sent
-    return dict(weights)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -20,6 +21,7 @@ from unikat.cli.problems import BAD_INPUT, FAILURE, Problem, connect
 from unikat.queue.batches.keys import BATCH_ID
 
 if TYPE_CHECKING:
+    from unikat.batches.storage_keys import StorageKeys
     from unikat.batches.verify import Report
     from unikat.cli.batch.redraw import Redrawn
 
@@ -33,6 +35,7 @@ def verify(
     redraw: Annotated[
         int, typer.Option(min=0, help="Also draw so many images again, picked at random, and compare the bytes.")
     ] = 0,
+    storage_keys: options.StorageKeysFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object instead.")] = False,
     at: options.Service = options.SERVICE,
 ) -> None:
@@ -42,17 +45,19 @@ def verify(
     """
     destination = _destination(where, at)
     began = time.monotonic()
-    with _readable(), progress("Reading", quiet=as_json) as show:
+    with readable(), progress("Reading", quiet=as_json) as show:
         from unikat.batches.verify import verify as check
 
-        report = check(destination, show)
+        keys = read_keys(storage_keys)
+        report = check(destination, show, keys)
     seconds = time.monotonic() - began
     redrawn = None
     if redraw and report.rows:
+        from unikat.batches.verify import pick
         from unikat.cli.batch.redraw import draw_again
 
-        with _readable(), connect(at) as studio, progress("Drawing again", redraw, as_json) as show:
-            redrawn = draw_again(studio, destination, redraw, show)
+        with readable(), connect(at) as studio, progress("Drawing again", redraw, as_json) as show:
+            redrawn = draw_again(studio, partial(pick, destination, keys=keys), redraw, show)
     good = report.is_complete and (redrawn is None or not redrawn.different)
     if as_json:
         print_json(_as_dict(report, redrawn) | {"ok": good})
@@ -71,8 +76,8 @@ def _destination(where: str, at: options.Service) -> str:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
-    """What is in the way of reading becomes a problem; packages that are missing too."""
+def readable(arguments: str = "DESTINATION") -> Iterator[None]:
+    """What is in the way of reading becomes a problem; packages that are missing too. `arguments` say what is read."""
     try:
         from unikat.batches.storage import DestinationError, DestinationRefused
         from unikat.batches.verify import NotABatch
@@ -81,13 +86,23 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise Problem(f"DESTINATION: {error}", code=BAD_INPUT) from error
+        raise Problem(f"{arguments}: {error}", code=BAD_INPUT) from error
     except (NotABatch, DestinationError, DestinationRefused) as error:
         raise Problem(str(error)) from error
     except FileNotFoundError as error:
         raise Problem(f"{error}: the file is missing; without --redraw, all that is missing is listed") from error
     except ImportError as error:  # the package for a kind of URL
         raise _not_installed(error) from error
+
+
+def read_keys(file: Path | None) -> StorageKeys:
+    """Raises Problem."""
+    from unikat.batches.storage_keys import StorageKeys
+
+    try:
+        return StorageKeys(file)
+    except (OSError, ValueError) as error:
+        raise Problem(f"--storage-keys: {error}", code=BAD_INPUT) from error
 
 
 def _not_installed(error: ImportError) -> Problem:
@@ -98,29 +113,31 @@ def _not_installed(error: ImportError) -> Problem:
 def _print(report: Report, redrawn: Redrawn | None, seconds: float) -> None:
     console, where = stdout(), place(report.url)
     total = f" of {report.total:,}" if report.total is not None else ""
+    key = f", encrypted with {report.encryption_key}" if report.encryption_key else ""
     size = f"{report.bytes_read / 1e6:,.1f} MB in {span(seconds) if seconds >= 1 else f'{seconds:.2f} s'}"
     images = f"{report.rows:,}{total} {'image' if report.rows == 1 else 'images'}"
     if report.is_intact:
-        console.print(Text(f"{where}: {images}, every byte as the manifest says ({size})."))
+        refused = f", {report.refused_count:,} of them refused" if report.refused_count else ""
+        console.print(Text(f"{where}: {images}{refused}, every byte as the manifest says ({size}{key})."))
     else:
         damage = [f"  {p.file}{'' if p.index is None else f' (image {p.index})'}: {p.message}" for p in report.problems]
         found = counted(report.problem_count, "problem")
-        Problem(f"{where}: {found} in {images}", *_first(damage, report.problem_count)).show()
+        Problem(f"{where}: {found} in {images}", *first(damage, report.problem_count)).show()
     if report.missing:
         gaps = [f"  {indexes(gap.start, len(gap))}" for gap in report.missing]
         missing = counted(report.missing_count, "image")
         verb = "is" if report.missing_count == 1 else "are"
         what = f"{missing} {verb} not in the manifest; the batch failed or was called off"
-        Problem(f"{where} is incomplete: {what}", *_first(gaps, len(gaps))).show()
+        Problem(f"{where} is incomplete: {what}", *first(gaps, len(gaps))).show()
     if report.extra_count:
         stderr().print(f"Not of this batch: {counted(report.extra_count, 'file')}", style="yellow")
-        for line in _first([f"  {name}" for name in report.extra], report.extra_count):
+        for line in first([f"  {name}" for name in report.extra], report.extra_count):
             stderr().print(line, markup=False)
     if redrawn is not None:
         redrawn.print()
 
 
-def _first(lines: Sequence[str], number: int) -> list[str]:
+def first(lines: Sequence[str], number: int) -> list[str]:
     return [*lines[:SHOWN], *([f"  and {number - SHOWN:,} more"] if number > SHOWN else [])]
 
 

@@ -75,6 +75,9 @@ def report(batch: Batch, target: str) -> None:
     match batch.state:
         case "SUCCEEDED":
             console.print(Text(f"{counted(batch.drawn, 'image')} of {batch.model} in {took}{speed}: {where}"))
+            if batch.refused:
+                refused = counted(batch.refused, "image")
+                console.print(Text(f"{refused} drawn and not delivered: the manifest says which, and why"))
             console.print(Text(f"Check them: {words.command(target, 'verify', where)}"))
         case "FAILED":
             failed_problem(batch, target).show()
@@ -104,7 +107,7 @@ def doing(batch: Batch) -> str:
         return "Waiting for a worker"
     if batch.state == "CANCELLED":
         return "Cancelled, closing"
-    if batch.drawn + batch.failed == batch.total:
+    if batch.settled + batch.failed == batch.total:
         return "Writing the manifest"
     return "Paused" if batch.pause is not None else f"Drawing {batch.model}"
 
@@ -142,9 +145,9 @@ class _Bar(Progress):
         self._batch = batch
         if self._row is None:
             self._row = self.add_task("", total=batch.total, counts="", outlook="")
-        counts = f"{batch.drawn:,}/{batch.total:,}" + (f", {batch.failed:,} failed" if batch.failed else "")
+        counts = f"{batch.drawn:,}/{batch.total:,}" + "".join(f", {each}" for each in words.not_written(batch))
         self.update(
-            self._row, completed=batch.drawn, description=doing(batch), counts=counts, outlook=words.outlook(batch)
+            self._row, completed=batch.settled, description=doing(batch), counts=counts, outlook=words.outlook(batch)
         )
 
     def get_renderables(self) -> Iterable[RenderableType]:
@@ -165,11 +168,11 @@ class _Lines:
         if batch.ended is not None:  # what comes next says it
             return
         news = (doing(batch), batch.pause.reason if batch.pause is not None else None)
-        tenth, now = 10 * batch.drawn // batch.total, time.monotonic()
+        tenth, now = 10 * batch.settled // batch.total, time.monotonic()
         if news == self._said and tenth == self._tenth and now - self._at < LINE_EVERY:
             return
         self._said, self._tenth, self._at = news, tenth, now
         what = words.why_paused(batch.pause) if batch.pause is not None else words.outlook(batch)
         counts = f"{batch.drawn:,} of {counted(batch.total, 'image')}"
-        failed = f"{batch.failed:,} failed" if batch.failed else ""
-        stderr().print(": ".join([doing(batch), ", ".join(filter(None, [counts, failed, what]))]), markup=False)
+        every = [counts, *words.not_written(batch), what]
+        stderr().print(": ".join([doing(batch), ", ".join(filter(None, every))]), markup=False)

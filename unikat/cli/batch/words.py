@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from unikat.client import Studio
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the batch; `unikat batch list` has them.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead, one object a line.")]
 
 SHOWN: Final = 12  # categories of an attribute, before "and 20 more"
 SUGGESTED: Final = 200  # batches, the newest, among which one that is spelled alike is looked for
@@ -51,6 +50,12 @@ def rate(images_per_second: float) -> str:
     if images_per_second <= 0:
         return ""
     return f"{images_per_second:,.0f} images/s" if images_per_second >= 10 else f"{images_per_second:.1f} images/s"
+
+
+def not_written(batch: Batch) -> list[str]:
+    """ "12 refused", "256 failed": what has no file."""
+    counts = ((batch.refused, "refused"), (batch.failed, "failed"))
+    return [f"{count:,} {what}" for count, what in counts if count]
 
 
 def outlook(batch: Batch) -> str:
@@ -110,12 +115,20 @@ def _listed(values: list[str]) -> str:
 
 
 def as_dict(batch: Batch) -> dict[str, Any]:
-    """A batch for programs: times as ISO 8601."""
-    facts = asdict(batch)
+    """A batch for programs: times as ISO 8601, and what makes a plan's latents only where it is not its seed."""
+    facts = asdict(replace(batch, plans=())) | {"plans": [_plan(plan) for plan in batch.plans]}
     if batch.pause is not None:
         facts["pause"]["since"] = batch.pause.since.isoformat()
     times = {name: value.isoformat() for name, value in vars(batch).items() if isinstance(value, datetime)}
     return facts | times
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    from unikat.recipes.sequence import Mutations, Walk
+
+    given = {"recipe": plan.recipe, "walk": plan.walk}
+    latents = {name: of.to_json() for name, of in given.items() if isinstance(of, Mutations | Walk)}
+    return {"where": plan.where, "count": plan.count, **latents}
 
 
 @dataclass(frozen=True)
@@ -123,7 +136,7 @@ class OneBatch:
     """Parameters of a command about one batch."""
 
     id: Id
-    as_json: AsJson = False
+    as_json: options.AsJson = False
     at: options.Service = options.SERVICE
 
     @contextmanager

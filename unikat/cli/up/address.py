@@ -30,6 +30,12 @@ def socket_of(data: Path) -> Path:
     return folder / _NAME if _is_ours(folder) else path
 
 
+def redis_url_of(data: Path) -> str:
+    """The Valkey that keeps its data in `data`; Redis' usual place where there is none."""
+    socket = socket_of(data)
+    return f"unix://{socket}" if socket.exists() else "redis://localhost:6379"
+
+
 def make_socket(data: Path) -> Path:
     """The same for a Valkey that is about to start; the folder is made where need be. Raises OSError."""
     path = data.resolve() / _NAME

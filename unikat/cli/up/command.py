@@ -12,6 +12,8 @@ from unikat.cli import options
 from unikat.cli.batch.words import place
 from unikat.cli.output import stderr, stdout
 from unikat.cli.problems import BAD_INPUT, Problem
+from unikat.cli.up import gallery as galleries
+from unikat.cli.up import registry as registries
 from unikat.cli.up import stack
 from unikat.cli.up.supervisor import Signals, Supervisor
 
@@ -58,9 +60,25 @@ def up(
             help="Use a Redis of your own that keeps nothing on disk, or evicts keys. Jobs may be lost.",
         ),
     ] = False,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            envvar="UNIKAT_REGISTRY_LISTEN",
+            help="Address of the registry of claimed works: host:port, or none. Left out: this machine, at the port "
+            "after the service's, where the extra `registry` is installed.",
+        ),
+    ] = None,
+    gallery: Annotated[
+        str | None,
+        typer.Option(
+            envvar="UNIKAT_GALLERY_LISTEN",
+            help="Address of the gallery, a site: host:port, or none. Left out: 127.0.0.1:8080, or another free port "
+            "of this machine, where the extra `gallery` is installed.",
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs here as well.")] = False,
 ) -> None:
-    """Run an embedded Valkey, a service and workers until Ctrl-C. What dies is started again.
+    """Run an embedded Valkey, a service, workers, a registry and the gallery until Ctrl-C. What dies is started again.
 
     Logs are in <data>/logs/. Service and workers take their other settings from the environment: docs/settings.md.
     """
@@ -72,8 +90,9 @@ def up(
         stack.wait_for_redis(redis_url, allow_volatile, _say, READY_WITHIN)
     destinations = _destinations(context, opened)
     with stack.locked(data):
+        address = stack.free_address(listen)
         settings = stack.Settings(
-            stack.free_address(listen),
+            address,
             workers,
             models,
             data,
@@ -82,6 +101,8 @@ def up(
             destinations,
             allow_volatile,
             appendfsync,
+            registries.address(registry, address),
+            galleries.address(gallery, _say),
         )
         _run(settings, _echo if verbose else None)
 
@@ -103,9 +124,12 @@ def _run(settings: stack.Settings, echo: Callable[[str, str], None] | None) -> N
         try:
             if _start(supervisor, settings):
                 stdout().print(_ready_line(settings), markup=False)
+                _start_gallery(supervisor, settings)
+                _start_registry(supervisor, settings)
                 supervisor.watch()
         finally:
-            supervisor.stop([[stack.SERVICE], settings.worker_names, [stack.VALKEY]])
+            clients = [galleries.GALLERY, registries.REGISTRY]
+            supervisor.stop([clients, [stack.SERVICE], settings.worker_names, [stack.VALKEY]])
 
 
 def _start(supervisor: Supervisor, settings: stack.Settings) -> bool:
@@ -114,6 +138,17 @@ def _start(supervisor: Supervisor, settings: stack.Settings) -> bool:
         if not supervisor.start([server], READY_WITHIN):
             return False
     return supervisor.start(stack.programs(settings), READY_WITHIN)
+
+
+def _start_gallery(supervisor: Supervisor, settings: stack.Settings) -> None:
+    if settings.gallery and supervisor.start([galleries.program(settings)], READY_WITHIN):
+        stdout().print(f"The gallery is on http://{settings.gallery}/", markup=False)
+
+
+def _start_registry(supervisor: Supervisor, settings: stack.Settings) -> None:
+    """Behind the others: nobody who draws waits for it."""
+    if settings.registry and supervisor.start([registries.program(settings)], READY_WITHIN):
+        stdout().print(f"Works are claimed on {settings.registry}.", markup=False)
 
 
 def _ready_line(settings: stack.Settings) -> str:

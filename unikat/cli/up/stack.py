@@ -40,7 +40,8 @@ _NEEDED: Final = {
 class Settings:
     """What to run. `redis_url` None means an embedded Valkey, `device` None the worker's own choice.
 
-    `destinations` are the prefixes below which batches may be written, as URLs; `appendfsync` is the embedded Valkey's.
+    `destinations` are the prefixes below which batches may be written, as URLs; `appendfsync` is the embedded Valkey's;
+    `registry` and `gallery` are where they listen, "" for none.
     """
 
     listen: str
@@ -52,6 +53,8 @@ class Settings:
     destinations: tuple[str, ...] = ()
     allow_volatile: bool = False
     appendfsync: str = "everysec"
+    registry: str = ""
+    gallery: str = ""
 
     @property
     def logs(self) -> Path:
@@ -190,10 +193,11 @@ def programs(settings: Settings) -> list[Program]:
     if settings.workers > 1:  # share the cores; two sessions on the same core slow each other
         environment.setdefault("UNIKAT_THREADS", str(max(1, usable_cores() // settings.workers)))
     named = [(SERVICE, SERVICE), *((WORKER, name) for name in settings.worker_names)]
-    return [_python(program, name, environment, settings.logs) for program, name in named]
+    return [python_program(program, name, environment, settings.logs) for program, name in named]
 
 
-def _python(program: str, name: str, environment: dict[str, str], logs: Path) -> Program:
+def python_program(program: str, name: str, environment: dict[str, str], logs: Path) -> Program:
+    """One of ours, ready when its log says so."""
     # -P: what lies in the folder where the user happens to be must not be taken for ours
     command = (sys.executable, "-P", "-m", f"unikat_{program}")
     # The service gives running calls some seconds to end, the worker finishes its batch.

@@ -132,7 +132,7 @@ class Supervisor:
             times = f"while it started, {kept.failed_starts} times in a row"
             raise _failed(kept.process, f"{kept.program.name} {_ending(code)} {times}; giving up")
         longest = LONGEST_DOWN if kept.process.is_ready else LONGEST_PAUSE
-        pause = min(longest, FIRST_PAUSE * 2**kept.short_lives)
+        pause = min(longest, FIRST_PAUSE * 2 ** min(kept.short_lives, 10))  # both are reached by then
         kept.restart_at = now + pause
         again = "it is started again" if kept.short_lives < 2 else f"it is started again in {pause:.1f} s"
         self._say(f"{kept.program.name} {_ending(code)}; {again}. Log: {kept.program.log}")

@@ -48,6 +48,6 @@ class BudgetSpent(Exception):
         self.what, self.whose, self.used, self.limit = what, whose, used, limit
 
 
-def bytes_of(spec: BatchSpec) -> int:
+def bytes_of(head: str, cells: str, shards: int) -> int:
     """What a batch takes in Redis until it is forgotten, about."""
-    return BATCH_BYTES + sum(len(text.encode()) for text in spec.to_json()) + SHARD_BYTES * spec.shard_count
+    return BATCH_BYTES + len(head.encode()) + len(cells.encode()) + SHARD_BYTES * shards

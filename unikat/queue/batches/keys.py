@@ -45,6 +45,11 @@ def done_key(batch: str) -> str:
     return f"unikat:batch:{batch}:done"
 
 
+def refused_key(batch: str) -> str:
+    """Key of a hash: shard -> how many of its images were refused; only those with any."""
+    return f"unikat:batch:{batch}:refused"
+
+
 def failed_key(batch: str) -> str:
     """Hash: the shards that failed for good -> why."""
     return f"unikat:batch:{batch}:failed"

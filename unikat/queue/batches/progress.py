@@ -23,7 +23,6 @@ from rq.job import Job
 from unikat.batches import record as r
 from unikat.batches.spec import DRAW_SHARD, BatchSpec
 from unikat.queue.batches.jobs import (
-    NoSuchBatch,
     batch_queue,
     enqueue_close,
     enqueue_whole,
@@ -41,6 +40,7 @@ from unikat.queue.batches.keys import (
     failed_key,
     shard_of,
 )
+from unikat.queue.batches.reading import DAMAGED
 from unikat.queue.batches.store import BatchStore
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import RECORD_TTL, Completion, Taken, run_script, taken_from
@@ -74,6 +74,7 @@ class BatchProgress:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.store = BatchStore(redis)
+        self._fields = shard_fields(redis)
         self._specs: OrderedDict[tuple[str, bytes], BatchSpec] = OrderedDict()  # used by the thread that takes
 
     def take(self, worker: str, without_owners: Iterable[str] = (), without: Iterable[str] = ()) -> TakenOfBatch | None:
@@ -82,9 +83,8 @@ class BatchProgress:
         Not of certain owners, nor of the batches `without`.
         """
         left_out = [*(f"owner {owner}" for owner in without_owners), *(f"batch {batch}" for batch in without)]
-        fields = shard_fields(self.redis)
         begun = (worker, RECORD_TTL, uuid4().hex)
-        reply = run_script("next_shard", self.redis, *begun, len(fields) // 2, *fields, *left_out)
+        reply = run_script("next_shard", self.redis, *begun, len(self._fields) // 2, *self._fields, *left_out)
         if not reply:
             return None
         batch, head, shards, cancelled, ended, round, written, is_written, job, content = reply
@@ -110,7 +110,7 @@ class BatchProgress:
             return job
         try:
             payload, text = shard_payload(batch, self._spec(batch, content), shard)
-        except (NoSuchBatch, IndexError):
+        except (*DAMAGED, IndexError):  # deleted, or written by hand: admission refuses the short payload
             return job
         data = json.dumps([DRAW_SHARD, None, [], payload]).encode()
         self.redis.hset(Job.key_for(job.id), mapping={"data": data, "description": text})
@@ -126,13 +126,14 @@ class BatchProgress:
             self._specs.popitem(last=False)
         return self._specs[key]
 
-    def finish(self, worker: str, taken: TakenOfBatch, images: int, done: Completion) -> str:
+    def finish(self, worker: str, taken: TakenOfBatch, images: int, done: Completion, refused: int = 0) -> str:
         """The job's files are there: its shard counts as written, and RQ hears of it. Twice is as good as once.
 
-        `images` are the shard's. Returns what RQ was told: "finished", or as `publish.lua` says.
+        `images` are the shard's, `refused` those of them that have no file. Returns what RQ was told: "finished", or as
+        `publish.lua` says.
         """
         job, shard = taken.job, None if taken.is_written else shard_of(taken.batch, taken.job.id)
-        of_batch = (taken.batch, "" if shard is None else shard, images, _PACE_KEPT)
+        of_batch = (taken.batch, "" if shard is None else shard, images, refused, _PACE_KEPT)
         rq = (job.id, job.queue, job.execution, *done.arguments)
         state, may_be_closed = run_script("finish_shard", self.redis, worker, *of_batch, *rq)
         if may_be_closed or taken.is_written:
@@ -195,6 +196,10 @@ class BatchProgress:
             pipe.execute()
             return True
 
+        if self.redis.hexists(
+            batch_key(batch), r.CANCELLED
+        ):  # its canceller may have died before it dropped what waits
+            self.store.drop(batch)
         return transact(self.redis, attempt)
 
     def reconcile(self, batch: str) -> list[int]:

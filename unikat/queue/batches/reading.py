@@ -23,9 +23,14 @@ def ended_before(end: bytes | None, moment: float) -> bool:
 
 
 def record_of(
-    batch: str, raw: dict[bytes, bytes], done: bytes | None, failed: dict[bytes, bytes], pace: list[bytes]
+    batch: str,
+    raw: dict[bytes, bytes],
+    done: bytes | None,
+    failed: dict[bytes, bytes],
+    pace: list[bytes],
+    refused: dict[bytes, bytes],
 ) -> BatchRecord:
-    """A batch from what was read. Raises one of DAMAGED for what is not as we write it."""
+    """A batch from what was read; `refused` counts by shard. Raises one of DAMAGED for what we do not write."""
     fields = text_of(raw)
     BatchSpec.from_json(fields[r.HEAD], "[]")
     shards = int(fields[r.SHARDS])
@@ -39,6 +44,7 @@ def record_of(
         last_done=shards - 1 in written,
         failed=failed_shards(failed, shards),
         pace=[_pace(entry) for entry in pace],
+        refused=sum(map(int, refused.values())),
     )
     record.to_message()
     return record

@@ -42,6 +42,7 @@ from unikat.queue.batches.keys import (
     failed_key,
     pace_key,
     queue_name,
+    refused_key,
     shard_job_id,
 )
 from unikat.queue.batches.places import DestinationTaken, around, inside
@@ -77,7 +78,8 @@ class BatchStore:
         """
         head, cells = spec.to_json()
         budgets = [limit for of in (allowance.own, allowance.all) for limit in (of.open, of.bytes, of.seconds)]
-        facts = (batch, spec.owner, spec.destination, bytes_of(spec), f"{allowance.seconds(spec):.3f}", *budgets)
+        size = bytes_of(head, cells, spec.shard_count)
+        facts = (batch, spec.owner, spec.destination, size, f"{allowance.seconds(spec):.3f}", *budgets)
         outer, inner = around(spec.destination), inside(spec.destination)
         described: list[Argument] = [head, cells, content, spec.total, spec.shard_count, len(outer)]
         state, *found = cast(list[bytes], run_script("create_batch", self.redis, *facts, *described, *outer, *inner))
@@ -89,7 +91,7 @@ class BatchStore:
         wait_for_replica(self.redis, batch_key(batch))
         return found[0].decode()
 
-    def _drop(self, batch: str) -> None:
+    def drop(self, batch: str) -> None:
         """Delete the jobs of a batch that nobody has begun."""
         while run_script("drop_jobs", self.redis, queue_name(batch), _SLICE) == _SLICE:
             continue
@@ -109,13 +111,14 @@ class BatchStore:
                 pipe.get(done_key(batch))
                 pipe.hgetall(failed_key(batch))
                 pipe.lrange(pace_key(batch), 0, -1)
+                pipe.hgetall(refused_key(batch))
             replies = iter(pipe.execute())
         records = []
-        for batch, raw, done, failed, pace in zip(batches, replies, replies, replies, replies, strict=True):
+        for batch, raw, *rest in zip(batches, *[replies] * 5, strict=True):
             if r.HEAD.encode() not in raw:
                 continue
             try:
-                records.append(record_of(batch, raw, done, failed, pace))
+                records.append(record_of(batch, raw, *rest))
             except DAMAGED as error:
                 log.warning("batch %s: what Redis holds of it is damaged: %s: %s", batch, type(error).__name__, error)
         return records
@@ -173,7 +176,7 @@ class BatchStore:
             case "cancelled":
                 return
             case round:  # whoever dies here leaves it to `BatchProgress.reconcile`
-                self._drop(batch)
+                self.drop(batch)
                 enqueue_close(self.redis, batch, int(round))
 
     def retry(self, batch: str) -> None:
@@ -223,7 +226,7 @@ class BatchStore:
             jobs += [job for place in lists for job in cast(list[bytes], pipe.lrange(place, 0, -1))]
             pipe.multi()
             pipe.delete(*(registry.key for registry in registries), *lists)
-            pipe.delete(*(key(batch) for key in (batch_key, cells_key, done_key, failed_key, pace_key)))
+            pipe.delete(*(key(batch) for key in (batch_key, cells_key, done_key, failed_key, pace_key, refused_key)))
             pipe.srem(queue.redis_queues_keys, queue.key)
             pipe.zrem(BATCHES, batch)
             pipe.delete(destination_key(spec.destination))
@@ -276,5 +279,5 @@ class BatchStore:
             name = key.decode(errors="replace").removeprefix("rq:queue:")
             batch = name.removeprefix(QUEUE_PREFIX)
             if batch != name and not self.redis.exists(batch_key(batch), creating_key(batch)):
-                self._drop(batch)
+                self.drop(batch)
                 self.redis.srem(QUEUES_KEY, key)

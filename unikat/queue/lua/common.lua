@@ -125,6 +125,12 @@ local function flush()
   noted, heads, finished_by = {}, {}, {}
 end
 
+-- A batch has changed; returns the number of the change. One that was damaged begins again.
+local function revise(key)
+  if not string.match(call('HGET', key, 'revision') or '0', '^%d+$') then call('HDEL', key, 'revision') end
+  return call('HINCRBY', key, 'revision', 1)
+end
+
 local LARGEST = 4194304 -- bytes of a field: `MAX_PAYLOAD` in job.py
 
 -- Fields of a hash; one that is too large reads as empty. nil for what is no hash.
@@ -147,6 +153,7 @@ end
 local FIELDS = {
   'status', 'data', 'unikat', 'unikat_deadline', 'unikat_attempts', 'unikat_crashes', 'result_ttl', 'repeats_left',
   'rate_limit_key', 'success_callback_name', 'failure_callback_name', 'stopped_callback_name', 'webhooks', 'exc_info',
+  'unikat_refused',
 }
 local WAITING = {queued = true, created = true, started = true, scheduled = true}
 
@@ -162,7 +169,7 @@ end
 
 -- Begins a job as RQ does: it is started, and in the registries for `ttl` seconds. Returns {id, queue, execution, data,
 -- extra, deadline, attempts, crashes, last entry's number, code of its end, seconds that its result is kept, foreign,
--- begun (s)}; nil for what is not a job that waits. `flush` comes after.
+-- begun (s), numbers of the entries that are refusals}; nil for what is not a job that waits. `flush` comes after.
 local function begin(id, queue, execution, worker, ttl)
   local key = 'rq:job:' .. id
   local f = read(key, FIELDS)
@@ -172,8 +179,8 @@ local function begin(id, queue, execution, worker, ttl)
   if code > -1 and f[14] then -- `rq requeue`: nobody else leaves `exc_info`. How it ended before counts no more.
     call('DEL', stream)
     call('HDEL', key, 'exc_info', 'unikat_deadline', 'unikat_crashes', 'unikat_crashed_at',
-      'unikat_untried')
-    number, code, f[4], f[6] = 0, -1, '', '0'
+      'unikat_untried', 'unikat_refused')
+    number, code, f[4], f[6], f[15] = 0, -1, '', '0', ''
   end
   local member, attempts = id .. ':' .. execution, (tonumber(f[5] or '0') or 0) + 1
   local now, text = redis_time(), rq_time()
@@ -190,7 +197,7 @@ local function begin(id, queue, execution, worker, ttl)
   later({'SADD', 'rq:worker:' .. worker .. ':executions'}, member)
   return {
     id, queue, execution, f[2], f[3] or '', f[4] or '', attempts, tonumber(f[6] or '0') or 0, number, code,
-    tonumber(f[7] or '') or 0, foreign(f), now,
+    tonumber(f[7] or '') or 0, foreign(f), now, f[15] or '',
   }
 end
 

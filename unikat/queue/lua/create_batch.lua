@@ -1,7 +1,7 @@
 -- Creates a batch, whole or not at all. Its shards are ids in its queue; a shard's job is made when a worker takes it.
 -- ARGV: batch, owner, destination, bytes that it takes, seconds of work, then what is allowed of open batches, bytes and
--- seconds of work to the owner and to all together (6 numbers, 0: no limit), then head, cells, content, images, shards, n, n folders in
--- which the destination lies, and the folders that the batch makes in it.
+-- seconds of work to the owner and to all together (6 numbers, 0: no limit), then head, cells, content, images, shards,
+-- n, n folders in which the destination lies, and the folders that the batch makes in it.
 -- Returns {'created', content}; {'exists', content} of the batch that has this id; {'taken', batch, where it writes} for
 -- one whose files would be mixed with this one's;
 -- {'refused', what, of whom (owner or all), used, limit}.
@@ -15,8 +15,8 @@ local function open_of(each)
   local batches, seconds = call('LRANGE', of .. each, 0, -1), 0
   for _, id in ipairs(batches) do
     local f = call('HMGET', 'unikat:batch:' .. id, 'seconds', 'shards')
-    local all = tonumber(f[2] or '1')
-    seconds = seconds + tonumber(f[1] or '0') * (1 - call('BITCOUNT', 'unikat:batch:' .. id .. ':done') / all)
+    local all = tonumber(f[2] or '') or 1 -- of one that is damaged
+    seconds = seconds + (tonumber(f[1] or '') or 0) * (1 - call('BITCOUNT', 'unikat:batch:' .. id .. ':done') / all)
   end
   return #batches, seconds
 end
@@ -78,7 +78,7 @@ if taken then return taken end
 local refused = refusal()
 if refused then return refused end
 -- What a creation of the release before that was given up has left, and a worker that was slow to hear of a deletion.
-call('DEL', 'rq:queue:' .. queue, key, key .. ':done', key .. ':failed', key .. ':pace')
+call('DEL', 'rq:queue:' .. queue, key, key .. ':done', key .. ':failed', key .. ':pace', key .. ':refused')
 push_shards(tonumber(ARGV[16]))
 call('SADD', 'rq:queues', 'rq:queue:' .. queue)
 call('HSET', key, 'head', ARGV[12], 'content', ARGV[14], 'total', ARGV[15], 'shards', ARGV[16], 'created', redis_time(),

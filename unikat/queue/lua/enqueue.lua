@@ -3,7 +3,6 @@
 -- seconds of work and bytes that jobs of calls in progress may amount to, calls and images a minute of one caller (0: no
 -- limit), n, n fields and values that the hash of every job has, then for each job: its id, model key, queue, lease, time
 -- limit (s, '' none), images, seconds of work, bytes, and of its hash `data`, `description`, `meta`, `unikat`.
--- A model key of '' stands for the queue `unikat`, from which workers of the release before take jobs of all models.
 -- A lease is "<service>/<number>", with "/<caller>" where callers are told apart: only then there is what one may have.
 -- Returns for each job {'queued', jobs before it}, {'full', what, used, limit, seconds after which to try again} or
 -- {'exists', status, queue, place in it, meta, last entry's number, code of its end, seconds until its deadline, data,
@@ -24,8 +23,7 @@ end
 local function waiting_of(model)
   if not waiting[model] then
     local total = 0
-    local turns = model == '' and {'unikat'} or call('LRANGE', 'unikat:turns:' .. model, 0, -1)
-    for _, queue in ipairs(turns) do total = total + call('LLEN', 'rq:queue:' .. queue) end
+    for _, queue in ipairs(call('LRANGE', 'unikat:turns:' .. model, 0, -1)) do total = total + call('LLEN', 'rq:queue:' .. queue) end
     waiting[model] = total
   end
   return waiting[model]
@@ -162,14 +160,13 @@ end
 flush()
 for caller, left in pairs(images) do
   call('HSET', 'unikat:quota:' .. caller, 'images', string.format('%.3f', left), 'at', redis_time())
-  call('EXPIRE', 'unikat:quota:' .. caller, 3600)
+  -- Until it is full: one that is not there is.
+  call('EXPIRE', 'unikat:quota:' .. caller, math.max(1, math.ceil((per_minute - left) * 60 / per_minute)))
 end
 settle_budgets(lease_ttl)
 for _, queue in ipairs(queues) do
   local model = model_of[queue]
-  if model ~= '' then
-    call('SADD', 'unikat:queues:' .. model, queue)
-    ring(model, queue)
-  end
+  call('SADD', 'unikat:queues:' .. model, queue)
+  ring(model, queue)
 end
 return out

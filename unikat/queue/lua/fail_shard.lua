@@ -3,4 +3,4 @@
 local key = 'unikat:batch:' .. ARGV[1]
 if call('GETBIT', key .. ':done', ARGV[2]) == 1 then return 0 end
 call('HSET', key .. ':failed', ARGV[2], ARGV[3])
-return call('HINCRBY', key, 'revision', 1)
+return revise(key)

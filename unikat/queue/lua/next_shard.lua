@@ -20,7 +20,7 @@ local function make(batch, key, queue, id)
   local shard, job = shard_of(batch, id), 'rq:job:' .. id
   if not shard or call('EXISTS', job) == 1 then return end
   local f = call('HMGET', key, 'shards', 'cancelled', 'ended')
-  if not f[1] or f[2] or f[3] or shard >= tonumber(f[1]) then return end
+  if not f[1] or f[2] or f[3] or shard >= (tonumber(f[1]) or 0) then return end
   if call('GETBIT', key .. ':done', shard) == 1 or call('HEXISTS', key .. ':failed', shard) == 1 then return end
   local data = string.format('["worker.jobs.draw_shard",null,[],{"batch":"%s","shard":%d}]', batch, shard)
   call('HSET', job, 'data', data, 'origin', queue, 'created_at', rq_time(), 'enqueued_at', rq_time(),
@@ -39,12 +39,12 @@ local function take(batch)
       call('EXPIRE', 'rq:worker:' .. ARGV[1] .. ':executions', ARGV[2])
       local f = call('HMGET', key, 'head', 'shards', 'cancelled', 'ended', 'round', 'content')
       if f[1] and not f[3] and not f[4] and call('HSETNX', key, 'started', redis_time()) == 1 then
-        call('HINCRBY', key, 'revision', 1)
+        revise(key)
       end
       local shard = shard_of(batch, id)
       local written = call('BITCOUNT', key .. ':done')
       local this = shard and call('GETBIT', key .. ':done', shard) or 0
-      return {batch, f[1] or '', f[2] or '', f[3] or '', f[4] or '', f[5] or '', written, this, job, f[6] or ''}
+      return {batch, f[1] or '', tonumber(f[2] or '') or 0, f[3] or '', f[4] or '', tonumber(f[5] or '') or 0, written, this, job, f[6] or ''}
     end
   end
 end
@@ -56,7 +56,7 @@ for _ = 1, call('LLEN', OWNERS) do
     if #batches == 0 then call('LREM', OWNERS, 0, owner) end
     for _, batch in ipairs(batches) do
       local paused = call('HGET', 'unikat:batch:' .. batch, 'paused_until')
-      if not left_out['batch ' .. batch] and (not paused or tonumber(paused) <= time) then
+      if not left_out['batch ' .. batch] and (not paused or (tonumber(paused) or 0) <= time) then
         local found = take(batch)
         if found then return found end
       end

@@ -9,14 +9,19 @@
 local worker, ttl = ARGV[1], ARGV[2]
 local inbox, inline = ARGV[3], tonumber(ARGV[4])
 local out, at = {}, 5
+local REFUSED = 34 -- first byte of a GenerateResponse that is a refusal: field 4, with a length
 
 local function add(job, stream, number, first, last)
-  local size, news = 0, {}
+  local size, news, refused = 0, {}, ''
   for i = first, last do
     call('XADD', stream, string.format('%d-0', number + i - first), 'r', ARGV[i])
     size = size + #ARGV[i]
+    if string.byte(ARGV[i], 1) == REFUSED then refused = refused .. ' ' .. number + i - first end
     news[#news + 1] = 'r'
     news[#news + 1] = ARGV[i]
+  end
+  if refused ~= '' then
+    call('HSET', 'rq:job:' .. job, 'unikat_refused', (call('HGET', 'rq:job:' .. job, 'unikat_refused') or '') .. refused)
   end
   call('PEXPIRE', stream, ttl)
   call('PEXPIRE', 'unikat:calls:' .. job, ttl) -- a call that gets images all the time never looks after its lease

@@ -5,7 +5,7 @@
 --   'left': the caller may come back, the job goes on.
 --   'gone': nobody comes back. The last one to say so ends the stream with the status; its images go at once.
 -- What a job was charged is given back with its last lease, unless results are kept for somebody who may come back.
--- Returns for each lease 1 if it ended the stream, 2 if the job waits in its queue besides, else 0.
+-- Returns for each lease 1 if it ended the stream, else 0.
 local short, kept, out = tonumber(ARGV[1]), ARGV[2], {}
 
 local function others(job, mine)
@@ -32,13 +32,24 @@ local function shorten(job)
   later({'ZADD', 'rq:finished:' .. f[2], 'XX'}, math.floor(tonumber(redis_time())) + short, job)
 end
 
+-- A job that waits is cancelled as RQ does it, with an expiry: RQ itself keeps cancelled jobs for good. One that a worker
+-- has begun is left to it: it finds the stream ended.
+local function cancel(job, key, origin)
+  if call('LREM', 'rq:queue:' .. origin, 1, job) == 0 then return end
+  call('HSET', key, 'status', 'canceled')
+  for _, each in ipairs({key, key .. ':dependents', key .. ':dependencies'}) do call('EXPIRE', each, kept) end
+  later({'ZADD', 'rq:canceled:' .. origin}, math.floor(tonumber(redis_time())), job)
+end
+
 local function close(job, complete, status)
-  local stream, state = 'unikat:stream:' .. job, call('HGET', 'rq:job:' .. job, 'status')
+  local stream, key = 'unikat:stream:' .. job, 'rq:job:' .. job
+  local f = call('HMGET', key, 'status', 'origin')
   local number, code = stream_end(stream)
-  if not state or code ~= -1 or number > complete then return 0 end
+  if not f[1] or code ~= -1 or number > complete then return 0 end
   call('XADD', stream, 'MAXLEN', 1, END, 's', status)
   call('EXPIRE', stream, kept)
-  return state == 'queued' and 2 or 1
+  if f[1] == 'queued' and f[2] then cancel(job, key, f[2]) end
+  return 1
 end
 
 for at = 3, #ARGV, 5 do

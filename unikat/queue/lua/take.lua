@@ -1,6 +1,5 @@
 -- Takes jobs and begins them as RQ does: of each model in turn, and of a model's queues in turn.
 -- ARGV: most, worker, seconds in RQ's registries, n, n model keys, execution ids.
--- A model key of '' stands for the queue `unikat`, into which services of the release before put jobs of all models.
 -- Returns {Redis' time, whether jobs are left, jobs}; `begin` says what a job is.
 local most, worker, ttl = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local models, jobs = tonumber(ARGV[4]), {}
@@ -11,16 +10,13 @@ end
 
 -- Takes a job, or where nobody else waits for a turn, at most `most`; how many, 0 if the model has none.
 local function take_some(model, most)
-  local turns, queue = 'unikat:turns:' .. model, 'unikat'
-  if model ~= '' then
-    queue = call('LPOP', turns)
-    if not queue then return 0 end
-    if most > 1 and call('EXISTS', turns) == 1 then most = 1 end
-  end
+  local turns = 'unikat:turns:' .. model
+  local queue = call('LPOP', turns)
+  if not queue then return 0 end
+  if most > 1 and call('EXISTS', turns) == 1 then most = 1 end
   local ids = call('LPOP', 'rq:queue:' .. queue, most) or {}
-  if model ~= '' and call('EXISTS', 'rq:queue:' .. queue) == 1 then call('RPUSH', turns, queue) end
+  if call('EXISTS', 'rq:queue:' .. queue) == 1 then call('RPUSH', turns, queue) end
   for _, id in ipairs(ids) do add(id, queue) end
-  if model == '' then return #ids end
   return math.max(1, #ids) -- an empty queue had a turn, too
 end
 
@@ -44,9 +40,7 @@ if #jobs > 0 then call('EXPIRE', 'rq:worker:' .. worker .. ':executions', ttl) e
 local left = 0
 for i = 1, models do
   local model = ARGV[4 + i]
-  if model == '' then
-    if call('EXISTS', 'rq:queue:unikat') == 1 then left = 1 end
-  elseif call('EXISTS', 'unikat:turns:' .. model) == 1 then
+  if call('EXISTS', 'unikat:turns:' .. model) == 1 then
     left = 1
     if call('EXISTS', 'unikat:bell:' .. model) == 0 then call('RPUSH', 'unikat:bell:' .. model, '1') end
   else

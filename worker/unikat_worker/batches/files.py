@@ -12,12 +12,13 @@ from typing import Final
 from redis import Redis
 
 from unikat.batches.record import CANCELLED, ENDED, HEAD
-from unikat.batches.storage import DestinationError, DestinationRefused, Storage
+from unikat.batches.storage import DestinationError, DestinationRefused
 from unikat.queue.batches.jobs import NoSuchBatch
 from unikat.queue.batches.keys import batch_key, done_key
 from unikat.queue.batches.store import BatchStore
 from unikat.queue.clock import redis_time
 from unikat_worker.active import ActiveClose, ActiveShard, OfBatch
+from unikat_worker.batches.places import Places
 from unikat_worker.device import Device
 
 _PATIENCE: Final = 60.0  # seconds for which a cancelled batch waits for its destination to get its manifest
@@ -38,10 +39,9 @@ class CalledOff(Exception):
 class Files:
     """Writes items. Called by the writers' threads."""
 
-    def __init__(self, redis: Redis, prefixes: tuple[str, ...], device: Device) -> None:
-        """`prefixes`: where this worker may write."""
+    def __init__(self, redis: Redis, places: Places, device: Device) -> None:
         self._store = BatchStore(redis)
-        self._prefixes = prefixes
+        self._places = places
         self._device = device
 
     def write(self, item: OfBatch) -> None:
@@ -61,7 +61,7 @@ class Files:
             (head, *ends), written = pipe.execute()
         if head is None or any(end is not None for end in ends):
             raise CalledOff
-        storage = self._opened(item, item.job.destination)
+        storage = self._places.open(item)
         of = self._device
         renderer = Renderer(provider=of.provider, runtime=of.runtime, processor=of.processor)
         write_shard(storage, item.job, item.drawn, renderer, begun=written > 0)
@@ -75,18 +75,13 @@ class Files:
         done = self._store.written(record)
         keep_parts = bool(record.failed) and not record.is_cancelled  # for the retry
         try:
-            return close_batch(self._opened(item, spec.destination), spec, done, keep_parts)
+            return close_batch(self._places.open(item), spec, done, keep_parts)
         except LostShards as lost:
             raise ShardsGone(lost.shards) from lost
         except (DestinationError, DestinationRefused):
             if done and not is_given_up(record.fields.get(CANCELLED), redis_time(self._store.redis)):
                 raise
             return ""
-
-    def _opened(self, item: OfBatch, destination: str) -> Storage:
-        storage = Storage.open(destination, self._prefixes)
-        storage.touch = item.touch
-        return storage
 
 
 def is_given_up(cancelled: str | bytes | None, moment: float) -> bool:

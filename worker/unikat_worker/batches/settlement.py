@@ -66,9 +66,9 @@ class BatchSettler:
 
     def _finish(self, item: OfBatch) -> str:
         kept = 0 if item.taken.foreign else item.taken.result_ttl
-        images = item.count if isinstance(item, ActiveShard) else 0
+        images, refused = (item.count, item.refused) if isinstance(item, ActiveShard) else (0, 0)
         done = Completion(rq_result(item.outcome), item.taken.begun_at, kept)
-        return self.progress.finish(self._settler.worker.name, item.found, images, done)
+        return self.progress.finish(self._settler.worker.name, item.found, images, done, refused)
 
     def _give_back(self, item: OfBatch, held: HeldJob) -> None:
         if item.error is not None:  # this worker cannot work for the batch: its owner is told why, others may

@@ -10,19 +10,18 @@ from queue import Empty
 from typing import Final
 
 from unikat.batches import record as r
-from unikat.batches.destination import open_prefixes
 from unikat.queue.batches.keys import batch_key
 from unikat.queue.draws import wake
 from unikat.queue.unready import PASSING
 from unikat_worker.active import ActiveClose, ActiveShard, Ending, OfBatch
 from unikat_worker.batches.admission import admit, refusal
 from unikat_worker.batches.files import Files
+from unikat_worker.batches.places import Places
 from unikat_worker.batches.settlement import BatchSettler
 from unikat_worker.batches.write_queue import WriteQueue
 from unikat_worker.batches.writers import Written
 from unikat_worker.executor import Executor
 from unikat_worker.scheduler import Scheduler
-from unikat_worker.settings import Settings
 from unikat_worker.settlement import Settler
 from unikat_worker.state import State
 
@@ -43,7 +42,7 @@ class BatchThread:
     """A thread of its own: `run`."""
 
     def __init__(
-        self, settings: Settings, executor: Executor, scheduler: Scheduler, state: State, settler: Settler
+        self, places: Places, executor: Executor, scheduler: Scheduler, state: State, settler: Settler
     ) -> None:
         self._settler = BatchSettler(settler)
         self._redis = self._settler.redis
@@ -51,11 +50,11 @@ class BatchThread:
         self._executor = executor
         self._scheduler = scheduler
         self._state = state
-        self._room = settings.writers + _WAITING
-        self._prefixes = open_prefixes(settings.destinations)
-        files = Files(self._redis, self._prefixes, executor.device)
+        self._room = places.writers + _WAITING
+        self._places = places
+        files = Files(self._redis, self._places, executor.device)
         self._ended: list[OfBatch] = []  # to be settled
-        self._write_queue = WriteQueue(self._settler, settings, files.write, state.events.put, self._ended.append)
+        self._write_queue = WriteQueue(self._settler, places, files.write, state.events.put, self._ended.append)
         self._pause = _BACKOFF[0]
         self._looked_at = 0.0
         self._left: dict[str, float] = {}  # batches that others can draw or write, and this worker cannot: until when
@@ -202,7 +201,7 @@ class BatchThread:
 
     def _add(self, item: OfBatch) -> None:
         """Nothing may be raised before the item is somewhere: RQ knows that it is begun."""
-        if item.ending is None and (error := refusal(item, self._prefixes)) is not None:
+        if item.ending is None and (error := refusal(item, self._places)) is not None:
             item.ending, item.error = Ending.RETURNED, error
         if item.ending is not None:
             self._ended.append(item)

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from unikat.batches.storage import DestinationError
+from unikat.batches.storage_keys import NoKey
 from unikat.queue.unready import PASSING
 from unikat_worker.active import ActiveClose, Ending, OfBatch
 from unikat_worker.batches.backoff import LONGEST_PAUSE, Backoff
 from unikat_worker.batches.files import CalledOff, ShardsGone
+from unikat_worker.batches.places import Places
 from unikat_worker.batches.settlement import BatchSettler
 from unikat_worker.batches.writers import Writers, Written
-from unikat_worker.settings import Settings
 
 _LOOK: Final = 0.25  # seconds between looks whether the other jobs of a batch are through
 _TOO_MANY_HANG: Final = "too many destinations do not answer for a worker to try one more; it tries again later"
@@ -29,7 +30,7 @@ class WriteQueue:
     def __init__(
         self,
         settler: BatchSettler,
-        settings: Settings,
+        places: Places,
         write: Callable[[OfBatch], None],
         report: Callable[[Written], None],
         end: Callable[[OfBatch], None],
@@ -37,11 +38,10 @@ class WriteQueue:
         """`write` and `report` are called by the writers' threads."""
         self._settler = settler
         self._end = end
-        self._writers = Writers(settings.writers, write, report)
-        self._timeout_s = settings.write_timeout_s
-        self._hanging: dict[
-            OfBatch, float
-        ] = {}  # with a silent writer: when that is said again, on the monotonic clock
+        self._writers = Writers(places.writers, write, report)
+        self._timeout_s = places.write_timeout_s
+        # With a silent writer: when that is said again, on the monotonic clock.
+        self._hanging: dict[OfBatch, float] = {}
         self._backoff = Backoff()
         self._writing: list[OfBatch] = []
         self._held: list[OfBatch] = []
@@ -75,7 +75,7 @@ class WriteQueue:
         """Have an item written."""
         if item.batch not in self._backoff:
             if self._writers.refuses(item.batch):
-                self._settler.pause(item, _TOO_MANY_HANG, LONGEST_PAUSE)
+                item.error = DestinationError(_TOO_MANY_HANG)  # this worker leaves the batch to others for a while
                 self._finish(item, Ending.RETURNED)
             else:
                 self._submit(item)
@@ -148,6 +148,9 @@ class WriteQueue:
         elif isinstance(error, PASSING):  # Redis, which the writer asks what was written before
             self._writing.remove(item)
             self._submit(item)
+        elif isinstance(error, NoKey):  # or another one of its name: who has the right one goes on
+            item.error = error
+            self._finish(item, Ending.RETURNED)
         elif isinstance(item, ActiveClose):
             self._take_in_close(item, error)
         elif isinstance(error, CalledOff):

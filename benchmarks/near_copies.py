@@ -1,0 +1,110 @@
+"""`python -m benchmarks near-copies`: what the registry's bound of near copies catches, and what it should not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+import typer
+
+from benchmarks.figures import ROOT, newest, write
+from benchmarks.provenance.attacks import ATTACKS
+from benchmarks.provenance.pictures import BATCH, MODELS
+from unikat.bundle import RGBA
+from unikat.conditions import Schema
+from unikat.likeness import Look, Looks, distances
+from unikat.sampling import latents
+from unikat.watermark import Watermark
+
+Pixels = npt.NDArray[np.uint8]
+
+_MARK: Final = Watermark(hashlib.sha256(b"benchmarks near-copies").digest())
+_SHOWN: Final = (
+    "none", "JPEG 90", "JPEG 75", "JPEG 50", "WebP 80", "noise σ 5", "screenshot ×3, JPEG 85", "resize 50%",
+    "resize 200%", "mirrored",
+)  # fmt: skip
+
+
+def drawings(name: str, style: str, seed: int, count: int) -> Pixels:
+    """Drawings of one style, (count, H, W, 3), on white."""
+    bundle = newest(ROOT / "models", name)
+    model, schema = bundle.model, Schema(bundle.model)
+    session = ort.InferenceSession(bundle.graph.read_bytes(), providers=["CPUExecutionProvider"])
+    found = []
+    for first in range(0, count, BATCH):
+        indices = range(first, min(count, first + BATCH))
+        feed = {
+            "latent": latents(seed, indices, model.latent_size),
+            "truncation": np.full((len(indices), 1), model.default_truncation, np.float32),
+            "condition": schema.vectors(schema.complete({"style": {style: 1.0}}, seed, indices)),
+        }
+        if model.channels == RGBA:
+            feed["background"] = np.ones((len(indices), 4), np.float32)
+        found.append(session.run(["image"], feed)[0][..., :3])
+    return np.concatenate(found)
+
+
+def arrays(looks: list[Look]) -> tuple[Pixels, Pixels]:
+    """(N, 32) and (N, 192), as `distances` takes them."""
+    hashes, colours = ([np.frombuffer(part, np.uint8) for part in parts] for parts in _parts(looks))
+    return np.stack(hashes), np.stack(colours)
+
+
+def _parts(looks: list[Look]) -> tuple[list[bytes], list[bytes]]:
+    return [look.hash for look in looks], [look.colours for look in looks]
+
+
+def measured(name: str, count: int, damaged: int) -> tuple[list[str], str]:
+    """The shares of damaged twins that are caught, an attack each; and pairs of other drawings of a style."""
+    (styles,) = [each for each in newest(ROOT / "models", name).model.attributes if each.name == "style"]
+    caught: dict[str, list[bool]] = {attack: [] for attack in _SHOWN}
+    near = pairs = with_one = 0
+    for number, category in enumerate(styles.categories):
+        pixels = drawings(name, category.name, 11 + number, count)
+        hashes, colours = arrays([Look.of(each) for each in pixels])
+        is_near = np.zeros((count, count), bool)
+        for first in range(count - 1):
+            found = distances(Looks.of(pixels[first]), hashes[first + 1 :], colours[first + 1 :])
+            is_near[first, first + 1 :] = [each.is_near_copy for each in found]
+        near, pairs = near + int(is_near.sum()), pairs + count * (count - 1) // 2
+        with_one += int(is_near.any(axis=0).sum())
+        marked = _MARK.embed(pixels[:damaged], [hashlib.sha256(b"%d" % i).digest() for i in range(damaged)])
+        for attack in _SHOWN:
+            for index, each in enumerate(marked):
+                (found_one,) = distances(
+                    Looks.of(ATTACKS[attack](each)), hashes[index : index + 1], colours[index : index + 1]
+                )
+                caught[attack].append(found_one.is_near_copy)
+    many = len(styles.categories)
+    other = f"{near:,} of {pairs:,} ({near / pairs:.3%}); {with_one / many / count:.1%} of {count} a style"
+    return [f"{np.mean(caught[attack]):.0%}" for attack in _SHOWN], other
+
+
+def report(count: int, damaged: int) -> Iterator[str]:
+    """The table, as Markdown."""
+    columns = [measured(name, count, damaged) for name in MODELS]
+    sizes = [newest(ROOT / "models", name).model.width for name in MODELS]
+    names = [f"{name}, {size} px" for name, size in zip(MODELS, sizes, strict=True)]
+    yield f"Near copies: {damaged} marked drawings a style, damaged, beside the unmarked ones; pairs of other drawings."
+    yield ""
+    yield "| | " + " | ".join(names) + " |"
+    yield "| --- |" + " ---: |" * len(names)
+    for row, attack in enumerate(_SHOWN):
+        yield f"| {attack} | " + " | ".join(cells[row] for cells, _ in columns) + " |"
+    yield "| two drawings of a style | " + " | ".join(other for _, other in columns) + " |"
+
+
+def near_copies(
+    count: Annotated[int, typer.Option(help="drawings a style, all pairs of which are compared")] = 200,
+    damaged: Annotated[int, typer.Option(help="drawings a style that are damaged")] = 12,
+    write_it: Annotated[bool, typer.Option("--write", help="into docs/provenance.md")] = False,
+) -> None:
+    """What the registry's bound of near copies catches, and how often two drawings of a style are within it."""
+    lines = list(report(count, damaged))
+    print("\n".join(lines))
+    if write_it:
+        write("near-copies", lines, ROOT / "docs" / "provenance.md")

@@ -1,0 +1,1 @@
+"""Claimed works: an append-only transparency log, certificates, and the service Provenance."""
