@@ -21,7 +21,6 @@ from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import Bundle
 from unikat.errors import Cancelled, DeadlineExceeded, JobFailed, Reason, error_of, make_status
 from unikat.queue.keys import DRAW
-from unikat.queue.keys import LEGACY_QUEUE as QUEUE
 from unikat.queue.stream import END_ID, STATUS, stream_key
 from unikat.queue.workers import MODELS_KEY, WorkerStatus, worker_key
 from unikat_worker.sweeper import Sweeper
@@ -146,8 +145,9 @@ def test_a_job_that_fails_every_time_lands_in_the_failed_registry(shared_bench: 
 
 def test_a_pickle_is_refused_and_never_loaded(shared_bench: Bench, tmp_path: Path) -> None:
     proof = tmp_path / "pickle-was-loaded"
-    queue = Queue(QUEUE, connection=shared_bench.redis, serializer=DefaultSerializer)
+    queue = Queue(shared_bench.queue.name, connection=shared_bench.redis, serializer=DefaultSerializer)
     job = queue.enqueue(DRAW, Bomb(proof), job_timeout=-1)
+    shared_bench.ring()
     outcome = shared_bench.outcome(job)
     assert outcome.status is not None
     assert outcome.status.code == Code.INTERNAL
@@ -216,6 +216,13 @@ def test_a_worker_says_what_it_serves(shared_bench: Bench, shared_bundle: Bundle
     eventually(lambda: current_rate(shared_bench, name) > 10)
 
 
+def test_a_worker_describes_its_models_again_where_redis_has_lost_them(
+    shared_bench: Bench, shared_bundle: Bundle
+) -> None:
+    shared_bench.redis.delete(MODELS_KEY)
+    eventually(lambda: shared_bench.redis.hexists(MODELS_KEY, shared_bundle.model.digest), 4)
+
+
 def test_registries_do_not_grow_for_ever(shared_bench: Bench, shared_bundle: Bundle) -> None:
     queue, redis = shared_bench.queue, shared_bench.redis
     old = time.time() - 10_000
@@ -223,7 +230,7 @@ def test_registries_do_not_grow_for_ever(shared_bench: Bench, shared_bundle: Bun
         redis.zadd(registry.key, {"expired": old})
     job = shared_bench.enqueue(shared_bundle.model.digest)
     shared_bench.wait_for_state(job, "finished")
-    Sweeper(redis, queue, lease_s=5, max_crashes=1, result_ttl_s=600).clean()
+    Sweeper(redis, lease_s=5, max_crashes=1, result_ttl_s=600).clean()
     for registry in (queue.finished_job_registry, queue.failed_job_registry, queue.canceled_job_registry):
         assert redis.zscore(registry.key, "expired") is None
     assert redis.zscore(queue.finished_job_registry.key, job.id) is not None

@@ -20,11 +20,9 @@ from rq.suspension import WORKERS_SUSPENDED
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from unikat.queue.draws import RECORD_TTL
-from unikat.queue.keys import LEGACY_QUEUE, QUEUES_KEY, model_key, queues_key
+from unikat.queue.keys import QUEUES_KEY, WORKERS_QUEUE, model_key, queues_key
 from unikat.queue.workers import (
     MODELS_KEY,
-    PROTOCOL,
-    PROTOCOLS_KEY,
     WORKER_TTL,
     WORKERS_KEY,
     WorkerStatus,
@@ -94,11 +92,11 @@ class Heartbeat:
     def withdraw(self) -> None:
         """Callers must not count on this worker any more. Raises RedisError."""
         self._redis.zrem(WORKERS_KEY, self._worker.name)
-        self._redis.hdel(PROTOCOLS_KEY, self._worker.name)
         self._redis.delete(worker_key(self._worker.name), lease_key(self._worker.name))
 
     def beat(self) -> None:
         """One beat. Raises RedisError."""
+        self._describe()
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name))
         pipeline.set(lease_key(self._worker.name), "1", px=self._lease_ms)
@@ -116,32 +114,37 @@ class Heartbeat:
         self._suspend(suspended)
         self._serve({queue.decode(errors="replace") for queues in rest[: len(status.models)] for queue in queues})
 
+    def _describe(self) -> None:
+        """Models that Redis does not know, or has lost in a failover; without a description nobody can ask for one."""
+        models = self._models()
+        pipeline = self._redis.pipeline(transaction=False)
+        for model in models:
+            pipeline.hexists(MODELS_KEY, model.digest)
+        unknown = [model for model, known in zip(models, pipeline.execute(), strict=True) if not known]
+        if unknown:  # one with many combinations has a megabyte to tell
+            told = {model.digest: json_format.MessageToJson(model, indent=None) for model in unknown}
+            self._redis.hset(MODELS_KEY, mapping=told)
+
     def _serve(self, queues: set[str]) -> None:
         """RQ's tools list this worker beside the queues that it serves now, from the next beat on."""
-        before = set(self._worker.queue_names()) - {LEGACY_QUEUE}
+        before = set(self._worker.queue_names()) - {WORKERS_QUEUE}
         if queues == before:
             return
         for name in before - queues:
             self._redis.srem(WORKERS_BY_QUEUE_KEY % name, self._worker.key)
         serializer = self._worker.serializer
-        names = [LEGACY_QUEUE, *sorted(queues)]
+        names = [WORKERS_QUEUE, *sorted(queues)]
         self._worker.queues = [Queue(name, connection=self._redis, serializer=serializer) for name in names]
         self._announced_at = -math.inf
 
     def _add_status(self, pipeline: Pipeline, status: WorkerStatus) -> None:
         pipeline.set(worker_key(status.name), status.to_json(), ex=math.ceil(WORKER_TTL))
         pipeline.zadd(WORKERS_KEY, {status.name: status.beat_at + WORKER_TTL})
-        # Names of the dead go late: clocks of other machines may differ from this one.
         pipeline.zremrangebyscore(WORKERS_KEY, "-inf", status.beat_at - _FORGET)
         if time.monotonic() - self._announced_at > _ANNOUNCE_EVERY:
             pipeline.hset(self._worker.key, mapping=self._worker.serialize())
             worker_registration.register(self._worker, pipeline)
-            pipeline.sadd(QUEUES_KEY, f"rq:queue:{LEGACY_QUEUE}")  # `rq info` shows the workers of known queues only
-            pipeline.hset(PROTOCOLS_KEY, self._worker.name, PROTOCOL)
-            known = self._redis.hkeys(MODELS_KEY)  # a model with many combinations has a megabyte to tell
-            for model in self._models():
-                if model.digest.encode() not in known:
-                    pipeline.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model, indent=None))
+            pipeline.sadd(QUEUES_KEY, f"rq:queue:{WORKERS_QUEUE}")  # `rq info` shows the workers of known queues only
             self._announced_at = time.monotonic()
 
     def _disown(self, members: set[bytes]) -> None:
