@@ -13,7 +13,7 @@ from typing import Final
 from google.protobuf import json_format
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker, worker_registration
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.suspension import WORKERS_SUSPENDED
@@ -185,8 +185,6 @@ class Heartbeat:
                     self._sweeper.sweep(_SWEEP_EVERY)
             except RedisError as error:
                 log.warning("no heartbeat: %s", error)
-                if isinstance(error, ConnectionError):  # those that are idle may be to a server that is a replica now
-                    self._redis.connection_pool.disconnect(inuse_connections=False)
                 # Leases ran out while Redis was away: their owners shall have the time to renew them.
                 self._quiet_until = time.monotonic() + self._lease_ms / 1000
             except Exception:
