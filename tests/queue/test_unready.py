@@ -101,11 +101,14 @@ def test_a_program_that_starts_says_why_it_waits(frail: Valkey, module: str, cod
 
 
 def test_one_dead_connection_of_a_pool_is_waited_for_and_not_every_one(frail: Valkey) -> None:
-    with running_proxy(f"127.0.0.1:{frail.port}") as proxy:
-        with connect(f"redis://{proxy.target}", "test", socket_timeout=0.5) as redis, ThreadPoolExecutor(4) as threads:
-            list(threads.map(lambda _: redis.blpop(["nothing"], 0.1), range(4)))  # four at a time: four connections
-            assert proxy.passed == 4
-            proxy.half_open()
-            with pytest.raises(TimeoutError):
-                redis.ping()
-            assert redis.ping()
+    with (
+        running_proxy(f"127.0.0.1:{frail.port}") as proxy,
+        connect(f"redis://{proxy.target}", "test", socket_timeout=0.5) as redis,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        list(threads.map(lambda _: redis.blpop(["nothing"], 0.1), range(4)))  # four at a time: four connections
+        assert proxy.passed == 4
+        proxy.half_open()
+        with pytest.raises(TimeoutError):
+            redis.ping()
+        assert redis.ping()

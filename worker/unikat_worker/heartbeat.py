@@ -121,9 +121,8 @@ class Heartbeat:
         for model in models:
             pipeline.hexists(MODELS_KEY, model.digest)
         unknown = [model for model, known in zip(models, pipeline.execute(), strict=True) if not known]
-        if unknown:  # one with many combinations has a megabyte to tell
-            told = {model.digest: json_format.MessageToJson(model, indent=None) for model in unknown}
-            self._redis.hset(MODELS_KEY, mapping=told)
+        for model in unknown:  # one with many combinations has a megabyte to tell
+            self._redis.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model, indent=None))
 
     def _serve(self, queues: set[str]) -> None:
         """RQ's tools list this worker beside the queues that it serves now, from the next beat on."""
