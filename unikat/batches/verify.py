@@ -45,7 +45,7 @@ class Report:
     `total`: images that the batch was to have, None if it never ended. `missing`: the indexes without a row in the
     manifest, as ranges: a batch that failed in part or was cancelled is incomplete, and that is no damage. `extra`:
     files that the manifest does not name, at most as many as problems are shown; `extra_count` counts all.
-    `encryption_key` is that of the files, "" for none. `refused_count`: images that have a row and, as that says, no file.
+    `encryption_key` is that of the files, "" for none. `refused_count`: images that have a row and no file.
     """
 
     url: str
