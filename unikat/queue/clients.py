@@ -16,7 +16,7 @@ from redis import Redis
 from redis.asyncio.connection import ConnectionPool as AsyncConnectionPool
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.connection import Connection, ConnectionPool, parse_url
+from redis.connection import ConnectionInterface, ConnectionPool, parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
@@ -105,10 +105,10 @@ class Primary:
 class _Pool(ConnectionPool):
     """Idle connections go with one that failed: each may be as dead, or lead to a server that is a replica now."""
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: ConnectionInterface) -> None:
         """Take a connection back that `get_connection` has given."""
         has_failed = not connection.is_connected
-        super().release(connection)
+        super().release(connection)  # type: ignore[arg-type]  # narrower than what it implements
         if has_failed:
             self.disconnect(inuse_connections=False)
 
