@@ -105,7 +105,7 @@ def is_map(field: FieldDescriptor) -> bool:
 
 def is_entry(field: FieldDescriptor) -> bool:
     """Whether it is the key or the value of a map."""
-    return bool(field.containing_type.GetOptions().map_entry)
+    return field.containing_type is not None and bool(field.containing_type.GetOptions().map_entry)
 
 
 def holds_messages(field: FieldDescriptor) -> bool:

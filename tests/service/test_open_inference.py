@@ -234,9 +234,9 @@ def test_what_stock_clients_do_not_send_is_refused_by_name_too(
 
 
 def model_infer(channel: grpc.Channel, method: str = "ModelInfer") -> Any:  # noqa: ANN401  # of any method
-    response = {"ModelInfer": pb.ModelInferResponse, "ModelMetadata": pb.ModelMetadataResponse}[method]
+    answers: dict[str, Any] = {"ModelInfer": pb.ModelInferResponse, "ModelMetadata": pb.ModelMetadataResponse}
     path = f"/inference.GRPCInferenceService/{method}"
-    return channel.unary_unary(path, lambda message: message.SerializeToString(), response.FromString)
+    return channel.unary_unary(path, lambda message: message.SerializeToString(), answers[method].FromString)
 
 
 def test_elements_may_be_in_messages_as_well(stack: Stack) -> None:
