@@ -336,28 +336,11 @@ def test_the_document_has_the_routes_and_the_page_shows_them(site: Site) -> None
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_draws_a_file(site: Site, six: list[Artwork], tmp_path: Path) -> None:
-    wish = json.dumps(SIX | {"count": 1})
-    command = [
-        "curl",
-        "-sS",
-        "--fail-with-body",
-        "-o",
-        str(tmp_path / "one.png"),
-        f"{site.address}/v1/draw",
-        "-d",
-        wish,
-    ]
+    wish, out = json.dumps(SIX | {"count": 1}), tmp_path / "one.png"
+    command = ["curl", "-sS", "--fail-with-body", "-o", str(out), f"{site.address}/v1/draw", "-d", wish]
     subprocess.run(command, check=True, timeout=60)
-    assert (tmp_path / "one.png").read_bytes() == six[0].data
-    command = [
-        "curl",
-        "-sS",
-        "-N",
-        "-H",
-        "Accept: text/event-stream",
-        f"{site.address}/v1/generate",
-        "-d",
-        json.dumps(SIX),
-    ]
+    assert out.read_bytes() == six[0].data
+    events = ["-N", "-H", "Accept: text/event-stream", f"{site.address}/v1/generate"]
+    command = ["curl", "-sS", *events, "-d", json.dumps(SIX)]
     found = subprocess.run(command, check=True, timeout=60, capture_output=True).stdout
     assert [name for name, _, _ in events_in(found)] == ["accepted", *["artwork"] * 6, "finished"]

@@ -167,6 +167,8 @@ def fill(field: FieldDescriptor, message: Any) -> None:  # noqa: ANN401  # a mes
         message.points.add(weight=1.0).point.index = 0
     if field.name == "points":
         message.point.index = 1
+    if field.name in ("inputs", "outputs"):
+        message.name = "seed" if field.name == "inputs" else "image"
     if field.name == "walk":
         message.frames = 2
         for index in range(2):
@@ -213,7 +215,7 @@ def send(shop: Serving, method: MethodDescriptor, request: Message) -> dict[str,
 def _call(shop: Serving, method: MethodDescriptor) -> Any:  # noqa: ANN401  # of any method
     make = shop.channel.unary_stream if method.server_streaming else shop.channel.unary_unary
     path = f"/{method.containing_service.full_name}/{method.name}"
-    return make(path, Message.SerializeToString, GetMessageClass(method.output_type).FromString)
+    return make(path, lambda message: message.SerializeToString(), GetMessageClass(method.output_type).FromString)
 
 
 def test_every_field_has_a_limit() -> None:

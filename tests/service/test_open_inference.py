@@ -211,12 +211,12 @@ def tensor(name: str = "seed", **fields: Any) -> pb.ModelInferRequest.InferInput
         (
             {"inputs": [tensor(parameters={"a": {"bool_param": True}})], "raw_input_contents": [b"\7" * 8]},
             "inputs[seed].parameters[a]",
-            "left out",
+            "no such parameter",
         ),
         (
             {"outputs": [{"name": "image", "parameters": {"classification": {"int64_param": 3}}}]},
             "outputs[image].parameters[classification]",
-            "left out",
+            "no such parameter",
         ),
         ({"outputs": [{"name": "image"}] * 2}, "outputs[1].name", "twice"),
         ({"model_version": "one"}, "model_name", "version"),

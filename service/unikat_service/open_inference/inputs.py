@@ -109,7 +109,7 @@ def _check_name(name: str, field: str, known: Iterable[str], seen: set[str]) -> 
 
 def _refuse_parameters(parameters: Parameters, field: str) -> None:
     if parameters:
-        raise FieldError(f"{field}.parameters[{min(parameters)}]", "must be left out: there are none of a tensor")
+        raise FieldError(f"{field}.parameters[{min(parameters)}]", "there is no such parameter: a tensor has none")
 
 
 def _element(tensor: Tensor, raw: bytes | None) -> Any:  # noqa: ANN401  # of the input's type
