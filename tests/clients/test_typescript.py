@@ -37,7 +37,12 @@ def built() -> Path:
     """The client's folder, with what it needs and what it is compiled to."""
     lock, installed = CLIENT / "package-lock.json", CLIENT / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+        try:
+            run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+        except AssertionError as error:
+            if os.environ.get(REQUIRED):
+                raise
+            pytest.skip(f"the packages of the client cannot be installed: {error}")
     shutil.rmtree(CLIENT / "dist", ignore_errors=True)
     run("npm", "run", "build")
     return CLIENT

@@ -21,11 +21,13 @@ from starlette.routing import Route
 
 from tests.end_to_end.stack import Stack, free_port, running_stack
 from tests.gallery.site import Site
+from tests.service.stock_client import infer, stock
 from tests.support.callers import make_token
 from tests.support.processes import spawn
 from tests.support.tiny_model import write_tiny_bundle
 from unikat.aio import AsyncStudio
 from unikat.artwork import Artwork
+from unikat.queue.tokens import revoke
 from unikat_gallery.v1.document import document
 from unikat_gallery.v1.operations import OPERATIONS, PREFIX, mount
 
@@ -275,6 +277,7 @@ def test_pages_of_other_sites_call_it_only_where_they_are_named(tmp_path: Path, 
 
 def test_a_caller_shows_its_own_token_or_is_the_gallery(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "models")
+    write_tiny_bundle(tmp_path / "models", "slow", size=32, work=5000)
     with running_stack(tmp_path / "models", UNIKAT_CALLER_IMAGES_PER_MINUTE="3") as stack:
         own, gallery = (make_token(stack.redis, name, "generate") for name in ("own", "gallery"))
         batch = make_token(stack.redis, "batch-only", "batch")
@@ -289,6 +292,49 @@ def test_a_caller_shows_its_own_token_or_is_the_gallery(tmp_path: Path) -> None:
             assert refused[0].status == 403
             wrong = ask(port, "POST", "/v1/draw", {"model": "tiny"}, {"Authorization": f"Bearer {own[:-1]}"})
             assert wrong[0].status == 401
+            for name, accept in (("first", "text/event-stream"), ("second", "multipart/mixed")):
+                assert ended_by_revoking(stack, port, name, accept) == (16, "UNAUTHENTICATED")
+
+
+def ended_by_revoking(stack: Stack, port: int, name: str, accept: str) -> tuple[int, str]:
+    """Code and reason with which a stream ends, as the last of it, whose caller's token is revoked meanwhile."""
+    shown = {"Authorization": f"Bearer {make_token(stack.redis, name, 'generate')}", "Accept": accept}
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", "/v1/generate", json.dumps({"model": "slow", "count": 3000}), shown)
+    response = connection.getresponse()
+    content = response.read1()
+    revoke(stack.redis, name)
+    content += response.read()
+    connection.close()
+    if accept == "multipart/mixed":
+        last = parts_in(response, content)[-1]
+        assert (last.get_content_type(), last["unikat-event"]) == ("application/json", "error")
+        said = json.loads(cast(bytes, last.get_payload(decode=True)))
+    else:
+        event, _, said = events_in(content)[-1]
+        assert event == "error"
+    return said["code"], said["details"][0]["reason"]
+
+
+def test_what_is_drawn_and_not_delivered_has_its_place(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "models")
+    with (
+        running_stack(tmp_path / "models", UNIKAT_DENY="tiny.style=ink") as stack,
+        gallery_before(stack, tmp_path) as port,
+    ):
+        wish = {"model": "tiny", "seed": 7, "count": 12}
+        _, content = ask(port, "POST", "/v1/generate", wish, {"Accept": "text/event-stream"})
+        _, *found, _ = events_in(content)
+        refused = [int(id) for name, id, _ in found if name == "refused"]
+        assert 0 < len(refused) < 12
+        assert [id for _, id, _ in found] == [str(index) for index in range(12)]
+        parts = parts_in(*ask(port, "POST", "/v1/generate", wish))
+        assert [int(part["unikat-index"]) for part in parts if part["unikat-event"] == "refused"] == refused
+        status, _, message = status_of(*ask(port, "POST", "/v1/draw", wish | {"count": 1, "firstIndex": refused[0]}))
+        assert (status, "not delivered" in message) == (400, True)
+        one = {"index": ["UINT32", [1], [refused[0]]], "seed": ["UINT64", [1], [7]]}
+        (result,) = stock(stack.target, infer("tiny", inputs=one))  # and by the Open Inference Protocol
+        assert result["code"] == "StatusCode.FAILED_PRECONDITION"
 
 
 def test_an_address_has_as_many_streams_as_a_visitor(site: Site) -> None:

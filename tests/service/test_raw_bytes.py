@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.service.conftest import Serving
+from tests.support.inference import infer_request
 from unikat.inference import open_inference_pb2
 from unikat.v1 import batches_pb2, studio_pb2
 from unikat.v1.studio_pb2 import Condition, GenerateRequest
@@ -46,31 +47,13 @@ def seeds(method: MethodDescriptor) -> list[bytes]:
             batches_pb2.CreateBatchRequest(plans=plans, **batch),
             batches_pb2.CreateBatchRequest(grid=batches_pb2.Grid(count=2), **batch),
         ],
-        "ModelInferRequest": [infer_request(raw) for raw in (False, True)],
+        "ModelInferRequest": [infer_request(raw, "nowhere") for raw in (False, True)],
         "ServerReflectionRequest": [reflection_pb2.ServerReflectionRequest(file_containing_symbol="unikat.v1.Studio")],
     }
     kind = method.input_type
     texts = [field.name for field in kind.fields if field.type == field.TYPE_STRING and not field.is_repeated]
     other = [GetMessageClass(kind)(**dict.fromkeys(texts, "0" * 16))]
     return [message.SerializeToString() for message in found.get(kind.name, other)]
-
-
-def infer_request(raw: bool) -> open_inference_pb2.ModelInferRequest:
-    """Inputs as messages have them, or as raw bytes."""
-    request = open_inference_pb2.ModelInferRequest(
-        model_name="nowhere", model_version="1", outputs=[{"name": "pixels"}]
-    )
-    request.parameters["format"].string_param = "webp"
-    for name, datatype, element in (("seed", "UINT64", b"\7" * 8), ("conditions", "BYTES", b'{"style": {"ink": 1}}')):
-        tensor = request.inputs.add(name=name, datatype=datatype, shape=[1])
-        if raw:
-            length = b"" if datatype == "UINT64" else len(element).to_bytes(4, "little")
-            request.raw_input_contents.append(length + element)
-        elif datatype == "UINT64":
-            tensor.contents.uint64_contents.append(7)
-        else:
-            tensor.contents.bytes_contents.append(element)
-    return request
 
 
 def damaged(contents: list[bytes]) -> st.SearchStrategy[bytes]:

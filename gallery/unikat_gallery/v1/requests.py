@@ -42,11 +42,15 @@ _QUALITY: Final = re.compile(r"q=(0(\.[0-9]{0,3})?|1(\.0{0,3})?)")
 
 
 async def message_of(request: Request, kind: type[M]) -> tuple[M, frozenset[str]]:
-    """The message that the body is, in JSON, and the names of its fields as they were written.
+    """The message that the body is, and the names of its fields as they were written. Raises InvalidRequest."""
+    return parsed(await bounded(request, MOST_BYTES, "body"), kind)
+
+
+def parsed(data: bytes, kind: type[M]) -> tuple[M, frozenset[str]]:
+    """The message that a JSON text is, and the names of its fields as they were written.
 
     Raises InvalidRequest for what is no JSON object, or has a field that the message has not, by its name.
     """
-    data = await bounded(request, MOST_BYTES, "body")
     try:
         found = parse_json(data)
     except ValueError as error:

@@ -120,7 +120,8 @@ class OpenInference:
         except UnikatError as error:
             raise renamed(error) from error
         check_answer(order, asked.outputs)
-        size = answer_bytes(order, asked.outputs)
+        # Of several images: one is held no longer than by Draw.
+        size = answer_bytes(order, asked.outputs) if order.request.count > 1 else 0
         if self._held and self._held + size > MAX_HELD_BYTES:
             text = (
                 f"this service puts together answers of {MAX_HELD_BYTES >> 20} MiB already; come back in {RETRY_S:g} s"
