@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from unikat.content_credentials.settings import NO_CREDENTIALS, CredentialsSettings
 from unikat.settings import setting
 from unikat_worker.content_limits import ContentLimits
 
@@ -116,6 +117,7 @@ class Settings:
         "it longer than a few seconds.",
         min=1,
     )
+    credentials: CredentialsSettings = NO_CREDENTIALS
     name: str = setting("", "Name in Redis; empty: host, process and a random part.", variable="WORKER_NAME")
     log_level: LogLevel = setting(LogLevel.INFO, "Level of the log on standard error.")
 
