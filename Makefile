@@ -36,6 +36,7 @@ format: .venv/.dev
 
 protos: .venv/.dev ## Generates the stubs from protos/.
 	$(BIN)/python -m tests.tools.protos
+	@if [ -d clients/typescript/node_modules ]; then $(BIN)/python -m tests.tools.typescript; fi
 
 settings: .venv/.dev ## Writes docs/settings.md from the declarations in the code.
 	$(BIN)/python -m tests.tools.settings > docs/settings.md

@@ -287,6 +287,17 @@ def test_tokens_and_quotas_hold_for_it(valkey: Valkey) -> None:
         assert begun.result().raw_output_contents[0][4:] == image_of(0)
 
 
+def test_its_calls_are_counted_with_all_others(valkey: Valkey) -> None:
+    with serving_on(valkey, UNIKAT_MAX_CALLS="1") as serving:
+        request, call = pb.ModelInferRequest(model_name="tiny"), model_infer(serving.channel)
+        begun = call.future(request, timeout=20)
+        taken = serving.hand.take()
+        refused = refusal_of(call, request, 20)
+        assert (type(refused), refused.reason) == (Overloaded, Reason.TOO_MANY_CALLS)
+        taken.complete()
+        assert begun.result().outputs[0].shape == [1]
+
+
 def shown(token: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {token}"),)
 

@@ -19,6 +19,8 @@ export type Where = Readonly<Record<string, string | Readonly<Record<string, num
 const FORMATS = { png: ImageFormat.PNG, webp: ImageFormat.WEBP, jpeg: ImageFormat.JPEG } as const;
 const ORIGINALITY = { off: OriginalityMode.OFF, warn: OriginalityMode.WARN, enforce: OriginalityMode.ENFORCE } as const;
 
+const SCALES = 4096;
+
 export type Format = keyof typeof FORMATS;
 
 /** What one image can be asked for with; what is left out is the service's or the model's default. */
@@ -73,11 +75,30 @@ export function requestOf(model: string, where: Where, options: GenerateOptions)
   return request;
 }
 
-/** The inverse of conditions: what an artwork was drawn by, as a request takes it. */
+/** The inverse of conditions: what an artwork was drawn by, as a request takes it to come to the same again. */
 export function whereOf(conditions: readonly Condition[]): Where {
   return Object.fromEntries(
-    conditions.map(({ attribute, value }) => [attribute, value.case === "blend" ? { ...value.value.weights } : (value.value ?? "")]),
+    conditions.map(({ attribute, value }) => [
+      attribute,
+      value.case === "blend" ? asSent(value.value.weights) : (value.value ?? ""),
+    ]),
   );
+}
+
+/**
+ * Weights of a blend such that the service, which divides them by their sum, comes to these again: a request holds
+ * float32, whose sum is not always exactly 1, so that dividing by it can change the last bit of a weight.
+ */
+function asSent(weights: Readonly<Record<string, number>>): Record<string, number> {
+  const wanted = Object.entries(weights);
+  for (let scale = 1; scale < SCALES; scale += 1) {
+    const sent = wanted.map(([, weight]) => Math.fround(weight * scale));
+    const total = sent.reduce((sum, weight) => sum + weight, 0);
+    if (wanted.every(([, weight], i) => Math.fround(sent[i]! / total) === weight)) {
+      return Object.fromEntries(wanted.map(([name], i) => [name, sent[i]!]));
+    }
+  }
+  return { ...weights };
 }
 
 function conditionOf(attribute: string, value: string | Readonly<Record<string, number>>): Condition {
