@@ -73,6 +73,11 @@ class AsyncStudio:
     def target(self) -> str:
         return self._link.address.target
 
+    @property
+    def link(self) -> Link:
+        """The connection, for requests that are messages already."""
+        return self._link
+
     async def models(self, *, timeout: float = 10.0) -> list[Model]:
         """The models that live workers serve, without their combinations; `timeout` is for each page, in seconds."""
         models: list[Model] = []

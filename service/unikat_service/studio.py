@@ -74,7 +74,7 @@ class Studio:
 
     async def generate(self, data: bytes, context: Context) -> None:
         """Images, as they are drawn."""
-        order = await self._check(parse(GenerateRequest, data))
+        order = await self.check(parse(GenerateRequest, data))
         async with Call(self._service, order, context) as call:
             # With the first image, if that comes soon: a message of its own would wake the caller, and take the core
             # from what draws the image.
@@ -88,7 +88,7 @@ class Studio:
 
     async def draw(self, data: bytes, context: Context) -> bytes:
         """One image."""
-        order = await self._check(parse_draw(data))
+        order = await self.check(parse_draw(data))
         async with Call(self._service, order, context) as call:
             accepted = _accepted(call, order)
             end = Artwork(accepted=accepted).SerializeToString()
@@ -102,7 +102,8 @@ class Studio:
                 return artwork + end
         raise not_delivered(GenerateResponse.FromString(response).refused)
 
-    async def _check(self, request: GenerateRequest) -> Order:
+    async def check(self, request: GenerateRequest) -> Order:
+        """A request whose every field is right, and which can be drawn. Raises UnikatError."""
         order = await check_generate(request, self._service.catalogue, self._service.settings)
         if order.is_signed and self._service.signing is None:
             raise no_signer()
