@@ -6,6 +6,7 @@ import typer
 
 from benchmarks.claims import claims
 from benchmarks.curve.command import curve
+from benchmarks.gallery import gallery
 from benchmarks.gate import gate
 from benchmarks.idle import idle
 from benchmarks.near_copies import near_copies
@@ -34,6 +35,7 @@ app.command()(originality)
 app.command()(votes)
 app.command()(taste)
 app.command()(recipes)
+app.command()(gallery)
 
 
 @app.command()
