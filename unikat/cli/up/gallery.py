@@ -36,11 +36,13 @@ def address(given: str | None, say: Callable[[str], None]) -> str:
 
 
 def program(settings: Settings) -> Program:
-    """The gallery, which draws as a client of the service; its database is in the data folder."""
+    """The gallery, a client of the service and of the registry, if there is one; its database is in the data folder."""
     environment = os.environ | {
         "UNIKAT_GALLERY_LISTEN": settings.gallery,
         "UNIKAT_GALLERY_DATABASE": str(settings.data.resolve() / GALLERY / "gallery.db"),
         "UNIKAT_TARGET": settings.listen,
         "PYTHONUNBUFFERED": "1",
     }
+    if settings.registry:  # else one elsewhere, where the environment names it
+        environment["UNIKAT_REGISTRY"] = settings.registry
     return python_program(GALLERY, GALLERY, environment, settings.logs)
