@@ -8,6 +8,7 @@ from benchmarks.claims import claims
 from benchmarks.curve.command import curve
 from benchmarks.gate import gate
 from benchmarks.idle import idle
+from benchmarks.metrics import metrics
 from benchmarks.near_copies import near_copies
 from benchmarks.originality import originality
 from benchmarks.peers.clients import clients
@@ -34,6 +35,7 @@ app.command()(originality)
 app.command()(votes)
 app.command()(taste)
 app.command()(recipes)
+app.command()(metrics)
 
 
 @app.command()

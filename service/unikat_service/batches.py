@@ -19,6 +19,8 @@ from redis.exceptions import RedisError
 from unikat.batches.destination import normalise
 from unikat.batches.record import BatchRecord
 from unikat.batches.spec import BatchSpec
+from unikat.bundle import key_of
+from unikat.call_records import current_record
 from unikat.errors import Reason, UnikatError, bad_field, error_of, make_status
 from unikat.queue.batches.budget import Allowance, BudgetSpent
 from unikat.queue.batches.jobs import NoSuchBatch
@@ -93,12 +95,15 @@ class Batches:
         request, caller = parse_unchecked(pb.CreateBatchRequest, data), current()
         await self._in_thread(lambda: check_limits(request))
         batch = batch_id_of(caller.own(request.request_id))
+        record = current_record()
+        record.batch = batch
         # First of all: the same call again gets its batch, whatever has become of workers, models and settings.
         there = await self._in_thread(lambda: self._same_again(batch, request))
         if there is not None:
             return there
         problems = await self._in_thread(lambda: list(field_problems(request, self._settings, caller)))
         model = await find_model(self._catalogue, request.model, problems)
+        record.model = key_of(model)
         snapshot = self._catalogue.snapshot
         if snapshot.memory_percent >= self._settings.batch_memory_percent:
             raise store_full(self._settings.batch_memory_percent, "--batch-memory-percent")

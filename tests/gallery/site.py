@@ -20,7 +20,7 @@ from tests.support.tiny_model import write_tiny_bundle
 class Site:
     """A gallery, which can be stopped and started again at the same address."""
 
-    def __init__(self, stack: Stack, folder: Path) -> None:
+    def __init__(self, stack: Stack, folder: Path, metrics: str = "") -> None:
         self.stack = stack
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
@@ -34,6 +34,7 @@ class Site:
             "UNIKAT_ARTIST_PICTURES": str(self.artist),
             "UNIKAT_VISITOR_VOTES": "1000",
             "UNIKAT_GALLERY_CACHE_MB": "1",
+            "UNIKAT_METRICS": metrics,
         }
         self.program: Program | None = None
 

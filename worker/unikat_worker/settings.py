@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from unikat.observed import Observed
 from unikat.settings import setting
 from unikat_worker.content_limits import ContentLimits
 
@@ -28,17 +29,8 @@ class Preload(StrEnum):
     ALL = "all"
 
 
-class LogLevel(StrEnum):
-    """Level of the log on standard error."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
 @dataclass(frozen=True)
-class Settings:
+class Settings(Observed):
     """Settings of one worker process."""
 
     redis_url: str = setting(
@@ -117,10 +109,10 @@ class Settings:
         min=1,
     )
     name: str = setting("", "Name in Redis; empty: host, process and a random part.", variable="WORKER_NAME")
-    log_level: LogLevel = setting(LogLevel.INFO, "Level of the log on standard error.")
 
     def __post_init__(self) -> None:
         """Raises typer.BadParameter for limits that are none."""
+        super().__post_init__()
         try:
             ContentLimits.parse(self.content_gate)
         except ValueError as error:
