@@ -25,6 +25,7 @@ TOKEN: Final = "token"
 CERTIFICATE: Final = "certificate"
 
 _OURS: Final = "/unikat."
+_READING: Final = ("Get", "List")  # methods that change nothing, which programs call again and again: at level debug
 _ROUNDED_S: Final = 0.02
 
 log = logging.getLogger("unikat.calls")
@@ -154,9 +155,10 @@ class Records(MethodInterceptor):
         record.seconds = time.perf_counter() - record.begun
         if self.ended is not None:
             self.ended(record)
-        if record.is_let_in and log.isEnabledFor(logging.INFO):
+        level = logging.DEBUG if record.method.startswith(_READING) else logging.INFO
+        if record.is_let_in and log.isEnabledFor(level):
             facts = record.facts()
-            log.info("call %s", " ".join(f"{name}={fact}" for name, fact in facts.items()), extra=facts)
+            log.log(level, "call %s", " ".join(f"{name}={fact}" for name, fact in facts.items()), extra=facts)
 
 
 def _trace_id(context: Context) -> str:

@@ -119,6 +119,7 @@ class Batches:
 
     async def get_batch(self, data: bytes, context: Context) -> bytes:
         request, caller = parse(pb.GetBatchRequest, data), current()
+        _note(request.id)
         return await self._in_thread(lambda: self._message(self._visible(request.id, caller)))
 
     async def list_batches(self, data: bytes, context: Context) -> bytes:
@@ -140,6 +141,7 @@ class Batches:
     async def watch_batch(self, data: bytes, context: Context) -> None:
         """A batch at every change, until it has ended."""
         request, caller = parse(pb.WatchBatchRequest, data), current()
+        _note(request.id)
         look = await self._in_thread(lambda: look_at(self._visible(request.id, caller)))
         watch = self.watcher.open(request.id, look.revision)
         try:
@@ -192,6 +194,7 @@ class Batches:
     ) -> bytes:
         """Change a batch. Raises NoSuchBatch, and UnikatError (FAILED_PRECONDITION)."""
         caller = current()
+        _note(batch)
 
         def work() -> bytes:
             self._visible(batch, caller)
@@ -246,3 +249,9 @@ class Batches:
         except asyncio.CancelledError:
             await asyncio.wait([running])
             raise
+
+
+def _note(batch: str) -> None:
+    """The call's record names the batch; what can be no batch's id is left out."""
+    if BATCH_ID.fullmatch(batch):
+        current_record().batch = batch

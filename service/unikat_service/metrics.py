@@ -141,9 +141,11 @@ class Queue(Collector):
         queued, batches = (dict.fromkeys(snapshot.models, Amount()) | each for each in (found.queued, found.batches))
         p = "unikat_queue"
         yield _by_model(f"{p}_jobs", "Jobs of calls that wait for a worker.", _jobs(queued))
-        yield _by_model(f"{p}_images", "Images of these jobs.", _images(queued))
+        yield _by_model(f"{p}_images", "Images of the jobs of calls that wait for a worker.", _images(queued))
         yield _by_model(
-            f"{p}_work_seconds", "Seconds that one worker would take for these images.", self._seconds(queued)
+            f"{p}_work_seconds",
+            "Seconds that one worker would take for the images of calls that wait.",
+            self._seconds(queued),
         )
         yield _gauge(f"{p}_charged_seconds", "Work of calls in progress, as --max-work-s counts it.", found.seconds)
         yield _gauge(
@@ -155,7 +157,9 @@ class Queue(Collector):
         yield _by_model(f"{p}_paused", "Open batches that wait for their destination.", paused)
         yield _by_model(f"{p}_images", "Images of open batches that are not written yet.", _images(batches))
         yield _by_model(
-            f"{p}_work_seconds", "Seconds that one worker would take for these images.", self._seconds(batches)
+            f"{p}_work_seconds",
+            "Seconds that one worker would take for the images of open batches.",
+            self._seconds(batches),
         )
 
     def _learn(self, snapshot: Snapshot) -> None:

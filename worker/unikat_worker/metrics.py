@@ -53,16 +53,14 @@ class WorkerMetrics:
             "published_images", "Images of calls that Redis has, and refusals in place of images.", "model"
         )
         self._written = counter("written_images", "Images of batches that are in their files.", "model")
-        self._jobs = counter(
-            "jobs", "Jobs that have ended here, by how; recovered jobs end elsewhere.", *KIND, "ending"
-        )
+        self._jobs = counter("jobs", "Jobs that have ended in this worker, by how.", *KIND, "ending")
         self._failures = counter("failed_batches", "Model batches that could not be drawn.", "model")
         self._sizes = histogram("batch_images", "Images in a model batch.", *KIND)
         self._times = {
             name: histogram(f"{name}_seconds", text, "model")
             for name, text in (
                 ("queued", "Of an image of a call: from enqueueing until a worker took its job."),
-                ("batched", "Of an image of a call: from then until the batch with it was begun."),
+                ("batched", "Of an image of a call: from the taking of its job until the batch with it was begun."),
                 ("published", "Of an image of a call: from the end of its batch until Redis has it."),
             )
         }
@@ -148,7 +146,11 @@ class Process(Collector):
         yield _count(
             "redis_round_trips", "Writes to Redis by inference threads.", sum(o.link.round_trips for o in loops)
         )
-        yield _count("redis_sent_bytes", "Bytes of commands in them.", sum(o.link.sent_bytes for o in loops))
+        yield _count(
+            "redis_sent_bytes",
+            "Bytes of commands sent to Redis by inference threads.",
+            sum(o.link.sent_bytes for o in loops),
+        )
 
     def _in_hand(self) -> Iterable[Metric]:
         scheduler, rates = self._parts.shared.scheduler, self._parts.shared.state.rates
@@ -164,7 +166,11 @@ class Process(Collector):
         pace = 1 / rates.images_per_second if rates.images_per_second > 0 else SECONDS_AN_IMAGE
         work = {(model,): images[model] * pace for model in names.values()}
         yield _gauge("work_seconds", "Seconds that this worker will take for what it has in hand.", work, "model")
-        yield _gauge("images_per_second", "That it draws while it has work, about.", {(): rates.images_per_second})
+        yield _gauge(
+            "images_per_second",
+            "Images that this worker draws a second while it has work, about.",
+            {(): rates.images_per_second},
+        )
 
     def _models(self) -> Iterable[Metric]:
         executor = self._parts.shared.executor
@@ -191,7 +197,11 @@ class Process(Collector):
     def _leases(self) -> Iterable[Metric]:
         parts = self._parts
         yield _count("lease_renewals", "Times that this worker renewed its lease.", parts.heartbeat.beats)
-        yield _count("lease_failures", "Times that it could not, because Redis was away.", parts.heartbeat.missed)
+        yield _count(
+            "lease_failures",
+            "Times that this worker could not renew its lease, because Redis was away.",
+            parts.heartbeat.missed,
+        )
         yield _count(
             "recovered_jobs", "Jobs of workers without a lease that this one put back.", parts.sweeper.recovered
         )
