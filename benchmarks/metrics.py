@@ -77,9 +77,11 @@ def stacks(bundle: Bundle) -> Iterator[dict[str, Stack]]:
         models = Path(folder) / bundle.path.parent.name
         models.mkdir()
         (models / bundle.path.name).symlink_to(bundle.path)
-        threads = {"UNIKAT_THREADS": str(len(os.sched_getaffinity(0)))}
+        threads = str(len(os.sched_getaffinity(0)))
         yield {
-            name: exits.enter_context(running_stack(Path(folder), fsync="everysec", **threads, **settings))
+            name: exits.enter_context(
+                running_stack(Path(folder), workers=1, fsync="everysec", UNIKAT_THREADS=threads, **settings)
+            )
             for name, settings in SETTINGS.items()
         }
 

@@ -138,7 +138,9 @@ class Queue(Collector):
             return
         snapshot = self._service.catalogue.snapshot
         self._learn(snapshot)
-        queued, batches = (dict.fromkeys(snapshot.models, Amount()) | each for each in (found.queued, found.batches))
+        queued, batches = (
+            {**dict.fromkeys(snapshot.models, Amount()), **each} for each in (found.queued, found.batches)
+        )
         p = "unikat_queue"
         yield _by_model(f"{p}_jobs", "Jobs of calls that wait for a worker.", _jobs(queued))
         yield _by_model(f"{p}_images", "Images of the jobs of calls that wait for a worker.", _images(queued))
@@ -153,7 +155,7 @@ class Queue(Collector):
         )
         p = "unikat_batches"
         yield _by_model(f"{p}_open", "Batches that have not ended.", _jobs(batches))
-        paused = dict.fromkeys(snapshot.models, 0) | found.paused
+        paused = {**dict.fromkeys(snapshot.models, 0), **found.paused}
         yield _by_model(f"{p}_paused", "Open batches that wait for their destination.", paused)
         yield _by_model(f"{p}_images", "Images of open batches that are not written yet.", _images(batches))
         yield _by_model(

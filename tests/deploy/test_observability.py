@@ -179,7 +179,7 @@ def test_grafana_finds_what_is_provisioned() -> None:
 
     def here(inside: str) -> Path:
         assert inside.startswith(bound["target"])
-        return DEPLOY / bound["source"] / inside.removeprefix(bound["target"]).lstrip("/")
+        return DEPLOY / str(bound["source"]) / inside.removeprefix(bound["target"]).lstrip("/")
 
     provisioning = here(node["environment"]["GF_PATHS_PROVISIONING"])
     [source] = yaml.safe_load((provisioning / "datasources/prometheus.yaml").read_text(encoding="utf-8"))["datasources"]

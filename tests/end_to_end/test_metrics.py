@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import grpc
 import pytest
@@ -17,6 +17,7 @@ from redis import Redis
 from rq.suspension import resume, suspend
 
 from tests.end_to_end.shop import Shop, plan, running_shop
+from tests.service.calls import Responses
 from tests.support.processes import eventually
 from tests.support.scrapes import ANY_PORT, Scrape, promtool, scrape
 from tests.support.tiny_model import write_tiny_bundle
@@ -98,8 +99,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     models = tmp_path_factory.mktemp("models")
     write_tiny_bundle(models, work=20)
     write_tiny_bundle(models, "other")
-    settings = {"UNIKAT_METRICS": ANY_PORT, "UNIKAT_MAX_QUEUE": str(QUEUE)}
-    with running_shop(models, tmp_path_factory.mktemp("open"), **settings) as shop:
+    folder = tmp_path_factory.mktemp("open")
+    with running_shop(models, folder, UNIKAT_METRICS=ANY_PORT, UNIKAT_MAX_QUEUE=str(QUEUE)) as shop:
         yield shop
 
 
@@ -123,7 +124,7 @@ def load(shop: Shop, counted: Counted) -> int:
         counted.draw(GenerateRequest(model="tiny", seed=seed + 1))
     counted.generate(GenerateRequest(model="nobody"))
     counted.generate(GenerateRequest(model="tiny", count=1_000_000))
-    counted.draw(GenerateRequest(model="tiny", conditions=[{"attribute": "style", "category": "lace"}]))  # type: ignore[list-item]
+    counted.draw(GenerateRequest(model="tiny", conditions=[{"attribute": "style", "category": "lace"}]))
     assert shop.calls.finish(batch.id).state == Batch.STATE_SUCCEEDED
     watch = shop.calls.stub.WatchBatch(WatchBatchRequest(id=batch.id), timeout=20)
     assert [each.drawn_count for each in watch] == [70]
@@ -141,7 +142,8 @@ def suspend_worker(shop: Shop, redis: Redis) -> None:
 def fill_the_queue(shop: Shop, counted: Counted, redis: Redis) -> None:
     """With a worker that takes nothing: calls that wait are counted, refused, cut off and cancelled."""
     suspend_worker(shop, redis)
-    waiting = [counted.stub.Generate(GenerateRequest(model="tiny", count=5), timeout=30) for _ in range(QUEUE)]
+    request = GenerateRequest(model="tiny", count=5)
+    waiting = [cast(Responses, counted.stub.Generate(request, timeout=30)) for _ in range(QUEUE)]
     try:
         assert all(next(call).HasField("accepted") for call in waiting)
         counted.generate(GenerateRequest(model="tiny", count=2))

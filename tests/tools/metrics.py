@@ -28,9 +28,8 @@ def observed_programs(folder: Path) -> Iterator[dict[str, Program]]:
     """All programs with their numbers served, after a call, a refused one, a batch, a claim and a visit."""
     write_tiny_bundle(folder / "models")
     (folder / "open").mkdir()
-    settings = {"UNIKAT_METRICS": ANY_PORT}
     with ExitStack() as exits:
-        shop = exits.enter_context(running_shop(folder / "models", folder / "open", UNIKAT_MAX_QUEUE="3", **settings))
+        shop = exits.enter_context(running_shop(folder / "models", folder / "open", UNIKAT_METRICS=ANY_PORT))
         registry = exits.enter_context(registering(shop.stack, folder, metrics=ANY_PORT))
         site = Site(shop.stack, folder, metrics=ANY_PORT)
         write_artist_pictures(site.artist)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -14,7 +14,6 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from unikat.metrics import IMAGES, SECONDS, Buckets, Histogram
-from unikat.refusal import reason_name
 from unikat.v1.studio_pb2 import Refusal
 from unikat_worker.active import ActiveClose, ActiveJob, ActiveShard, Batch, Item
 from unikat_worker.catalogue import Catalogue
@@ -156,15 +155,16 @@ class Process(Collector):
         scheduler, rates = self._parts.shared.scheduler, self._parts.shared.state.rates
         names = {model.digest: key for key, model in self._parts.shared.executor.catalogue.models.items()}
         jobs, shards = scheduler.jobs, scheduler.shards
-        held, images = Counts(dict.fromkeys(((m, k) for m in names.values() for k in (CALL, SHARD)), 0)), Counts[str]()
+        held: dict[tuple[str, ...], float] = {(name, kind): 0 for name in names.values() for kind in (CALL, SHARD)}
+        images: Counts[str] = Counts()
         for kind, items in ((CALL, jobs), (SHARD, shards)):
             for item in items:
                 model = names.get(item.digest, "")
-                held[model, kind] += 1
+                held[model, kind] = held.get((model, kind), 0) + 1
                 images[model] += item.count - item.published if isinstance(item, ActiveJob) else item.remaining
         yield _gauge("jobs_in_hand", "Jobs that this worker has begun, under its lease.", held, *KIND)
         pace = 1 / rates.images_per_second if rates.images_per_second > 0 else SECONDS_AN_IMAGE
-        work = {(model,): images[model] * pace for model in names.values()}
+        work: dict[tuple[str, ...], float] = {(model,): images[model] * pace for model in names.values()}
         yield _gauge("work_seconds", "Seconds that this worker will take for what it has in hand.", work, "model")
         yield _gauge(
             "images_per_second",
@@ -176,7 +176,9 @@ class Process(Collector):
         executor = self._parts.shared.executor
         models = executor.catalogue.models
         sessions = {key: executor.catalogue.peek(model.digest) for key, model in models.items()}
-        sizes = {(key,): float(session.bytes) if session else 0.0 for key, session in sessions.items()}
+        sizes: dict[tuple[str, ...], float] = {
+            (key,): session.bytes if session else 0 for key, session in sessions.items()
+        }
         yield _gauge("session_bytes", "Weights of a model that are loaded; 0: served, and not loaded.", sizes, "model")
         runs = CounterMetricFamily(
             f"{_PREFIX}_session_runs", "Batches that a loaded session drew, by their size, padding included.",
@@ -189,7 +191,7 @@ class Process(Collector):
         refused = CounterMetricFamily(
             f"{_PREFIX}_refused_images", "Drawings that are not delivered, by the reason.", labels=("reason",)
         )
-        known = dict.fromkeys(map(reason_name, Refusal.values()[1:]), 0)
+        known = {name.removeprefix("REFUSAL_"): 0 for name in Refusal.keys()[1:]}
         for reason, number in (known | executor.finish.judge.refused).items():
             refused.add_metric((reason,), number)
         yield refused
@@ -216,7 +218,7 @@ def _count(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(f"{_PREFIX}_{name}", text, value)
 
 
-def _gauge(name: str, text: str, values: dict[tuple[str, ...], float], *labels: str) -> Metric:
+def _gauge(name: str, text: str, values: Mapping[tuple[str, ...], float], *labels: str) -> Metric:
     family = GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=labels)
     for of, value in values.items():
         family.add_metric(of, value)
