@@ -17,6 +17,7 @@ from redis import Redis
 from rq.suspension import resume, suspend
 
 from tests.end_to_end.shop import Shop, plan, running_shop
+from tests.end_to_end.stack import running_stack
 from tests.service.calls import Responses
 from tests.support.processes import eventually
 from tests.support.scrapes import ANY_PORT, Scrape, promtool, scrape
@@ -232,6 +233,26 @@ def check_worker(worker: Scrape, counted: Counted, written: int) -> None:
     assert worker.total("unikat_worker_session_bytes", model="tiny@1") > 0
     assert worker.total("unikat_worker_session_runs_total") > 0
     assert worker.total("unikat_worker_redis_sent_bytes_total") > counted.bytes  # what was published, and more
+
+
+def test_a_job_that_is_taken_from_a_dead_worker_is_counted_once(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path, work=8000)
+    with running_stack(tmp_path, workers=2, UNIKAT_METRICS=ANY_PORT) as stack:
+        with grpc.insecure_channel(stack.target) as channel:
+            responses = cast(
+                Responses, StudioStub(channel).Generate(GenerateRequest(model="tiny", count=300), timeout=90)
+            )
+            assert next(responses).HasField("accepted")
+            assert next(responses).artwork.index == 0
+            stack.kill(stack.drawing())
+            (other,) = stack.workers
+            eventually(lambda: scrape(other).total("unikat_worker_recovered_jobs_total") == 1)
+            assert sum(response.HasField("artwork") for response in responses) == 299
+        eventually(lambda: scrape(other).total("unikat_worker_jobs_total", ending="finished") == 1)
+        found = scrape(other)
+        assert found.total("unikat_worker_given_up_jobs_total") == found.total("unikat_worker_retries_total") == 0
+        assert stack.service is not None
+        assert scrape(stack.service).total("unikat_service_images_total") == 300
 
 
 def test_nothing_is_served_without_the_setting(tmp_path: Path) -> None:
