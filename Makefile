@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
-PROTOS := $(wildcard protos/unikat/v1/*.proto)
+PROTOS := $(wildcard protos/unikat/*/*.proto)
 
 .PHONY: demo test drills soak fuzz lint format protos bench compose-test released pins lock settings lines clean
 
@@ -36,6 +36,7 @@ format: .venv/.dev
 
 protos: .venv/.dev ## Generates the stubs from protos/.
 	$(BIN)/python -m tests.tools.protos
+	@if [ -d clients/typescript/node_modules ]; then $(BIN)/python -m tests.tools.typescript; fi
 
 settings: .venv/.dev ## Writes docs/settings.md from the declarations in the code.
 	$(BIN)/python -m tests.tools.settings > docs/settings.md
@@ -66,7 +67,7 @@ bench: .venv/.dev ## Measures Unikat beside other servers, prints the table of b
 	$(BIN)/python -m benchmarks peers
 
 lines: ## Counts the lines of the serving path: client, service and worker with their Lua, generated stubs aside.
-	@git ls-files unikat service worker | grep -E '\.(py|lua)$$' | grep -v ^unikat/v1/ | xargs cat | wc -l
+	@git ls-files unikat service worker | grep -E '\.(py|lua)$$' | grep -vE '^unikat/(v1|inference)/' | xargs cat | wc -l
 
 compose-test: .venv/.dev ## Brings the compose stack up, draws, kills a worker, draws on.
 	$(BIN)/python -m deploy.compose_test

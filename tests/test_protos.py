@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.protos import ROOT, generate
+from tests.tools.protos import COMMENTS, ROOT, generate
 
 BUF = Path(sys.executable).with_name("buf")
 
 
 def test_the_committed_stubs_are_what_the_protos_generate(tmp_path: Path) -> None:
     generated = generate(tmp_path)
-    committed = sorted(path.relative_to(ROOT) for path in ROOT.glob("unikat/v1/*_pb2*.py*"))
+    committed = sorted([*(path.relative_to(ROOT) for path in ROOT.glob("unikat/*/*_pb2*.py*")), COMMENTS])
     assert generated == committed
     for path in generated:
         assert (tmp_path / path).read_text() == (ROOT / path).read_text(), f"{path}: run `make protos`"

@@ -73,6 +73,11 @@ class AsyncStudio:
     def target(self) -> str:
         return self._link.address.target
 
+    @property
+    def link(self) -> Link:
+        """The connection, for requests that are messages already."""
+        return self._link
+
     async def models(self, *, timeout: float = 10.0) -> list[Model]:
         """The models that live workers serve, without their combinations; `timeout` is for each page, in seconds."""
         models: list[Model] = []
@@ -234,6 +239,7 @@ class AsyncStudio:
 
         Options: `seed`, `truncation` and `format` as in `generate`; `layout` is "files" or "webdataset"; the files
         are encrypted with the workers' storage key whose id is `encryption_key`; `originality` is as in `generate`;
+        `credentials` is "none" or "sidecar": the workers sign, into a tar file a shard;
         batches of several `owner`s take turns; `labels` are for your own use; `shard_size` is the number of images in
         a unit of work. With a
         `request_id`, a second call with the same content returns the same batch. One is picked where none is given,

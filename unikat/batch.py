@@ -19,10 +19,12 @@ from unikat.recipes.messages import sequence_of_message, set_sequence
 from unikat.recipes.sequence import Walk
 from unikat.refusal import ORIGINALITY
 from unikat.request import (
+    CREDENTIALS,
     FORMAT_NAMES,
     RecipeLike,
     Where,
     conditions_of,
+    credentials_of,
     format_of,
     given_or_picked,
     number,
@@ -123,6 +125,7 @@ class Batch:
     encryption_key: str = ""
     refused: int = 0
     originality: str = ""
+    credentials: str = "none"
 
     @property
     def settled(self) -> int:
@@ -149,6 +152,7 @@ class Batch:
             ended=_moment_if(message, "end_time"), manifest=message.manifest or None, revision=message.revision,
             background=message.background, encryption_key=message.encryption_key, refused=message.refused_count,
             originality=next((name for name, mode in ORIGINALITY.items() if mode == message.originality), ""),
+            credentials=next((name for name, of in CREDENTIALS.items() if of == message.credentials), "none"),
         )  # fmt: skip
 
 
@@ -169,6 +173,7 @@ class BatchOptions(TypedDict, total=False):
     background: str
     encryption_key: str
     originality: str | None
+    credentials: str
     layout: str
     owner: str
     labels: Mapping[str, str] | None
@@ -238,6 +243,7 @@ def create_request(
     background: str = "",
     encryption_key: str = "",
     originality: str | None = None,
+    credentials: str = "none",
     layout: str = "files",
     owner: str = "",
     labels: Mapping[str, str] | None = None,
@@ -254,7 +260,7 @@ def create_request(
         model=model, seed=given_or_picked(seed), format=format_of(format), layout=LAYOUTS[layout],
         background=text("background", background), destination=fspath(to), owner=owner, labels=_labels(labels or {}),
         shard_size=whole("shard_size", shard_size), encryption_key=text("encryption_key", encryption_key),
-        originality=originality_of(originality),
+        originality=originality_of(originality), credentials=credentials_of(credentials),
         request_id=request_id if request_id is not None else str(uuid.uuid4()),
     )  # fmt: skip
     if truncation is not None:

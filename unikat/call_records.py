@@ -24,8 +24,9 @@ ANONYMOUS: Final = "anonymous"  # shows nothing
 TOKEN: Final = "token"
 CERTIFICATE: Final = "certificate"
 
-_OURS: Final = "/unikat."
-_READING: Final = ("Get", "List")  # methods that change nothing, which programs call again and again: at level debug
+_OURS: Final = ("/unikat.", "/inference.")
+# Methods that change nothing, which programs call again and again, begin so: their lines are at level debug.
+_READING: Final = ("Get", "List", "Server", "Repository", "ModelReady", "ModelMetadata", "ModelConfig")
 _ROUNDED_S: Final = 0.02
 
 log = logging.getLogger("unikat.calls")

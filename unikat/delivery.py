@@ -75,7 +75,8 @@ class Delivery(Patience):
         super().__init__(timeout, reconnect_timeout)
         self.accepted: Accepted | None = None
         self.finished: Finished | None = None
-        self.received = 0  # artworks and refusals
+        # Artworks and refusals, those before a call that goes on where an earlier one was included.
+        self.received = request.after_index - request.first_index + 1 if request.HasField("after_index") else 0
         self.refused: list[Refused] = []
         self._request = request
 

@@ -12,10 +12,11 @@ import os
 import threading
 from collections.abc import Awaitable, Iterator
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -175,6 +176,16 @@ class Link:
         self._be_connected()
         stub: ProvenanceStub = ProvenanceStub(self._channel)
         return stub
+
+    def showing(self, token: str) -> Self:
+        """The same connection for a caller with a token of its own; who made it closes it.
+
+        Raises ValueError for what can be none, and for one that would be sent in plaintext to another machine.
+        """
+        self._be_connected()
+        other = copy(self)
+        other.address = self.address.showing(token)
+        return other
 
     def _be_connected(self) -> None:
         _refuse_after_fork()

@@ -18,6 +18,7 @@ from unikat_gallery import albums, exports, favourites, films, pictures, relativ
 from unikat_gallery.context import Context
 from unikat_gallery.guard import Guard
 from unikat_gallery.problems import answer
+from unikat_gallery.v1 import document, operations
 from unikat_gallery.votes import routes as voting
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -51,11 +52,13 @@ def make_app(context: Context) -> Starlette:
         *exports.ROUTES,
         *pictures.ROUTES,
         *voting.ROUTES,
+        *document.ROUTES,
+        operations.mount(context.settings.origins),
         Mount("/static", _Static(directory=STATIC)),
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, url=context.settings.url)],
+        middleware=[Middleware(Guard, url=context.settings.url, origins=context.settings.origins)],
         exception_handlers={UnikatError: answer},
     )
     app.state.context = context

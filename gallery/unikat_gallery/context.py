@@ -64,10 +64,10 @@ class Context:
         return await asyncio.to_thread(run)
 
     @contextmanager
-    def streaming(self, visitor: str) -> Iterator[None]:
+    def streaming(self, visitor: str, what: str = "walls") -> Iterator[None]:
         """One more wall that is drawn, until the end of the block. Raises Overloaded where there is no room for it."""
         if self.streams[visitor] >= self.settings.visitor_streams:
-            raise too_many(f"You draw {self.settings.visitor_streams} walls at once already: close one.")
+            raise too_many(f"You draw {self.settings.visitor_streams} {what} at once already: close one.")
         if self.streams.total() >= self.settings.max_streams:
             raise too_many("Too many people draw at the same time: try again in a moment.")
         self.streams[visitor] += 1

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 COOKIE: Final = "unikat_visitor"
 _VISITOR: Final = re.compile(r"[0-9a-f]{32}")
 _YEAR_S: Final = 365 * 24 * 3600
+PROGRAMS: Final = "/v1/"
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE: Final = frozenset({"GET", "HEAD"})
 POLICY: Final = (
@@ -33,14 +34,18 @@ _HEADERS: Final = {
 
 
 class Guard:
-    """ASGI middleware. `url` is where people reach the gallery; "": this machine's own names only."""
+    """ASGI middleware. `url` is where people reach the gallery; "": this machine's own names only.
 
-    def __init__(self, app: ASGIApp, url: str = "") -> None:
+    What is below `PROGRAMS` is for programs as well, which say no origin, and for pages of `origins`.
+    """
+
+    def __init__(self, app: ASGIApp, url: str = "", origins: frozenset[str] = frozenset()) -> None:
         self._app = app
         parts = urlsplit(url)
         # A page elsewhere whose name resolves to this machine (DNS rebinding) says its own name as Host.
         self._hosts = _LOOPBACK if parts.hostname in {None, *_LOOPBACK} else frozenset({str(parts.hostname)})
         self._is_https = parts.scheme == "https"
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,7 +62,12 @@ class Guard:
 
         reason = self._refused(scope, headers)
         if reason:
-            await JSONResponse({"message": reason, "fields": {}}, 403)(scope, receive, guarded)
+            said = (
+                {"code": 7, "message": reason, "details": []}
+                if is_of_programs(scope)
+                else {"message": reason, "fields": {}}
+            )
+            await JSONResponse(said, 403)(scope, receive, guarded)
         else:
             await self._app(scope, receive, guarded)
 
@@ -67,6 +77,8 @@ class Guard:
         if host not in self._hosts:
             return f"This gallery is reached as {', '.join(sorted(self._hosts))}; --url says another name."
         origin = headers.get("origin")
+        if is_of_programs(scope):
+            return self._refused_program(headers, origin)
         if scope["method"] not in _SAFE or origin is not None:
             given = urlsplit(origin or "").netloc
             if given != headers.get("host") and (origin or headers.get("sec-fetch-site") != "same-origin"):
@@ -74,6 +86,15 @@ class Guard:
         if headers.get("sec-fetch-site", "none") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
             return "Another site may link to this gallery, and may not load its parts."
         return ""
+
+    def _refused_program(self, headers: Headers, origin: str | None) -> str:
+        """The same of what is below `PROGRAMS`: a browser says where a page is from that sends a request."""
+        if origin is None:
+            is_of_page = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+            return "Another site may not call this one." if is_of_page else ""
+        if origin in self._origins or urlsplit(origin).netloc == headers.get("host"):
+            return ""
+        return f"Pages of {origin[:80]} may not call this site: --cors-origins names those that may."
 
     def _add_headers(self, headers: MutableHeaders, visitor: str) -> None:
         for name, value in _HEADERS.items():
@@ -85,6 +106,11 @@ class Guard:
                 "set-cookie",
                 f"{COOKIE}={secrets.token_hex(16)}; Max-Age={_YEAR_S}; Path=/; HttpOnly; SameSite=Lax{secure}",
             )
+
+
+def is_of_programs(scope: Scope) -> bool:
+    """Whether a request is for what programs call."""
+    return str(scope["path"]).startswith(PROGRAMS)
 
 
 def _visitor(cookies: Mapping[str, str]) -> str:

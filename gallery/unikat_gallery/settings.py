@@ -43,6 +43,12 @@ class Settings(Observed):
     visitor_streams: int = setting(
         4, "Walls that are drawn at the same time for one visitor.", min=1, variable="GALLERY_VISITOR_STREAMS"
     )
+    cors_origins: str = setting(
+        "",
+        "Other sites whose pages may call /v1 from a browser, comma-separated (https://art.example; none: no other "
+        "site). They draw in the gallery's name, unless they show a token of their own.",
+        variable="GALLERY_CORS_ORIGINS",
+    )
     vote_model: str = setting(
         "", "Model whose versions people vote on, for example portraits (none: the first one that is served)."
     )
@@ -76,10 +82,18 @@ class Settings(Observed):
             raise typer.BadParameter(f"--vote-truncations {self.vote_truncations}: numbers from 0 to 2, as in 0.7,1")
         if self.url and not (_is_site(self.url)):
             raise typer.BadParameter(f"--url {self.url}: it must be http:// or https:// and a host, without a path")
+        for origin in self.origins:
+            if not _is_site(origin):
+                raise typer.BadParameter(f"--cors-origins {origin}: https:// and a host, without a path; * is none")
         if not self.url and not is_loopback(self.listen):
             raise typer.BadParameter(
                 f"--listen {self.listen}: other machines reach this address; say by which name, with --url"
             )
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """`cors_origins`, each as a browser says it."""
+        return frozenset(filter(None, (each.strip().rstrip("/") for each in self.cors_origins.split(","))))
 
     @property
     def truncations(self) -> list[float]:

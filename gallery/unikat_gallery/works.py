@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import asdict
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import segno
 from google.rpc.code_pb2 import Code
@@ -21,6 +21,8 @@ from unikat_gallery.links import Link
 from unikat_gallery.problems import refuse
 from unikat_gallery.walls import facts
 
+T = TypeVar("T")
+
 FOR_EVER: Final = {"cache-control": "public, max-age=31536000, immutable"}
 
 
@@ -31,11 +33,11 @@ async def work(request: Request) -> Response:
 
 async def shown_of(request: Request, link: Link) -> Response:
     """All that a work's page says of the work of a link. Raises the errors of `unikat.errors`."""
-    artwork = await _while_there(request, context_of(request).drawer.draw(link))
+    artwork = await while_there(request, context_of(request).drawer.draw(link))
     return Response(status_code=204) if artwork is None else JSONResponse(_all_facts(artwork))
 
 
-async def _while_there(request: Request, drawing: Coroutine[Any, Any, Artwork]) -> Artwork | None:
+async def while_there(request: Request, drawing: Coroutine[Any, Any, T]) -> T | None:
     """What is drawn; None, and the call is cancelled, once nobody waits for it."""
     task, gone = asyncio.create_task(drawing), asyncio.create_task(_disconnected(request))
     try:

@@ -20,6 +20,16 @@ _SERVICES: Final[dict[str, dict[str, frozenset[str]]]] = {
     "unikat.v1.Batches": dict.fromkeys(
         ("CreateBatch", "GetBatch", "ListBatches", "WatchBatch", "CancelBatch", "RetryBatch", "DeleteBatch"), _BATCH
     ),
+    "inference.GRPCInferenceService": {
+        **dict.fromkeys(
+            (
+                "ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelConfig",
+                "RepositoryIndex",
+            ),
+            ANY,
+        ),
+        "ModelInfer": _GENERATE,
+    },
     # Load balancers and container engines have no token; they learn whether this process serves.
     "grpc.health.v1.Health": {"Check": OPEN, "Watch": ANY, "List": ANY},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": ANY},

@@ -22,7 +22,7 @@ from unikat.queue.job import fingerprint
 from unikat.statuses import invalid
 from unikat.v1.batches_pb2 import CreateBatchRequest, Grid, Layout, Plan
 from unikat.v1.model_pb2 import Model
-from unikat.v1.studio_pb2 import ImageFormat
+from unikat.v1.studio_pb2 import CREDENTIALS_NONE, CREDENTIALS_SIDECAR, CREDENTIALS_UNSPECIFIED, ImageFormat
 from unikat_service.callers import Caller
 from unikat_service.limits import MAX_PLANS_BYTES, MAX_PROBLEMS
 from unikat_service.recipes import sequence_problems
@@ -31,6 +31,7 @@ from unikat_service.settings import MAX_SHARDS, Settings
 from unikat_service.terms import denied, denied_problems
 
 MAX_CELLS: Final = 10_000
+_CREDENTIALS: Final = (CREDENTIALS_UNSPECIFIED, CREDENTIALS_NONE, CREDENTIALS_SIDECAR)
 
 Categories = Mapping[str, Sequence[str]]
 
@@ -81,6 +82,7 @@ def resolve(
         originality=settings.mode(request.originality),
         deny=deny,
         recipes=any(cell.sequence for cell in cells),
+        credentials=request.credentials == CREDENTIALS_SIDECAR,
     )
 
 
@@ -116,6 +118,8 @@ def field_problems(request: CreateBatchRequest, settings: Settings, caller: Call
         yield FieldError("owner", f'must be left out, or "{caller.name}", as whom you call')
     if request.encryption_key and not is_key_id(request.encryption_key):
         yield FieldError("encryption_key", f"{ID_RULE}; left out, files are not encrypted")
+    if request.credentials not in _CREDENTIALS:
+        yield FieldError("credentials", "must be CREDENTIALS_SIDECAR or CREDENTIALS_NONE: files are the same each time")
     if "" in request.labels:
         yield FieldError("labels[]", "a key must have 1 to 63 characters, not 0")
 

@@ -26,7 +26,11 @@ MAX_PLANS_BYTES: Final = 3 * 2**20
 MAX_RECEIVED_BYTES: Final = 4 * 2**20
 
 _DEFAULT_BYTES: Final = 16 * 2**10  # of a request that the table does not name
-_BYTES: Final = {"unikat.v1.CreateBatchRequest": MAX_PLANS_BYTES, "unikat.v1.GenerateRequest": 2**20}
+_BYTES: Final = {
+    "unikat.v1.CreateBatchRequest": MAX_PLANS_BYTES,
+    "unikat.v1.GenerateRequest": 2**20,
+    "inference.ModelInferRequest": 2**20,
+}
 
 _ATTRIBUTE: Final = 63
 _BLENDED: Final = 256
@@ -34,8 +38,11 @@ _DIRECTION: Final = 63
 _ID: Final = 64
 _OWNER: Final = 128
 _TOKEN: Final = 1024
+_VERSION: Final = 10  # digits
+_TENSOR: Final = "inference.ModelInferRequest.InferInputTensor"
+_ASKED: Final = "inference.ModelInferRequest.InferRequestedOutputTensor"
 
-# Characters of a text (or of each text of a list), by the field's full name.
+# Characters of a text, bytes of a byte string (or of each of a list), by the field's full name.
 CHARACTERS: Final = {
     "unikat.v1.GetModelRequest.name": MAX_REFERENCE,
     "unikat.v1.ListModelsRequest.page_token": _TOKEN,
@@ -63,6 +70,25 @@ CHARACTERS: Final = {
     "unikat.v1.RetryBatchRequest.id": _ID,
     "unikat.v1.DeleteBatchRequest.id": _ID,
     "unikat.v1.WatchBatchRequest.id": _ID,
+    "inference.ModelReadyRequest.name": MAX_REFERENCE,
+    "inference.ModelReadyRequest.version": _VERSION,
+    "inference.ModelMetadataRequest.name": MAX_REFERENCE,
+    "inference.ModelMetadataRequest.version": _VERSION,
+    "inference.ModelConfigRequest.name": MAX_REFERENCE,
+    "inference.ModelConfigRequest.version": _VERSION,
+    "inference.RepositoryIndexRequest.repository_name": _ID,
+    "inference.ModelInferRequest.model_name": MAX_REFERENCE,
+    "inference.ModelInferRequest.model_version": _VERSION,
+    "inference.ModelInferRequest.id": 128,
+    "inference.ModelInferRequest.ParametersEntry.key": 63,
+    "inference.ModelInferRequest.raw_input_contents": 2**19,
+    f"{_TENSOR}.name": 63,
+    f"{_TENSOR}.datatype": 16,
+    f"{_TENSOR}.ParametersEntry.key": 63,
+    f"{_ASKED}.name": 63,
+    f"{_ASKED}.ParametersEntry.key": 63,
+    "inference.InferParameter.string_param": 128,
+    "inference.InferTensorContents.bytes_contents": 2**19,
 }
 # Entries of a list or a map.
 ENTRIES: Final = {
@@ -79,6 +105,20 @@ ENTRIES: Final = {
     "unikat.v1.Grid.conditions": MAX_ATTRIBUTES,
     "unikat.v1.Axis.categories": MAX_CATEGORIES,
     "unikat.v1.ListBatchesRequest.states": 16,
+    "inference.ModelInferRequest.parameters": 16,
+    "inference.ModelInferRequest.inputs": 16,
+    "inference.ModelInferRequest.outputs": 16,
+    "inference.ModelInferRequest.raw_input_contents": 16,
+    f"{_TENSOR}.shape": 8,
+    f"{_TENSOR}.parameters": 16,
+    f"{_ASKED}.parameters": 16,
+    **dict.fromkeys(
+        (
+            f"inference.InferTensorContents.{kind}_contents"
+            for kind in ("bool", "int", "int64", "uint", "uint64", "fp32", "fp64", "bytes")
+        ),
+        64,
+    ),
 }
 
 
@@ -136,7 +176,8 @@ def _problems(message: Any, checks: tuple[_Check, ...], prefix: str) -> Iterator
 def _value_problems(value: Any, check: _Check, path: str) -> Iterator[FieldError]:  # noqa: ANN401  # a field's value
     if check.characters is not None:
         if len(value) > check.characters:
-            yield FieldError(path, f"must be at most {check.characters} characters, not {len(value)}")
+            unit = "bytes" if isinstance(value, bytes) else "characters"
+            yield FieldError(path, f"must be at most {check.characters} {unit}, not {len(value)}")
     elif check.fields is not None:
         yield from _problems(value, _checks(check.fields), path + ".")
     elif check.entries is not None and len(value) > check.entries:

@@ -14,7 +14,7 @@ RETRY_S: Final = 1.0
 # For health checks, their watches and reflection: beyond it, gRPC itself refuses.
 OTHERS: Final = 1000
 
-_OURS: Final = "/unikat."
+_OURS: Final = ("/unikat.", "/inference.")
 
 
 class Room(MethodInterceptor):

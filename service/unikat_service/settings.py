@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Final
 
 import typer
@@ -13,9 +12,9 @@ import typer
 from unikat.batches.destination import open_prefixes
 from unikat.batches.spec import MAX_SHARD_SIZE
 from unikat.conditions import Denied
-from unikat.content_credentials.about import Training
+from unikat.content_credentials.settings import NO_CREDENTIALS, CredentialsSettings
 from unikat.credentials import SCOPES
-from unikat.listening import Listening, together
+from unikat.listening import Listening
 from unikat.mark_keys import NO_MARK, OPEN, check_key_id
 from unikat.observed import Observed
 from unikat.refusal import MODES, ORIGINALITY
@@ -136,18 +135,7 @@ class Settings(Listening, Observed):
     certificate_scopes: str = setting(
         "generate,batch", "What callers may do whom a certificate names and no token (generate, batch, claim, admin)."
     )
-    credentials_cert: Path | None = setting(
-        None, "Certificate chain that signs Content Credentials (PEM; read at the start).", exists=True
-    )
-    credentials_key: Path | None = setting(None, "Private key of that certificate (PEM).", exists=True)
-    credentials_time_stamp_url: str = setting(
-        "", "RFC 3161 authority that signs the time of each image with credentials (URL; none: no time is stated)."
-    )
-    credentials_training: Training = setting(
-        Training.NOT_ALLOWED,
-        "What credentials say of mining images and training with them (allowed, notAllowed, constrained: not without "
-        "asking).",
-    )
+    credentials: CredentialsSettings = NO_CREDENTIALS
     anonymous: Anonymous = setting(
         Anonymous.LOCAL,
         "Who is served without token and certificate: callers on this machine while there are no tokens (local), "
@@ -159,7 +147,6 @@ class Settings(Listening, Observed):
         """Raises typer.BadParameter for settings that contradict one another."""
         Listening.__post_init__(self)
         Observed.__post_init__(self)
-        together(credentials_cert=self.credentials_cert, credentials_key=self.credentials_key)
         if unknown := self.scopes_of_certificates - set(SCOPES):
             text = f"--certificate-scopes: {', '.join(sorted(unknown))} is none of {', '.join(SCOPES)}"
             raise typer.BadParameter(text)

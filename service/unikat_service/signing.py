@@ -39,18 +39,8 @@ class Signing:
     @classmethod
     def of(cls, settings: Settings) -> Signing | None:
         """Raises OSError for a key and a certificate that cannot be used. None: the service has no key."""
-        if settings.credentials_cert is None or settings.credentials_key is None:
-            return None
-        try:
-            from unikat.content_credentials.signing import KeyFileSigner  # a native library, of an extra
-
-            url = settings.credentials_time_stamp_url
-            signer = KeyFileSigner(settings.credentials_cert, settings.credentials_key, url)
-        except ImportError as error:
-            raise OSError(f"--credentials-cert needs {error.name}: pip install 'unikat[credentials]'") from error
-        except ValueError as error:
-            raise OSError(f"--credentials-cert, --credentials-key: {error}") from error
-        return cls(signer, settings.credentials_training)
+        signer = settings.credentials.signer()
+        return None if signer is None else cls(signer, settings.credentials.credentials_training)
 
     def close(self) -> None:
         """Begin nothing more."""

@@ -77,7 +77,7 @@ class Studio:
 
     async def generate(self, data: bytes, context: Context) -> None:
         """Images, as they are drawn."""
-        order = await self._check(parse(GenerateRequest, data))
+        order = await self.check(parse(GenerateRequest, data))
         record = current_record()
         async with Call(self._service, order, context) as call:
             record.job = call.job_id
@@ -91,12 +91,12 @@ class Studio:
                 begun = time.perf_counter()
                 response = await self._signed_response(response, accepted) if order.is_signed else response
                 await context.write(response)
-                _note(record, response, begun)
+                note_sent(record, response, begun)
                 del response  # else it is kept for as long as the next one is waited for, and nobody counts it
 
     async def draw(self, data: bytes, context: Context) -> bytes:
         """One image."""
-        order = await self._check(parse_draw(data))
+        order = await self.check(parse_draw(data))
         async with Call(self._service, order, context) as call:
             record = current_record()
             record.job = call.job_id
@@ -107,14 +107,15 @@ class Studio:
             begun = time.perf_counter()
             if order.is_signed:
                 response = await self._signed_response(response, accepted)
-            _note(record, response, begun)
+            note_sent(record, response, begun)
             if not is_refusal(response):
                 artwork = artwork_in(response)
                 # Fields of messages can be concatenated, so the image is neither parsed nor copied field by field.
                 return artwork + end
         raise not_delivered(GenerateResponse.FromString(response).refused)
 
-    async def _check(self, request: GenerateRequest) -> Order:
+    async def check(self, request: GenerateRequest) -> Order:
+        """A request whose every field is right, and which can be drawn. Raises UnikatError."""
         order = await check_generate(request, self._service.catalogue, self._service.settings)
         if order.is_signed and self._service.signing is None:
             raise no_signer()
@@ -140,7 +141,7 @@ def _accepted(call: Call, order: Order) -> Accepted:
     return accepted
 
 
-def _note(record: CallRecord, response: bytes, since: float) -> None:
+def note_sent(record: CallRecord, response: bytes, since: float) -> None:
     """A response was sent, which was there `since`."""
     record.sending += time.perf_counter() - since
     if response[0] == _ARTWORK_TAG:

@@ -25,6 +25,7 @@ from tests.support.valkey import running_valkey
 from unikat.cli.authority import Authority, KeyPair
 from unikat.credentials import SCOPES
 from unikat.errors import NotFound, Unauthenticated
+from unikat.inference import open_inference_pb2 as oip
 from unikat.queue.server import PROBE_KEY
 from unikat.queue.tokens import revoke
 from unikat.v1 import batches_pb2 as pb
@@ -96,6 +97,10 @@ def requests_on(running: str, failed: str, ended: str) -> dict[str, Message]:
         "/unikat.v1.Batches/CancelBatch": pb.CancelBatchRequest(id=running),
         "/unikat.v1.Batches/RetryBatch": pb.RetryBatchRequest(id=failed),
         "/unikat.v1.Batches/DeleteBatch": pb.DeleteBatchRequest(id=ended),
+        "/inference.GRPCInferenceService/ModelInfer": oip.ModelInferRequest(model_name="tiny"),
+        "/inference.GRPCInferenceService/ModelReady": oip.ModelReadyRequest(name="tiny"),
+        "/inference.GRPCInferenceService/ModelMetadata": oip.ModelMetadataRequest(name="tiny"),
+        "/inference.GRPCInferenceService/ModelConfig": oip.ModelConfigRequest(name="tiny"),
         "/grpc.health.v1.Health/Check": HealthCheckRequest(service="tiny"),
         "/grpc.health.v1.Health/Watch": HealthCheckRequest(service="tiny"),
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": ServerReflectionRequest(list_services=""),
@@ -107,7 +112,7 @@ def expected_scopes(path: str) -> set[str]:
     service, _, method = path[1:].partition("/")
     if service == "unikat.v1.Batches":
         return {"batch", "admin"}
-    if service == "unikat.v1.Studio" and method in {"Generate", "Draw"}:
+    if method in {"Generate", "Draw", "ModelInfer"}:
         return {"generate", "admin"}
     return {"admin"} if "channelz" in service else set(SCOPES)
 

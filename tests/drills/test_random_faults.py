@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from redis import Redis
@@ -132,9 +132,19 @@ def recovered(history: History, since: float) -> float:
 def state(system: System) -> Iterator[str]:
     """For who looks for the cause of a slow recovery."""
     yield from leftovers(system)
-    for key in keys(system.redis, "rq:queue:unikat-batch-*"):
-        fields = system.redis.hgetall(f"unikat:batch:{key.rpartition('-')[2]}")
-        yield f"{key}: { {name: value for name, value in fields.items() if name != b'head'} }"
+    redis = system.redis
+    yield f"active: {[redis.lrange(key, 0, -1) for key in keys(redis, 'unikat:batches:of:*')]}"
+    for key in [*keys(redis, "rq:queue:unikat-batch-*"), *keys(redis, "rq:wip:unikat-batch-*")]:
+        fields = redis.hgetall(f"unikat:batch:{key.rpartition('-')[2]}")
+        yield f"{key}: { {name: value for name, value in fields.items() if name not in (b'head', b'content')} }"
+        begun = cast(list[bytes], redis.zrange(key, 0, -1)) if key.startswith("rq:wip") else []
+        for member in begun:
+            job = redis.hgetall(f"rq:job:{member.decode().partition(':')[0]}")
+            facts = {name: value for name, value in job.items() if name not in (b"data", b"unikat")}
+            yield f"  {member!r}: {redis.hgetall('rq:execution:' + member.decode())}, {facts}"
+    for key in keys(redis, "rq:worker:*:executions"):
+        yield f"{key}: {redis.smembers(key)}"
+    yield f"leases: {keys(redis, 'unikat:lease:*')}"
     for program in [*system.services, *system.workers]:
         yield f"{program.name} {program.process.pid}:"
         yield from program.lines[-15:]

@@ -27,8 +27,8 @@ from unikat.cli import app
 from unikat.cli.problems import BAD_INPUT, Problem
 from unikat.content_credentials.about import Training
 from unikat.content_credentials.reading import Report, State, read
+from unikat.content_credentials.settings import CredentialsSettings
 from unikat.errors import InvalidRequest, Reason, Unavailable, WrongState
-from unikat_service.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("signed")
 
@@ -208,7 +208,7 @@ def test_a_key_that_signs_nothing_valid_is_told_at_the_start(stack: Stack, signi
     assert "extended key usage" in done.stderr
     assert "Traceback" not in done.stderr
     with pytest.raises(typer.BadParameter, match="--credentials-key go together"):
-        Settings(credentials_cert=tmp_path / "tls.crt")
+        CredentialsSettings(credentials_cert=tmp_path / "tls.crt")
 
 
 def unikat(*arguments: str | Path, code: int = 0) -> str:

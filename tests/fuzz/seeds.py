@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.fuzz.__main__ import CORPUS
 from tests.fuzz.provenance_seeds import FRESH, provenance_seeds
+from tests.support.inference import infer_request
 from tests.support.outside_weights import graphs_with_outside_weights
 from tests.support.tiny_model import tiny_model
 from unikat.batches.spec import BatchSpec, Cell
@@ -53,6 +54,8 @@ def seeds() -> dict[str, list[bytes]]:
         "plan": [b"style,count\nink,3\nink:0.5|oil:0.5,\n", b'{"where": {"style": {"ink": 0.7}}, "count": 3}\n'],
         "labels": [b'["cat", "dog"]', b'{"animal": ["cat"], "colour": ["red", "blue"]}'],
         "request": _requests(),
+        "inference": [infer_request(raw).SerializeToString() for raw in (False, True)],
+        "body": _bodies(),
         "picture": _pictures(),
         **provenance_seeds(),
         "atlas": [b"\x20\x20a\n\x10\x08b/c\n\x01\x01\xc3\xbc", b"\x20\x20a\n\x10\x08a"],
@@ -142,6 +145,16 @@ def _requests() -> list[bytes]:
         (6, batches_pb2.GetBatchRequest(id="0" * 16)),
     ]
     return [bytes([number]) + message.SerializeToString() for number, message in messages]
+
+
+def _bodies() -> list[bytes]:
+    ink = {"attribute": "style", "blend": {"weights": {"ink": 1, "oil": "0.5"}}}
+    recipe = {"points": [{"point": {"seed": "7", "index": 3}, "weight": 0.8}], "shifts": [{"direction": "1"}]}
+    found = [
+        {"model": "tiny", "seed": "7", "count": 3, "conditions": [ink], "format": "IMAGE_FORMAT_WEBP"},
+        {"model": "tiny", "recipe": recipe, "truncation": 0.5, "requestId": "r", "afterIndex": 0},
+    ]
+    return [json.dumps(each).encode() for each in found]
 
 
 def _pictures() -> list[bytes]:

@@ -23,6 +23,7 @@ from unikat.cli.batch.plan import parse_plan
 from unikat.cli.problems import Problem
 from unikat.conditions import FieldError, Schema, check_conditions
 from unikat.errors import UnikatError
+from unikat.inference import open_inference_pb2
 from unikat.onnx_file import check_self_contained
 from unikat.paging import check_page
 from unikat.queue.draws import Taken
@@ -30,8 +31,10 @@ from unikat.queue.job import DrawJob, call_of
 from unikat.queue.workers import WorkerStatus
 from unikat.sprites import Packing, Sprite, pack
 from unikat.v1 import batches_pb2, studio_pb2
+from unikat_gallery.v1.requests import parsed
 from unikat_service.batch_requests import field_problems, resolve
 from unikat_service.callers import Caller
+from unikat_service.open_inference.inputs import read
 from unikat_service.paging import model_position
 from unikat_service.requests import common_problems, parse, parse_draw
 from unikat_service.settings import Settings
@@ -178,6 +181,16 @@ def request(content: bytes) -> None:
         check_conditions(_SCHEMA.model, message.conditions)
 
 
+def inference(content: bytes) -> None:
+    """A request of the Open Inference Protocol."""
+    read(parse(open_inference_pb2.ModelInferRequest, content))
+
+
+def body(content: bytes) -> None:
+    """A request over HTTP, in JSON."""
+    parsed(content, studio_pb2.GenerateRequest)
+
+
 def status(content: bytes) -> None:
     """What a worker says of itself."""
     WorkerStatus.from_json(content)
@@ -223,6 +236,10 @@ TARGETS: Final = {
         (UnikatError, FieldError),
         ("unikat_service.requests", "unikat_service.limits", "unikat_service.batch_requests", "unikat_service.paging"),
     ),
+    "inference": Target(
+        inference, (UnikatError,), ("unikat_service.open_inference.inputs", "unikat_service.open_inference.tensors")
+    ),
+    "body": Target(body, (UnikatError,), ("unikat_gallery.v1.requests",)),
     "picture": Target(
         picture,
         (BrokenPictureError, UnsafePictureError, OtherFormatError),

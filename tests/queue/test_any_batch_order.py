@@ -32,6 +32,7 @@ from unikat.queue.batches.store import WrongState
 from unikat.v1.batches_pb2 import Batch
 from unikat_worker.active import ActiveClose, ActiveShard, Ending
 from unikat_worker.batches.maintenance import Maintenance
+from unikat_worker.sweeper import Sweeper
 
 OWNERS = ("ann", "bob")
 MOST = 2  # batches that have not ended: what happens then happens to them
@@ -281,3 +282,27 @@ def spec(batch: str, shards: int, owner: str) -> BatchSpec:
         image_format=2, layout=1, cells=(Cell({}, shards),), destination=f"file:///out/{batch}", shard_size=1,
         owner=owner,
     )  # fmt: skip
+
+
+def test_a_batch_does_not_end_while_somebody_has_a_job_of_it(redis: Redis) -> None:
+    """As where Redis came back as it was a moment ago, and a worker goes on as if a shard were through by now."""
+    sweeper = Sweeper(redis, lease_s=1, max_crashes=3, result_ttl_s=600)
+    one, other = (BatchWorker(redis, name, sweeper) for name in ("one", "other"))
+    progress = BatchProgress(redis)
+    progress.store.create("a" * 16, spec("a" * 16, 1, "ann"), "content")
+    shard = one.take()
+    progress.store.cancel("a" * 16)
+    close = other.take()
+    assert isinstance(shard, ActiveShard)
+    assert isinstance(close, ActiveClose)
+    close.ending = Ending.FINISHED
+    other.settle(close)
+    assert progress.active() == ["a" * 16], "its queue is swept until the shard is through"
+    one.look()
+    assert progress.reconcile("a" * 16) == []
+    again = other.take()
+    assert isinstance(again, ActiveClose)
+    again.ending = Ending.FINISHED
+    other.settle(again)
+    assert progress.active() == []
+    assert not redis.keys("rq:wip:*")

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from redis.exceptions import BusyLoadingError, OutOfMemoryError
+from redis.exceptions import BusyLoadingError, OutOfMemoryError, TimeoutError
 
 from tests.support.processes import Program, eventually
+from tests.support.proxy import running_proxy
 from tests.support.unready import CONFIG, WAYS
 from tests.support.valkey import Valkey, running_valkey
 from unikat.queue.clients import connect
@@ -97,3 +98,17 @@ def test_a_program_that_starts_says_why_it_waits(frail: Valkey, module: str, cod
     with WAYS[code](frail), Program(module, env=env) as program:
         program.wait_for_line(f"waiting for Redis: .*{WORDS[code][1]}")
         assert program.process.poll() is None
+
+
+def test_one_dead_connection_of_a_pool_is_waited_for_and_not_every_one(frail: Valkey) -> None:
+    with (
+        running_proxy(f"127.0.0.1:{frail.port}") as proxy,
+        connect(f"redis://{proxy.target}", "test", socket_timeout=0.5) as redis,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        list(threads.map(lambda _: redis.blpop(["nothing"], 0.1), range(4)))  # four at a time: four connections
+        assert proxy.passed == 4
+        proxy.half_open()
+        with pytest.raises(TimeoutError):
+            redis.ping()
+        assert redis.ping()

@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from tests.service.calls import code_of, fields_of
 from tests.service.conftest import Serving, serving_on
 from tests.support.valkey import running_valkey
+from unikat.inference import open_inference_pb2
 from unikat.v1 import batches_pb2, studio_pb2
 from unikat.v1.batches_pb2 import CreateBatchRequest, Plan
 from unikat.v1.studio_pb2 import Condition, GenerateRequest
@@ -56,6 +57,11 @@ BEYOND: Final[dict[str, tuple[Any, str] | str]] = {
     "unikat.v1.Grid.count": (50_001, "a batch may have 50000"),
     "unikat.v1.ListBatchesRequest.page_size": (-1, "at least 0"),  # more than 1000 is taken as 1000
     "unikat.v1.WatchBatchRequest.after_revision": ANY,
+    "inference.InferParameter.bool_param": (True, "no such parameter"),
+    "inference.InferParameter.int64_param": (1, "no such parameter"),
+    "inference.InferParameter.double_param": (1.0, "no such parameter"),
+    "inference.InferParameter.uint64_param": (1, "no such parameter"),
+    "inference.RepositoryIndexRequest.ready": ANY,
 }
 
 
@@ -75,7 +81,7 @@ class Place:
 
 
 def methods() -> Iterator[MethodDescriptor]:
-    for file in (studio_pb2.DESCRIPTOR, batches_pb2.DESCRIPTOR):
+    for file in (studio_pb2.DESCRIPTOR, batches_pb2.DESCRIPTOR, open_inference_pb2.DESCRIPTOR):
         for service in file.services_by_name.values():
             yield from service.methods
 
@@ -97,6 +103,17 @@ def is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
+def is_entry(field: FieldDescriptor) -> bool:
+    """Whether it is the key or the value of a map."""
+    return field.containing_type is not None and bool(field.containing_type.GetOptions().map_entry)
+
+
+def holds_messages(field: FieldDescriptor) -> bool:
+    """Whether the values of a map are messages."""
+    assert field.message_type is not None
+    return field.message_type.fields_by_name["value"].message_type is not None
+
+
 def right(method: MethodDescriptor) -> Message:
     """A request in which nothing is wrong, or too little to matter."""
     fields: dict[str, dict[str, Any]] = {
@@ -104,6 +121,10 @@ def right(method: MethodDescriptor) -> Message:
         "Draw": {"model": "tiny", "count": 1},
         "CreateBatch": {"model": "tiny", "destination": "/out/a"},
         "GetModel": {"name": "tiny"},
+        "ModelReady": {"name": "tiny"},
+        "ModelMetadata": {"name": "tiny"},
+        "ModelConfig": {"name": "tiny"},
+        "ModelInfer": {"model_name": "tiny"},
     }
     return GetMessageClass(method.input_type)(**fields.get(method.name, {"id": "0" * 16} if _has_id(method) else {}))
 
@@ -117,6 +138,11 @@ def with_value(place: Place, value: Any) -> Message:  # noqa: ANN401  # of the f
     request = right(place.method)
     message: Any = request
     for i, field in enumerate(place.path[:-1]):
+        if is_map(field) and (held := getattr(message, field.name)) is not None and holds_messages(field):
+            message = held[value if place.path[i + 1].name == "key" else "ink"]
+            continue
+        if field.name == "value" and is_entry(field):  # of the map before it
+            continue
         if is_map(field):
             entry = {"key": "ink", "value": 1.0 if field.name == "weights" else "x", place.path[i + 1].name: value}
             getattr(message, field.name)[entry["key"]] = entry["value"]
@@ -124,7 +150,8 @@ def with_value(place: Place, value: Any) -> Message:  # noqa: ANN401  # of the f
         inner = getattr(message, field.name)
         message = inner.add() if field.is_repeated else inner
         fill(field, message)
-    fill_list(message, place.field, value)
+    if not is_entry(place.field):
+        fill_list(message, place.field, value)
     return request
 
 
@@ -140,6 +167,8 @@ def fill(field: FieldDescriptor, message: Any) -> None:  # noqa: ANN401  # a mes
         message.points.add(weight=1.0).point.index = 0
     if field.name == "points":
         message.point.index = 1
+    if field.name in ("inputs", "outputs"):
+        message.name = "seed" if field.name == "inputs" else "image"
     if field.name == "walk":
         message.frames = 2
         for index in range(2):
@@ -152,9 +181,12 @@ def fill_list(message: Any, field: FieldDescriptor, value: Any) -> None:  # noqa
         setattr(message, field.name, value)
     elif is_map(field):
         for i in range(value):
+            if holds_messages(field):
+                assert holder[str(i)] is not None  # looking for one makes it
+                continue
             holder[str(i)] = 1.0 if field.name == "weights" else "x"
     elif isinstance(value, str):
-        holder.append(value)
+        holder.append(value.encode() if field.type == FieldDescriptor.TYPE_BYTES else value)
     else:
         holder.extend(next(iter(values_for(field))) for _ in range(value))
 
@@ -164,7 +196,8 @@ def values_for(field: FieldDescriptor) -> Iterator[Any]:
     if field.message_type is not None:
         yield GetMessageClass(field.message_type)(**({"count": 1} if field.name == "plans" else {}))
     else:
-        yield "x" if field.cpp_type == FieldDescriptor.CPPTYPE_STRING else 1
+        kinds = {FieldDescriptor.TYPE_STRING: "x", FieldDescriptor.TYPE_BYTES: b"x", FieldDescriptor.TYPE_BOOL: True}
+        yield kinds.get(field.type, 1)
 
 
 @pytest.fixture(scope="module")
@@ -176,11 +209,13 @@ def shop() -> Iterator[Serving]:
 
 
 def send(shop: Serving, method: MethodDescriptor, request: Message) -> dict[str, str]:
-    return fields_of(getattr(_stub(shop, method), method.name), request, 10)
+    return fields_of(_call(shop, method), request, 10)
 
 
-def _stub(shop: Serving, method: MethodDescriptor) -> Any:  # noqa: ANN401  # one of two classes
-    return shop.stub if method.containing_service.name == "Studio" else shop.batches
+def _call(shop: Serving, method: MethodDescriptor) -> Any:  # noqa: ANN401  # of any method
+    make = shop.channel.unary_stream if method.server_streaming else shop.channel.unary_unary
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    return make(path, lambda message: message.SerializeToString(), GetMessageClass(method.output_type).FromString)
 
 
 def test_every_field_has_a_limit() -> None:
@@ -228,7 +263,7 @@ def test_what_is_beyond_a_limit_is_refused_by_name_and_leaves_nothing(
 @pytest.mark.parametrize("place", [p for p in PLACES if p.field.full_name in CHARACTERS], ids=str)
 def test_a_text_at_its_limit_is_not_too_long(shop: Serving, place: Place) -> None:
     text = "x" * CHARACTERS[place.field.full_name]
-    method = getattr(_stub(shop, place.method), place.method.name)
+    method = _call(shop, place.method)
     try:
         found = method(with_value(place, text), timeout=2)
         if place.method.server_streaming:

@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.service.conftest import Serving
+from tests.support.inference import infer_request
+from unikat.inference import open_inference_pb2
 from unikat.v1 import batches_pb2, studio_pb2
 from unikat.v1.studio_pb2 import Condition, GenerateRequest
 
@@ -23,7 +25,7 @@ Call = Callable[[bytes], object]
 
 METHODS: Final = [
     method
-    for file in (studio_pb2, batches_pb2, health_pb2, reflection_pb2)
+    for file in (studio_pb2, batches_pb2, open_inference_pb2, health_pb2, reflection_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 ]
@@ -45,6 +47,7 @@ def seeds(method: MethodDescriptor) -> list[bytes]:
             batches_pb2.CreateBatchRequest(plans=plans, **batch),
             batches_pb2.CreateBatchRequest(grid=batches_pb2.Grid(count=2), **batch),
         ],
+        "ModelInferRequest": [infer_request(raw, "nowhere") for raw in (False, True)],
         "ServerReflectionRequest": [reflection_pb2.ServerReflectionRequest(file_containing_symbol="unikat.v1.Studio")],
     }
     kind = method.input_type

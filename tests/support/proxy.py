@@ -15,6 +15,9 @@ from tests.support.frames import Frames, Resets
 _CHUNK: Final = 65536
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
 _BYTE_EVERY_S: Final = 1.0
+_TURNS: Final = 5  # of the loop, from accepting a connection until it is served
+
+Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Proxy:
@@ -31,6 +34,7 @@ class Proxy:
         self._trickles = False
         self._replies_to_lose = 0
         self._connections: set[_Connection] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._thread.start()
@@ -93,10 +97,9 @@ class Proxy:
     def close(self) -> None:
         """End every connection, and listen no more."""
         self._soon(self._listener.close)
-        # What was accepted a moment ago has to begin, else nobody closes it.
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), self._loop).result(10)
-        self.cut()
         asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result(10)
+        self.cut()
+        self._soon(bool)  # transports have closed their sockets by the turn after
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -108,12 +111,17 @@ class Proxy:
     async def _listen(self) -> tuple[asyncio.Event, asyncio.Server]:
         flows = asyncio.Event()
         flows.set()
-        return flows, await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return flows, await asyncio.start_server(self._accept, "127.0.0.1", 0)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = reader, writer
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """At once, so that whatever was accepted is closed at the end, begun or not."""
         connection = _Connection([writer])
         self._connections.add(connection)
+        task = asyncio.ensure_future(self._serve(connection, (reader, writer)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: _Connection, client: Client) -> None:
         try:
             await self._flows.wait()
             server = await _open(self._server)
@@ -196,6 +204,8 @@ async def _open(server: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 
 
 async def _cancel_others() -> None:
+    for _ in range(_TURNS):  # what was accepted a moment ago has to begin: cancelled before, it leaves its socket open
+        await asyncio.sleep(0)
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from unikat.batches.layout import END_OF_TAR, RECIPE, Entry, Row, common_of, tar_around
+from unikat.batches.layout import CREDENTIALS, END_OF_TAR, RECIPE, Entry, Row, common_of, tar_around
 from unikat.batches.storage import DamagedFile, Storage
 
+TOPS: Final = ("images", "shards", CREDENTIALS)  # folders of a batch
 _SPAN: Final = 8 * 2**20  # bytes of images that are read at once
 
 
@@ -129,7 +130,7 @@ class FolderChecks:
         self._add_extra = add_extra
         self._folder = ""  # that rows are in at the moment, and
         self._named: set[str] = set()  # the files that they name in it
-        self._folders = {"images": set[str](), "shards": set[str]()}
+        self._folders = {top: set[str]() for top in TOPS}
 
     def see(self, file: str) -> None:
         """A row names a file."""
@@ -138,6 +139,11 @@ class FolderChecks:
             self._leave()
             self._folder = folder
         self._named.add(name)
+
+    def see_beside(self, file: str) -> None:
+        """A file that belongs to a row, right in one of the folders."""
+        top, _, name = self._storage.stored(file).partition("/")
+        self._folders[top].add(name)
 
     def finish(self, known: set[str]) -> None:
         """Look at the rest; `known` is what may be in the destination itself."""

@@ -14,6 +14,7 @@ from unikat.request import FORMATS
 from unikat.v1.batches_pb2 import LAYOUT_FILES, LAYOUT_WEBDATASET
 
 MANIFEST: Final = "manifest.parquet"
+CREDENTIALS: Final = "credentials"  # folder: a tar file a shard, with the Content Credentials of its images
 SHEET: Final = "contact-sheet.png"
 CLAIM: Final = "batch.json"
 # Column, where some images are not of the batch's seed: their latents; empty for the others.
@@ -81,6 +82,11 @@ def part_name(shard: int) -> str:
     return f"{PARTS}/{shard:05}.parquet"
 
 
+def credentials_name(shard: int) -> str:
+    """Name of the file with the Content Credentials of a shard's images."""
+    return f"{CREDENTIALS}/{shard:05}.tar"
+
+
 def shard_files(common: Common, shard: int, images: Sequence[DrawnImage]) -> tuple[dict[str, bytes], list[Place]]:
     """A shard's files by name, and for each image where it is in them; those that were refused are in none."""
     suffix = _SUFFIXES[common.image_format]
@@ -119,8 +125,8 @@ def tar_around(common: Common, entry: Entry, size: int, *, earlier: bool = False
     suffix = _SUFFIXES[common.image_format]
     conditions = _with_objects(entry.conditions) if earlier else dict(entry.conditions)
     about = _about(common, entry, conditions)
-    head = _tar_header(f"{entry.index:07}{suffix}", size)
-    tail = b"".join([bytes(-size % BLOCK), _tar_header(f"{entry.index:07}.json", len(about)), about])
+    head = tar_header(f"{entry.index:07}{suffix}", size)
+    tail = b"".join([bytes(-size % BLOCK), tar_header(f"{entry.index:07}.json", len(about)), about])
     return head, tail + bytes(-len(about) % BLOCK)
 
 
@@ -146,7 +152,7 @@ def _with_objects(conditions: Mapping[str, str]) -> dict[str, Any]:
     return {name: next(iter(of)) if _is_category(of) else of for name, of in weights.items()}
 
 
-def _tar_header(name: str, size: int) -> bytes:
+def tar_header(name: str, size: int) -> bytes:
     """A ustar header with nothing of this machine and moment in it: Python's own takes ten times as long."""
     fields = b"%b%b%011o\0%b" % (name.encode().ljust(100, b"\0"), _OWNER, size, _MOMENT)
     checksum = sum(fields) + 8 * 0x20 + _REST_SUM  # the checksum's own bytes count as spaces

@@ -16,7 +16,7 @@ from unikat.conditions import to_messages
 from unikat.recipes.messages import set_sequence
 from unikat.refusal import ORIGINALITY
 from unikat.v1.batches_pb2 import Batch, Pause, Plan, ShardFailure
-from unikat.v1.studio_pb2 import ORIGINALITY_MODE_UNSPECIFIED
+from unikat.v1.studio_pb2 import CREDENTIALS_SIDECAR, CREDENTIALS_UNSPECIFIED, ORIGINALITY_MODE_UNSPECIFIED
 
 # Fields of a batch's hash. Times are Unix times in seconds, on Redis' clock.
 HEAD: Final = "head"  # the spec without its cells, as JSON
@@ -173,6 +173,7 @@ class BatchRecord:
             encryption_key=head.get("encryption_key", ""),
             refused_count=self.refused,
             originality=ORIGINALITY.get(head.get("originality", ""), ORIGINALITY_MODE_UNSPECIFIED),
+            credentials=CREDENTIALS_SIDECAR if head.get("credentials") else CREDENTIALS_UNSPECIFIED,
         )
         for name, moment in (("start_time", STARTED), ("end_time", ENDED)):
             if moment in fields:

@@ -10,7 +10,18 @@ from typing import Any
 from unikat.artwork import Renderer
 from unikat.batch import LAYOUT_NAMES
 from unikat.batches.contact import ContactSheet
-from unikat.batches.layout import CLAIM, MANIFEST, PARTS, SHEET, DrawnImage, conditions_text, part_name, shard_files
+from unikat.batches.layout import (
+    CLAIM,
+    CREDENTIALS,
+    MANIFEST,
+    PARTS,
+    SHEET,
+    DrawnImage,
+    conditions_text,
+    credentials_name,
+    part_name,
+    shard_files,
+)
 from unikat.batches.manifest import FORMAT_VERSION, LostShards, merge_parts, part_bytes
 from unikat.batches.spec import BatchSpec, ShardJob
 from unikat.batches.storage import DestinationError, DestinationRefused, Storage
@@ -21,19 +32,27 @@ __all__ = ["DrawnImage", "LostShards", "Renderer", "close_batch", "write_shard"]
 
 
 def write_shard(
-    storage: Storage, job: ShardJob, images: Sequence[DrawnImage], renderer: Renderer, *, begun: bool = False
+    storage: Storage,
+    job: ShardJob,
+    images: Sequence[DrawnImage],
+    renderer: Renderer,
+    *,
+    begun: bool = False,
+    credentials: bytes = b"",
 ) -> None:
     """Write a shard: its images, then its rows, so that a shard with rows is complete. Twice is as good as once.
 
     `begun`: shards of the batch were written before. Then a folder that is empty is one that has gone, a disk that is
-    not mounted for instance: DestinationError. Raises DestinationRefused if the folder holds another batch, and
-    ValueError if `images` are not those of the shard.
+    not mounted for instance: DestinationError. `credentials` are the bytes of `unikat.batches.credentials.sign_shard`.
+    Raises DestinationRefused if the folder holds another batch, and ValueError if `images` are not those of the shard.
     """
     ordered = sorted(images, key=lambda image: image.index)
     if [image.index for image in ordered] != list(range(job.first, job.first + job.count)):
         raise ValueError(f"shard {job.shard} has {job.count} images from index {job.first} on; given were others")
     _claim(storage, _facts(job), begun)
     files, places = shard_files(job, job.shard, ordered)
+    if credentials:
+        files[credentials_name(job.shard)] = credentials
     storage.write_many(files)
     storage.write(part_name(job.shard), part_bytes(job, ordered, places, renderer))
 
@@ -86,6 +105,7 @@ def _facts(of: BatchSpec | ShardJob) -> dict[str, Any]:
         **({"originality": of.originality} if of.originality else {}),
         **({"deny": of.deny} if of.deny else {}),
         **({"recipes": True} if of.recipes else {}),
+        **({"credentials": True} if of.credentials else {}),
     }
 
 
@@ -115,6 +135,6 @@ def _to_bytes(content: dict[str, Any]) -> bytes:
 def _tidy(storage: Storage) -> None:
     """Remove what killed workers left unfinished."""
     images = [f"images/{name.rstrip('/')}" for name in storage.names("images") if name.endswith("/")]
-    for folder in ("", PARTS, "shards", *images):
+    for folder in ("", PARTS, "shards", CREDENTIALS, *images):
         storage.tidy(folder)
     storage.remove_folder(PARTS)

@@ -49,6 +49,7 @@ class Common:
     `mark` is the id of the key of the images' watermarks, "" for images without marks.
     `encryption_key` is the id of the storage key that the files are encrypted with, "" for none. `originality` and
     `deny` are as in a `DrawJob`. `recipes`: some images are not of the seed, so rows and files say of what all are.
+    `credentials`: each shard has a file with its images' Content Credentials.
     """
 
     model: str
@@ -64,12 +65,14 @@ class Common:
     originality: str = field(default="", kw_only=True)
     deny: Denied = field(default_factory=dict, kw_only=True)
     recipes: bool = field(default=False, kw_only=True)
+    credentials: bool = field(default=False, kw_only=True)
 
     def is_sound(self) -> bool:
         """Whether these fields, which may have been read, are of their types."""
         texts = (self.model, self.digest, self.encoder, self.background, self.mark, self.encryption_key)
         is_seed = type(self.seed) is int and 0 <= self.seed < 2**64
-        has_terms = self.originality in MODES and are_denied(self.deny) and type(self.recipes) is bool
+        has_terms = self.originality in MODES and are_denied(self.deny)
+        has_terms = has_terms and type(self.recipes) is bool and type(self.credentials) is bool
         return is_seed and has_terms and is_finite(self.truncation) and all(isinstance(text, str) for text in texts)
 
 
@@ -136,7 +139,7 @@ class BatchSpec(Common):
         """SHA-256 of all that the files' bytes and names follow from: the same for batches that write the same.
 
         Encryption is not in it: decrypted, the files are those of the batch without. `EncryptedStorage` sees to it that
-        one folder has one key.
+        one folder has one key. Nor are credentials: they are apart from the images, and differ each time.
         """
         head = self._head().items()
         # Without what came later and is not used: as it was before there were such fields.
@@ -171,8 +174,8 @@ class BatchSpec(Common):
 
 _SHOWN: Final = 200  # characters of what is no shard, in messages
 # Came after the first release.
-_LATER: Final = ("encoder", "background", "mark", "encryption_key", "originality", "deny", "recipes")
-_NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id", "encryption_key"})
+_LATER: Final = ("encoder", "background", "mark", "encryption_key", "originality", "deny", "recipes", "credentials")
+_NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id", "encryption_key", "credentials"})
 
 
 @dataclass(frozen=True)

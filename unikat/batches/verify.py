@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unikat.artwork import Renderer
-from unikat.batches.checks import FileChecks, FolderChecks, Problem
+from unikat.batches.checks import TOPS, FileChecks, FolderChecks, Problem
+from unikat.batches.credentials import CredentialsChecks, read_credentials
 from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, RECIPE, SHEET, Row, common_of, parse_conditions
 from unikat.batches.manifest import REFUSED
 from unikat.batches.parquet import open_parquet
@@ -44,8 +45,7 @@ class Report:
     `total`: images that the batch was to have, None if it never ended. `missing`: the indexes without a row in the
     manifest, as ranges: a batch that failed in part or was cancelled is incomplete, and that is no damage. `extra`:
     files that the manifest does not name, at most as many as problems are shown; `extra_count` counts all.
-    `encryption_key` is the id of the key that the files are encrypted with, "" for none. `refused_count`: images that
-    have a row and, as that says, no file.
+    `encryption_key` is that of the files, "" for none. `refused_count`: images that have a row and no file.
     """
 
     url: str
@@ -89,7 +89,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Picked(Common):
-    """An image of the manifest and all that is needed to draw it again."""
+    """An image of the manifest, its Content Credentials, and all that is needed to draw it again."""
 
     index: int
     attempt: int
@@ -99,6 +99,7 @@ class Picked(Common):
     renderer: Renderer
     data: bytes = field(repr=False)
     recipe: str = ""
+    sidecar: bytes = field(default=b"", repr=False)
 
 
 def verify(
@@ -135,8 +136,7 @@ def _check_sheet(storage: Storage, report: Report) -> None:
 def pick(where: str, count: int, seed: int, keys: StorageKeys = NO_KEYS) -> list[Picked]:
     """`count` images at random, fewer if there are fewer, in the order of their indexes; raises as `verify` does.
 
-    `seed` chooses which. Raises FileNotFoundError if the file of one is missing, DamagedFile for one that cannot be
-    decrypted.
+    `seed` chooses which. Raises FileNotFoundError if the file of one is missing, DamagedFile if it cannot be decrypted.
     """
     storage, _ = _storage(where, keys)
     with _opened(storage) as manifest:
@@ -218,6 +218,7 @@ def _check_rows(
     progress: Callable[[int, int], None],
 ) -> None:
     files, folders = FileChecks(storage, report.add), FolderChecks(storage, report.add_extra)
+    credentials = CredentialsChecks(storage, report.add) if claim.get("credentials") is True else None
     expected = 0  # index of the next row
     for batch in manifest.iter_batches(_ROWS_AT_ONCE, use_threads=False):
         sound, rows = [], batch.to_pylist()
@@ -231,12 +232,16 @@ def _check_rows(
             else:
                 sound.append(row)
                 folders.see(row["file"])
+                if credentials is not None:
+                    folders.see_beside(credentials.see(row))
         files.check(sound)
         report.checked += len(rows)
         report.bytes_read = files.bytes_read
         progress(report.checked, report.rows)
     files.finish()
-    folders.finish({*map(storage.stored, (MANIFEST, SHEET, CLAIM)), "images/", "shards/", f"{PARTS}/"})
+    if credentials is not None:
+        credentials.finish()
+    folders.finish({*map(storage.stored, (MANIFEST, SHEET, CLAIM)), *map("{}/".format, (*TOPS, PARTS))})
     if report.total is not None and expected < report.total:
         report.missing.append(range(expected, report.total))
 
@@ -291,4 +296,5 @@ def _picked(storage: Storage, row: Row) -> Picked:
         ),
         data=storage.read_range(row["file"], row["offset"], row["size"]),
         recipe=row.get(RECIPE) or "",
+        sidecar=read_credentials(storage, row["file"], row["index"]),
     )

@@ -16,7 +16,7 @@ from redis import Redis
 from redis.asyncio.connection import ConnectionPool as AsyncConnectionPool
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.connection import ConnectionPool, parse_url
+from redis.connection import ConnectionInterface, ConnectionPool, parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
@@ -43,10 +43,10 @@ def connect(url: str, name: str, *, retries: int = 0, **options: Any) -> Redis: 
     own["retry"] = Retry(NoBackoff(), retries)
     primary = Primary.of(url)
     if primary is None:
-        return Redis.from_pool(ConnectionPool.from_url(url, **own))
+        return Redis.from_pool(_Pool.from_url(url, **own))
     asked = primary.sentinel_options | {"retry": Retry(NoBackoff(), 0)}
     sentinel = Sentinel(primary.sentinels, sentinel_kwargs=asked)
-    return Redis.from_pool(SentinelConnectionPool(primary.service, sentinel, **own | primary.options))
+    return Redis.from_pool(_SentinelPool(primary.service, sentinel, **own | primary.options))
 
 
 def async_pool(url: str, name: str) -> AsyncConnectionPool:
@@ -100,6 +100,21 @@ class Primary:
         asked |= {"socket_timeout": SENTINEL_S, "socket_connect_timeout": SENTINEL_S}
         asked |= {name: value for name, value in login.items() if value is not None}
         return cls(service, [_host_and_port(each) for each in hosts.split(",")], options | tls, asked)
+
+
+class _Pool(ConnectionPool):
+    """Idle connections go with one that failed: each may be as dead, or lead to a server that is a replica now."""
+
+    def release(self, connection: ConnectionInterface) -> None:
+        """Take a connection back that `get_connection` has given."""
+        has_failed = not connection.is_connected
+        super().release(connection)  # type: ignore[arg-type]  # narrower than what it implements
+        if has_failed:
+            self.disconnect(inuse_connections=False)
+
+
+class _SentinelPool(_Pool, SentinelConnectionPool):
+    """The same, of the primary that Sentinels name."""
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

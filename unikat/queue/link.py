@@ -61,8 +61,6 @@ class Link:
         if connection is not None:
             connection.disconnect()
             self._pool.release(connection)
-            # The idle ones may be as dead, and each would be found out by a command that waits in vain.
-            self._pool.disconnect(inuse_connections=False)
 
     def _open(self) -> None:
         connection = self._pool.get_connection()

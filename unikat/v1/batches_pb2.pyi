@@ -23,7 +23,7 @@ LAYOUT_FILES: Layout
 LAYOUT_WEBDATASET: Layout
 
 class CreateBatchRequest(_message.Message):
-    __slots__ = ("model", "plans", "grid", "seed", "truncation", "format", "destination", "layout", "owner", "labels", "request_id", "shard_size", "background", "encryption_key", "originality")
+    __slots__ = ("model", "plans", "grid", "seed", "truncation", "format", "destination", "layout", "owner", "labels", "request_id", "shard_size", "background", "encryption_key", "originality", "credentials")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +46,7 @@ class CreateBatchRequest(_message.Message):
     BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     ENCRYPTION_KEY_FIELD_NUMBER: _ClassVar[int]
     ORIGINALITY_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
     model: str
     plans: _containers.RepeatedCompositeFieldContainer[Plan]
     grid: Grid
@@ -61,7 +62,8 @@ class CreateBatchRequest(_message.Message):
     background: str
     encryption_key: str
     originality: _studio_pb2.OriginalityMode
-    def __init__(self, model: _Optional[str] = ..., plans: _Optional[_Iterable[_Union[Plan, _Mapping]]] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., seed: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[_studio_pb2.ImageFormat, str]] = ..., destination: _Optional[str] = ..., layout: _Optional[_Union[Layout, str]] = ..., owner: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., shard_size: _Optional[int] = ..., background: _Optional[str] = ..., encryption_key: _Optional[str] = ..., originality: _Optional[_Union[_studio_pb2.OriginalityMode, str]] = ...) -> None: ...
+    credentials: _studio_pb2.Credentials
+    def __init__(self, model: _Optional[str] = ..., plans: _Optional[_Iterable[_Union[Plan, _Mapping]]] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., seed: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[_studio_pb2.ImageFormat, str]] = ..., destination: _Optional[str] = ..., layout: _Optional[_Union[Layout, str]] = ..., owner: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., shard_size: _Optional[int] = ..., background: _Optional[str] = ..., encryption_key: _Optional[str] = ..., originality: _Optional[_Union[_studio_pb2.OriginalityMode, str]] = ..., credentials: _Optional[_Union[_studio_pb2.Credentials, str]] = ...) -> None: ...
 
 class Plan(_message.Message):
     __slots__ = ("conditions", "count", "recipe", "walk")
@@ -94,7 +96,7 @@ class Axis(_message.Message):
     def __init__(self, attribute: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Batch(_message.Message):
-    __slots__ = ("id", "state", "model", "model_digest", "seed", "truncation", "format", "layout", "destination", "shard_size", "shard_count", "owner", "labels", "plans", "total_count", "drawn_count", "failed_count", "images_per_second", "remaining", "pause", "failures", "create_time", "start_time", "end_time", "manifest", "revision", "background", "encryption_key", "refused_count", "originality")
+    __slots__ = ("id", "state", "model", "model_digest", "seed", "truncation", "format", "layout", "destination", "shard_size", "shard_count", "owner", "labels", "plans", "total_count", "drawn_count", "failed_count", "images_per_second", "remaining", "pause", "failures", "create_time", "start_time", "end_time", "manifest", "revision", "background", "encryption_key", "refused_count", "originality", "credentials")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Batch.State]
@@ -146,6 +148,7 @@ class Batch(_message.Message):
     ENCRYPTION_KEY_FIELD_NUMBER: _ClassVar[int]
     REFUSED_COUNT_FIELD_NUMBER: _ClassVar[int]
     ORIGINALITY_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
     id: str
     state: Batch.State
     model: str
@@ -176,7 +179,8 @@ class Batch(_message.Message):
     encryption_key: str
     refused_count: int
     originality: _studio_pb2.OriginalityMode
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[Batch.State, str]] = ..., model: _Optional[str] = ..., model_digest: _Optional[str] = ..., seed: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[_studio_pb2.ImageFormat, str]] = ..., layout: _Optional[_Union[Layout, str]] = ..., destination: _Optional[str] = ..., shard_size: _Optional[int] = ..., shard_count: _Optional[int] = ..., owner: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., plans: _Optional[_Iterable[_Union[Plan, _Mapping]]] = ..., total_count: _Optional[int] = ..., drawn_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., images_per_second: _Optional[float] = ..., remaining: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[ShardFailure, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., manifest: _Optional[str] = ..., revision: _Optional[int] = ..., background: _Optional[str] = ..., encryption_key: _Optional[str] = ..., refused_count: _Optional[int] = ..., originality: _Optional[_Union[_studio_pb2.OriginalityMode, str]] = ...) -> None: ...
+    credentials: _studio_pb2.Credentials
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[Batch.State, str]] = ..., model: _Optional[str] = ..., model_digest: _Optional[str] = ..., seed: _Optional[int] = ..., truncation: _Optional[float] = ..., format: _Optional[_Union[_studio_pb2.ImageFormat, str]] = ..., layout: _Optional[_Union[Layout, str]] = ..., destination: _Optional[str] = ..., shard_size: _Optional[int] = ..., shard_count: _Optional[int] = ..., owner: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., plans: _Optional[_Iterable[_Union[Plan, _Mapping]]] = ..., total_count: _Optional[int] = ..., drawn_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., images_per_second: _Optional[float] = ..., remaining: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[ShardFailure, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., manifest: _Optional[str] = ..., revision: _Optional[int] = ..., background: _Optional[str] = ..., encryption_key: _Optional[str] = ..., refused_count: _Optional[int] = ..., originality: _Optional[_Union[_studio_pb2.OriginalityMode, str]] = ..., credentials: _Optional[_Union[_studio_pb2.Credentials, str]] = ...) -> None: ...
 
 class Pause(_message.Message):
     __slots__ = ("reason", "since")

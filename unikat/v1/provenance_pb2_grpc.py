@@ -76,8 +76,9 @@ class ProvenanceServicer:
     def ClaimArtwork(self, request, context):
         """Makes an artwork a work: it is drawn from its recipe, checked and entered into the log, in one step. Of an artwork,
         and of all that are near copies of one another, there is one work: a second claim ends with ALREADY_EXISTS
-        (`ALREADY_CLAIMED`, `NEAR_WORK`), with the `Work` that stands against it among the details. The same claim by the
-        same owner returns what stands: a caller that was cut off sends it again.
+        (`ALREADY_CLAIMED`, `NEAR_WORK`), with the `Work` that stands against it among the details. What is nearer to a
+        training picture than the model's bound ends with FAILED_PRECONDITION (`NEAR_COPY`). The same claim by the same
+        owner returns what stands: a caller that was cut off sends it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

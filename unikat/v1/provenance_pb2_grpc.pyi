@@ -38,8 +38,9 @@ class ProvenanceStub:
     ClaimArtwork: _grpc.UnaryUnaryMultiCallable[_provenance_pb2.ClaimArtworkRequest, _provenance_pb2.Certificate]
     """Makes an artwork a work: it is drawn from its recipe, checked and entered into the log, in one step. Of an artwork,
     and of all that are near copies of one another, there is one work: a second claim ends with ALREADY_EXISTS
-    (`ALREADY_CLAIMED`, `NEAR_WORK`), with the `Work` that stands against it among the details. The same claim by the
-    same owner returns what stands: a caller that was cut off sends it again.
+    (`ALREADY_CLAIMED`, `NEAR_WORK`), with the `Work` that stands against it among the details. What is nearer to a
+    training picture than the model's bound ends with FAILED_PRECONDITION (`NEAR_COPY`). The same claim by the same
+    owner returns what stands: a caller that was cut off sends it again.
     """
     GetCertificate: _grpc.UnaryUnaryMultiCallable[_provenance_pb2.GetCertificateRequest, _provenance_pb2.Certificate]
     """Returns the certificate of a work, signed now, with the newest checkpoint."""
@@ -66,8 +67,9 @@ class ProvenanceAsyncStub(ProvenanceStub):
     ClaimArtwork: _aio.UnaryUnaryMultiCallable[_provenance_pb2.ClaimArtworkRequest, _provenance_pb2.Certificate]  # type: ignore[assignment]
     """Makes an artwork a work: it is drawn from its recipe, checked and entered into the log, in one step. Of an artwork,
     and of all that are near copies of one another, there is one work: a second claim ends with ALREADY_EXISTS
-    (`ALREADY_CLAIMED`, `NEAR_WORK`), with the `Work` that stands against it among the details. The same claim by the
-    same owner returns what stands: a caller that was cut off sends it again.
+    (`ALREADY_CLAIMED`, `NEAR_WORK`), with the `Work` that stands against it among the details. What is nearer to a
+    training picture than the model's bound ends with FAILED_PRECONDITION (`NEAR_COPY`). The same claim by the same
+    owner returns what stands: a caller that was cut off sends it again.
     """
     GetCertificate: _aio.UnaryUnaryMultiCallable[_provenance_pb2.GetCertificateRequest, _provenance_pb2.Certificate]  # type: ignore[assignment]
     """Returns the certificate of a work, signed now, with the newest checkpoint."""
@@ -97,8 +99,9 @@ class ProvenanceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_provenance_pb2.Certificate, _abc.Awaitable[_provenance_pb2.Certificate]]:
         """Makes an artwork a work: it is drawn from its recipe, checked and entered into the log, in one step. Of an artwork,
         and of all that are near copies of one another, there is one work: a second claim ends with ALREADY_EXISTS
-        (`ALREADY_CLAIMED`, `NEAR_WORK`), with the `Work` that stands against it among the details. The same claim by the
-        same owner returns what stands: a caller that was cut off sends it again.
+        (`ALREADY_CLAIMED`, `NEAR_WORK`), with the `Work` that stands against it among the details. What is nearer to a
+        training picture than the model's bound ends with FAILED_PRECONDITION (`NEAR_COPY`). The same claim by the same
+        owner returns what stands: a caller that was cut off sends it again.
         """
 
     @_abc_1.abstractmethod

@@ -13,7 +13,7 @@ from typing import Final
 from google.protobuf import json_format
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker, worker_registration
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.suspension import WORKERS_SUSPENDED
@@ -123,9 +123,8 @@ class Heartbeat:
         for model in models:
             pipeline.hexists(MODELS_KEY, model.digest)
         unknown = [model for model, known in zip(models, pipeline.execute(), strict=True) if not known]
-        if unknown:  # one with many combinations has a megabyte to tell
-            told = {model.digest: json_format.MessageToJson(model, indent=None) for model in unknown}
-            self._redis.hset(MODELS_KEY, mapping=told)
+        for model in unknown:  # one with many combinations has a megabyte to tell
+            self._redis.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model, indent=None))
 
     def _serve(self, queues: set[str]) -> None:
         """RQ's tools list this worker beside the queues that it serves now, from the next beat on."""
@@ -189,8 +188,6 @@ class Heartbeat:
             except RedisError as error:
                 log.warning("no heartbeat: %s", error)
                 self.missed += 1
-                if isinstance(error, ConnectionError):  # those that are idle may be to a server that is a replica now
-                    self._redis.connection_pool.disconnect(inuse_connections=False)
                 # Leases ran out while Redis was away: their owners shall have the time to renew them.
                 self._quiet_until = time.monotonic() + self._lease_ms / 1000
             except Exception:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from unikat.content_credentials.settings import NO_CREDENTIALS, CredentialsSettings
 from unikat.observed import Observed
 from unikat.settings import setting
 from unikat_worker.content_limits import ContentLimits
@@ -108,6 +109,7 @@ class Settings(Observed):
         "it longer than a few seconds.",
         min=1,
     )
+    credentials: CredentialsSettings = NO_CREDENTIALS
     name: str = setting("", "Name in Redis; empty: host, process and a random part.", variable="WORKER_NAME")
 
     def __post_init__(self) -> None:

@@ -113,6 +113,10 @@ def create(
         str, typer.Option(metavar="KEY", help="Encrypt the files, with the workers' storage key of this id.")
     ] = "",
     originality: options.Originality = None,
+    credentials: Annotated[
+        Literal["none", "sidecar"],
+        typer.Option(help="Content Credentials: a tar file of them for each shard, signed by workers with a key."),
+    ] = "none",
     owner: Annotated[
         str | None, typer.Option(envvar="UNIKAT_OWNER", help="On whose account; owners take turns. You.")
     ] = None,
@@ -136,8 +140,8 @@ def create(
         owner = "" if at.is_identified else default_owner()
     drawing: BatchOptions = {
         "seed": seed, "truncation": truncation, "format": format, "background": background, "layout": layout,
-        "encryption_key": encrypt, "originality": originality, "shard_size": shard_size, "owner": owner,
-        "labels": parse_labels(label or []), "request_id": request_id,
+        "encryption_key": encrypt, "originality": originality, "credentials": credentials, "shard_size": shard_size,
+        "owner": owner, "labels": parse_labels(label or []), "request_id": request_id,
     }  # fmt: skip
     with connect(at, flag=wish.flag) as studio:
         studio.model(model)  # whoever mistyped the target is told at once
@@ -172,6 +176,7 @@ def _report(batch: Batch, target: str, watching: bool, as_json: bool) -> None:
     console = stdout()
     console.print(Text.assemble("Batch ", (batch.id, "bold"), f": {cells(batch.plans)} of {batch.model}"))
     how = f"{batch.layout}, encrypted with {batch.encryption_key}" if batch.encryption_key else batch.layout
+    how += ", with Content Credentials" if batch.credentials != "none" else ""
     facts = [*asked(batch.plans), ("seed", str(batch.seed)), ("to", f"{place(batch.destination)} ({how})")]
     width = max(len(name) for name, _ in facts)
     for name, value in facts:

@@ -23,7 +23,6 @@ from unikat.queue.batches.keys import BATCH_ID
 if TYPE_CHECKING:
     from unikat.batches.storage_keys import StorageKeys
     from unikat.batches.verify import Report
-    from unikat.cli.batch.redraw import Redrawn
 
 SHOWN: Final = 20  # problems and gaps
 
@@ -35,13 +34,20 @@ def verify(
     redraw: Annotated[
         int, typer.Option(min=0, help="Also draw so many images again, picked at random, and compare the bytes.")
     ] = 0,
+    credentials: Annotated[
+        int, typer.Option(min=0, help="Also read so many images' Content Credentials, picked at random.")
+    ] = 0,
+    trust: Annotated[
+        list[Path] | None, typer.Option(help="Roots of signers to trust (PEM), with --credentials. Repeat it.")
+    ] = None,
     storage_keys: options.StorageKeysFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object instead.")] = False,
     at: options.Service = options.SERVICE,
 ) -> None:
     """Read every file again and compare it with the manifest.
 
-    Exit code 0 only if every image of the batch is there, byte for byte, and what was drawn again came out the same.
+    Exit code 0 only if every image of the batch is there, byte for byte, with its Content Credentials where the batch
+    has such, what was drawn again came out the same, and the credentials that were read hold.
     """
     destination = _destination(where, at)
     began = time.monotonic()
@@ -58,11 +64,21 @@ def verify(
 
         with readable(), connect(at) as studio, progress("Drawing again", redraw, as_json) as show:
             redrawn = draw_again(studio, partial(pick, destination, keys=keys), redraw, show)
-    good = report.is_complete and (redrawn is None or not redrawn.different)
+    signed = None
+    if credentials and report.rows:
+        from unikat.cli.batch.signed import read_signed
+
+        with readable(), progress("Reading credentials", credentials, as_json) as show:
+            signed = read_signed(destination, credentials, trust or [], keys, show)
+    good = report.is_complete and not (redrawn and redrawn.different) and not (signed and signed.wrong)
     if as_json:
-        print_json(_as_dict(report, redrawn) | {"ok": good})
+        found = {"redrawn": redrawn and asdict(redrawn), "credentials": signed and asdict(signed), "ok": good}
+        print_json(_as_dict(report) | found)
     else:
-        _print(report, redrawn, seconds)
+        _print(report, seconds)
+        for each in (redrawn, signed):
+            if each is not None:
+                each.print()
     if not good:
         raise typer.Exit(FAILURE)
 
@@ -110,7 +126,7 @@ def _not_installed(error: ImportError) -> Problem:
     return Problem(f"a package is missing: {error.name or error}", f"Install it: pip install 'unikat[{extra}]'")
 
 
-def _print(report: Report, redrawn: Redrawn | None, seconds: float) -> None:
+def _print(report: Report, seconds: float) -> None:
     console, where = stdout(), place(report.url)
     total = f" of {report.total:,}" if report.total is not None else ""
     key = f", encrypted with {report.encryption_key}" if report.encryption_key else ""
@@ -133,15 +149,13 @@ def _print(report: Report, redrawn: Redrawn | None, seconds: float) -> None:
         stderr().print(f"Not of this batch: {counted(report.extra_count, 'file')}", style="yellow")
         for line in first([f"  {name}" for name in report.extra], report.extra_count):
             stderr().print(line, markup=False)
-    if redrawn is not None:
-        redrawn.print()
 
 
 def first(lines: Sequence[str], number: int) -> list[str]:
     return [*lines[:SHOWN], *([f"  and {number - SHOWN:,} more"] if number > SHOWN else [])]
 
 
-def _as_dict(report: Report, redrawn: Redrawn | None) -> dict[str, object]:
+def _as_dict(report: Report) -> dict[str, object]:
     facts = asdict(report) | {"missing": [[gap.start, gap.stop - 1] for gap in report.missing]}
     facts |= {"missing_count": report.missing_count, "intact": report.is_intact, "complete": report.is_complete}
-    return facts | {"redrawn": None if redrawn is None else asdict(redrawn)}
+    return facts

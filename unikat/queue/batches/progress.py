@@ -179,12 +179,17 @@ class BatchProgress:
         return round is not None and enqueue_close(self.redis, batch, int(round))
 
     def end(self, batch: str, round: int, manifest: str) -> bool:
-        """The manifest is written and nothing more is to come; False if that was known, or of an earlier round."""
+        """The manifest is written and nothing more is to come; False if that was known, or of an earlier round.
+
+        False too if there are jobs of it: a Redis that came back as it was a moment ago may have such that were through.
+        The batch goes on then, and `reconcile` has it closed again; once it has ended, nobody looks for its jobs.
+        """
+        places, registries = self._in_rq(batch)
 
         def attempt(pipe: Pipeline) -> bool:
-            pipe.watch(batch_key(batch))
+            pipe.watch(batch_key(batch), *places, *registries)
             fields = watched_fields(pipe, batch)
-            if r.ENDED in fields or int(fields.get(r.ROUND, 0)) != round:
+            if r.ENDED in fields or int(fields.get(r.ROUND, 0)) != round or _is_busy(pipe, places, registries):
                 return False
             owner = BatchSpec.from_json(fields[r.HEAD], "[]").owner
             moment = redis_time(pipe)
@@ -209,14 +214,12 @@ class BatchProgress:
         when the batch has had nothing in RQ for a while, because shards on their way have a moment in between.
         """
         queue = batch_queue(self.redis, batch)
-        places = (queue.key, queue.intermediate_queue_key)
-        registries = (queue.started_job_registry.key, queue.scheduled_job_registry.key)
+        places, registries = self._in_rq(batch)
 
         def attempt(pipe: Pipeline) -> list[int]:
             pipe.watch(batch_key(batch), done_key(batch), failed_key(batch), *places, *registries)
             record = self.store.read(batch)
-            busy = any(pipe.llen(place) for place in places)
-            if busy or any(pipe.zcard(registry) for registry in registries) or record.has_ended:
+            if record.has_ended or _is_busy(pipe, places, registries):
                 return []
             if record.is_settled or record.is_cancelled:
                 enqueue_close(self.redis, batch, record.round, again=True)
@@ -229,3 +232,14 @@ class BatchProgress:
             return missing
 
         return transact(self.redis, attempt)
+
+    def _in_rq(self, batch: str) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Keys of the lists and of the sorted sets with jobs of a batch that are not through."""
+        queue = batch_queue(self.redis, batch)
+        lists = queue.key, queue.intermediate_queue_key
+        return lists, (queue.started_job_registry.key, queue.scheduled_job_registry.key)
+
+
+def _is_busy(pipe: Pipeline, lists: Iterable[str], registries: Iterable[str]) -> bool:
+    """Whether there is anything in one of them; the pipeline watches."""
+    return any(pipe.llen(each) for each in lists) or any(pipe.zcard(each) for each in registries)

@@ -64,7 +64,8 @@ class Files:
         storage = self._places.open(item)
         of = self._device
         renderer = Renderer(provider=of.provider, runtime=of.runtime, processor=of.processor)
-        write_shard(storage, item.job, item.drawn, renderer, begun=written > 0)
+        credentials = self._places.sign(item, renderer)
+        write_shard(storage, item.job, item.drawn, renderer, begun=written > 0, credentials=credentials)
 
     def _close(self, item: ActiveClose) -> str:
         from unikat.batches.shards import LostShards, close_batch
