@@ -9,6 +9,7 @@ from benchmarks.curve.command import curve
 from benchmarks.gallery import gallery
 from benchmarks.gate import gate
 from benchmarks.idle import idle
+from benchmarks.metrics import metrics
 from benchmarks.near_copies import near_copies
 from benchmarks.originality import originality
 from benchmarks.peers.clients import clients
@@ -36,6 +37,7 @@ app.command()(votes)
 app.command()(taste)
 app.command()(recipes)
 app.command()(gallery)
+app.command()(metrics)
 
 
 @app.command()

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from unikat.aio import AsyncStudio
 from unikat.mark_keys import read_mark_keys
-from unikat.printable import log_to_stderr
 from unikat.registry import Registry
 from unikat_gallery.app import make_app
 from unikat_gallery.context import Context
@@ -32,7 +32,7 @@ MOST_CONNECTIONS: Final = 1024
 
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
-    log_to_stderr(logging.INFO)
+    settings.begin_log()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
@@ -47,9 +47,9 @@ def serve(settings: Settings) -> int:
 
 async def _serve(settings: Settings) -> None:
     with _bound(settings.listen) as listening:
-        async with _context(settings) as context:
+        async with _context(settings) as context, _observed(context) as app:
             config = uvicorn.Config(
-                make_app(context), http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
+                app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
                 server_header=False, proxy_headers=False, timeout_graceful_shutdown=GRACE_S,
                 limit_concurrency=MOST_CONNECTIONS,
             )  # fmt: skip
@@ -67,6 +67,19 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         port = sockets[0].getsockname()[1] if sockets else 0
         print(f"gallery ready: http://{self._host}:{port}/ pid={os.getpid()}", flush=True)
+
+
+@asynccontextmanager
+async def _observed(context: Context) -> AsyncIterator[ASGIApp]:
+    """The application; where numbers for Prometheus are asked for, it is measured meanwhile. Raises OSError."""
+    app = make_app(context)
+    if not context.settings.metrics:
+        yield app
+        return
+    from unikat_gallery.metrics import observed  # with prometheus-client
+
+    with observed(app, context) as measured:
+        yield measured
 
 
 @asynccontextmanager

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 import typer
 
 from unikat.loopback import is_loopback
+from unikat.observed import Observed
 from unikat.settings import setting
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Observed):
     """What `unikat gallery` can be told. The token for the service is $UNIKAT_TOKEN's, or $UNIKAT_TOKEN_FILE's."""
 
     listen: str = setting(
@@ -83,6 +84,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raises typer.BadParameter for settings that contradict one another."""
+        super().__post_init__()
         if (self.cert is None) != (self.cert_key is None):
             raise typer.BadParameter("--cert and --cert-key go together: give both or none")
         host, colon, port = self.listen.rpartition(":")

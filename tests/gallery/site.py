@@ -22,8 +22,8 @@ CLAIMS = 6  # of one visitor, an hour
 class Site:
     """A gallery, which can be stopped and started again at the same address."""
 
-    def __init__(self, stack: Stack, folder: Path, registry: str = "") -> None:
-        """`registry` is the address of one, "" for none."""
+    def __init__(self, stack: Stack, folder: Path, registry: str = "", metrics: str = "") -> None:
+        """`registry` is the address of one, `metrics` where to serve numbers; "" for none."""
         self.stack = stack
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
@@ -39,6 +39,7 @@ class Site:
             "UNIKAT_GALLERY_CACHE_MB": "1",
             "UNIKAT_REGISTRY": registry,
             "UNIKAT_VISITOR_CLAIMS": str(CLAIMS),
+            "UNIKAT_METRICS": metrics,
         }
         self.program: Program | None = None
 
