@@ -9,7 +9,7 @@ from typing import Final, Self, TypeVar
 
 import grpc
 
-from unikat.aio import ask
+from unikat.asking import ask
 from unikat.errors import UnikatError
 from unikat.link import Address, BlockingLink, run
 from unikat.v1 import provenance_pb2 as pb

@@ -189,6 +189,8 @@ class InferenceThread:
             if take_in(self._scheduler, job, reply):
                 self._shared.state.executions.pop(job.taken.execution, None)
                 self._shared.state.rates.count(jobs=1)
+                if job.times:  # drawn here
+                    self._shared.state.rates.finished((*job.times, job.elapsed))
             images += max(0, job.published - before)
         self._shared.state.rates.count(images=images)
         if not self._scheduler.jobs:
