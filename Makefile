@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 PROTOS := $(wildcard protos/unikat/*/*.proto)
 
-.PHONY: demo test drills soak fuzz lint format protos bench compose-test released release pins lock settings lines clean
+.PHONY: demo test drills soak fuzz lint format protos bench compose-test released release pins lock settings metrics lines clean
 
 demo: .venv/.demo ## Sets everything up, draws a sheet through the whole path, prints where it is.
 	$(BIN)/unikat demo
@@ -40,6 +40,9 @@ protos: .venv/.dev ## Generates the stubs from protos/.
 
 settings: .venv/.dev ## Writes docs/settings.md from the declarations in the code.
 	$(BIN)/python -m tests.tools.settings > docs/settings.md
+
+metrics: .venv/.dev ## Writes the tables of docs/operations.md from a scrape of all programs.
+	$(BIN)/python -m tests.tools.metrics --write
 
 released: .venv/.dev ## Freezes the contract: from here on, what breaks it fails `make lint`.
 	$(BIN)/buf build protos -o protos/released.binpb

@@ -6,8 +6,10 @@ import typer
 
 from benchmarks.claims import claims
 from benchmarks.curve.command import curve
+from benchmarks.gallery import gallery
 from benchmarks.gate import gate
 from benchmarks.idle import idle
+from benchmarks.metrics import metrics
 from benchmarks.near_copies import near_copies
 from benchmarks.originality import originality
 from benchmarks.peers.clients import clients
@@ -34,6 +36,8 @@ app.command()(originality)
 app.command()(votes)
 app.command()(taste)
 app.command()(recipes)
+app.command()(gallery)
+app.command()(metrics)
 
 
 @app.command()

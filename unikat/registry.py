@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import grpc
 
 from unikat.asking import ask
 from unikat.errors import UnikatError
 from unikat.link import Address, BlockingLink, run
+from unikat.recipes.messages import recipe_message
+from unikat.request import Where, conditions_of, number, sent_where
 from unikat.v1 import provenance_pb2 as pb
+
+if TYPE_CHECKING:
+    from unikat.recipes.artwork import ArtworkRecipe
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -25,6 +30,34 @@ def standing(error: UnikatError) -> pb.Work | None:
     """The work that stands against a claim which was refused; None where that was not why."""
     found = pb.Work()
     return next((found for detail in error.status.details if detail.Unpack(found)), None)
+
+
+def claimed_recipe(of: ArtworkRecipe, model_digest: str = "", where: Where | None = None) -> pb.ArtworkRecipe:
+    """The recipe of a claim. `where` are conditions in place of the recipe's, sent as they are.
+
+    Raises `unikat.errors.InvalidRequest` for what cannot be sent.
+    """
+    recipe = pb.ArtworkRecipe(
+        model=of.model, model_digest=model_digest, background=of.background, attempt=of.attempt,
+        conditions=conditions_of(sent_where(of.where) if where is None else where),
+    )  # fmt: skip
+    place = of.mix.place
+    if place is None:
+        recipe.recipe.CopyFrom(recipe_message(of.mix))
+    else:
+        recipe.seed, recipe.index = place
+    if of.truncation is not None:
+        recipe.truncation = number("truncation", of.truncation)
+    return recipe
+
+
+def work_facts(work: pb.Work) -> dict[str, Any]:
+    """A work for people and programs: texts and numbers by name; `claimed` is its time in UTC."""
+    return {
+        "id": work.id, "digest": work.digest.hex(), "entry": work.entry, "title": work.title, "creator": work.creator,
+        "owner": work.owner, "owner_key": work.owner_key.hex(),
+        "claimed": work.claim_time.ToDatetime().isoformat() + "Z", "model": work.model, "transfers": work.transfers,
+    }  # fmt: skip
 
 
 class Registry:

@@ -11,6 +11,7 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from unikat.call_records import current_record
 from unikat.conditions import FieldError
 from unikat.errors import Reason, UnikatError, error_of, make_status
 
@@ -30,7 +31,8 @@ def invalid(problems: Sequence[FieldError]) -> UnikatError:
 
 
 async def end(context: grpc.aio.ServicerContext[Any, Any], status: Status) -> NoReturn:
-    """End a call with a status. Raises grpc.aio.AbortError."""
+    """End a call with a status, and say so in its record. Raises grpc.aio.AbortError."""
+    current_record().end(status)
     final = rpc_status.to_status(fitted(status))
     await context.abort(final.code, final.details or "", final.trailing_metadata or ())
     raise AssertionError("abort always raises")

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from unikat.errors import UnikatError
-from unikat_gallery import albums, exports, favourites, films, pictures, relatives, walls, works
+from unikat_gallery import albums, certificates, exports, favourites, films, pictures, relatives, walls, works
 from unikat_gallery.context import Context
 from unikat_gallery.guard import Guard
 from unikat_gallery.problems import answer
@@ -36,6 +36,7 @@ PAGES: Final = (
     "/exhibition/{id}",
     "/vote",
     "/taste",
+    "/claimed/{id}",
 )
 
 
@@ -45,6 +46,7 @@ def make_app(context: Context) -> Starlette:
         *(Route(page, _page) for page in PAGES),
         *walls.ROUTES,
         *works.ROUTES,
+        *certificates.ROUTES,
         *relatives.ROUTES,
         *films.ROUTES,
         *favourites.ROUTES,

@@ -5,29 +5,36 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from google.rpc.code_pb2 import Code
 from sqlalchemy import Connection, Engine
 from starlette.requests import Request
 
 from unikat.aio import AsyncStudio
+from unikat.registry import Registry
 from unikat_gallery.database import writing
 from unikat_gallery.images import Drawer
-from unikat_gallery.problems import refuse, too_many
+from unikat_gallery.limits import HOUR_S, Limit, Limits
+from unikat_gallery.problems import REGISTRY, refuse, too_many
 from unikat_gallery.settings import Settings
-from unikat_gallery.votes.ballot import Ballot, Limit
+from unikat_gallery.votes.ballot import Ballot
 from unikat_gallery.votes.pictures import artist_pictures
 
 T = TypeVar("T")
+
+REGISTRY_CALLS: Final = 8  # that the registry answers at the same time, to all visitors
 
 
 @dataclass
 class Context:
     """Of one process. `mark_keys` are those of watermarks; `streams` counts walls that are drawn now, by visitor.
+
+    `registry` is None where none runs. It has threads of its own: a slow one holds up nothing else.
 
     Raises ValueError for a folder of the artist's pictures that has none.
     """
@@ -37,12 +44,20 @@ class Context:
     engine: Engine
     drawer: Drawer
     mark_keys: Mapping[str, bytes]
+    registry: Registry | None = None
     streams: Counter[str] = field(default_factory=Counter)
     ballot: Ballot = field(init=False)
+    claims: Limits = field(init=False)
     pictures: Sequence[Path] = field(init=False)  # of the artist
 
     def __post_init__(self) -> None:
-        self.ballot = Ballot(Limit(self.settings.visitor_votes), Limit(self.settings.max_votes))
+        said, many = self.settings, "At most {} pairs a minute are shown: take your time."
+        own, every = (Limit(most, many.format(most)) for most in (said.visitor_votes, said.max_votes))
+        self.ballot = Ballot(Limits(own, every))
+        many = "At most {} works an hour can be claimed {}: come back later."
+        own = Limit(said.visitor_claims, many.format(said.visitor_claims, "by one visitor"), HOUR_S)
+        self.claims = Limits(own, Limit(said.max_claims, many.format(said.max_claims, "here"), HOUR_S))
+        self._asking = ThreadPoolExecutor(REGISTRY_CALLS, "registry")
         self.pictures = artist_pictures(self.settings.artist_pictures)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -62,6 +77,17 @@ class Context:
                 return work(connection)
 
         return await asyncio.to_thread(run)
+
+    async def ask(self, request: Request, call: Callable[[Registry], T]) -> T:
+        """What the registry answers to a call, whose errors are shown as the registry's.
+
+        Raises InvalidRequest where there is none, and the errors of `unikat.errors`.
+        """
+        registry = self.registry
+        if registry is None:
+            refuse("registry", "none runs here: --registry says where one is", Code.FAILED_PRECONDITION)
+        request.state.asked = REGISTRY
+        return await asyncio.get_running_loop().run_in_executor(self._asking, call, registry)
 
     @contextmanager
     def streaming(self, visitor: str, what: str = "walls") -> Iterator[None]:

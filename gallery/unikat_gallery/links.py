@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlencode
 
 from unikat.artwork import Artwork
+from unikat.metadata import Recipe
 from unikat.recipes.artwork import ArtworkRecipe
 from unikat.recipes.text import parse_mix, shortest, text_of
 from unikat.request import Where, as_sent
@@ -77,6 +78,14 @@ class Link:
         place = (0, 0) if recipe else (artwork.seed, artwork.index)
         truncation = shortest(artwork.truncation)
         return cls(model, *place, artwork.conditions, truncation, artwork.background, attempt, recipe)
+
+    @classmethod
+    def of_recipe(cls, recipe: Recipe) -> Self:
+        """That of a recipe in which everything is said: of a file's metadata, or of a claim."""
+        where = {name: next(iter(of)) if len(of) == 1 else dict(of) for name, of in recipe.weights.items()}
+        mix = text_of(recipe.mix) if recipe.mix else ""
+        place = recipe.model, recipe.seed, recipe.index, where, shortest(recipe.truncation), recipe.background
+        return cls(*place, recipe.attempt, mix)
 
     @property
     def query(self) -> str:

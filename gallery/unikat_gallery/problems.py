@@ -24,10 +24,12 @@ _HTTP: Final = {
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 _PLAIN: Final = {
-    grpc.StatusCode.UNAVAILABLE: "The service that draws does not answer. ",
-    grpc.StatusCode.UNAUTHENTICATED: "The service that draws does not let this gallery in. ",
-    grpc.StatusCode.PERMISSION_DENIED: "The service that draws does not let this gallery in. ",
+    grpc.StatusCode.UNAVAILABLE: "The {} does not answer. ",
+    grpc.StatusCode.UNAUTHENTICATED: "The {} does not let this gallery in. ",
+    grpc.StatusCode.PERMISSION_DENIED: "The {} does not let this gallery in. ",
 }
+DRAWS: Final = "service that draws"
+REGISTRY: Final = "registry"
 
 
 def refuse(field: str, message: str, code: Code.ValueType = Code.INVALID_ARGUMENT) -> NoReturn:
@@ -35,22 +37,22 @@ def refuse(field: str, message: str, code: Code.ValueType = Code.INVALID_ARGUMEN
     raise error_of(bad_field(field, message, code))
 
 
-def too_many(message: str) -> UnikatError:
-    """What a visitor is told who asks for more than there is room for."""
-    return error_of(retry_later(Code.RESOURCE_EXHAUSTED, message, Reason.TOO_MANY_CALLS, 2.0))
+def too_many(message: str, again: float = 2.0) -> UnikatError:
+    """What a visitor is told who asks for more than there is room for; `again`: seconds until there is."""
+    return error_of(retry_later(Code.RESOURCE_EXHAUSTED, message, Reason.TOO_MANY_CALLS, again))
 
 
-def shown(error: UnikatError, attributes: Iterable[str] = ()) -> dict[str, Any]:
+def shown(error: UnikatError, attributes: Iterable[str] = (), whose: str = DRAWS) -> dict[str, Any]:
     """An error as JSON: `message`, `fields` (name of the control -> what is allowed), `reason`, `retry_after` (s).
 
-    `attributes` are those of the conditions, in the order in which they were sent.
+    `attributes` are those of the conditions, in the order in which they were sent; `whose` error it is.
     """
     names = list(attributes)
     found = error.fields if isinstance(error, InvalidRequest) else {}
     fields = {_control(field, names): text for field, text in found.items()}
     words = "; ".join(f"{field.removeprefix('c.').replace('_', ' ')}: {text}" for field, text in fields.items())
     return {
-        "message": words or f"{_PLAIN.get(error.code, '')}{error}",
+        "message": words or f"{_PLAIN.get(error.code, '').format(whose)}{error}",
         "fields": fields,
         "reason": error.reason,
         "retry_after": error.retry_after,
@@ -69,4 +71,9 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
     """Starlette's handler of UnikatError."""
     assert isinstance(error, UnikatError)
     attributes = [name[2:] for name in request.query_params if name.startswith("c.")]
-    return JSONResponse(shown(error, attributes), _HTTP.get(error.code, 502))
+    return refusal(error, shown(error, attributes, getattr(request.state, "asked", DRAWS)))
+
+
+def refusal(error: UnikatError, said: dict[str, Any]) -> JSONResponse:
+    """The answer that says of an error what `shown` does, or more."""
+    return JSONResponse(said, _HTTP.get(error.code, 502))

@@ -8,14 +8,16 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from unikat.aio import AsyncStudio
 from unikat.mark_keys import read_mark_keys
-from unikat.printable import log_to_stderr
+from unikat.registry import Registry
 from unikat_gallery.app import make_app
 from unikat_gallery.context import Context
 from unikat_gallery.database import open_database
@@ -24,12 +26,13 @@ from unikat_gallery.settings import Settings
 
 GRACE_S: Final = 2  # for what runs when it is asked to stop: a wall goes on by itself where it was
 RECONNECT_S: Final = 20.0  # that a drawing waits for a service that does not answer
+REGISTRY_RECONNECT_S: Final = 3.0  # that somebody waits for a registry that does not answer
 MOST_CONNECTIONS: Final = 1024
 
 
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
-    log_to_stderr(logging.INFO)
+    settings.begin_log()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
@@ -44,9 +47,9 @@ def serve(settings: Settings) -> int:
 
 async def _serve(settings: Settings) -> None:
     with _bound(settings.listen) as listening:
-        async with _context(settings) as context:
+        async with _context(settings) as context, _observed(context) as app:
             config = uvicorn.Config(
-                make_app(context), http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
+                app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
                 server_header=False, proxy_headers=False, timeout_graceful_shutdown=GRACE_S,
                 limit_concurrency=MOST_CONNECTIONS,
             )  # fmt: skip
@@ -67,18 +70,38 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
+async def _observed(context: Context) -> AsyncIterator[ASGIApp]:
+    """The application; where numbers for Prometheus are asked for, it is measured meanwhile. Raises OSError."""
+    app = make_app(context)
+    if not context.settings.metrics:
+        yield app
+        return
+    from unikat_gallery.metrics import observed  # with prometheus-client
+
+    with observed(app, context) as measured:
+        yield measured
+
+
+@asynccontextmanager
 async def _context(settings: Settings) -> AsyncIterator[Context]:
     """Raises OSError and ValueError for what cannot be used."""
     marks = read_mark_keys(settings.mark_keys)
     engine = await asyncio.to_thread(open_database, settings.database)
     identity = (settings.cert, settings.cert_key) if settings.cert and settings.cert_key else None
-    try:
+    with ExitStack() as exits:
+        exits.callback(engine.dispose)
+        registry = exits.enter_context(_registry(settings, identity)) if settings.registry else None
         async with AsyncStudio(
             settings.target, tls=settings.tls, ca=settings.ca, identity=identity, reconnect_timeout=RECONNECT_S
         ) as studio:
-            yield Context(settings, studio, engine, Drawer(studio, Images(settings.cache_mb * 2**20)), marks)
-    finally:
-        engine.dispose()
+            drawer = Drawer(studio, Images(settings.cache_mb * 2**20))
+            yield Context(settings, studio, engine, drawer, marks, registry)
+
+
+def _registry(settings: Settings, identity: tuple[Path, Path] | None) -> Registry:
+    """Raises OSError for a file that cannot be read."""
+    again = REGISTRY_RECONNECT_S
+    return Registry(settings.registry, tls=settings.tls, ca=settings.ca, identity=identity, reconnect_timeout=again)
 
 
 def _bound(listen: str) -> socket.socket:

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 import typer
 
 from unikat.loopback import is_loopback
+from unikat.observed import Observed
 from unikat.settings import setting
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Observed):
     """What `unikat gallery` can be told. The token for the service is $UNIKAT_TOKEN's, or $UNIKAT_TOKEN_FILE's."""
 
     listen: str = setting(
@@ -60,17 +61,30 @@ class Settings:
     )
     visitor_votes: int = setting(30, "Pairs that one visitor is shown a minute.", min=1)
     max_votes: int = setting(600, "Pairs that are shown a minute, of all visitors.", min=1)
+    visitor_claims: int = setting(
+        20, "Works that one visitor claims an hour, refused ones included (0: certificates are shown, no more).", min=0
+    )
+    max_claims: int = setting(200, "Works that all visitors together claim an hour.", min=1)
     target: str = setting("localhost:50051", "The service that draws: host:port, or another gRPC name.")
-    tls: bool = setting(False, "Encrypt what goes to the service, trusting the system's authorities.")
-    ca: Path | None = setting(None, "Authorities of the service to trust instead (PEM); implies --tls.", exists=True)
-    cert: Path | None = setting(None, "Certificate to show to the service (PEM).", exists=True)
+    registry: str = setting(
+        "",
+        "The registry of claimed works: host:port, or another gRPC name (none: nothing can be claimed, and pictures "
+        "are verified by what they carry alone).",
+    )
+    tls: bool = setting(False, "Encrypt what goes to service and registry, trusting the system's authorities.")
+    ca: Path | None = setting(None, "Authorities of both to trust instead (PEM); implies --tls.", exists=True)
+    cert: Path | None = setting(None, "Certificate to show to both (PEM).", exists=True)
     cert_key: Path | None = setting(None, "Private key of that certificate (PEM).", exists=True, variable="KEY")
     mark_keys: Path | None = setting(
-        None, "File of secret keys of watermarks, to find their marks in pictures that visitors verify.", exists=True
+        None,
+        "File of secret keys of watermarks, to find their marks in pictures that visitors verify; a registry has keys "
+        "of its own.",
+        exists=True,
     )
 
     def __post_init__(self) -> None:
         """Raises typer.BadParameter for settings that contradict one another."""
+        super().__post_init__()
         if (self.cert is None) != (self.cert_key is None):
             raise typer.BadParameter("--cert and --cert-key go together: give both or none")
         host, colon, port = self.listen.rpartition(":")

@@ -34,7 +34,11 @@ async def work(request: Request) -> Response:
 async def shown_of(request: Request, link: Link) -> Response:
     """All that a work's page says of the work of a link. Raises the errors of `unikat.errors`."""
     artwork = await while_there(request, context_of(request).drawer.draw(link))
-    return Response(status_code=204) if artwork is None else JSONResponse(_all_facts(artwork))
+    if artwork is None:
+        return Response(status_code=204)
+    context = context_of(request)
+    has_registry, claims = context.registry is not None, context.settings.visitor_claims > 0
+    return JSONResponse(_all_facts(artwork) | {"registry": has_registry, "claims": has_registry and claims})
 
 
 async def while_there(request: Request, drawing: Coroutine[Any, Any, T]) -> T | None:

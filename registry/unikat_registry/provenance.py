@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from unikat.artwork import Artwork
+from unikat.certificate import recipe_of
 from unikat.errors import Reason, UnikatError, bad_field, error_of, make_status, retry_later
 from unikat.metadata import Recipe
 from unikat.paging import check_page, decode, encode
@@ -28,7 +29,7 @@ from unikat_registry.comparison import compare
 from unikat_registry.database import reading
 from unikat_registry.examination import Examiner, Found, mark_found, neighbour, verdict_of
 from unikat_registry.requests import check_claim, check_id, check_list, check_transfer, no_such_work, parse
-from unikat_registry.studio import Drawing, recipe_of, renderer_of
+from unikat_registry.studio import Drawing, renderer_of
 from unikat_registry.works import StoredWork
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from unikat.artwork import Artwork
 from unikat.canonical_json import canonical
-from unikat.certificate import CLAIM, TRANSFER, Certificate, CertificateError, marked_digest
+from unikat.certificate import CLAIM, TRANSFER, Certificate, CertificateError, marked_digest, recipe_of
 from unikat.errors import Unavailable, UnikatError
 from unikat.json_text import parse_json
 from unikat.likeness import Look
@@ -24,7 +24,7 @@ from unikat_registry.details import Details
 from unikat_registry.erasure import ERASURE
 from unikat_registry.log import Log
 from unikat_registry.publication import RolledBack
-from unikat_registry.studio import Drawing, recipe_of, renderer_of
+from unikat_registry.studio import Drawing, renderer_of
 from unikat_registry.tree import committed, root_of
 from unikat_registry.works import StoredWork
 

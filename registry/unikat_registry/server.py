@@ -19,8 +19,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from unikat.aio import AsyncStudio
+from unikat.call_records import ANONYMOUS, Records
 from unikat.mark_keys import read_mark_keys
-from unikat.printable import log_to_stderr
 from unikat.transparency import SigningKey, TransparencyError
 from unikat.transparency.keys import read_signing_keys
 from unikat_registry.certificates import Certificates
@@ -44,7 +44,7 @@ RECONNECT_S: Final = 20.0  # that a claim waits for a service that does not answ
 
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
-    log_to_stderr(logging.INFO)
+    settings.begin_log()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         asyncio.run(_serve(settings))
@@ -62,8 +62,8 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
-    async with _provenance(settings) as provenance:
-        server = await _new_server(settings, provenance)
+    async with _provenance(settings) as provenance, _recorded(settings, provenance.engine) as records:
+        server = await _new_server(settings, provenance, records)
         port = settings.open_port(server)
         await server.start()
         host = settings.listen.rpartition(":")[0]
@@ -71,6 +71,19 @@ async def _serve(settings: Settings) -> None:
         await asked_to_stop.wait()
         log.info("Asked to stop; calls have %g s to end", settings.grace_s)
         await server.stop(settings.grace_s)
+
+
+@asynccontextmanager
+async def _recorded(settings: Settings, engine: Engine) -> AsyncIterator[Records]:
+    """Records of calls; where numbers for Prometheus are asked for, they are served meanwhile. Raises OSError."""
+    records = Records(ANONYMOUS)  # its classes of callers are none
+    if not settings.metrics:
+        yield records
+        return
+    from unikat_registry.metrics import observed  # with prometheus-client
+
+    with observed(settings.metrics, engine, records):
+        yield records
 
 
 @asynccontextmanager
@@ -117,8 +130,9 @@ def studio_of(settings: Drawn) -> AsyncStudio:
     )
 
 
-async def _new_server(settings: Settings, provenance: Provenance) -> grpc.aio.Server:
+async def _new_server(settings: Settings, provenance: Provenance, records: Records) -> grpc.aio.Server:
     server = grpc.aio.server(
+        interceptors=[records],
         maximum_concurrent_rpcs=MOST_CALLS,
         options=[
             ("grpc.max_receive_message_length", MAX_BYTES),

@@ -10,6 +10,7 @@ from typing import Final
 import typer
 
 from unikat.listening import Listening, together
+from unikat.observed import Observed
 from unikat.settings import setting
 
 _NOBODY_KNOWN: Final = (
@@ -74,7 +75,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Settings(Signed, Drawn, Listening):
+class Settings(Signed, Drawn, Listening, Observed):
     """What `unikat registry` can be told."""
 
     listen: str = setting(
@@ -100,5 +101,6 @@ class Settings(Signed, Drawn, Listening):
         """Raises typer.BadParameter for settings that contradict one another."""
         Drawn.__post_init__(self)
         Listening.__post_init__(self)
+        Observed.__post_init__(self)
         if self.tls_ca is None and self.anonymous is Anonymous.LOCAL and not self.is_local:
             raise typer.BadParameter(f"--listen {self.listen}: {_NOBODY_KNOWN}")

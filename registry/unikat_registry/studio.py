@@ -13,7 +13,7 @@ from google.rpc.status_pb2 import Status
 
 from unikat.aio import AsyncStudio
 from unikat.artwork import Artwork, Renderer, where_of
-from unikat.batches.layout import conditions_text, parse_conditions
+from unikat.batches.layout import conditions_text
 from unikat.bundle import has_index
 from unikat.certificate import marked_digest
 from unikat.conditions import FieldError, Weights
@@ -22,7 +22,7 @@ from unikat.identity import artwork_digest
 from unikat.metadata import Recipe
 from unikat.recipes.messages import mix_of_message, recipe_message
 from unikat.recipes.mix import Mix
-from unikat.recipes.text import parse_mix, shortest, text_of
+from unikat.recipes.text import shortest, text_of
 from unikat.request import Where, as_sent
 from unikat.statuses import invalid
 from unikat.v1 import provenance_pb2 as pb
@@ -148,16 +148,6 @@ def said_of(artwork: Artwork) -> dict[str, Any]:
     return {
         "artwork": artwork.digest.hex(), "pixels": pixels, "recipe": recipe, "renderer": asdict(artwork.renderer)
     }  # fmt: skip
-
-
-def recipe_of(said: Mapping[str, Any]) -> Recipe:
-    """The recipe of a claim's entry."""
-    recipe = said["recipe"]
-    return Recipe(
-        recipe["model"], recipe["model_digest"], parse_conditions(recipe["conditions"]), int(recipe["seed"]),
-        recipe["index"], float(recipe["truncation"]), recipe.get("background", ""),
-        recipe.get("attempt", 0), parse_mix(recipe["recipe"]) if "recipe" in recipe else None,
-    )  # fmt: skip
 
 
 def renderer_of(said: Mapping[str, Any]) -> Renderer:

@@ -19,6 +19,8 @@ from redis.exceptions import RedisError
 from unikat.batches.destination import normalise
 from unikat.batches.record import BatchRecord
 from unikat.batches.spec import BatchSpec
+from unikat.bundle import key_of
+from unikat.call_records import current_record
 from unikat.errors import Reason, UnikatError, bad_field, error_of, make_status
 from unikat.queue.batches.budget import Allowance, BudgetSpent
 from unikat.queue.batches.jobs import NoSuchBatch
@@ -97,11 +99,14 @@ class Batches:
         request, caller = parse_unchecked(pb.CreateBatchRequest, data), current()
         await self._in_thread(lambda: check_limits(request))
         batch = batch_id_of(caller.own(request.request_id))
+        record = current_record()
+        record.batch = batch
         # First of all: the same call again gets its batch, whatever has become of workers, models and settings.
         there = await self._in_thread(lambda: self._same_again(batch, request))
         if there is not None:
             return there
         model, resolved = await self._checked(request, caller)
+        record.model = key_of(model)
         snapshot = self._catalogue.snapshot
         if snapshot.memory_percent >= self._settings.batch_memory_percent:
             raise store_full(self._settings.batch_memory_percent, "--batch-memory-percent")
@@ -146,6 +151,7 @@ class Batches:
 
     async def get_batch(self, data: bytes, context: Context) -> bytes:
         request, caller = parse(pb.GetBatchRequest, data), current()
+        _note(request.id)
         return await self._in_thread(lambda: self._message(self._visible(request.id, caller)))
 
     async def list_batches(self, data: bytes, context: Context) -> bytes:
@@ -167,6 +173,7 @@ class Batches:
     async def watch_batch(self, data: bytes, context: Context) -> None:
         """A batch at every change, until it has ended."""
         request, caller = parse(pb.WatchBatchRequest, data), current()
+        _note(request.id)
         look = await self._in_thread(lambda: look_at(self._visible(request.id, caller)))
         watch = self.watcher.open(request.id, look.revision)
         try:
@@ -219,6 +226,7 @@ class Batches:
     ) -> bytes:
         """Change a batch. Raises NoSuchBatch, and UnikatError (FAILED_PRECONDITION)."""
         caller = current()
+        _note(batch)
 
         def work() -> bytes:
             self._visible(batch, caller)
@@ -273,3 +281,9 @@ class Batches:
         except asyncio.CancelledError:
             await asyncio.wait([running])
             raise
+
+
+def _note(batch: str) -> None:
+    """The call's record names the batch; what can be no batch's id is left out."""
+    if BATCH_ID.fullmatch(batch):
+        current_record().batch = batch

@@ -50,6 +50,13 @@ _OF_BATCHES: Final = {
     "bytes": ("max_batch_mb", "batches take {used} bytes, of {limit}", "delete some that have ended"),
     "seconds": ("max_batch_hours", "{used} s of work are left of open batches, of {limit}", "cancel one, or wait"),
 }  # fmt: skip
+_ALWAYS: Final = ("max_calls", "max_memory_percent", "batch_memory_percent")  # of Room and `store_full`
+
+
+def limits() -> list[str]:
+    """The flags of all settings that a refusal may name."""
+    names = {*(each.setting for each in _OF_CALLS.values()), *(each[0] for each in _OF_BATCHES.values()), *_ALWAYS}
+    return [_flag(name) for name in sorted(names)]
 
 
 def quotas(settings: Settings) -> Quotas:
@@ -114,7 +121,11 @@ def seconds_of(images: int, images_per_second: float) -> float:
 
 def _refusal(limit: _Limit, used: int, allowed: int, seconds: float) -> UnikatError:
     seconds = min(max(seconds, MIN_RETRY_S), MAX_RETRY_S)
-    flag = "--" + limit.setting.replace("_", "-")
+    flag = _flag(limit.setting)
     text = f"{limit.text.format(used=used, limit=allowed)} (the service's {flag}); come back in {seconds:.1f} s"
     facts = {"setting": flag, "limit": str(allowed), "used": str(used)}
     return error_of(retry_later(Code.RESOURCE_EXHAUSTED, text, limit.reason, seconds, **facts))
+
+
+def _flag(setting: str) -> str:
+    return "--" + setting.replace("_", "-")

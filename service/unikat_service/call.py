@@ -68,11 +68,16 @@ class Call:
         self._open = OpenJob(self._draw, 0, None)
 
     @property
+    def job_id(self) -> str:
+        """RQ's id of the job that it waits for."""
+        return self._subscribed.job_id
+
+    @property
     def accepted(self) -> Accepted:
         """The job as it is, which a call that joined it may not have known in full."""
         draw = self._open.job
         accepted = Accepted(
-            job_id=self._subscribed.job_id,
+            job_id=self.job_id,
             model=draw.model,
             model_digest=draw.digest,
             seed=draw.seed,

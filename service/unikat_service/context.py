@@ -46,8 +46,8 @@ class ServiceContext:
         self._moving: asyncio.Future[list[None]] | None = None
         # What is large does not hold up what is small, and a read that blocks holds up everything.
         timeouts = (REPLY_S, REPLY_S, BLOCK_MS / 1000 + REPLY_S)
-        self._connections = [Connection(settings.redis_url, CLIENT_NAME, each, self._on_moved) for each in timeouts]
-        commands, reads, blocking = self._connections
+        self.connections = [Connection(settings.redis_url, CLIENT_NAME, each, self._on_moved) for each in timeouts]
+        commands, reads, blocking = self.connections
         self.commands = commands
         self._inbox = Inbox(self._name, blocking, commands)
         self.catalogue = Catalogue(commands, settings.worker_grace_s)
@@ -74,7 +74,7 @@ class ServiceContext:
 
     def _on_moved(self) -> None:
         """What only reads would go on reading from a server that is a replica now, and perhaps of nobody."""
-        self._moving = asyncio.gather(*(connection.reconnect() for connection in self._connections))
+        self._moving = asyncio.gather(*(connection.reconnect() for connection in self.connections))
         self._threaded.connection_pool.disconnect(inuse_connections=False)
 
     @asynccontextmanager
@@ -92,7 +92,7 @@ class ServiceContext:
             await asyncio.wait(tasks)
             with suppress(RedisError):
                 await self._inbox.end()
-            for connection in self._connections:
+            for connection in self.connections:
                 await connection.close()
             if self.signing is not None:
                 self.signing.close()

@@ -61,6 +61,11 @@ class Delivery:
         return self._mean_bytes
 
     @property
+    def held_bytes(self) -> int:
+        """Of entries that are not sent, or are being sent."""
+        return self._held.bytes
+
+    @property
     def jobs(self) -> int:
         """Jobs that calls wait for."""
         return len(self._subscriptions)

@@ -11,14 +11,15 @@ from google.protobuf.message import DecodeError
 from google.rpc.code_pb2 import Code
 from redis.exceptions import RedisError
 
+from unikat.call_records import ANONYMOUS, CERTIFICATE, TOKEN, current_record
 from unikat.conditions import FieldError
 from unikat.errors import Reason, UnikatError, make_status
+from unikat.interceptor import KINDS, Behaviour, Context, Handler, MethodInterceptor
 from unikat.statuses import end, invalid
 from unikat_service import audit
 from unikat_service.access import OPEN, SCOPES
 from unikat_service.callers import UNKNOWN, Caller, Callers, Refused, be
 from unikat_service.errors import store_unavailable
-from unikat_service.interceptor import KINDS, Behaviour, Context, Handler, MethodInterceptor
 
 
 class Gate(MethodInterceptor):
@@ -75,6 +76,9 @@ class Gate(MethodInterceptor):
             return await end(context, store_unavailable(error).status)
         audit.origin.set(audit.Origin(caller.name, context.peer(), method))
         be(caller)
+        record = current_record()
+        record.caller = caller.name
+        record.caller_class = TOKEN if caller.token else CERTIFICATE if caller.is_known else ANONYMOUS
         if scopes is None or not scopes & caller.scopes:
             wanted = " or ".join(sorted(scopes or ("none that there is",)))
             audit.refused(f"needs scope {wanted}")

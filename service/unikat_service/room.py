@@ -7,8 +7,8 @@ from typing import Any, Final
 from google.rpc.code_pb2 import Code
 
 from unikat.errors import Reason, retry_later
+from unikat.interceptor import KINDS, Behaviour, Context, Handler, MethodInterceptor
 from unikat.statuses import end
-from unikat_service.interceptor import KINDS, Behaviour, Context, Handler, MethodInterceptor
 
 RETRY_S: Final = 1.0
 # For health checks, their watches and reflection: beyond it, gRPC itself refuses.

@@ -19,7 +19,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from redis import Redis
 
-from unikat.printable import log_to_stderr
+from unikat.call_records import Records
 from unikat.queue.clients import connect
 from unikat.queue.server import Unfit, wait_until_fit
 from unikat_service.batches import NAME as BATCHES
@@ -56,7 +56,9 @@ SWITCH_INTERVAL_S: Final = 0.0005
 
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
-    log_to_stderr(logging.DEBUG if settings.debug else logging.INFO)
+    settings.begin_log()
+    if settings.debug:
+        logging.getLogger().setLevel(logging.DEBUG)
     for library in ("grpc", "asyncio"):  # at DEBUG they say too much to be of use
         logging.getLogger(library).setLevel(logging.INFO)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -78,10 +80,11 @@ async def _serve(settings: Settings) -> None:
         _redis(settings, asked_to_stop) as client,
         ServiceContext(settings, client).running() as service,
         Batches(service.catalogue, client, settings).running() as batches,
+        _recorded(service, client) as records,
     ):
         health_of = Health(service)
         await health_of.update()
-        server = _new_server(service, batches, health_of)
+        server = _new_server(service, batches, health_of, records)
         port = settings.open_port(server)
         await server.start()
         refreshing = asyncio.create_task(health_of.run())
@@ -93,6 +96,19 @@ async def _serve(settings: Settings) -> None:
         await health_of.shut_down()
         await _stop(server, service, batches)
         refreshing.cancel()
+
+
+@asynccontextmanager
+async def _recorded(service: ServiceContext, redis: Redis) -> AsyncIterator[Records]:
+    """Records of calls; where numbers for Prometheus are asked for, they are served meanwhile. Raises OSError."""
+    records = Records()
+    if not service.settings.metrics:
+        yield records
+        return
+    from unikat_service.metrics import observed  # with prometheus-client
+
+    with observed(service, redis, records):
+        yield records
 
 
 @asynccontextmanager
@@ -124,10 +140,10 @@ def _raise_unfit(fit: asyncio.Task[None]) -> None:
         raise OSError(f"--redis-url: {error}") from error
 
 
-def _new_server(service: ServiceContext, batches: Batches, health_of: Health) -> grpc.aio.Server:
+def _new_server(service: ServiceContext, batches: Batches, health_of: Health, records: Records) -> grpc.aio.Server:
     most = service.settings.max_calls
     server = grpc.aio.server(
-        interceptors=[Room(most), Gate(Callers(service.settings, service.tokens))],
+        interceptors=[records, Room(most), Gate(Callers(service.settings, service.tokens))],
         maximum_concurrent_rpcs=most + OTHERS,
         options=[
             ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),

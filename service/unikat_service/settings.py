@@ -16,6 +16,7 @@ from unikat.content_credentials.settings import NO_CREDENTIALS, CredentialsSetti
 from unikat.credentials import SCOPES
 from unikat.listening import Listening
 from unikat.mark_keys import NO_MARK, OPEN, check_key_id
+from unikat.observed import Observed
 from unikat.refusal import MODES, ORIGINALITY
 from unikat.settings import setting
 from unikat.v1.studio_pb2 import ORIGINALITY_MODE_OFF, OriginalityMode
@@ -41,7 +42,7 @@ class Anonymous(StrEnum):
 
 
 @dataclass(frozen=True)
-class Settings(Listening):
+class Settings(Listening, Observed):
     """What `unikat serve` can be told."""
 
     listen: str = setting("127.0.0.1:50051", "Address to listen on (host:port; port 0 takes a free one).")
@@ -144,7 +145,8 @@ class Settings(Listening):
 
     def __post_init__(self) -> None:
         """Raises typer.BadParameter for settings that contradict one another."""
-        super().__post_init__()
+        Listening.__post_init__(self)
+        Observed.__post_init__(self)
         if unknown := self.scopes_of_certificates - set(SCOPES):
             text = f"--certificate-scopes: {', '.join(sorted(unknown))} is none of {', '.join(SCOPES)}"
             raise typer.BadParameter(text)

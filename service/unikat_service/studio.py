@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 import grpc
 
+from unikat.bundle import key_of
+from unikat.call_records import CallRecord, Stages, current_record
 from unikat.conditions import FieldError
 from unikat.paging import check_page
 from unikat.queue.stream import is_refusal
@@ -78,7 +81,9 @@ class Studio:
     async def generate(self, data: bytes, context: Context) -> None:
         """Images, as they are drawn."""
         order = await self.check(parse(GenerateRequest, data))
+        record = current_record()
         async with Call(self._service, order, context) as call:
+            record.job = call.job_id
             # With the first image, if that comes soon: a message of its own would wake the caller, and take the core
             # from what draws the image.
             if call.is_next:
@@ -86,21 +91,28 @@ class Studio:
             accepted = _accepted(call, order)
             await context.write(GenerateResponse(accepted=accepted).SerializeToString())
             while (response := await call.next()) is not None:
-                await context.write(await self._signed_response(response, accepted) if order.is_signed else response)
+                begun = time.perf_counter()
+                response = await self._signed_response(response, accepted) if order.is_signed else response
+                await context.write(response)
+                note_sent(record, response, begun)
                 del response  # else it is kept for as long as the next one is waited for, and nobody counts it
 
     async def draw(self, data: bytes, context: Context) -> bytes:
         """One image."""
         order = await self.check(parse_draw(data))
         async with Call(self._service, order, context) as call:
+            record = current_record()
+            record.job = call.job_id
             accepted = _accepted(call, order)
             end = Artwork(accepted=accepted).SerializeToString()
             response = await call.next()
             assert response is not None, "a job of one image ended without it"
+            begun = time.perf_counter()
+            if order.is_signed:
+                response = await self._signed_response(response, accepted)
+            note_sent(record, response, begun)
             if not is_refusal(response):
                 artwork = artwork_in(response)
-                if order.is_signed:
-                    artwork = await self._signed(artwork, accepted)
                 # Fields of messages can be concatenated, so the image is neither parsed nor copied field by field.
                 return artwork + end
         raise not_delivered(GenerateResponse.FromString(response).refused)
@@ -120,6 +132,7 @@ class Studio:
         if order.is_signed and self._service.signing is None:
             raise no_signer()
         require_terms(order.model, order.terms, self._service.catalogue.snapshot)
+        current_record().model = key_of(order.model)
         return order
 
     async def _signed_response(self, response: bytes, accepted: Accepted) -> bytes:
@@ -138,6 +151,22 @@ def _accepted(call: Call, order: Order) -> Accepted:
     if order.is_signed:
         accepted.credentials = order.request.credentials
     return accepted
+
+
+def note_sent(record: CallRecord, response: bytes, since: float) -> None:
+    """A response was sent, which was there `since`."""
+    record.sending += time.perf_counter() - since
+    if response[0] == _ARTWORK_TAG:
+        if not record.images:  # the others go through this process unread
+            of = GenerateResponse.FromString(response).artwork.timings
+            record.stages = Stages(
+                *(each.seconds + each.nanos / 1e9 for each in (of.queued, of.batched, of.drawn, of.encoded))
+            )
+            record.first = since - record.begun
+        record.images += 1
+    elif is_refusal(response):
+        record.refused += 1
+    record.bytes += len(response)
 
 
 def artwork_in(response: bytes) -> bytes:

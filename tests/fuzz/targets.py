@@ -22,6 +22,7 @@ from unikat.bundle import parse_description, parse_manifest
 from unikat.cli.batch.plan import parse_plan
 from unikat.cli.problems import Problem
 from unikat.conditions import FieldError, Schema, check_conditions
+from unikat.directions import parse_directions
 from unikat.errors import UnikatError
 from unikat.inference import open_inference_pb2
 from unikat.onnx_file import check_self_contained
@@ -46,7 +47,6 @@ from unikat_training.data.memory import UnsafePictureError
 from unikat_training.data.pictures import BrokenPictureError, OtherFormatError, decode
 from unikat_training.errors import DatasetError, TrainingError
 from unikat_training.imported.labels import parse_labels
-from unikat_training.latent_tools.directions import parse_directions
 from unikat_worker.admission import admit
 
 _SCHEMA: Final = Schema(tiny_model())
@@ -239,7 +239,7 @@ TARGETS: Final = {
     "control": Target(control, (), ("unikat.queue.control",)),
     "bundle": Target(bundle, (ValueError,), ("unikat.bundle",)),
     "graph": Target(check_self_contained, (ValueError,), ("unikat.onnx_file",)),
-    "directions": Target(directions, (ValueError,), ("unikat_training.latent_tools.directions",)),
+    "directions": Target(directions, (ValueError,), ("unikat.directions",)),
     "parquet": Target(parquet, (DatasetError,), ("unikat.batches.parquet", "unikat_training.data.folder.tables")),
     "archive": Target(
         archive, (DatasetError,), ("unikat_training.data.folder.container", "unikat_training.data.folder.archives")

@@ -16,17 +16,20 @@ from tests.end_to_end.stack import Stack, free_port, running_stack
 from tests.support.processes import Program
 from tests.support.tiny_model import write_tiny_bundle
 
+CLAIMS = 6  # of one visitor, an hour
+
 
 class Site:
     """A gallery, which can be stopped and started again at the same address."""
 
-    def __init__(self, stack: Stack, folder: Path) -> None:
+    def __init__(self, stack: Stack, folder: Path, registry: str = "", metrics: str = "") -> None:
+        """`registry` is the address of one, `metrics` where to serve numbers; "" for none."""
         self.stack = stack
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.database = folder / "gallery.db"
         self.artist = folder / "artist"  # folder of the artist's pictures
-        self._env = {
+        self.env = {
             "UNIKAT_TARGET": stack.target,
             "UNIKAT_GALLERY_LISTEN": f"127.0.0.1:{self.port}",
             "UNIKAT_GALLERY_DATABASE": str(self.database),
@@ -34,12 +37,26 @@ class Site:
             "UNIKAT_ARTIST_PICTURES": str(self.artist),
             "UNIKAT_VISITOR_VOTES": "1000",
             "UNIKAT_GALLERY_CACHE_MB": "1",
+            "UNIKAT_REGISTRY": registry,
+            "UNIKAT_VISITOR_CLAIMS": str(CLAIMS),
+            "UNIKAT_METRICS": metrics,
         }
         self.program: Program | None = None
 
+    @contextmanager
+    def running(self) -> Iterator[Site]:
+        """Until the end of the block."""
+        if not self.artist.exists():
+            write_artist_pictures(self.artist)
+        self.start()
+        try:
+            yield self
+        finally:
+            self.stop()
+
     def start(self) -> None:
         """Returns when it listens."""
-        self.program = Program("unikat_gallery", env=self._env)
+        self.program = Program("unikat_gallery", env=self.env)
         self.program.wait_for_line("gallery ready")
 
     def stop(self) -> None:
@@ -106,8 +123,5 @@ def running_site(folder: Path) -> Iterator[Site]:
     write_tiny_bundle(folder / "models", size=16, directions=3)
     write_tiny_bundle(folder / "models", "slow", size=32, alpha=True, work=5000, directions=3)
     with ExitStack() as exits:
-        site = Site(exits.enter_context(running_stack(folder / "models")), folder)
-        write_artist_pictures(site.artist)
-        site.start()
-        exits.callback(site.stop)
-        yield site
+        stack = exits.enter_context(running_stack(folder / "models"))
+        yield exits.enter_context(Site(stack, folder).running())

@@ -164,8 +164,9 @@ def test_an_album_is_made_exported_and_hung(page: Page) -> None:
         page.locator(".tile").nth(number).hover()
         page.locator(".tile .favourite").nth(number).click()
     page.get_by_role("link", name="Favourites").click()
-    page.on("dialog", lambda dialog: dialog.accept("Two works"))
     page.get_by_role("button", name="Put all into a new album").click()
+    page.get_by_role("dialog").get_by_label("Title").fill("Two works")
+    page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Two works")
     with page.expect_download() as download:
         page.get_by_role("link", name="Contact sheet").click()
@@ -182,6 +183,7 @@ def test_an_album_is_made_exported_and_hung(page: Page) -> None:
     expect(plate).to_contain_text("2 of 2")
     page.get_by_role("link", name="Leave").click()
     page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete the album").click()
     expect(page).to_have_url(re.compile("/albums$"))
 
 

@@ -13,10 +13,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from tests.gallery.site import Site, Visitor
+from unikat.errors import Overloaded
 from unikat.pictures import read_pixels
 from unikat_gallery.database import open_database
+from unikat_gallery.limits import HOUR_S, Limit, Limits
 from unikat_gallery.settings import Settings
-from unikat_gallery.votes.ballot import Ballot, Limit
+from unikat_gallery.votes.ballot import Ballot
 from unikat_gallery.votes.command import app
 from unikat_gallery.votes.pictures import artist_pictures, in_pieces, read_artist_picture
 from unikat_gallery.votes.store import all_votes
@@ -162,21 +164,26 @@ def test_a_wall_of_what_one_likes_can_be_chosen_again_from_its_record(site: Site
 
 
 def test_too_many_pairs_a_minute_are_refused() -> None:
-    limit = Limit(3)
+    limits = Limits(Limit(3, "At most 3 a minute."), Limit(5, "At most 5 of all.", HOUR_S))
     for _ in range(3):
-        limit.take("one")
-    with pytest.raises(Exception, match="At most 3 pairs a minute"):
-        limit.take("one")
-    limit.take("other")
+        limits.take("one")
+    with pytest.raises(Overloaded, match="At most 3 a minute") as refused:
+        limits.take("one")
+    assert 15 < (refused.value.retry_after or 0) <= 20
+    limits.take("other")
+    limits.take("other")
+    with pytest.raises(Overloaded, match="At most 5 of all") as refused:
+        limits.take("other")
+    assert 700 < (refused.value.retry_after or 0) <= 720
 
 
 def test_what_is_open_is_bounded_for_each_voter() -> None:
-    ballot = Ballot(Limit(1), Limit(1))
+    ballot = Ballot(Limits(Limit(1), Limit(1)))
     purposes = [ballot.purpose("a", number) for number in range(600)]
     assert [ballot.purpose("a", number) for number in range(600)] == purposes
     assert purposes.count(Purpose.CONTROL) == purposes.count(Purpose.REPEAT) == 100
     assert purposes != [ballot.purpose("b", number) for number in range(600)]
-    assert purposes != [Ballot(Limit(1), Limit(1)).purpose("a", number) for number in range(600)]
+    assert purposes != [Ballot(Limits(Limit(1), Limit(1))).purpose("a", number) for number in range(600)]
 
 
 def test_artist_pictures_are_read_at_the_models_size_on_white(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ class Registering:
     database: str
     port: int = field(default_factory=free_port)
     program: Program | None = None
+    metrics: str = ""
 
     @property
     def target(self) -> str:
@@ -48,7 +49,7 @@ class Registering:
             "UNIKAT_REGISTRY_LISTEN": self.target, "UNIKAT_REGISTRY_DATABASE": self.database,
             "UNIKAT_REGISTRY_KEY": str(self.folder / "log.key"), "UNIKAT_REGISTRY_LOG": str(self.folder / "log"),
             "UNIKAT_REGISTRY_ORIGIN": ORIGIN, "UNIKAT_TARGET": self.stack.target,
-            "UNIKAT_REGISTRY_LINK": "https://art.example/verify/",
+            "UNIKAT_REGISTRY_LINK": "https://art.example/verify/", "UNIKAT_METRICS": self.metrics,
         }  # fmt: skip
 
     def start(self) -> None:
@@ -69,9 +70,9 @@ class Registering:
 
 
 @contextmanager
-def registering(stack: Stack, folder: Path, database: str = "") -> Iterator[Registering]:
+def registering(stack: Stack, folder: Path, database: str = "", metrics: str = "") -> Iterator[Registering]:
     """A registry that listens, with a database in `folder` or the one of a URL."""
-    registry = Registering(stack, folder, database or f"sqlite:///{folder}/registry.db")
+    registry = Registering(stack, folder, database or f"sqlite:///{folder}/registry.db", metrics=metrics)
     try:
         registry.start()
         yield registry

@@ -99,6 +99,8 @@ def test_what_cannot_be_inverted_is_refused_by_its_flag(bundle: Bundle, own: Pix
         ((tmp_path / "text.png", "--model", bundle.path), "text.png: not a picture that can be read"),
         ((tmp_path / "none.png", "--model", bundle.path), "none.png: No such file"),
         ((tmp_path / "own.png", "--model", bundle.path, "--where", "colour=pink"), "--where colour=pink"),
+        ((tmp_path / "own.png", "--model", bundle.path, "--where", "color=red"), 'did you mean "colour"?'),
+        ((tmp_path / "own.png", "--model", bundle.path, "--where", "colour"), "it needs an attribute and a category"),
         ((tmp_path / "own.png", "--model", bundle.path, "-o", "a.webp"), "--out: the name must end in .png"),
     ):
         result = invert(*arguments)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +16,9 @@ import torch
 from PIL import Image
 
 from tests.training.latent_models import CONDITIONS, LATENT, ROWS, described, generator
+from unikat.bundle import Bundle, write_bundle
+from unikat.conditions import Schema
+from unikat.directions import read_directions
 from unikat.sampling import latents
 from unikat_training.graph import ExportedGenerator, exported_generator, run_torch, write_graph
 from unikat_training.latent_tools.directions import factorise
@@ -24,6 +29,7 @@ from unikat_training.latent_tools.tools import LatentTools, latent_tools, points
 from unikat_training.pictures import Row
 from unikat_training.session import open_graph, run_graph
 
+DOCS = Path(__file__).parents[2] / "docs" / "training.md"
 PRESETS = ("projected", "r3gan", "dcgan", "plain-gan")
 
 
@@ -157,3 +163,32 @@ def test_a_generator_without_conditions_gets_them_too(tmp_path: Path) -> None:
     points = [Point(f"image {index}", each, nothing) for index, each in enumerate(latent)]
     plain = run_torch(exported, latent, np.zeros((2, 0), dtype=np.float32), 0.8)
     assert np.array_equal(mixed(points[0], points, 0.8, exported)[0], plain[0])
+
+
+def bundle_in(folder: Path) -> Bundle:
+    """`folder`/models/my-art/1."""
+    exported, model = exported_generator(generator("plain-gan"), CONDITIONS), described()
+    model.name = "my-art"
+    write_graph(exported, folder / "graph")
+    files: dict[str, Path | bytes] = {"generator.onnx": folder / "graph", "samples.png": b"", "MODEL_CARD.md": b""}
+    files |= latent_tools(exported, folder / "graph", model, ROWS).files
+    return write_bundle(folder / "models" / "my-art" / "1", model, files)
+
+
+def test_the_docs_code_draws_an_image_moved_along_a_direction_as_workers_read_it(tmp_path: Path) -> None:
+    (code,) = [
+        block for block in re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.S) if "directions.json" in block
+    ]
+    bundle = bundle_in(tmp_path)
+    found = read_directions(bundle)
+    assert np.array_equal([each.vector for each in found], factorise(generator("plain-gan")).vectors)
+    with contextlib.chdir(tmp_path):
+        exec(compile(code, str(DOCS), "exec"), {})  # noqa: S102  # the docs' own code, which is what is tested
+    schema, (place,) = Schema(bundle.model), latents(7, [3], LATENT)
+    condition = schema.vectors(schema.complete({}, 7, [3]))
+    latent = (place + 2.5 * found[0].vector.astype(np.float64)).astype(np.float32)[None]
+    expected, plain = (run_graph(open_graph(bundle.graph), each, condition, 0.8)[0] for each in (latent, place[None]))
+    edited = np.asarray(Image.open(tmp_path / "edited.png"))
+    assert edited.shape == (16, 16, 3)
+    assert np.abs(edited.astype(int) - expected).max() <= 1
+    assert np.abs(edited.astype(int) - plain).mean() > 1

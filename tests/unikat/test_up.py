@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -80,8 +81,11 @@ def draw(target: str, count: int = 4) -> int:
 def test_it_draws_heals_and_stops_without_a_trace(models: Path) -> None:
     with up(models, "--workers", "2", "--gallery", "127.0.0.1:0") as (program, target):
         assert draw(target) == 4
-        with urlopen(program.wait_for_line(r"The gallery is on (http://127\.0\.0\.1:\d+/)$")[1]) as page:
+        gallery = program.wait_for_line(r"The gallery is on (http://127\.0\.0\.1:\d+/)$")[1]
+        with urlopen(gallery) as page:
             assert b"<title>Unikat</title>" in page.read()
+        with urlopen(f"{gallery}api/work?model=tiny&seed=1") as work:
+            assert json.load(work)["registry"] is True, "works can be claimed there"
         kinds = ["gallery", "registry", "service", "valkey-server", "worker", "worker"]
         assert sorted(name.split()[0] for name in tree(program)) == kinds
         before = {worker.pid for worker in members(program, "worker")}

@@ -23,7 +23,6 @@ from unikat_training.fit import SESSION, Plan
 from unikat_training.fit import fit as fit_folder
 from unikat_training.flags import Given, changed, flags_of, with_flags
 from unikat_training.inversion.command import invert as run_invert
-from unikat_training.latent_tools.command import explore as run_explore
 from unikat_training.loop import train as run_training
 from unikat_training.operation import Operation
 from unikat_training.originality import add_originality
@@ -161,7 +160,6 @@ def presets(
 
 
 app.command("evaluate")(with_flags(run_evaluation, evaluation_flags(left_out=("previous", "force"))))
-app.command("explore")(told()(run_explore))
 app.command("invert")(told()(run_invert))
 
 

@@ -31,9 +31,6 @@ evaluate = _offered("Measure a bundle: similarity to real pictures, condition ac
 export = _offered(
     "Write a checkpoint as a model bundle: one ONNX file, checked against torch, with samples and a card."
 )
-explore = _offered(
-    "Draw what lies around images of a bundle: along its directions, and on the way from one image to the next."
-)
 invert = _offered(
     "Find a recipe whose drawing comes near a picture: the nearest of many points, then its latent optimised."
 )

@@ -11,7 +11,7 @@ from unikat.cli import options
 from unikat.cli.claim import Id
 from unikat.cli.output import print_json, stdout
 from unikat.cli.problems import Problem
-from unikat.cli.registry import ADDRESS, Address, connect, work_facts
+from unikat.cli.registry import ADDRESS, Address, connect
 from unikat.files import write_whole
 
 
@@ -24,6 +24,7 @@ def certificate(
 ) -> None:
     """Fetch the certificate of a work: signed JSON, a page with picture, QR code and proof, and the picture itself."""
     from unikat.certificate import Certificate, CertificateError
+    from unikat.registry import work_facts
 
     with connect(at) as registry:
         found = registry.certificate(id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from unikat.cli import options
 from unikat.cli.output import print_facts, print_json
 from unikat.cli.problems import BAD_INPUT, Problem
-from unikat.cli.registry import ADDRESS, Address, connect, public_key, work_facts
+from unikat.cli.registry import ADDRESS, Address, connect, public_key
 from unikat.cli.where import parse_where
 from unikat.cli.work import HELP, TypedWork, read_work
 
@@ -87,6 +88,7 @@ def transfer(
 
 def _show(made: Certificate, out: Path | None, as_json: bool) -> None:
     from unikat.files import write_whole
+    from unikat.registry import work_facts
 
     facts: dict[str, Any] = work_facts(made.work)
     if out is not None:
@@ -101,21 +103,13 @@ def _show(made: Certificate, out: Path | None, as_json: bool) -> None:
 
 def _typed(found: TypedWork, where: Where, truncation: float | None, background: str) -> ArtworkRecipe:
     """The recipe of a claim; what the work leaves open is as it was typed."""
-    from unikat.recipes.messages import recipe_message
-    from unikat.request import conditions_of, number, sent_where
-    from unikat.v1.provenance_pb2 import ArtworkRecipe
+    from unikat.registry import claimed_recipe
+    from unikat.request import sent_where
 
     said = found.recipe
-    recipe = ArtworkRecipe(
-        model=said.model, model_digest=found.model_digest, background=background or said.background,
-        conditions=conditions_of({**sent_where(said.where), **where}), attempt=said.attempt,
-    )  # fmt: skip
-    place = said.mix.place
-    if place is None:
-        recipe.recipe.CopyFrom(recipe_message(said.mix))
-    else:
-        recipe.seed, recipe.index = place
-    wanted = said.truncation if truncation is None else truncation
-    if wanted is not None:
-        recipe.truncation = number("truncation", wanted)
-    return recipe
+    wanted = replace(
+        said,
+        truncation=said.truncation if truncation is None else truncation,
+        background=background or said.background,
+    )
+    return claimed_recipe(wanted, found.model_digest, {**sent_where(said.where), **where})

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,7 +15,6 @@ from unikat.cli.problems import BAD_INPUT, Problem, explain
 
 if TYPE_CHECKING:
     from unikat.registry import Registry
-    from unikat.v1.provenance_pb2 import Work
 
 # Field of a request -> how it is written on the command line.
 _FLAGS: Final = {
@@ -79,13 +78,3 @@ def public_key(text: str) -> bytes:
     if len(key) != 32:
         raise Problem(f"a public key has 64 hex digits, not {len(text)}", code=BAD_INPUT)
     return key
-
-
-def work_facts(work: Work) -> dict[str, Any]:
-    """For people and programs."""
-    time = work.claim_time.ToDatetime().isoformat() + "Z"
-    return {
-        "id": work.id, "digest": work.digest.hex(), "entry": work.entry, "title": work.title, "creator": work.creator,
-        "owner": work.owner, "owner_key": work.owner_key.hex(), "claimed": time,
-        "model": work.model, "transfers": work.transfers,
-    }  # fmt: skip

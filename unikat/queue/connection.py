@@ -47,6 +47,7 @@ class Connection:
         self._tasks: list[asyncio.Task[None]] = []
         self._pause = 0.0
         self._refused: tuple[float, str] = (0.0, "")  # until when no connection is tried, and why
+        self.round_trips = self.sent_bytes = 0  # writes of commands, whose replies are waited for
 
     async def execute(self, *command: bytes | str | int | float) -> Reply:
         """The reply to a command. Raises RedisError."""
@@ -114,7 +115,10 @@ class Connection:
                 sending, self._unsent = self._unsent, []
                 self._in_flight.extend(future for _, future in sending)
                 self._has_in_flight.set()
-                await link.send_packed_command([packed for packed, _ in sending], check_health=False)
+                packed = [each for each, _ in sending]
+                self.round_trips += 1
+                self.sent_bytes += sum(map(len, packed))
+                await link.send_packed_command(packed, check_health=False)
             except (RedisError, OSError) as error:
                 await self._fail(link, error)
 

@@ -25,6 +25,7 @@ class Link:
     def __init__(self, redis: Redis) -> None:
         self._pool = redis.connection_pool
         self._connection: Any = None
+        self.round_trips = self.sent_bytes = 0
 
     def send(self, commands: Sequence[Command]) -> None:
         """Send commands in one write. Raises RedisError."""
@@ -32,7 +33,10 @@ class Link:
             if self._connection is None:
                 self._open()
             connection = self._connection
-            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            packed = connection.pack_commands(commands)
+            self.round_trips += 1
+            self.sent_bytes += sum(map(len, packed))
+            connection.send_packed_command(packed, check_health=False)
         except BaseException:
             self.close()
             raise

@@ -13,7 +13,8 @@ Command: TypeAlias = tuple[Argument, ...]
 
 # `#!lua`: a server that is full refuses a script whole, instead of one write of it. What frees memory is let through.
 _FREES: Final = ("release", "beat", "cancel_batch", "drop_jobs", "batch_bytes")
-_FLAGS: Final = dict.fromkeys(_FREES, " flags=allow-oom")
+_READS: Final = ("waiting",)  # answered by a server that is full, too
+_FLAGS: Final = dict.fromkeys(_FREES, " flags=allow-oom") | dict.fromkeys(_READS, " flags=no-writes")
 
 
 @dataclass(frozen=True)

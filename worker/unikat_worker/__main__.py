@@ -6,7 +6,7 @@ import logging
 
 import typer
 
-from unikat.printable import log_to_stderr
+from unikat.observed import NotServed
 from unikat.queue.clients import connect
 from unikat.queue.server import Unfit, wait_until_fit
 from unikat.settings import command_of
@@ -28,7 +28,7 @@ log = logging.getLogger("worker")
 
 def run(settings: Settings) -> None:
     """Draw artworks: take jobs from the queue, draw them in batches, stream the images back."""
-    log_to_stderr(settings.log_level.upper())
+    settings.begin_log()
     for name in ("rq.worker", "rq.job", "rq.registry"):
         logging.getLogger(name).setLevel(max(logging.getLogger().level, logging.WARNING))
     try:
@@ -51,7 +51,10 @@ def run(settings: Settings) -> None:
     except (Unfit, ValueError) as error:
         raise SystemExit(f"--redis-url: {error}") from error
     executor = Executor(catalogue, device, Finish(Judge(gate), marks), limits)
-    DrawWorker(redis, settings, executor, places).work()
+    try:
+        DrawWorker(redis, settings, executor, places).work()
+    except NotServed as error:
+        raise SystemExit(str(error)) from error
 
 
 def _marks(settings: Settings) -> Marks:

@@ -59,6 +59,11 @@ class Item:
         """What RQ's tools show once it is finished: JSON values."""
         return {"attempts": self.taken.attempts}
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """What lines of a JSON log that are about it have beside their text."""
+        return {"job": self.id}
+
     def refuse(self, message: str) -> None:
         """It fails without a try."""
         self.ending, self.error = Ending.FAILED, Refused(message)
@@ -136,6 +141,7 @@ class ActiveJob(Drawable):
     draw: DrawJob
     published: int = 0
     seen_at: float = field(default_factory=time.monotonic)  # when its stream was last known to be open
+    drawn_at: float = 0.0  # when a batch with images of it was last drawn, as far as metrics are kept; monotonic
     ready: dict[int, bytes] = field(default_factory=dict)
     publishing: bool = False
     refused: set[int] = field(default_factory=set)  # positions of which the stream has, or will have, a refusal
@@ -157,6 +163,13 @@ class ActiveJob(Drawable):
     def digest(self) -> str:
         """See `Drawable`."""
         return self.draw.digest
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """See `Item`."""
+        draw = self.draw
+        fields = super().fields | {"model": draw.model, "caller": draw.caller}
+        return fields | ({"trace_id": draw.trace_id} if draw.trace_id else {})
 
     def row(self, position: int) -> Row:
         """See `Drawable`."""
@@ -237,6 +250,11 @@ class OfBatch(Item):
     encryption_key: str = field(default="", kw_only=True)  # id of the key of the batch's files, "" for none
     touched_at: float = field(default=0.0, kw_only=True)  # its writer's last step forward, on the monotonic clock
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """See `Item`."""
+        return super().fields | {"batch": self.batch}
+
     def touch(self) -> None:
         """Its writer gets on."""
         self.touched_at = time.monotonic()
@@ -277,6 +295,11 @@ class ActiveShard(OfBatch, Drawable):
     def digest(self) -> str:
         """See `Drawable`."""
         return self.job.digest
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """See `Item`."""
+        return super().fields | {"model": self.job.model, "caller": self.owner}
 
     def row(self, position: int) -> Row:
         """See `Drawable`."""

@@ -6,8 +6,9 @@ ONNX Runtime promises nothing of the kind (microsoft/onnxruntime#9704), so what 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -41,15 +42,17 @@ class Buckets:
     """Batch sizes in use, with the seconds that each takes: measured at first, then a moving average.
 
     `pads`: a rest is padded to the next size (GPUs: a larger batch costs little); else it is split into smaller
-    sizes, 5 into 4 and 1 (CPUs: time is proportional to the images).
+    sizes, 5 into 4 and 1 (CPUs: time is proportional to the images). `runs` counts what was drawn of each.
     """
 
     seconds: dict[int, float]
     pads: bool
+    runs: Counter[int] = field(default_factory=Counter)
 
     def observe(self, size: int, seconds: float) -> None:
         """A batch of `size` took so long: what was measured at the start may have been a busy moment."""
         self.seconds[size] += _WEIGHT * (seconds - self.seconds[size])
+        self.runs[size] += 1
 
     @property
     def sizes(self) -> list[int]:

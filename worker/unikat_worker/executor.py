@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -10,7 +11,7 @@ from unikat_worker.active import Batch
 from unikat_worker.buckets import Limits
 from unikat_worker.catalogue import Catalogue
 from unikat_worker.device import Device
-from unikat_worker.drawing import Drawn, Finish, Responses, draw_batch
+from unikat_worker.drawing import DrawnBatch, Finish, Responses, draw_batch
 from unikat_worker.session import Session
 
 _FIRST_LIMIT: Final = 8  # images in a batch of a model that is not loaded yet
@@ -60,13 +61,13 @@ class Executor:
         session = self.catalogue.peek(digest)
         return size * session.buckets.seconds_per_image if session else float("inf")
 
-    def draw(self, batch: Batch) -> list[Drawn]:
+    def draw(self, batch: Batch) -> DrawnBatch:
         """Draw a batch, as `draw_batch` does; nothing of one that nobody wants any more.
 
         Raises UnknownModel, BundleError, and what a malformed job or the runtime raises.
         """
         if not batch.is_wanted:
-            return []
+            return DrawnBatch([], time.monotonic())
         session = self.catalogue.use(batch.digest)
         responses = self._responses.get(session)
         if responses is None:

@@ -84,6 +84,7 @@ class Heartbeat:
         self._strange: dict[str, float] = {}  # executions that Redis ascribes to this worker, since when
         self._wake = threading.Event()
         self._stopped = False
+        self.beats = self.missed = 0
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -124,6 +125,7 @@ class Heartbeat:
         pipeline.hset(self._worker.key, "state", "busy" if self._state.executions else "idle")
         self._add_status(pipeline, status)
         members, _, suspended, *rest = pipeline.execute()
+        self.beats += 1
         self._disown(members)
         self._suspend(bool(suspended) or self._state.draining)
         self._serve({queue.decode(errors="replace") for queues in rest[: len(status.models)] for queue in queues})
@@ -186,7 +188,8 @@ class Heartbeat:
         self._strange = {key: self._strange.get(key, moment) for key in strange}
         for key, since in self._strange.items():
             if moment - since > _SETTLES_WITHIN:
-                log.warning("job %s: Redis says that it is drawn here, and it is not", key.partition(":")[0])
+                job = key.partition(":")[0]
+                log.warning("job %s: Redis says that it is drawn here, and it is not", job, extra={"job": job})
                 execution = Execution.from_composite_key(key, connection=self._redis)
                 if self._redis.exists(execution.key):
                     self._redis.hset(execution.key, "worker_name", "")  # nobody's: the next sweep takes it
@@ -214,6 +217,7 @@ class Heartbeat:
                     self._sweeper.sweep(_SWEEP_EVERY)
             except RedisError as error:
                 log.warning("no heartbeat: %s", error)
+                self.missed += 1
                 # Leases ran out while Redis was away: their owners shall have the time to renew them.
                 self._quiet_until = time.monotonic() + self._lease_ms / 1000
             except Exception:

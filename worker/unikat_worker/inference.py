@@ -66,7 +66,7 @@ class InferenceThread:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._scheduler = shared.scheduler
-        self._link = Link(shared.redis)
+        self.link = Link(shared.redis)
         self._pause = _BACKOFF[0]
         self._sent: Sent | None = None
         self.begun: float | None = None  # when the batch that it draws was begun
@@ -140,7 +140,7 @@ class InferenceThread:
             if turn.room > 0:
                 commands.append(take(self._shared.name, models, turn.room))
             if commands:
-                self._link.send(commands)
+                self.link.send(commands)
         except BaseException:
             self._scheduler.back(turn)
             raise
@@ -158,7 +158,7 @@ class InferenceThread:
             if sent.turn.jobs:
                 self._take_in_published(sent.turn.jobs)
             if sent.turn.waits:
-                self._link.receive()
+                self.link.receive()
             if sent.takes:
                 self._take_in_jobs()
         finally:
@@ -166,14 +166,14 @@ class InferenceThread:
 
     def _drop(self) -> None:
         """Give the connection up: what was sent and not answered is done again, if it was not done."""
-        self._link.close()
+        self.link.close()
         if self._sent is not None:
             self._scheduler.back(self._sent.turn)
             self._sent = None
 
     def _take_in_jobs(self) -> None:
         state = self._shared.state
-        clock, self._scheduler.backlog, jobs = taken(self._link.receive())
+        clock, self._scheduler.backlog, jobs = taken(self.link.receive())
         state.clock.set(clock)
         if not jobs:
             return
@@ -183,15 +183,20 @@ class InferenceThread:
         self._scheduler.add([admit(job) for job in jobs])
 
     def _take_in_published(self, jobs: list[ActiveJob]) -> None:
-        images = 0
-        for job, reply in zip(jobs, published(self._link.receive()), strict=True):
+        images, metrics = 0, self._shared.state.metrics
+        for job, reply in zip(jobs, published(self.link.receive()), strict=True):
             before = job.published
             if take_in(self._scheduler, job, reply):
                 self._shared.state.executions.pop(job.taken.execution, None)
                 self._shared.state.rates.count(jobs=1)
                 if job.times:  # drawn here
                     self._shared.state.rates.finished((*job.times, job.elapsed))
-            images += max(0, job.published - before)
+                if metrics is not None:
+                    metrics.ended(job)
+            if (more := job.published - before) > 0:
+                images += more
+                if metrics is not None:
+                    metrics.published(job, more)
         self._shared.state.rates.count(images=images)
         if not self._scheduler.jobs:
             self._shared.state.rates.set_busy(False)
@@ -205,6 +210,8 @@ class InferenceThread:
                 self._scheduler.settle_later(job)
                 raise
             self._shared.state.executions.pop(job.taken.execution, None)
+            if self._shared.state.metrics is not None:
+                self._shared.state.metrics.ended(job)
 
     def _linger(self) -> None:
         """Wait a moment for more, where requests have been coming together and a larger batch is faster."""
@@ -222,16 +229,20 @@ class InferenceThread:
             if job.suspect:
                 with suppress(RedisError):  # without it, a death counts as one in company
                     mark_tried(self._shared.redis, job.taken.member)
-        self.begun = time.monotonic()
+        self.begun, metrics = time.monotonic(), self._shared.state.metrics
         try:
             drawn = self._shared.executor.draw(batch)
         except Exception as error:  # whatever a job can provoke must not end the thread; it ends the job
+            if metrics is not None:
+                metrics.failed(batch)
             if isinstance(error, UnknownModel) and isinstance(batch.shares[0][0], ActiveJob):
                 self._scheduler.returned(batch)
             else:
                 self._scheduler.failed(batch, error)
         else:
-            self._scheduler.drawn(batch, drawn)
+            if metrics is not None:
+                metrics.drawn(batch, drawn)
+            self._scheduler.drawn(batch, drawn.images)
         finally:
             self.begun = None
 

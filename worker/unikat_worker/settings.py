@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from unikat.content_credentials.settings import NO_CREDENTIALS, CredentialsSettings
+from unikat.observed import Observed
 from unikat.settings import setting
 from unikat_worker.content_limits import ContentLimits
 
@@ -29,17 +30,8 @@ class Preload(StrEnum):
     ALL = "all"
 
 
-class LogLevel(StrEnum):
-    """Level of the log on standard error."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
 @dataclass(frozen=True)
-class Settings:
+class Settings(Observed):
     """Settings of one worker process."""
 
     redis_url: str = setting(
@@ -119,10 +111,10 @@ class Settings:
     )
     credentials: CredentialsSettings = NO_CREDENTIALS
     name: str = setting("", "Name in Redis; empty: host, process and a random part.", variable="WORKER_NAME")
-    log_level: LogLevel = setting(LogLevel.INFO, "Level of the log on standard error.")
 
     def __post_init__(self) -> None:
         """Raises typer.BadParameter for limits that are none."""
+        super().__post_init__()
         try:
             ContentLimits.parse(self.content_gate)
         except ValueError as error:

@@ -186,7 +186,8 @@ def restored(queue: Queue, job_id: str, fields: dict[bytes, bytes]) -> Job | Non
         job = Job(job_id, connection=queue.connection, serializer=queue.serializer)
         job.restore(fields)
     except Exception as error:
-        log.warning("job %r is not one, and left alone: %s: %s", job_id, type(error).__name__, error)
+        text = "job %r is not one, and left alone: %s: %s"
+        log.warning(text, job_id, type(error).__name__, error, extra={"job": job_id})
         return None
     return job
 
@@ -198,6 +199,7 @@ class Settler:
         self.worker = worker
         self._redis: Redis = worker.connection
         self._result_ttl_s = result_ttl_s
+        self.retries = 0
 
     def held(self, item: Item) -> HeldJob | None:
         """A job as RQ's methods want it; None for one that was deleted. Raises RedisError."""
@@ -219,7 +221,7 @@ class Settler:
         elif job.ending is Ending.LOST:
             held.release()
         elif job.ending is Ending.RETURNED:
-            log.info("job %s goes back to the queue: there is no %s here", job.id, job.draw.model)
+            log.info("job %s goes back to the queue: there is no %s here", job.id, job.draw.model, extra=job.fields)
             held.leave_to_others(at_front=False)
             self._ring(job)
         else:
@@ -234,13 +236,13 @@ class Settler:
             with self._redis.pipeline() as pipe:
                 held.give_back(pipe)
                 pipe.execute()
-            log.info("job %s goes back to the queue after image %d", job.id, job.published)
+            log.info("job %s goes back to the queue after image %d", job.id, job.published, extra=job.fields)
             self._ring(job)
 
     def _fail(self, job: ActiveJob, held: HeldJob) -> None:
         error = job.error or RuntimeError("its stream says that it failed")
         if isinstance(error, Refused):
-            log.error("job %s is refused: %s", job.id, error)
+            log.error("job %s is refused: %s", job.id, error, extra=job.fields)
         elif job.error is None:
             held.rq.retries_left = None  # its stream is closed: another try could tell nobody
         retries = held.rq.should_retry
@@ -249,6 +251,7 @@ class Settler:
             self._close(job, failed_status(job.id, error))
         held.fail(error)
         if retries:
+            self.retries += 1
             self._ring(job)
 
     def _close(self, job: ActiveJob, status: Status) -> None:
@@ -257,7 +260,7 @@ class Settler:
         except PASSING:
             raise
         except ResponseError as error:  # somebody put something else under one of its names
-            log.warning("the stream of job %s cannot be ended: %s", job.id, error)
+            log.warning("the stream of job %s cannot be ended: %s", job.id, error, extra=job.fields)
 
     def _ring(self, job: ActiveJob) -> None:
         if model := model_of(job.taken.queue):

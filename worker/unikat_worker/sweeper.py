@@ -64,6 +64,7 @@ class Sweeper:
         self._first_seen: dict[tuple[str, bytes], float] = {}
         self._cleaned_at = time.monotonic()
         self._unserved: set[bytes] = set()  # digests that nobody served when it was last looked
+        self.recovered = self.given_up = 0  # jobs of dead workers
 
     def sweep(self, period: float) -> None:
         """Once per `period` (seconds) of all workers together."""
@@ -176,15 +177,19 @@ class Sweeper:
                 self._fail(pipeline, queue, job, crashes + untried)
             else:
                 how = "its stream has ended" if progress.ended else f"goes on at image {published}"
-                log.warning("job %s: its worker %s is gone; %s", job.id, execution.worker_name, how)
+                log.warning(
+                    "job %s: its worker %s is gone; %s", job.id, execution.worker_name, how, extra={"job": job.id}
+                )
                 pipeline.hset(job.key, mapping={CRASHES: crashes, UNTRIED: untried, CRASHED_AT: published})
                 requeue(queue, job, pipeline)
+                self.recovered += 1
         execution.delete(job, pipeline)
         pipeline.execute()
 
     def _fail(self, pipeline: Pipeline, queue: Queue, job: Job, crashes: int) -> None:
         error = WorkerLost(f"{crashes} workers in a row were lost with this job, without one more image")
-        log.error("job %s: %s; it is failed", job.id, error)
+        log.error("job %s: %s; it is failed", job.id, error, extra={"job": job.id})
+        self.given_up += 1
         if model_of(queue.name):
             close(pipeline, job.id, _NEVER, lost_status(job.id, error), self._result_ttl_s)
         else:
@@ -199,8 +204,10 @@ class Sweeper:
                 job = restored(queue, job_id, _fields(pipeline, job_id))
                 pipeline.multi()
                 if job is not None and job.get_status(refresh=False) in _WAITING:
-                    log.warning("job %s: taken from the queue and never begun; it goes back to the front", job_id)
+                    text = "job %s: taken from the queue and never begun; it goes back to the front"
+                    log.warning(text, job_id, extra={"job": job_id})
                     requeue(queue, job, pipeline)
+                    self.recovered += 1
                 pipeline.execute_command(
                     "LREM", queue.intermediate_queue_key, 1, entry
                 )  # the signature knows text only

@@ -12,7 +12,8 @@ import signal
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 from uuid import uuid4
@@ -75,7 +76,7 @@ class DrawWorker(SimpleWorker):
         self._catalogue = executor.catalogue
         self._judge = executor.finish.judge
         self._threads = State()
-        sweeper = Sweeper(redis, settings.lease_s, settings.max_crashes, settings.result_ttl_s)
+        self._sweeper = Sweeper(redis, settings.lease_s, settings.max_crashes, settings.result_ttl_s)
         self._scheduler = Scheduler(
             device.inference_threads,
             settings.max_jobs,
@@ -90,7 +91,7 @@ class DrawWorker(SimpleWorker):
         self._batches = BatchThread(places, executor, self._scheduler, self._threads, self._settler)
         self._control = OperatorControl(self.name, self._catalogue, self._scheduler, self._threads)
         said = Said(self._status, self._models, self._activity, self._control.heed)
-        self._pulse = Heartbeat(self, sweeper, self._threads, self._suspend, settings.lease_s, said)
+        self._pulse = Heartbeat(self, self._sweeper, self._threads, self._suspend, settings.lease_s, said)
         self._loops: list[inference.InferenceThread] = []
 
     def work(self, *_: Any, **__: Any) -> bool:  # noqa: ANN401  (RQ's signature; its options have no meaning here)
@@ -98,6 +99,26 @@ class DrawWorker(SimpleWorker):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         threading.excepthook = end_without
+        with self._observed():
+            self._work()
+        return True
+
+    @contextmanager
+    def _observed(self) -> Iterator[None]:
+        """Serve numbers for Prometheus, where they are asked for, until the end of the block. Raises OSError."""
+        if not self._settings.metrics:
+            yield
+            return
+        from unikat.metrics import new_registry, served  # with prometheus-client
+        from unikat_worker.metrics import Parts, Process, WorkerMetrics
+
+        parts = Parts(self._shared, self._pulse, self._sweeper, self._batches.settler, lambda: self._loops)
+        registry = new_registry(Process(parts))
+        self._threads.metrics = WorkerMetrics(registry, self._catalogue)
+        with served(self._settings.metrics, registry):
+            yield
+
+    def _work(self) -> None:
         self._register()
         self._pulse.start()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
@@ -113,7 +134,6 @@ class DrawWorker(SimpleWorker):
             self._leave([*threads, batches])
         finally:
             self._depart()
-        return True
 
     def _register(self) -> None:
         """RQ knows this worker, and others see that it is alive, when this returns: errors that pass are waited out."""

@@ -1,9 +1,10 @@
 // Calls of this server. What is wrong is thrown as a Problem, with the controls that caused it.
 
 export class Problem extends Error {
-  constructor({ message, fields = {}, retry_after = null }) {
+  constructor({ message, fields = {}, retry_after = null, standing = null }) {
     super(message);
     this.fields = fields;
+    this.standing = standing; // the claimed work that stands against a claim
     this.retryAfter = retry_after;
   }
 }

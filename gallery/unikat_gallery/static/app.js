@@ -1,6 +1,6 @@
 // The site: which page an address shows, going there and back, and what holds on every page.
 import { h, problemBox, say } from "./dom.js";
-import { compared, load, onChange } from "./kept.js";
+import { changed, compared, load, onChange } from "./kept.js";
 import { comparePage } from "./compare.js";
 import { crossPage, dragging } from "./cross.js";
 import { exhibitionPage } from "./exhibition.js";
@@ -10,12 +10,13 @@ import { linkOf } from "./tile.js";
 import { tastePage, votePage } from "./vote.js";
 import { walkPage } from "./walk.js";
 import { wallPage } from "./wall.js";
-import { workPage } from "./work.js";
+import { claimedPage, workPage } from "./work.js";
 
 // An address, what draws its page, and which entry of the navigation it is under. app.py serves the same addresses.
 const PAGES = [
   [/^\/$/, wallPage, "wall"],
   [/^\/work$/, workPage, "wall"],
+  [/^\/claimed\/(?<id>[0-9a-f]+)$/, claimedPage, "wall"],
   [/^\/favourites$/, favouritesPage, "favourites"],
   [/^\/albums$/, albumsPage, "albums"],
   [/^\/album\/(?<id>[0-9a-f]+)$/, albumPage, "albums"],
@@ -71,6 +72,7 @@ async function show({ back = false } = {}) {
   if (number !== visits) return next.leave?.(); // somebody went on meanwhile
   shown = next;
   main.replaceChildren(next.element);
+  changed(); // a wall that comes back shows what was kept meanwhile
   document.title = `${next.title} · Unikat`;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.page === name) link.setAttribute("aria-current", "page");

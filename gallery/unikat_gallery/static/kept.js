@@ -12,7 +12,7 @@ export function onChange(listener) {
   changes.addEventListener("change", listener);
   return () => changes.removeEventListener("change", listener);
 }
-const changed = () => changes.dispatchEvent(new Event("change"));
+export const changed = () => changes.dispatchEvent(new Event("change"));
 
 /** Load the favourites once. */
 export async function load() {
@@ -20,6 +20,8 @@ export async function load() {
   favourites = new Set((await get("/api/favourites")).works.map((work) => work.id));
   changed();
 }
+
+export const hasFavourites = () => Boolean(favourites?.size);
 
 export const isFavourite = (id) => Boolean(favourites?.has(id));
 

@@ -1,5 +1,6 @@
 // What a visitor has kept: favourites, albums, and what an album is exported as.
 import { get, send } from "./api.js";
+import { askSure, askText } from "./dialog.js";
 import { h, problemBox, say } from "./dom.js";
 import { toggleFavourite } from "./kept.js";
 import { emptyTile, hang, makeCurrent, wallOf } from "./tile.js";
@@ -13,16 +14,18 @@ export async function favouritesPage() {
   return { title: "Favourites", element };
 }
 
+const go = (address) => dispatchEvent(new CustomEvent("visit", { detail: address }));
+
 async function albumOf(works) {
-  const title = prompt("Title of the album:", "Favourites");
-  if (!title) return;
-  try {
-    const album = await send("POST", "/api/albums", { title });
-    for (const work of [...works].reverse()) await send("POST", `/api/albums/${album.id}/works`, { id: work.id, link: work.link });
-    dispatchEvent(new CustomEvent("visit", { detail: `/album/${album.id}` }));
-  } catch (problem) {
-    say(problem.message);
-  }
+  const album = await askText({
+    title: "A new album", label: "Title", value: "Favourites", action: "Make the album",
+    send: async (title) => {
+      const made = await send("POST", "/api/albums", { title });
+      for (const work of [...works].reverse()) await send("POST", `/api/albums/${made.id}/works`, { id: work.id, link: work.link });
+      return made;
+    },
+  });
+  if (album) go(`/album/${album.id}`);
 }
 
 export async function albumsPage() {
@@ -33,7 +36,7 @@ export async function albumsPage() {
     event.preventDefault();
     try {
       const album = await send("POST", "/api/albums", { title: input.value });
-      dispatchEvent(new CustomEvent("visit", { detail: `/album/${album.id}` }));
+      go(`/album/${album.id}`);
     } catch (problem) {
       notes.replaceChildren(problemBox(problem));
     }
@@ -69,24 +72,19 @@ export async function albumPage({ id }) {
 }
 
 async function rename(album) {
-  const title = prompt("Title:", album.title);
-  if (!title) return;
-  try {
-    await send("PATCH", `/api/albums/${album.id}`, { title });
-    dispatchEvent(new CustomEvent("visit", { detail: `/album/${album.id}` }));
-  } catch (problem) {
-    say(problem.message);
-  }
+  const renamed = await askText({
+    title: "Rename the album", label: "Title", value: album.title, action: "Rename",
+    send: (title) => send("PATCH", `/api/albums/${album.id}`, { title }),
+  });
+  if (renamed) go(`/album/${album.id}`);
 }
 
 async function forget(album) {
-  if (!confirm(`Delete the album “${album.title}”? Its works can be drawn again.`)) return;
-  try {
-    await send("DELETE", `/api/albums/${album.id}`);
-    dispatchEvent(new CustomEvent("visit", { detail: "/albums" }));
-  } catch (problem) {
-    say(problem.message);
-  }
+  const gone = await askSure({
+    title: `Delete “${album.title}”?`, text: "Its works can be drawn again; their order is lost.", action: "Delete the album",
+    send: () => send("DELETE", `/api/albums/${album.id}`),
+  });
+  if (gone) go("/albums");
 }
 
 function filled(works, onremove) {

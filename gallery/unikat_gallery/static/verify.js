@@ -1,6 +1,7 @@
 // Where a picture comes from: dropped here, or on any page.
 import { facts, h, problemBox } from "./dom.js";
 import { request } from "./api.js";
+import { certificate, claimedWork } from "./certificate.js";
 
 let dropped = null;
 
@@ -25,9 +26,10 @@ async function examine(file, result) {
     const picture = h("img", { alt: "The picture that was examined", class: "exact examined" });
     picture.src = URL.createObjectURL(file);
     picture.addEventListener("load", () => URL.revokeObjectURL(picture.src));
-    result.replaceChildren(picture, h("div", {}, h("p", { class: "verdict" }, found.verdict),
-      facts(found.facts),
-      found.link ? h("p", {}, h("a", { class: "button", href: `/work?${found.link}` }, "Draw it again and compare")) : null));
+    result.replaceChildren(picture, h("div", {}, h("p", { class: "verdict" }, found.verdict), facts(found.facts),
+      found.link ? h("p", { class: "actions" }, h("a", { class: "button", href: `/work?${found.link}` }, "Draw it again and compare")) : null,
+      found.work ? [h("h2", {}, "Certificate"), ...certificate(found.work)] : null,
+      found.neighbours?.length ? [h("h2", {}, "Works that look most like it"), h("ul", {}, found.neighbours.map((work) => h("li", {}, claimedWork(work), h("p", { class: "hint" }, work.near_copy ? "A near copy: " : "", work.apart))))] : null));
   } catch (problem) {
     result.replaceChildren(problemBox(problem));
   }

@@ -102,6 +102,7 @@ export async function tastePage({ search }) {
   const models = (await get("/api/models")).models;
   const asked = new URLSearchParams(search);
   if (!asked.get("model")) asked.set("model", models[0]?.name ?? "");
+  if (!(await get("/api/vote")).ready) return { title: "What you like", element: unknownTaste() };
   const wall = await send("POST", `/api/taste?${asked}`);
   const { preferred, variety, plain_variety } = wall.cost;
   const kept = plain_variety ? Math.round((100 * variety) / plain_variety) : 100;
@@ -116,4 +117,10 @@ export async function tastePage({ search }) {
       h("div", { class: "actions" }, h("button", { type: "button", class: "primary", onclick: again }, "More of these"), h("a", { class: "button", href: "/vote" }, "Answer more pairs"), h("a", { class: "button", href: record, download: "wall.json" }, "How it was chosen"))),
     leave: () => URL.revokeObjectURL(record),
   };
+}
+
+function unknownTaste() {
+  return h("div", { class: "page" }, h("h1", { tabindex: "-1" }, "A wall of what you like"),
+    h("p", { class: "lead" }, "It is learnt from pairs that you choose from: favourites do not say what you like less. About ten answers are enough."),
+    h("div", { class: "actions" }, h("a", { class: "button primary", href: "/vote" }, "Answer pairs")));
 }

@@ -2,6 +2,7 @@
 import { listen, models } from "./api.js";
 import { blame, controlsOf, GROUNDS } from "./controls.js";
 import { h, plain, problemBox, say } from "./dom.js";
+import { hasFavourites, onChange } from "./kept.js";
 import { format, newSeed, parse } from "./recipe.js";
 import { emptyTile, hang, leaveEmpty, makeCurrent, wallOf } from "./tile.js";
 
@@ -19,6 +20,8 @@ export async function wallPage({ search }) {
   return { title: "Wall", element: wall.element, address: () => wall.address };
 }
 
+onChange(() => document.querySelectorAll("a.taste").forEach((link) => (link.hidden = !hasFavourites())));
+
 class Wall {
   constructor(all, wish) {
     this.all = newest(all);
@@ -31,6 +34,7 @@ class Wall {
     this.notes = h("div", { class: "notes" });
     this.list = wallOf();
     this.sentinel = h("div", { class: "sentinel" });
+    this.taste = h("a", { class: "button taste", hidden: !hasFavourites() }, "More like what you like");
     this.element = this.page();
     this.observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.more(), { rootMargin: AHEAD });
     this.observer.observe(this.sentinel);
@@ -51,7 +55,7 @@ class Wall {
     const again = h("button", { type: "button", class: "primary", onclick: () => this.another() }, "Draw others");
     return h("div", { class: "wall-page" },
       h("aside", {}, h("h1", { tabindex: "-1" }, "The wall"),
-        h("p", { class: "lead" }, "Every work here is drawn for you, now, and there is only one of it."), again, panel),
+        h("p", { class: "lead" }, "Every work here is drawn for you, now, and there is only one of it."), h("div", { class: "actions" }, again, this.taste), panel),
       h("section", { "aria-label": "Works" }, this.notes, this.list, this.sentinel));
   }
 
@@ -99,6 +103,7 @@ class Wall {
     this.notes.replaceChildren();
     this.list.replaceChildren();
     this.address = `/?${format(this.wish)}`;
+    this.taste.href = `/taste?${format({ ...this.wish, seed: undefined, index: undefined, recipe: undefined })}`;
     if (location.pathname === "/") history.replaceState(history.state, "", this.address);
     this.more();
   }

@@ -1,7 +1,9 @@
 // A work's page: the picture, its recipe in words, what is known of it, and what can be done with it.
-import { get, models, request, send } from "./api.js";
+import { get, models, Problem, request, send } from "./api.js";
+import { claimOf } from "./certificate.js";
 import { changeOf } from "./change.js";
 import { crossedWith, lineage } from "./cross.js";
+import { askText, showText } from "./dialog.js";
 import { capital, facts, h, plain, problemBox, say } from "./dom.js";
 import { isCompared, isFavourite, onChange, toggleCompared, toggleFavourite } from "./kept.js";
 import { blendWords, format, parse, place, sentence, subtitle, title } from "./recipe.js";
@@ -18,6 +20,7 @@ export async function workPage({ search }) {
   const tools = actions(work);
   const near = varied(work);
   const crossed = crossedWith(work);
+  const claim = work.registry ? claimOf(work) : null;
   const another = (drawn) => {
     Object.assign(work, drawn); // what the buttons act on
     const now = parse(drawn.link);
@@ -27,13 +30,22 @@ export async function workPage({ search }) {
     tools.refresh();
     near.refresh();
     crossed.refresh();
+    claim?.refresh();
     history.replaceState(history.state, "", `/work?${drawn.link}`);
   };
   const change = served ? [changeOf({ ...work }, served, another), card(served)] : null;
   const element = h("article", { class: "work-page" },
     h("div", { class: "hung" }, picture, neighbours(recipe)),
-    h("div", { class: "label" }, head, tools, downloads(work), rest, change), near, crossed);
-  return { title: title(recipe), element, leave: () => { near.leave(); tools.leave(); } };
+    h("div", { class: "label" }, head, tools, downloads(work), claim ?? [], rest, change), near, crossed);
+  return { title: title(recipe), element, leave: () => { near.leave(); tools.leave(); claim?.leave(); } };
+}
+
+/** The page of a claimed work, by its id or digest: certificates lead here. */
+export async function claimedPage({ id }) {
+  const { work } = await get(`/api/certificates/${id}`);
+  if (!work) throw new Problem({ message: `Nobody has claimed the artwork ${id}.` });
+  history.replaceState(history.state, "", `/work?${work.link}`);
+  return workPage({ search: `?${work.link}` });
 }
 
 const heading = (recipe) => [
@@ -76,7 +88,7 @@ function actions(work) {
       await navigator.clipboard.writeText(address);
       say("The link is copied. Whoever opens it sees this work, drawn again.");
     } catch {
-      prompt("The link to this work:", address);
+      showText({ title: "The link to this work", label: "Whoever opens it sees this work, drawn again.", value: address });
     }
   };
   const copy = h("button", { type: "button", onclick: link }, "Copy link");
@@ -104,9 +116,10 @@ function albumChoice(work) {
   return select;
 }
 
+/** The new album's id; null where there is none in the end. */
 async function newAlbum() {
-  const name = prompt("Title of the new album:");
-  return name ? (await send("POST", "/api/albums", { title: name })).id : null;
+  const made = await askText({ title: "A new album", label: "Title", action: "Make the album", send: (title) => send("POST", "/api/albums", { title }) });
+  return made?.id ?? null;
 }
 
 function downloads(work) {

@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import random
 import secrets
-import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
-from unikat_gallery.problems import too_many
+from unikat_gallery.limits import Limits
 from unikat_gallery.votes.pictures import Shown
 from unikat_gallery.votes.vote import Purpose, Question, Vote
 
 BLOCK: Final = 6  # pairs, of which one is a control and one a repetition
 MOST_OPEN: Final = 2  # pairs that a voter sees or is about to see
 MOST_PAIRS: Final = 1000  # that are shown now, to all
-MINUTE_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -39,30 +37,10 @@ class Pair:
 
 
 @dataclass
-class Limit:
-    """At most so many a minute, of each visitor; a bucket of one minute's."""
-
-    most: int
-    _left: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)  # visitor -> tokens, when
-
-    def take(self, visitor: str) -> None:
-        """Raises Overloaded for one too many."""
-        now = time.monotonic()
-        tokens, then = self._left.pop(visitor, (float(self.most), now))
-        tokens = min(float(self.most), tokens + (now - then) * self.most / MINUTE_S)
-        self._left[visitor] = (max(tokens - 1, 0) if tokens >= 1 else tokens, now)
-        while len(self._left) > MOST_PAIRS:
-            self._left.popitem(last=False)
-        if tokens < 1:
-            raise too_many(f"At most {self.most} pairs a minute are shown: take your time.")
-
-
-@dataclass
 class Ballot:
     """The pairs that are shown now, by tokens that cannot be guessed; the oldest go when there are too many."""
 
-    visitor_limit: Limit
-    limit: Limit
+    limits: Limits
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(16))
     _open: OrderedDict[str, Pair] = field(default_factory=OrderedDict)
 

@@ -28,7 +28,6 @@ from unikat_gallery.votes.vote import Question
 from unikat_gallery.walls import facts
 
 PLACES: Final = ("left", "right")
-EVERYBODY: Final = ""  # under which all visitors' pairs are limited
 WALL: Final = 24  # works of a proposed wall
 CANDIDATES: Final = 8  # drawings for each of its places
 LEAST_PAIRS: Final = 10  # answers that a taste is learnt from
@@ -47,8 +46,7 @@ async def ask(request: Request) -> JSONResponse:
     wanted = (await body(request)).get("ask", "")
     if wanted not in ("", *possible):
         refuse("ask", f"one of {', '.join(possible)}, or nothing for any of them, not {str(wanted)[:40]!r}")
-    context.ballot.visitor_limit.take(visitor)
-    context.ballot.limit.take(EVERYBODY)
+    context.ballot.limits.take(visitor)
     pair = await next_pair(context, visitor, await entries(context), [Question(wanted)] if wanted else possible)
     token = context.ballot.open(pair)
     return JSONResponse({"question": pair.question, "pair": token} | {p: f"/api/vote/{token}/{p}.png" for p in PLACES})

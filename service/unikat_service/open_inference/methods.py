@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from importlib.metadata import version
 from typing import Final
 
@@ -11,6 +12,7 @@ from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
 
 from unikat.bundle import key_of
+from unikat.call_records import current_record
 from unikat.conditions import FieldError
 from unikat.errors import NotFound, Reason, Unavailable, UnikatError, error_of, retry_later
 from unikat.inference import open_inference_pb2 as pb
@@ -25,7 +27,7 @@ from unikat_service.open_inference.inputs import Asked, read, reference, renamed
 from unikat_service.open_inference.outputs import MAX_ANSWER_BYTES, answer_bytes, check_answer, filled
 from unikat_service.open_inference.tensors import config, metadata
 from unikat_service.requests import Order, parse
-from unikat_service.studio import Studio
+from unikat_service.studio import Studio, note_sent
 from unikat_service.terms import not_delivered
 
 NAME: Final = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -136,7 +138,8 @@ class OpenInference:
     async def _drawn(self, id: str, asked: Asked, order: Order, context: Context) -> pb.ModelInferResponse:
         responses: list[bytes] = []
         async with Call(self._service, order, context) as call:
-            accepted = call.accepted
+            accepted, record = call.accepted, current_record()
+            record.job = call.job_id
             while len(responses) < order.request.count:
                 response = await call.next()
                 assert response is not None, "a job ended before its last image"
@@ -152,7 +155,11 @@ class OpenInference:
         answer.parameters["job_id"].string_param = accepted.job_id
         answer.parameters["model_digest"].string_param = accepted.model_digest
         artworks: list[Artwork] = [response.artwork for response in found]
-        return await asyncio.to_thread(filled, answer, asked.outputs, order.model, artworks)
+        filled_in = await asyncio.to_thread(filled, answer, asked.outputs, order.model, artworks)
+        for response in responses:
+            note_sent(record, response, time.perf_counter())  # all of them can be sent only now
+        record.bytes = filled_in.ByteSize()
+        return filled_in
 
     async def _find(self, name: str, version: str) -> Model:
         """Raises UnikatError, with the field as callers of this protocol know it."""

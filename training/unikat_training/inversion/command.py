@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,12 @@ import typer
 
 from unikat.bundle import Bundle, find_bundle, key_of, list_bundles, read_bundle
 from unikat.cli import options
-from unikat.conditions import Weights, check_conditions
+from unikat.cli.problems import Problem
+from unikat.cli.where import parse_where, typed_flag
+from unikat.conditions import FieldError, Weights, check_conditions
 from unikat.request import conditions_of
 from unikat.sampling import MAX_SEED
+from unikat.v1.model_pb2 import Model
 from unikat_training.data.memory import UnsafePictureError
 from unikat_training.data.pictures import BrokenPictureError, OtherFormatError, decode, fit
 from unikat_training.errors import TrainingError
@@ -22,7 +26,6 @@ from unikat_training.inversion.eye import Eye
 from unikat_training.inversion.inverted import Inverted, said, write_inverted
 from unikat_training.inversion.optimise import Optimiser, Scale, has_weights, load_generator
 from unikat_training.inversion.search import Artist, Search, nearest_points
-from unikat_training.latent_tools.command import parsed
 from unikat_training.progress import progress_bar
 from unikat_training.session import open_graph
 
@@ -74,7 +77,7 @@ def invert(
     bundle.verify()
     if bundle.model.width != bundle.model.height:
         raise TrainingError(f"--model: {key_of(bundle.model)} draws pictures that are not square")
-    weights = check_conditions(bundle.model, conditions_of(parsed(bundle.model, "--where", where or [])))
+    weights = typed_weights(bundle.model, where or [])
     pixels = read_picture(picture, bundle.model.width)
     found = invert_picture(bundle, (picture.name, pixels), weights, Effort(points, steps, seed, progress))
     for file in write_inverted(found, out):
@@ -85,6 +88,18 @@ def invert(
     elif steps:
         typer.echo(f"{key_of(bundle.model)} has no training weights here, so this is the nearest point only")
     typer.echo(f"Draw it: {found.command}")
+
+
+def typed_weights(model: Model, given: Sequence[str]) -> Weights:
+    """Conditions as they were typed. Raises TrainingError for what the model does not know."""
+    try:
+        where = parse_where(given)
+        return check_conditions(model, conditions_of(where))
+    except FieldError as error:
+        raise TrainingError(f"{typed_flag(where, error.field)}: {error.message}") from error
+    except Problem as problem:
+        sentences = [part if part.endswith((".", "?")) else f"{part}." for part in (problem.message, *problem.hints)]
+        raise TrainingError(" ".join(sentences)) from problem
 
 
 def find_model(reference: str, models: Path) -> Bundle:

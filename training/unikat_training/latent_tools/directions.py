@@ -12,23 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unikat.bundle import Bundle, BundleError, read_bounded
-from unikat.json_text import parse_json
+from unikat.directions import FORMAT
 from unikat_training.networks.base import Generator
 
-FILE = "directions.json"
-FORMAT = 1
 COUNT = 16  # directions in a bundle; those after them change little more than any direction does
 METHOD = "eigenvectors of the weights that the latent meets first (Shen & Zhou, CVPR 2021)"
 DIGITS = 7  # of a vector's numbers: what a float32 holds
 
-LARGEST = 2**24  # bytes of the file
-
 Floats = npt.NDArray[np.float32]
-
-
-class _NewerFormat(ValueError):
-    """The file is of a later release."""
 
 
 @dataclass(frozen=True)
@@ -86,34 +77,3 @@ def to_json(directions: Directions) -> bytes:
     }
     lines = ",\n  ".join(json.dumps(row) for row in rows)  # a direction a line: readable, and small
     return f'{json.dumps(head)[:-1]}, "directions": [\n  {lines}\n]}}\n'.encode()
-
-
-def read_directions(bundle: Bundle) -> Directions | None:
-    """Those of a bundle; None for one that was exported before there were any. Raises BundleError for a bad file."""
-    if FILE not in {file.path for file in bundle.model.files}:
-        return None
-    path = bundle.path / FILE
-    try:
-        return parse_directions(read_bounded(path, LARGEST), bundle.model.latent_size)
-    except ValueError as error:
-        raise BundleError(f"{path}: {error}") from error
-
-
-def parse_directions(content: bytes, latent_size: int) -> Directions:
-    """The directions that a bundle's file holds. Raises ValueError for a bad one."""
-    try:
-        document = parse_json(content)
-        if document["format"] > FORMAT:
-            raise _NewerFormat(f"format {document['format']} is newer than {FORMAT}; upgrade unikat")
-        rows = document["directions"]
-        vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
-        measured = tuple(float(row["strength"]) for row in rows)
-        strength = Strength(measured, float(document["random_strength"]), float(document["latent_strength"]))
-        eigenvalues = tuple(float(row["eigenvalue"]) for row in rows)
-    except _NewerFormat:
-        raise
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ValueError(f"does not hold directions: {error!r}; restore the file") from error
-    if vectors.shape != (len(rows), latent_size):
-        raise ValueError(f"vectors are {vectors.shape}, but latents have {latent_size} numbers")
-    return Directions(vectors, eigenvalues, strength)

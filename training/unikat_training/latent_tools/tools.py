@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+from unikat.directions import FILE
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
 from unikat_training.graph import ExportedGenerator
-from unikat_training.latent_tools.directions import FILE, Directions, factorise, to_json
+from unikat_training.latent_tools.directions import Directions, factorise, to_json
 from unikat_training.latent_tools.drawing import GraphSampler, measure, strength_images
 from unikat_training.latent_tools.paths import Point
 from unikat_training.latent_tools.sheets import (
@@ -38,31 +39,6 @@ SEED = 0  # that of the sample sheet
 
 
 @dataclass(frozen=True)
-class Exploration:
-    """What is drawn: `points`, moved along the `chosen` directions (from 0), and the ways of `pairs`."""
-
-    points: Sequence[Point]
-    pairs: Sequence[tuple[Point, Point]]
-    chosen: Sequence[int]
-    strength: float = DEVIATIONS
-    steps: int = STEPS
-
-    def __len__(self) -> int:
-        """How many images that is."""
-        return self.steps * (len(self.chosen) * len(self.points) + sum(map(len, ways(self.pairs).values())))
-
-    def sheets(self, directions: Directions | None, sampler: GraphSampler) -> dict[str, bytes]:
-        """PNG files by their names."""
-        files = {}
-        if directions and self.chosen:
-            along = offsets(self.strength, self.steps)
-            files[DIRECTIONS] = direction_sheet(directions, self.chosen, self.points, along, sampler)
-        if ways(self.pairs):
-            files[INTERPOLATION] = interpolation_sheet(self.pairs, self.steps, sampler)
-        return files
-
-
-@dataclass(frozen=True)
 class LatentTools:
     """Files of a bundle by their names, and what the card says of them (Markdown)."""
 
@@ -79,15 +55,18 @@ def latent_tools(
     """
     directions = factorise(exported.generator)
     points = points_of(model, rows)
+    starts, pairs = points[:MOVED], list(pairwise(points[:ENDS]))
     mixes = exported.generator.separate_style
     chosen = range(min(SHOWN, len(directions)))
-    exploration = Exploration(points[:MOVED], list(pairwise(points[:ENDS])), chosen)
-    total = strength_images(len(directions)) + len(exploration) + mixes * MIXED**2
+    strips = len(chosen) * len(starts) + sum(map(len, ways(pairs).values()))
+    total = strength_images(len(directions)) + STEPS * strips + mixes * MIXED**2
     with progress_bar(total, 0, "image", progress) as bar:
         bar.set_description("drawing what latents do")
         sampler = GraphSampler(open_graph(graph), model.default_truncation, bar.update)
         directions = replace(directions, strength=measure(directions, model, sampler))
-        files = {FILE: to_json(directions), **exploration.sheets(directions, sampler)}
+        files = {FILE: to_json(directions)}
+        files[DIRECTIONS] = direction_sheet(directions, chosen, starts, offsets(DEVIATIONS, STEPS), sampler)
+        files[INTERPOLATION] = interpolation_sheet(pairs, STEPS, sampler)
         if mixes:
             files[MIXING] = mixing_sheet(points[:MIXED], model.default_truncation, exported, bar.update)
     return LatentTools(files, section(directions, mixes))

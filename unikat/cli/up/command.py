@@ -16,6 +16,7 @@ from unikat.cli.up import gallery as galleries
 from unikat.cli.up import registry as registries
 from unikat.cli.up import stack
 from unikat.cli.up.supervisor import Signals, Supervisor
+from unikat.observed import host_and_port
 
 DESTINATIONS: Final = "UNIKAT_DESTINATIONS"
 DEFAULT_OPEN: Final = "out"
@@ -76,6 +77,15 @@ def up(
             "of this machine, where the extra `gallery` is installed.",
         ),
     ] = None,
+    metrics: Annotated[
+        str,
+        typer.Option(
+            envvar="UNIKAT_METRICS",
+            help="Address on which the service serves numbers for Prometheus: host:port, such as 127.0.0.1:9464. The "
+            "ports behind it are those of the workers, the gallery and the registry; port 0: free ones, which the logs "
+            "name. Left out: none are kept.",
+        ),
+    ] = "",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all logs here as well.")] = False,
 ) -> None:
     """Run an embedded Valkey, a service, workers, a registry and the gallery until Ctrl-C. What dies is started again.
@@ -85,6 +95,8 @@ def up(
     if not models.is_dir():
         raise Problem(f"--models {models}: there is no such folder", "It holds <name>/<version>/.", code=BAD_INPUT)
     stack.check_listen(listen)
+    if metrics:
+        host_and_port(metrics)
     stack.check_installed(embedded=redis_url is None)
     if redis_url is not None:
         stack.wait_for_redis(redis_url, allow_volatile, _say, READY_WITHIN)
@@ -103,6 +115,7 @@ def up(
             appendfsync,
             registries.address(registry, address),
             galleries.address(gallery, _say),
+            metrics,
         )
         _run(settings, _echo if verbose else None)
 
@@ -128,7 +141,7 @@ def _run(settings: stack.Settings, echo: Callable[[str, str], None] | None) -> N
                 _start_registry(supervisor, settings)
                 supervisor.watch()
         finally:
-            clients = [galleries.GALLERY, registries.REGISTRY]
+            clients = [stack.GALLERY, stack.REGISTRY]
             supervisor.stop([clients, [stack.SERVICE], settings.worker_names, [stack.VALKEY]])
 
 

@@ -9,9 +9,8 @@ from typing import Final
 
 from unikat.cli.problems import Problem
 from unikat.cli.up.process import Program
-from unikat.cli.up.stack import Settings, free_address, python_program
+from unikat.cli.up.stack import GALLERY, Settings, free_address, python_program
 
-GALLERY: Final = "gallery"
 NO_GALLERY: Final = "none"
 USUAL: Final = "127.0.0.1:8080"
 
@@ -36,11 +35,14 @@ def address(given: str | None, say: Callable[[str], None]) -> str:
 
 
 def program(settings: Settings) -> Program:
-    """The gallery, which draws as a client of the service; its database is in the data folder."""
+    """The gallery, a client of the service and of the registry, if there is one; its database is in the data folder."""
     environment = os.environ | {
         "UNIKAT_GALLERY_LISTEN": settings.gallery,
         "UNIKAT_GALLERY_DATABASE": str(settings.data.resolve() / GALLERY / "gallery.db"),
         "UNIKAT_TARGET": settings.listen,
+        "UNIKAT_METRICS": settings.metrics_of(GALLERY),
         "PYTHONUNBUFFERED": "1",
     }
+    if settings.registry:  # else one elsewhere, where the environment names it
+        environment["UNIKAT_REGISTRY"] = settings.registry
     return python_program(GALLERY, GALLERY, environment, settings.logs)

@@ -8,9 +8,8 @@ from typing import Final
 
 from unikat.cli.problems import Problem
 from unikat.cli.up.process import Program
-from unikat.cli.up.stack import Settings, free_address, python_program
+from unikat.cli.up.stack import REGISTRY, Settings, free_address, python_program
 
-REGISTRY: Final = "registry"
 NO_REGISTRY: Final = "none"
 
 
@@ -52,6 +51,7 @@ def program(settings: Settings) -> Program:
         "UNIKAT_REGISTRY_KEY": str(key),
         "UNIKAT_REGISTRY_LOG": str(folder / "log"),
         "UNIKAT_TARGET": settings.listen,
+        "UNIKAT_METRICS": settings.metrics_of(REGISTRY),
         "PYTHONUNBUFFERED": "1",
     }
     return python_program(REGISTRY, REGISTRY, environment, settings.logs)

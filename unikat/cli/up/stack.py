@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SERVICE: Final = "service"
 WORKER: Final = "worker"
 VALKEY: Final = "valkey"
+GALLERY: Final = "gallery"
+REGISTRY: Final = "registry"
 # Module -> distribution, of what the programs need beside a plain install.
 _NEEDED: Final = {
     "redis": "redis", "rq": "rq", "grpc_health": "grpcio-health-checking", "grpc_reflection": "grpcio-reflection",
@@ -41,7 +43,8 @@ class Settings:
     """What to run. `redis_url` None means an embedded Valkey, `device` None the worker's own choice.
 
     `destinations` are the prefixes below which batches may be written, as URLs; `appendfsync` is the embedded Valkey's;
-    `registry` and `gallery` are where they listen, "" for none.
+    `registry` and `gallery` are where they listen, "" for none; `metrics` is where the service serves numbers for
+    Prometheus, "" for none.
     """
 
     listen: str
@@ -55,6 +58,7 @@ class Settings:
     appendfsync: str = "everysec"
     registry: str = ""
     gallery: str = ""
+    metrics: str = ""
 
     @property
     def logs(self) -> Path:
@@ -68,6 +72,13 @@ class Settings:
     @property
     def worker_names(self) -> list[str]:
         return [f"{WORKER}-{number}" for number in range(1, self.workers + 1)]
+
+    def metrics_of(self, program: str) -> str:
+        """Where a program serves its numbers: behind the service come the workers, the gallery, the registry."""
+        host, _, port = self.metrics.rpartition(":")
+        if not int(port or 0):
+            return self.metrics
+        return f"{host}:{int(port) + [SERVICE, *self.worker_names, GALLERY, REGISTRY].index(program)}"
 
 
 def check_installed(embedded: bool) -> None:
@@ -193,7 +204,10 @@ def programs(settings: Settings) -> list[Program]:
     if settings.workers > 1:  # share the cores; two sessions on the same core slow each other
         environment.setdefault("UNIKAT_THREADS", str(max(1, usable_cores() // settings.workers)))
     named = [(SERVICE, SERVICE), *((WORKER, name) for name in settings.worker_names)]
-    return [python_program(program, name, environment, settings.logs) for program, name in named]
+    return [
+        python_program(program, name, environment | {"UNIKAT_METRICS": settings.metrics_of(name)}, settings.logs)
+        for program, name in named
+    ]
 
 
 def python_program(program: str, name: str, environment: dict[str, str], logs: Path) -> Program:

@@ -181,7 +181,7 @@ class BatchProgress:
     def end(self, batch: str, round: int, manifest: str) -> bool:
         """The manifest is written and nothing more is to come; False if that was known, or of an earlier round.
 
-        False too if there are jobs of it: a Redis that came back as it was a moment ago may have some again.
+        False too if there are jobs of it: a Redis that went back a moment may have some that were through.
         The batch goes on then, and `reconcile` has it closed again; once it has ended, nobody looks for its jobs.
         """
         places, registries = self._in_rq(batch)

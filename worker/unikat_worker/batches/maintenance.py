@@ -43,7 +43,8 @@ def _readable(batch: str) -> Iterator[None]:
     except NoSuchBatch:
         return
     except DAMAGED as error:
-        log.warning("batch %s: what Redis holds of it is damaged: %s: %s", batch, type(error).__name__, error)
+        text = "batch %s: what Redis holds of it is damaged: %s: %s"
+        log.warning(text, batch, type(error).__name__, error, extra={"batch": batch})
 
 
 class Maintenance:
@@ -136,4 +137,4 @@ class Maintenance:
         with _readable(batch):
             missing = self._progress.reconcile(batch)
             what = f"{len(missing)} shards" if missing else "the job that ends it"
-            log.warning("batch %s had nothing in RQ: %s enqueued again", batch, what)
+            log.warning("batch %s had nothing in RQ: %s enqueued again", batch, what, extra={"batch": batch})

@@ -42,6 +42,7 @@ class BatchSettler:
         self._settler = settler
         self.redis = settler.worker.connection
         self.progress = BatchProgress(self.redis)
+        self.pauses = 0
 
     def settle(self, item: OfBatch) -> None:
         """Tell of an item that has ended."""
@@ -73,8 +74,9 @@ class BatchSettler:
     def _give_back(self, item: OfBatch, held: HeldJob) -> None:
         if item.error is not None:  # this worker cannot work for the batch: its owner is told why, others may
             reason = f"worker {self._settler.worker.name}: {item.error}"
-            log.warning("batch %s is left to other workers: %s", item.batch, reason)
+            log.warning("batch %s is left to other workers: %s", item.batch, reason, extra=item.fields)
             self.progress.pause(item.batch, reason[: r.FAILURE_TEXT], seconds=0.0)
+            self.pauses += 1
         if isinstance(item, ActiveShard) and item.next:
             with self.redis.pipeline() as pipe:
                 held.give_back(pipe)
@@ -86,11 +88,11 @@ class BatchSettler:
         stopped = item.ending is Ending.STOPPED
         error = item.error or RuntimeError("stopped by an operator")
         if isinstance(error, Refused):
-            log.error("job %s is refused: %s", item.id, error)
+            log.error("job %s is refused: %s", item.id, error, extra=item.fields)
         if isinstance(error, DestinationRefused):
             held.rq.retries_left = None
         if isinstance(error, UnknownModel) and isinstance(item, ActiveShard) and self._is_served(item.digest):
-            log.info("batch %s is left to workers that have its model", item.batch)
+            log.info("batch %s is left to workers that have its model", item.batch, extra=item.fields)
             held.leave_to_others(at_front=True)
             item.ending = Ending.RETURNED
             return
@@ -127,6 +129,7 @@ class BatchSettler:
         if isinstance(item, ActiveShard) and self.redis.hexists(batch_key(item.batch), r.CANCELLED):
             return False
         self.progress.pause(item.batch, reason[: r.FAILURE_TEXT], seconds)
+        self.pauses += 1
         return True
 
     def is_given_up(self, batch: str) -> bool:

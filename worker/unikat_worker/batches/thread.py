@@ -44,8 +44,8 @@ class BatchThread:
     def __init__(
         self, places: Places, executor: Executor, scheduler: Scheduler, state: State, settler: Settler
     ) -> None:
-        self._settler = BatchSettler(settler)
-        self._redis = self._settler.redis
+        self.settler = BatchSettler(settler)
+        self._redis = self.settler.redis
         self._name = settler.worker.name
         self._executor = executor
         self._scheduler = scheduler
@@ -54,7 +54,7 @@ class BatchThread:
         self._places = places
         files = Files(self._redis, self._places, executor.device)
         self._ended: list[OfBatch] = []  # to be settled
-        self._write_queue = WriteQueue(self._settler, places, files.write, state.events.put, self._ended.append)
+        self._write_queue = WriteQueue(self.settler, places, files.write, state.events.put, self._ended.append)
         self._pause = _BACKOFF[0]
         self._looked_at = 0.0
         self._left: dict[str, float] = {}  # batches that others can draw or write, and this worker cannot: until when
@@ -144,7 +144,7 @@ class BatchThread:
         batches = sorted({item.batch for item in items})
         if not batches:
             return
-        self._drop(self._settler.lost(items), Ending.LOST)
+        self._drop(self.settler.lost(items), Ending.LOST)
         with self._redis.pipeline(transaction=False) as pipe:
             for batch in batches:
                 pipe.hmget(batch_key(batch), r.CANCELLED, r.ENDED, r.PAUSED)
@@ -159,7 +159,9 @@ class BatchThread:
         self._write_queue.turn()
         while self._ended:  # out of the list only when it is done
             item = self._ended[0]
-            self._settler.settle(item)
+            self.settler.settle(item)
+            if self._state.metrics is not None:
+                self._state.metrics.ended(item)
             if item.ending is Ending.RETURNED and item.error is not None:
                 self._left[item.batch] = time.monotonic() + _LEFT
             self._state.executions.pop(self._ended.pop(0).taken.execution, None)
@@ -192,7 +194,7 @@ class BatchThread:
                 return
             self._left = {batch: until for batch, until in self._left.items() if until > moment}
             here = () if hungry else {shard.owner for shard in self._scheduler.shards if shard.remaining}
-            found = self._settler.progress.take(self._name, here, self._left.keys() | self._write_queue.silent)
+            found = self.settler.progress.take(self._name, here, self._left.keys() | self._write_queue.silent)
             if found is None:
                 self._dry_until = moment + _LOOK if hungry else self._dry_until
                 self._others_at = moment + _LOOK

@@ -170,7 +170,7 @@ class WriteQueue:
 
     def _take_in_close(self, close: ActiveClose, error: Exception) -> None:
         if isinstance(error, ShardsGone):
-            log.error("batch %s: %s; they are drawn again", close.batch, error)
+            log.error("batch %s: %s; they are drawn again", close.batch, error, extra=close.fields)
             self._settler.reopen(close, error.shards)
             self._finish(close, Ending.LOST)
         else:
@@ -179,7 +179,7 @@ class WriteQueue:
 
     def _pause(self, item: OfBatch, reason: str) -> None:
         seconds = self._backoff.pause_after(item)
-        log.warning("batch %s pauses, next try in %.0f s: %s", item.batch, seconds, reason)
+        log.warning("batch %s pauses, next try in %.0f s: %s", item.batch, seconds, reason, extra=item.fields)
         if not self._settler.pause(item, reason, seconds + _GRACE):
             self._finish(item, Ending.CANCELLED)
             return
@@ -205,7 +205,7 @@ class WriteQueue:
             self._finish(item, Ending.FINISHED)
             return
         if item not in self._hanging:
-            log.warning("batch %s pauses: %s", item.batch, reason)
+            log.warning("batch %s pauses: %s", item.batch, reason, extra=item.fields)
         self._hanging[item] = time.monotonic() + LONGEST_PAUSE
         self._backoff.hang(item)
         for other in self._writers.withdraw(item.batch):
