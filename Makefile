@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 PROTOS := $(wildcard protos/unikat/*/*.proto)
 
-.PHONY: demo test drills soak fuzz lint format protos bench compose-test released pins lock settings metrics lines clean
+.PHONY: demo test drills soak fuzz lint format protos bench compose-test released release pins lock settings metrics lines clean
 
 demo: .venv/.demo ## Sets everything up, draws a sheet through the whole path, prints where it is.
 	$(BIN)/unikat demo
@@ -46,6 +46,9 @@ metrics: .venv/.dev ## Writes the tables of docs/operations.md from a scrape of 
 
 released: .venv/.dev ## Freezes the contract: from here on, what breaks it fails `make lint`.
 	$(BIN)/buf build protos -o protos/released.binpb
+
+release: .venv/.dev ## Builds what is committed into dist/: wheel, sdist, models, images, notes, checksums; and tries the wheel.
+	$(BIN)/python -m deploy.release
 
 pins: .venv/.dev ## Writes requirements/constraints.txt from what is installed and tested.
 	{ head -n 1 requirements/constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; grep '^onnxruntime-gpu==' requirements/constraints.txt; } > requirements/new.txt

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from unikat.batch import Batch, BatchState, Plan
     from unikat.client import Studio
     from unikat.errors import UnikatError
+    from unikat.estimate import Estimate
     from unikat.resuming import AsyncBatchWatch, AsyncGeneration, BatchWatch, Generation
 
 __all__ = [
     "Studio", "Generation", "AsyncStudio", "AsyncGeneration", "Artwork", "Accepted", "Finished", "Refused",
-    "UnikatError", "Batch", "BatchState", "BatchWatch", "AsyncBatchWatch", "Plan",
+    "UnikatError", "Batch", "BatchState", "BatchWatch", "AsyncBatchWatch", "Plan", "Estimate",
 ]  # fmt: skip
 
 # Loaded on first use: a worker or a trainer that imports `unikat.bundle` does not load a gRPC client with it.
 _HOMES: Final = {
     "Studio": "client", "Generation": "resuming", "AsyncStudio": "aio", "AsyncGeneration": "resuming",
     "Artwork": "artwork", "Accepted": "artwork", "Finished": "artwork", "Refused": "artwork",
-    "UnikatError": "errors",
+    "UnikatError": "errors", "Estimate": "estimate",
     "Batch": "batch", "BatchState": "batch", "Plan": "batch", "BatchWatch": "resuming", "AsyncBatchWatch": "resuming",
 }  # fmt: skip
 

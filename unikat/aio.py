@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Final, Self, SupportsIndex, TypedDict, TypeVar, Unpack
-
-import grpc
+from typing import TYPE_CHECKING, Self, SupportsIndex, TypedDict, Unpack
 
 from unikat.artwork import Artwork
+from unikat.asking import ASK_AGAIN
 from unikat.batch import Batch, BatchOptions, BatchState, Grid, Plan, Wish, create_request, list_request
-from unikat.delivery import Delivery, Patience, Watching, only_artwork
+from unikat.delivery import Delivery, Watching, only_artwork
 from unikat.errors import InvalidRequest, bad_field
+from unikat.estimate import Estimating
 from unikat.link import Address, Link
 from unikat.recipes.artwork import ArtworkRecipe
 from unikat.recipes.sequence import Mutations, Walk
@@ -23,8 +22,8 @@ from unikat.v1 import batches_pb2 as pb
 from unikat.v1.model_pb2 import Model
 from unikat.v1.studio_pb2 import GetModelRequest, ListModelsRequest
 
-Request = TypeVar("Request")
-Response = TypeVar("Response")
+if TYPE_CHECKING:
+    from unikat.operations import AsyncOperations
 
 
 class DrawOptions(TypedDict, total=False):
@@ -37,11 +36,7 @@ class DrawOptions(TypedDict, total=False):
     request_id: str | None
 
 
-# Seconds for which a lost call is sent again that only reads, or can be repeated: who asks for a list is told soon.
-ASK_AGAIN: Final = 1.5
-
-
-class AsyncStudio:
+class AsyncStudio(Estimating):
     """A connection to a service, used from one event loop at a time. It can be made before the loop runs.
 
     `target` is "host:port", by default $UNIKAT_TARGET, then localhost:50051. `tls` encrypts, trusting the system's
@@ -66,12 +61,18 @@ class AsyncStudio:
         token: str | None = None,
         reconnect_timeout: float = 60.0,
     ) -> None:
-        self._link = self._link_type(Address.of(target, tls, ca, identity).showing(token))
-        self._reconnect_timeout = reconnect_timeout
+        super().__init__(self._link_type(Address.of(target, tls, ca, identity).showing(token)), reconnect_timeout)
 
     @property
     def target(self) -> str:
         return self._link.address.target
+
+    @property
+    def operations(self) -> AsyncOperations:
+        """What an operator steers the models and workers of a service by; needs the scope `admin`."""
+        from unikat.operations import AsyncOperations  # who only draws needs none of its messages
+
+        return AsyncOperations(self._link, self._reconnect_timeout)
 
     @property
     def link(self) -> Link:
@@ -310,34 +311,3 @@ class AsyncStudio:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    async def _ask(
-        self,
-        method: grpc.UnaryUnaryMultiCallable[Request, Response],
-        request: Request,
-        timeout: float | None,
-        again: float = 0.0,
-        each_try: bool = False,
-    ) -> Response:
-        return await ask(self._link, method, request, timeout, min(again, self._reconnect_timeout), each_try)
-
-
-async def ask(
-    link: Link,
-    method: grpc.UnaryUnaryMultiCallable[Request, Response],
-    request: Request,
-    timeout: float | None,
-    again: float = 0.0,
-    each_try: bool = False,
-) -> Response:
-    """The answer to a call on `link`, which is sent again for `again` seconds where it is lost.
-
-    `timeout` is for all of it, or for each try.
-    """
-    patience = Patience(timeout, again, each_try)
-    while True:
-        try:
-            return await link.ask(method, request, patience.remaining)
-        except (grpc.RpcError, asyncio.CancelledError) as broken:
-            pause = patience.pause_after(link.typed(broken))
-        await link.wait(link.signal(), pause)

@@ -6,11 +6,14 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from unikat.aio import AsyncStudio
 from unikat.link import BlockingLink, run
 from unikat.resuming import BatchWatch, Generation
+
+if TYPE_CHECKING:
+    from unikat.operations import Operations
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
@@ -78,13 +81,22 @@ class Studio:
     def target(self) -> str:
         return self._calls.target
 
+    @property
+    def operations(self) -> Operations:
+        """What an operator steers the models and workers of a service by; needs the scope `admin`."""
+        from unikat.operations import Operations  # who only draws needs none of its messages
+
+        return Operations(self._calls.operations)
+
     models = _by(run, AsyncStudio.models)
     model = _by(run, AsyncStudio.model)
     draw = _by(run, AsyncStudio.draw)
     generate = _by(Generation, AsyncStudio.generate)
     vary = _by(Generation, AsyncStudio.vary)
     cross = _by(Generation, AsyncStudio.cross)
+    estimate = _by(run, AsyncStudio.estimate)
     create_batch = _by(run, AsyncStudio.create_batch)
+    estimate_batch = _by(run, AsyncStudio.estimate_batch)
     batch = _by(run, AsyncStudio.batch)
     batches = _by(_each, AsyncStudio.batches)
     cancel_batch = _by(run, AsyncStudio.cancel_batch)

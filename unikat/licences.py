@@ -37,9 +37,23 @@ def asks(model: Model) -> list[str]:
         whose = ["the weights"] * (licence in weights)
         if pictures[licence]:
             whose.append(f"{pictures[licence]} of {len(model.sources)} sources of training pictures")
-        asked = next((text for start, text in _ASKS if licence.startswith(start)), "what its text says: read it")
+        asked = _asked(licence)
         lines.append(f"{licence or 'no licence named'} ({', '.join(whose)}) asks {asked}")
     return lines
+
+
+def asks_briefly(model: Model) -> list[str]:
+    """A line for each thing that is asked, with the licences that ask it; none for what asks nothing."""
+    licences: dict[str, list[str]] = {}
+    for licence in dict.fromkeys([*model.licence.split(" AND "), *(source.licence for source in model.sources)]):
+        licences.setdefault(_asked(licence), []).append(licence or "no licence named")
+    return [f"{', '.join(whose)}: {asked}" for asked, whose in licences.items() if asked != _NOTHING] or [
+        f"{', '.join(licences[_NOTHING])}: nothing is asked"
+    ]
+
+
+def _asked(licence: str) -> str:
+    return next((text for start, text in _ASKS if licence.startswith(start)), "what its text says: read it")
 
 
 def credits(model: Model) -> str:

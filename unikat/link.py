@@ -32,6 +32,7 @@ from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.studio_pb2_grpc import StudioStub
 
 if TYPE_CHECKING:
+    from unikat.v1.operations_pb2_grpc import OperationsStub
     from unikat.v1.provenance_pb2_grpc import ProvenanceStub
 
 Request = TypeVar("Request")
@@ -175,6 +176,14 @@ class Link:
 
         self._be_connected()
         stub: ProvenanceStub = ProvenanceStub(self._channel)
+        return stub
+
+    @property
+    def operations(self) -> OperationsStub:
+        from unikat.v1.operations_pb2_grpc import OperationsStub  # nor of these
+
+        self._be_connected()
+        stub: OperationsStub = OperationsStub(self._channel)
         return stub
 
     def showing(self, token: str) -> Self:

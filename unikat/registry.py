@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import grpc
 
-from unikat.aio import ask
+from unikat.asking import ask
 from unikat.errors import UnikatError
 from unikat.link import Address, BlockingLink, run
 from unikat.recipes.messages import recipe_message

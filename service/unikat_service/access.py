@@ -16,9 +16,21 @@ _BATCH: Final = frozenset({BATCH, ADMIN})
 _ADMIN: Final = frozenset({ADMIN})
 
 _SERVICES: Final[dict[str, dict[str, frozenset[str]]]] = {
-    "unikat.v1.Studio": {"ListModels": ANY, "GetModel": ANY, "Generate": _GENERATE, "Draw": _GENERATE},
+    "unikat.v1.Studio": {
+        "ListModels": ANY, "GetModel": ANY, "Generate": _GENERATE, "Draw": _GENERATE, "EstimateWork": _GENERATE,
+    },
     "unikat.v1.Batches": dict.fromkeys(
-        ("CreateBatch", "GetBatch", "ListBatches", "WatchBatch", "CancelBatch", "RetryBatch", "DeleteBatch"), _BATCH
+        (
+            "CreateBatch", "EstimateBatch", "GetBatch", "ListBatches", "WatchBatch", "CancelBatch", "RetryBatch",
+            "DeleteBatch",
+        ),
+        _BATCH,
+    ),
+    "unikat.v1.Operations": dict.fromkeys(
+        (
+            "LoadModel", "UnloadModel", "PinModel", "UnpinModel", "DrainWorker", "GetControl", "ListChanges",
+        ),
+        _ADMIN,
     ),
     "inference.GRPCInferenceService": {
         **dict.fromkeys(

@@ -1,4 +1,4 @@
-"""One line in the log for every refusal: who, from where, which method, why.
+"""One line in the log for every refusal, and for every change by an operator: who, from where, which method, why.
 
 What a caller sent is quoted with escapes for all but printable ASCII, so that a line is one line and a terminal that
 shows it obeys nobody. Lines are limited, of each source and in all: whoever is refused a million times a second neither
@@ -92,6 +92,12 @@ _audit: Final = Audit()
 def refused(why: str, of: Origin | None = None) -> None:
     """Write that a call was refused: the one that this task serves, or `of`."""
     _audit.refused(of or origin.get(Origin("?", "?", "?")), why)
+
+
+def changed(what: str, why: str) -> None:
+    """Write what the caller of this task's call has changed; those who may are few, so no line is left out."""
+    of = origin.get(Origin("?", "?", "?"))
+    log.info("changed caller=%s peer=%s method=%s what=%s why=%s", *map(shown, (of.who, of.peer, of.method, what, why)))
 
 
 def shown(text: str) -> str:

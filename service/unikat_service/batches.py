@@ -27,13 +27,16 @@ from unikat.queue.batches.jobs import NoSuchBatch
 from unikat.queue.batches.keys import BATCH_ID, batch_id_of
 from unikat.queue.batches.places import DestinationTaken
 from unikat.queue.batches.store import BatchStore, WrongState
+from unikat.queue.budget import ASK, work_in_progress
 from unikat.queue.job import fingerprint
 from unikat.v1 import batches_pb2 as pb
+from unikat.v1.model_pb2 import Model
 from unikat_service.batch_requests import field_problems, resolve
 from unikat_service.budgets import allowance, batch_refused, store_full
 from unikat_service.callers import Caller, current
 from unikat_service.catalogue import Catalogue
 from unikat_service.errors import Context, SomebodyElses, translated
+from unikat_service.estimates import estimate
 from unikat_service.paging import batch_page
 from unikat_service.requests import check_limits, find_model, parse, parse_unchecked, reused
 from unikat_service.settings import Settings
@@ -78,6 +81,7 @@ class Batches:
     def handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
         unary = {
             "CreateBatch": self.create_batch,
+            "EstimateBatch": self.estimate_batch,
             "GetBatch": self.get_batch,
             "ListBatches": self.list_batches,
             "CancelBatch": self.cancel_batch,
@@ -101,21 +105,49 @@ class Batches:
         there = await self._in_thread(lambda: self._same_again(batch, request))
         if there is not None:
             return there
-        problems = await self._in_thread(lambda: list(field_problems(request, self._settings, caller)))
-        model = await find_model(self._catalogue, request.model, problems)
+        model, resolved = await self._checked(request, caller)
         record.model = key_of(model)
         snapshot = self._catalogue.snapshot
         if snapshot.memory_percent >= self._settings.batch_memory_percent:
             raise store_full(self._settings.batch_memory_percent, "--batch-memory-percent")
         allowed = allowance(self._settings, caller.name, snapshot.rates.get(model.digest, 0.0))
 
-        def create() -> bytes:
+        async with self._creating:
+            return await self._to_the_end(lambda: self._create(batch, request, resolved(), allowed, caller))
+
+    async def estimate_batch(self, data: bytes, context: Context) -> bytes:
+        """What a batch would be."""
+        request, caller = parse_unchecked(pb.CreateBatchRequest, data), current()
+        await self._in_thread(lambda: check_limits(request))
+        model, resolved = await self._checked(request, caller)
+        snapshot, now = self._catalogue.snapshot, self._catalogue.clock.now()
+        allowed = allowance(self._settings, caller.name, snapshot.rates.get(model.digest, 0.0))
+
+        def work() -> bytes:
+            spec, redis = resolved(), self._store.redis
+            reply = redis.execute_command(*ASK)  # type: ignore[no-untyped-call]  # redis-py leaves it out
+            of_calls = work_in_progress(reply, now, self._settings.result_ttl_s)
+            ahead = of_calls + self._store.work_left()
+            return estimate(model, spec.total, allowed.seconds(spec), ahead, snapshot).SerializeToString()
+
+        async with self._creating:  # a large one takes the interpreter from calls, as in its creation
+            return await self._to_the_end(work)
+
+    async def _checked(self, request: pb.CreateBatchRequest, caller: Caller) -> tuple[Model, Callable[[], BatchSpec]]:
+        """The model of a request, and what checks and resolves the rest of it, in a thread.
+
+        Both raise UnikatError.
+        """
+        problems = await self._in_thread(lambda: list(field_problems(request, self._settings, caller)))
+        model = await find_model(self._catalogue, request.model, problems)
+        snapshot = self._catalogue.snapshot
+
+        def resolved() -> BatchSpec:
             spec = resolve(request, model, self._settings, caller, problems)
             require_terms(model, Terms(spec.originality, deny=spec.deny, recipe=spec.recipes), snapshot)
-            return self._create(batch, request, spec, allowed, caller)
+            return spec
 
-        async with self._creating:
-            return await self._to_the_end(create)
+        return model, resolved
 
     async def get_batch(self, data: bytes, context: Context) -> bytes:
         request, caller = parse(pb.GetBatchRequest, data), current()

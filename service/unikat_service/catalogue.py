@@ -15,9 +15,10 @@ from google.rpc.status_pb2 import Status
 
 from unikat.bundle import MAX_MANIFEST, key_of, parse_description, parse_reference
 from unikat.conditions import CategoryNames, category_names, choose_from
-from unikat.errors import Reason, bad_field, error_of, retry_later
+from unikat.errors import Reason, bad_field, error_of, make_status, retry_later
 from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
+from unikat.queue.control import Control
 from unikat.queue.live import LiveWorkers, live_workers
 from unikat.queue.workers import MODELS_KEY, WorkerStatus
 from unikat.v1.model_pb2 import Direction, Model
@@ -43,6 +44,7 @@ class Snapshot:
     lately; `names` the workers that serve any version of a name. `jobs_per_second` is the sum over live workers,
     `rates` of each digest that of the images a second of those that serve it; `terms` of each digest the fields of a
     job by which all of these may refuse an image, `indexed` the digests that all compare with training pictures.
+    `control` is what operators said: what is unloaded is in `served` only.
     """
 
     models: Mapping[str, Model] = field(default_factory=dict)
@@ -55,17 +57,20 @@ class Snapshot:
     terms: Mapping[str, frozenset[str]] = field(default_factory=dict)
     indexed: frozenset[str] = frozenset()
     memory_percent: float = 0.0  # of what Redis may use
+    control: Control = field(default_factory=Control)
+    worker_names: frozenset[str] = frozenset()
 
     def sorted(self) -> list[Model]:
         """By name, newest version first."""
         return sorted(self.models.values(), key=position_of)
 
     def find(self, reference: str) -> Model | None:
-        """The model of "name@version", or of "name" the newest version that half of its workers serve.
+        """The model of "name@version", or of "name" the version that it is pinned to, else the newest that half of its
+        workers serve.
 
         Raises ValueError for a malformed reference.
         """
-        name, version = parse_reference(reference)
+        name, version = parse_reference(self.control.resolve(reference))
         if version is not None:
             return self.models.get(f"{name}@{version}")
         versions = [model for model in self.models.values() if model.name == name]
@@ -78,6 +83,23 @@ class Snapshot:
             return by_half, 0 if by_half else count, model.version
 
         return max(versions, key=rank, default=None)
+
+    def withheld(self, reference: str) -> Status | None:
+        """Why what operators said keeps a model from being found: it is unloaded, or pinned to one that is away."""
+        name, version = parse_reference(self.control.resolve(reference))
+        unloaded = self.control.unloaded
+        keys = [f"{name}@{version}"] if version is not None else [key for key in unloaded if key.startswith(f"{name}@")]
+        for key in sorted(keys, reverse=True):
+            if (said := unloaded.get(key)) is not None:
+                why = f': "{said.why}"' if said.why else ""
+                text = f"{key} is unloaded{why} ({said.who}); `unikat models load {key}` has it served again"
+                return make_status(Code.FAILED_PRECONDITION, text, Reason.MODEL_UNLOADED)
+        if (pin := self.control.pinned.get(name)) is not None and pin.subject == f"{name}@{version}" != reference:
+            text = (
+                f'"{name}" is pinned to {pin.subject}, which no worker serves; `unikat models unpin {name}` ends that'
+            )
+            return retry_later(Code.UNAVAILABLE, text, Reason.NO_WORKER, RETRY_NO_WORKER_S)
+        return None
 
 
 class Catalogue:
@@ -107,20 +129,26 @@ class Catalogue:
         """The snapshot. Raises UnikatError (UNAVAILABLE) while Redis does not answer or if there is no worker."""
         if self._failure is not None:
             raise store_unavailable(self._failure)
-        if not self.snapshot.models:
+        if self._has_nothing:
             await self._refresh_on_miss()
-        if not self.snapshot.models:
+        if self._has_nothing:
             text = "no worker is running; start one (unikat work) or come back later"
             if self.snapshot.workers:
                 text = "no worker that runs has a model; put a bundle into their models folder"
             raise error_of(retry_later(Code.UNAVAILABLE, text, Reason.NO_WORKER, RETRY_NO_WORKER_S))
         return self.snapshot
 
+    @property
+    def _has_nothing(self) -> bool:
+        """Whether there is no model, and not because all are unloaded."""
+        snapshot = self.snapshot
+        return not snapshot.models and not (snapshot.workers and snapshot.control.unloaded)
+
     async def find(self, reference: str, field: str) -> Model:
         """The model of "name" or "name@version".
 
-        Raises UnikatError: NOT_FOUND naming the models there are, or UNAVAILABLE as `current` does; ValueError for
-        a malformed reference.
+        Raises UnikatError: NOT_FOUND naming the models there are, FAILED_PRECONDITION for one that is unloaded, or
+        UNAVAILABLE as `current` does; ValueError for a malformed reference.
         """
         parse_reference(reference)
         model = (await self.current()).find(reference)
@@ -128,6 +156,8 @@ class Catalogue:
             await self._refresh_on_miss()
             model = (await self.current()).find(reference)
         if model is None:
+            if (status := self.snapshot.withheld(reference)) is not None:
+                raise error_of(status)
             there_are = choose_from((key_of(model) for model in self.snapshot.sorted()), reference)
             text = f'there is no model "{reference}"; {there_are}'
             raise error_of(bad_field(field, text, Code.NOT_FOUND, Reason.MODEL_NOT_FOUND))
@@ -207,9 +237,11 @@ class Catalogue:
             model.directions.extend(Direction(name=name, strength=strength) for name, strength in directions.items())
 
     def _snapshot(self, alive: LiveWorkers) -> Snapshot:
-        statuses = alive.statuses
+        statuses, unloaded = alive.statuses, alive.control.unloaded
         served = Counter(each for status in statuses for each in status.models.items() if each[1] in self._parsed)
-        names = Counter(name for s in statuses for name in {key.partition("@")[0] for key in s.models})
+        names = Counter(
+            name for s in statuses for name in {key.partition("@")[0] for key in s.models.keys() - unloaded.keys()}
+        )
         now = time.monotonic()
         live = {}
         # Where workers differ about a version, the digest that most of them serve comes last and stays.
@@ -222,8 +254,8 @@ class Catalogue:
         self._forget({digest for _, digest in self._seen})
         self._current = {key: digest for key, digest in self._current.items() if (key, digest) in self._seen}
         return Snapshot(
-            models={key: self._parsed[digest] for key, digest in self._current.items()},
-            live=live,
+            models={key: self._parsed[digest] for key, digest in self._current.items() if key not in unloaded},
+            live={key: count for key, count in live.items() if key not in unloaded},
             served=frozenset(self._seen),
             names=names,
             workers=len(statuses),
@@ -232,6 +264,8 @@ class Catalogue:
             terms=_common(statuses),
             indexed=frozenset().union(*(s.indexed for s in statuses)).difference(*map(_unindexed, statuses)),
             memory_percent=alive.memory_percent,
+            control=alive.control,
+            worker_names=frozenset(status.name for status in statuses),
         )
 
 

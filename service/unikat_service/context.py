@@ -48,6 +48,7 @@ class ServiceContext:
         timeouts = (REPLY_S, REPLY_S, BLOCK_MS / 1000 + REPLY_S)
         self.connections = [Connection(settings.redis_url, CLIENT_NAME, each, self._on_moved) for each in timeouts]
         commands, reads, blocking = self.connections
+        self.commands = commands
         self._inbox = Inbox(self._name, blocking, commands)
         self.catalogue = Catalogue(commands, settings.worker_grace_s)
         limits = Limits(settings.retries, settings.result_ttl_s, settings.failure_ttl_s)

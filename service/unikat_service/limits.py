@@ -38,6 +38,7 @@ _DIRECTION: Final = 63
 _ID: Final = 64
 _OWNER: Final = 128
 _TOKEN: Final = 1024
+_REASON: Final = 500
 _VERSION: Final = 10  # digits
 _TENSOR: Final = "inference.ModelInferRequest.InferInputTensor"
 _ASKED: Final = "inference.ModelInferRequest.InferRequestedOutputTensor"
@@ -70,6 +71,16 @@ CHARACTERS: Final = {
     "unikat.v1.RetryBatchRequest.id": _ID,
     "unikat.v1.DeleteBatchRequest.id": _ID,
     "unikat.v1.WatchBatchRequest.id": _ID,
+    **{
+        f"unikat.v1.{method}ModelRequest.{field}": most
+        for method in ("Load", "Unload", "Pin")
+        for field, most in (("model", MAX_REFERENCE), ("reason", _REASON))
+    },
+    "unikat.v1.UnpinModelRequest.name": MAX_REFERENCE,
+    "unikat.v1.UnpinModelRequest.reason": _REASON,
+    "unikat.v1.DrainWorkerRequest.worker": 256,
+    "unikat.v1.DrainWorkerRequest.reason": _REASON,
+    "unikat.v1.ListChangesRequest.page_token": _TOKEN,
     "inference.ModelReadyRequest.name": MAX_REFERENCE,
     "inference.ModelReadyRequest.version": _VERSION,
     "inference.ModelMetadataRequest.name": MAX_REFERENCE,

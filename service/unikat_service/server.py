@@ -33,6 +33,8 @@ from unikat_service.limits import MAX_RECEIVED_BYTES
 from unikat_service.memory import give_back_large_blocks
 from unikat_service.open_inference.methods import NAME as OPEN_INFERENCE
 from unikat_service.open_inference.methods import OpenInference
+from unikat_service.operations import NAME as OPERATIONS
+from unikat_service.operations import Operations
 from unikat_service.room import OTHERS, Room
 from unikat_service.settings import Settings
 from unikat_service.studio import NAME as STUDIO
@@ -160,9 +162,11 @@ def _new_server(service: ServiceContext, batches: Batches, health_of: Health, re
     )
     studio = Studio(service)
     open_inference = OpenInference(service, studio)
-    server.add_generic_rpc_handlers((studio.handlers(), batches.handlers(), open_inference.handlers()))
+    server.add_generic_rpc_handlers(
+        (studio.handlers(), batches.handlers(), open_inference.handlers(), Operations(service).handlers())
+    )
     health_pb2_grpc.add_HealthServicer_to_server(health_of.servicer, server)
-    names = [STUDIO, BATCHES, OPEN_INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME]
+    names = [STUDIO, BATCHES, OPERATIONS, OPEN_INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME]
     if service.settings.debug:
         channelz.add_channelz_servicer(server)  # type: ignore[arg-type]  # it takes both kinds of server
         names.append(channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name)

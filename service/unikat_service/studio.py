@@ -24,9 +24,11 @@ from unikat.v1.studio_pb2 import (
     ListModelsRequest,
     ListModelsResponse,
 )
+from unikat_service.budgets import seconds_of
 from unikat_service.call import Call
 from unikat_service.context import ServiceContext
 from unikat_service.errors import Context, translated
+from unikat_service.estimates import estimate
 from unikat_service.paging import model_position, page_of
 from unikat_service.requests import Order, check_generate, parse, parse_draw
 from unikat_service.signing import no_signer
@@ -54,6 +56,7 @@ class Studio:
                 "GetModel": grpc.unary_unary_rpc_method_handler(translated(self.get_model)),
                 "Generate": grpc.unary_stream_rpc_method_handler(translated(self.generate)),
                 "Draw": grpc.unary_unary_rpc_method_handler(translated(self.draw)),
+                "EstimateWork": grpc.unary_unary_rpc_method_handler(translated(self.estimate_work)),
             },
         )
 
@@ -113,6 +116,15 @@ class Studio:
                 # Fields of messages can be concatenated, so the image is neither parsed nor copied field by field.
                 return artwork + end
         raise not_delivered(GenerateResponse.FromString(response).refused)
+
+    async def estimate_work(self, data: bytes, context: Context) -> bytes:
+        """What a call of Generate would be."""
+        service = self._service
+        order = await self.check(parse(GenerateRequest, data))
+        snapshot, count = service.catalogue.snapshot, order.request.count
+        seconds = seconds_of(count, snapshot.rates.get(order.model.digest, 0.0))
+        ahead = await service.calls.work_in_progress(service.catalogue.clock.now())
+        return estimate(order.model, count, seconds, ahead, snapshot).SerializeToString()
 
     async def check(self, request: GenerateRequest) -> Order:
         """A request whose every field is right, and which can be drawn. Raises UnikatError."""

@@ -20,6 +20,7 @@ from tests.support.inference import infer_request
 from tests.support.outside_weights import graphs_with_outside_weights
 from tests.support.tiny_model import tiny_model
 from unikat.batches.spec import BatchSpec, Cell
+from unikat.queue.activity import Activity, Running
 from unikat.queue.job import DrawJob
 from unikat.queue.workers import WorkerStatus
 from unikat.v1 import batches_pb2, studio_pb2
@@ -31,6 +32,7 @@ def seeds() -> dict[str, list[bytes]]:
     spec = BatchSpec("tiny@1", "sha256:0", 7, 0.5, 1, 1, cells, "file:///out/a", 4, labels={"a": "b"}, encoder="png-3")
     head, listed = spec.to_json()
     status = WorkerStatus("w", {"tiny@1": "sha256:0"}, "cpu", "CPUExecutionProvider", "onnxruntime 1", 1.5, 0.5, 3.0)
+    running = Running("c-1", "tiny@1", "anna", 16, 3, 1.5)
     return {
         "job": _jobs(),
         "shard": [
@@ -39,6 +41,10 @@ def seeds() -> dict[str, list[bytes]]:
         ],
         "record": [f"{head}\n--\n{listed}".encode()],
         "status": [status.to_json().encode()],
+        "activity": [Activity(1.5, 0.5, 1, 2, 3.0, 2**28, ["tiny@1"], [running], [[0.1] * 5]).to_json().encode()],
+        "control": [
+            b"pin tiny\n--\n1790000000000-0\ntiny@1\nanna\nwhy", b"drain w1\n--\n1790000000000-0\nw1\nanna\n",
+        ],
         "bundle": [_manifest()],
         "graph": [_without_weights(graph) for graph in graphs_with_outside_weights()],
         "directions": [_directions()],

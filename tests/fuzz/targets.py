@@ -27,6 +27,8 @@ from unikat.errors import UnikatError
 from unikat.inference import open_inference_pb2
 from unikat.onnx_file import check_self_contained
 from unikat.paging import check_page
+from unikat.queue.activity import Activity
+from unikat.queue.control import Control
 from unikat.queue.draws import Taken
 from unikat.queue.job import DrawJob, call_of
 from unikat.queue.workers import WorkerStatus
@@ -196,6 +198,18 @@ def status(content: bytes) -> None:
     WorkerStatus.from_json(content)
 
 
+def activity(content: bytes) -> None:
+    """What a worker says of its work."""
+    Activity.from_json(content)
+
+
+def control(content: bytes) -> None:
+    """A field of what operators said, as services and workers read it."""
+    name, value = (*content.split(SEPARATOR, 1), b"")[:2]
+    held = Control.of({name: value})
+    assert held.resolve("tiny@1") == "tiny@1"
+
+
 def picture(content: bytes) -> None:
     """A picture of any format, SVG included."""
     decode(content)
@@ -221,6 +235,8 @@ TARGETS: Final = {
     "shard": Target(shard, (ValueError,), ("unikat.queue.job", "unikat.batches.spec")),
     "record": Target(record, (ValueError,), ("unikat.batches.spec",)),
     "status": Target(status, (ValueError,), ("unikat.queue.workers",)),
+    "activity": Target(activity, (ValueError,), ("unikat.queue.activity",)),
+    "control": Target(control, (), ("unikat.queue.control",)),
     "bundle": Target(bundle, (ValueError,), ("unikat.bundle",)),
     "graph": Target(check_self_contained, (ValueError,), ("unikat.onnx_file",)),
     "directions": Target(directions, (ValueError,), ("unikat.directions",)),

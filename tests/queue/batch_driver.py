@@ -18,7 +18,7 @@ from unikat.queue.batches.jobs import NoSuchBatch
 from unikat_worker.active import ActiveClose, ActiveShard, Ending, OfBatch
 from unikat_worker.batches.admission import admit
 from unikat_worker.batches.settlement import BatchSettler
-from unikat_worker.heartbeat import Heartbeat
+from unikat_worker.heartbeat import Heartbeat, Said
 from unikat_worker.settlement import Settler
 from unikat_worker.state import State
 from unikat_worker.sweeper import Sweeper
@@ -61,7 +61,7 @@ class BatchWorker:
         self.settler = BatchSettler(Settler(worker, 600))
         self.hand: list[OfBatch] = []
         self.heartbeat = Heartbeat(
-            worker, sweeper, self.state, lambda suspended: None, 60, lambda: status_of(name), list
+            worker, sweeper, self.state, lambda suspended: None, 60, Said(lambda: status_of(name))
         )
         self.heartbeat.beat()
 

@@ -26,7 +26,7 @@ from unikat.queue.job import Limits
 from unikat.queue.stream import END_ID, STATUS, stream_key
 from unikat_worker.active import ActiveJob, Ending
 from unikat_worker.admission import admit
-from unikat_worker.heartbeat import Heartbeat
+from unikat_worker.heartbeat import Heartbeat, Said
 from unikat_worker.publication import publication, take_in
 from unikat_worker.state import State
 from unikat_worker.statuses import stopped_status
@@ -45,7 +45,7 @@ class Worker(Driver):
         self.name = name
         self.state = State()
         self.heartbeat = Heartbeat(
-            self.worker, sweeper, self.state, lambda suspended: None, 60, lambda: status_of(name), list
+            self.worker, sweeper, self.state, lambda suspended: None, 60, Said(lambda: status_of(name))
         )
         self.heartbeat.beat()
 

@@ -15,7 +15,8 @@ from tests.support.failover import watched_pair
 from tests.support.processes import Program
 from tests.support.unready import CONFIG, WAYS
 from tests.support.valkey import Valkey, running_valkey
-from unikat.cli.doctor import Level, redis
+from unikat.cli.doctor.finding import Level
+from unikat.cli.doctor.system import redis
 from unikat.queue import server
 from unikat.queue.clients import Primary, connect, shown
 from unikat.queue.server import problems

@@ -19,7 +19,7 @@ from tests.service.calls import code_of, fields_of
 from tests.service.conftest import Serving, serving_on
 from tests.support.valkey import running_valkey
 from unikat.inference import open_inference_pb2
-from unikat.v1 import batches_pb2, studio_pb2
+from unikat.v1 import batches_pb2, operations_pb2, studio_pb2
 from unikat.v1.batches_pb2 import CreateBatchRequest, Plan
 from unikat.v1.studio_pb2 import Condition, GenerateRequest
 from unikat_service.limits import CHARACTERS, ENTRIES, MAX_PLANS_BYTES, MAX_RECEIVED_BYTES, limit_problems, max_bytes
@@ -28,12 +28,14 @@ ANY: Final = "every value of its type is allowed"
 # Numbers: a value that is beyond, and what the refusal says.
 BEYOND: Final[dict[str, tuple[Any, str] | str]] = {
     "unikat.v1.ListModelsRequest.page_size": (-1, "at least 0"),  # more than 1000 is taken as 1000
+    "unikat.v1.ListChangesRequest.page_size": (-1, "at least 0"),
     "unikat.v1.GenerateRequest.count": (4097, "1 to 4096"),
     "unikat.v1.GenerateRequest.seed": ANY,
     "unikat.v1.GenerateRequest.truncation": (2.5, "0 to 2"),
     "unikat.v1.GenerateRequest.format": (4, "IMAGE_FORMAT_JPEG"),
     "unikat.v1.GenerateRequest.after_index": (2, "0 to 1"),
     "unikat.v1.GenerateRequest.credentials": (4, "CREDENTIALS_EMBEDDED"),
+    "unikat.v1.CreateBatchRequest.credentials": (4, "CREDENTIALS_SIDECAR"),
     "unikat.v1.GenerateRequest.originality": (4, "ORIGINALITY_MODE_ENFORCE"),
     "unikat.v1.GenerateRequest.attempt": (9, "0 to 8"),
     "unikat.v1.GenerateRequest.first_index": (2**32 - 1, "4294967294"),
@@ -81,7 +83,12 @@ class Place:
 
 
 def methods() -> Iterator[MethodDescriptor]:
-    for file in (studio_pb2.DESCRIPTOR, batches_pb2.DESCRIPTOR, open_inference_pb2.DESCRIPTOR):
+    for file in (
+        studio_pb2.DESCRIPTOR,
+        batches_pb2.DESCRIPTOR,
+        operations_pb2.DESCRIPTOR,
+        open_inference_pb2.DESCRIPTOR,
+    ):
         for service in file.services_by_name.values():
             yield from service.methods
 
@@ -119,7 +126,9 @@ def right(method: MethodDescriptor) -> Message:
     fields: dict[str, dict[str, Any]] = {
         "Generate": {"model": "tiny", "count": 2, "request_id": "r"},
         "Draw": {"model": "tiny", "count": 1},
+        "EstimateWork": {"model": "tiny", "count": 2, "request_id": "r"},
         "CreateBatch": {"model": "tiny", "destination": "/out/a"},
+        "EstimateBatch": {"model": "tiny", "destination": "/out/a"},
         "GetModel": {"name": "tiny"},
         "ModelReady": {"name": "tiny"},
         "ModelMetadata": {"name": "tiny"},

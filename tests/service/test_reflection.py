@@ -13,6 +13,7 @@ from tests.support.valkey import Valkey
 SERVICES = {
     "unikat.v1.Studio",
     "unikat.v1.Batches",
+    "unikat.v1.Operations",
     "inference.GRPCInferenceService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1alpha.ServerReflection",

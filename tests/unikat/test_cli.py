@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -19,9 +20,10 @@ from PIL import Image
 from tests.end_to_end.stack import Stack, free_port, running_stack
 from tests.support.forked import ROOT, can_fork, server_of
 from tests.support.tiny_model import STYLES, write_tiny_bundle
-from unikat.bundle import GRAPH, SAMPLES
+from unikat.bundle import GRAPH, SAMPLES, read_bundle
 from unikat.cli.generate import write_sheet
 from unikat.files import write_whole
+from unikat.queue.keys import QUEUES_KEY, model_key, queue_name
 from unikat.sheet import enlarge
 
 
@@ -210,7 +212,7 @@ def test_models_are_listed_with_their_attributes(stack: Stack) -> None:
 
 
 def test_a_model_is_shown_with_all_that_can_be_asked_of_it(stack: Stack, models: Path) -> None:
-    done = unikat("models", "show", "tiny", "--models", str(models), UNIKAT_TARGET=stack.target)
+    done = unikat("models", "show", "tiny", "--all", "--models", str(models), UNIKAT_TARGET=stack.target)
     assert done.returncode == 0
     for shown in ("tiny@1", "CC0-1.0", "sha256:", *STYLES, str(models / "tiny" / "1" / SAMPLES)):
         assert shown in done.stdout
@@ -221,11 +223,12 @@ def test_what_licences_ask_is_shown_and_whom_they_want_named(models: Path, tmp_p
     shipped = Path(__file__).parents[2] / "models"
     done = unikat("models", "show", "emoji@2", "--models", str(shipped), UNIKAT_TARGET=nowhere, COLUMNS="200")
     assert done.returncode == 0
-    assert "CC-BY-4.0 (2 of 8 sources of training pictures) asks to name the creators, link the licence" in done.stdout
+    assert "CC-BY-4.0: to name the creators, link the licence" in done.stdout
     assert "style 66% (80%), category 88% (90%), tone 82% (97%)" in done.stdout
     assert len(done.stdout.splitlines()) < 40, "fits a screen"
     everything = unikat("models", "show", "emoji@2", "--models", str(shipped), "--all", UNIKAT_TARGET=nowhere)
     assert "classification accuracy score, style" in everything.stdout
+    assert "CC-BY-4.0 (2 of 8 sources of training pictures) asks to name the creators" in everything.stdout
     credit = unikat("models", "show", "emoji@2", "--models", str(shipped), "--credits", UNIKAT_TARGET=nowhere)
     assert credit.stdout.startswith("Drawn by the model emoji@2")
     assert credit.stdout.count("[CC-BY-4.0]") == 2
@@ -240,13 +243,66 @@ def test_without_a_service_a_local_bundle_is_shown(models: Path, tmp_path: Path)
     assert unikat("models", "show", "tiny", "--models", str(tmp_path), UNIKAT_TARGET=nowhere).returncode == 1
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "models").iterdir()))
+def test_a_model_of_ours_fits_a_screen_and_all_of_it_does_not(name: str) -> None:
+    words = ("models", "show", name, "--models", str(ROOT / "models"))
+    nowhere = f"127.0.0.1:{free_port()}"
+    brief = folded(unikat(*words, UNIKAT_TARGET=nowhere).stdout, 80)
+    assert len(brief) <= 24, brief
+    assert 1 <= sum(line.startswith("quality") for line in brief) <= 5
+    assert len(unikat(*words, "--all", UNIKAT_TARGET=nowhere).stdout.splitlines()) > 24
+    told = json.loads(unikat(*words, "--json", UNIKAT_TARGET=nowhere).stdout)
+    assert len(told["metrics"]) == len(read_bundle(newest(name)).model.metrics)
+
+
+def folded(text: str, width: int) -> list[str]:
+    """The lines that a terminal of a width shows of a table that was written for a pipe."""
+    return [part for line in text.splitlines() for part in (textwrap.wrap(line.rstrip(), width - 14) or [""])]
+
+
+def newest(name: str) -> Path:
+    """The newest version among our own models."""
+    return max((ROOT / "models" / name).iterdir(), key=lambda path: int(path.name))
+
+
 def test_the_doctor_finds_nothing_where_everything_works(stack: Stack, models: Path) -> None:
     done = unikat("doctor", "--models", str(models), UNIKAT_TARGET=stack.target, UNIKAT_REDIS_URL=stack.valkey.url)
     assert done.returncode == 0, done.stdout
     assert "PROBLEM" not in done.stdout
-    assert "CPUExecutionProvider: works" in done.stdout
     assert "offers tiny@1" in done.stdout
     assert "tiny@1 on " in done.stdout, "the live worker"
+    assert "ExecutionProvider: works" not in done.stdout, "what works and nobody asked about"
+    assert len(done.stdout.splitlines()) < 10, done.stdout
+
+
+def test_the_doctor_tells_everything_when_asked(stack: Stack, models: Path) -> None:
+
+    def told_by(*words: str) -> subprocess.CompletedProcess[str]:
+        words = ("doctor", *words, "--models", str(models))
+        return unikat(*words, UNIKAT_TARGET=stack.target, UNIKAT_REDIS_URL=stack.valkey.url)
+
+    done = told_by("--all")
+    assert "CPUExecutionProvider: works" in done.stdout
+    assert "AzureExecutionProvider" not in done.stdout, "no worker draws with it"
+    assert "ok      redis: " in done.stdout
+    told = told_by("--json")
+    found = [json.loads(line) for line in told.stdout.splitlines()]
+    assert len(found) == len(done.stdout.splitlines()) - 1, "all but the last sentence"
+    assert {each["level"] for each in found} <= {"ok", "note"}
+    assert told.returncode == 0
+
+
+def test_the_doctor_finds_jobs_that_nobody_serves(stack: Stack, models: Path) -> None:
+    queue = queue_name(model_key("gone@3", f"sha256:{'ab' * 32}"), "default")
+    stack.redis.sadd(QUEUES_KEY, f"rq:queue:{queue}")
+    stack.redis.rpush(f"rq:queue:{queue}", "j1", "j2")
+    try:
+        done = unikat("doctor", "--models", str(models), UNIKAT_TARGET=stack.target, UNIKAT_REDIS_URL=stack.valkey.url)
+    finally:
+        stack.redis.delete(f"rq:queue:{queue}")
+        stack.redis.srem(QUEUES_KEY, f"rq:queue:{queue}")
+    assert done.returncode == 1
+    assert "2 jobs wait for gone@3, which no live worker serves" in done.stdout
 
 
 def test_the_doctor_names_every_problem_and_what_to_do(models: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from unikat.cli import control
 from unikat.cli.animate import Order as AnimateOrder
 from unikat.cli.animate import animate
 from unikat.cli.batch import batches
@@ -18,7 +19,7 @@ from unikat.cli.commands import Commands, ModelCommands
 from unikat.cli.credentials import credentials
 from unikat.cli.decrypt import decrypt
 from unikat.cli.demo import demo
-from unikat.cli.doctor import doctor
+from unikat.cli.doctor.command import doctor
 from unikat.cli.generate import Order, generate
 from unikat.cli.keys import keys
 from unikat.cli.models import list_models, show_model
@@ -27,6 +28,7 @@ from unikat.cli.series import series
 from unikat.cli.sprites import Order as SpritesOrder
 from unikat.cli.sprites import sprites
 from unikat.cli.tokens import tokens
+from unikat.cli.top.command import top
 from unikat.cli.up.command import up
 from unikat.cli.vary import Crossing, Variations, cross, vary
 from unikat.cli.verify import verify
@@ -49,6 +51,8 @@ app.command()(ungrouped(series))
 app.add_typer(models, name="models")
 models.callback(invoke_without_command=True)(ungrouped(list_models))
 models.command("show")(ungrouped(show_model))
+for operation in (control.load, control.unload, control.pin, control.unpin, control.drain, control.history):
+    models.command()(ungrouped(operation))
 app.command()(ungrouped(verify))
 app.command()(ungrouped(claim))
 app.command()(ungrouped(certificate))
@@ -58,6 +62,7 @@ app.command()(decrypt)
 app.add_typer(tokens, name="tokens")
 app.add_typer(keys, name="keys")
 app.add_typer(credentials, name="credentials")
+app.command()(top)
 app.command()(ungrouped(doctor))
 app.command()(demo)
 

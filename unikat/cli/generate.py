@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 import typer
 
 from unikat.cli import options
+from unikat.cli.estimate import EstimateOnly, PricePerHour, tell
 from unikat.cli.output import counted, print_json, progress, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect, explain, flag_of
 from unikat.cli.where import describe, format_where, parse_where, typed_flag
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from unikat.artwork import Artwork, Refused
+    from unikat.client import Studio
+    from unikat.estimate import Estimate
     from unikat.request import Where
     from unikat.resuming import Generation
 
@@ -67,6 +70,8 @@ class Order:
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line: every image, then all.")] = (
         False
     )
+    estimate: EstimateOnly = False
+    price_per_hour: PricePerHour = None
     at: options.Service = options.SERVICE
 
     @property
@@ -93,6 +98,9 @@ def generate(order: Order) -> None:
     """Draw images, and say how to draw the same ones again."""
     with connect(order.at, flag=partial(typed_flag, order.conditions)) as studio:
         studio.model(order.model)  # whoever mistyped the target is told at once
+        if order.estimate:
+            tell(_estimated(studio, order), order.price_per_hour, order.as_json)
+            return
         with studio.generate(
             order.model, order.conditions, count=order.asked, first_index=order.first_index, seed=order.seed,
             recipe=order.recipe, truncation=order.truncation, format=order.format, background=order.background,
@@ -102,6 +110,14 @@ def generate(order: Order) -> None:
             accepted = generation.accepted
             seed = f"seed {accepted.seed}" if order.recipe is None else f"recipe {order.recipe}"
             deliver(generation, order, seed, _command(order, accepted.model, accepted.seed))
+
+
+def _estimated(studio: Studio, order: Order) -> Estimate:
+    return studio.estimate(
+        order.model, order.conditions, count=order.asked, first_index=order.first_index, seed=order.seed,
+        recipe=order.recipe, truncation=order.truncation, format=order.format, background=order.background,
+        credentials=order.credentials, originality=order.originality, attempt=order.attempt,
+    )  # fmt: skip
 
 
 def deliver(generation: Generation, order: Order, what: str, again: str) -> None:

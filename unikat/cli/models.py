@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from google.protobuf import json_format
 from rich.table import Table
 from rich.text import Text
 
 from unikat.bundle import RGBA, SAMPLES, BundleError, find_bundle, read_bundle
 from unikat.cli import options
-from unikat.cli.output import print_facts, stderr, stdout
+from unikat.cli.output import print_facts, print_json, stderr, stdout
 from unikat.cli.problems import Problem, connect
-from unikat.licences import asks, credits
+from unikat.licences import asks, asks_briefly, credits
 
 if TYPE_CHECKING:
     from unikat.v1.model_pb2 import Attribute, Model
@@ -54,6 +55,7 @@ def show_model(
     credit: Annotated[
         bool, typer.Option("--credits", help="Only the text that names whom the licences ask to be named.")
     ] = False,
+    as_json: options.AsJson = False,
     at: options.Service = options.SERVICE,
 ) -> None:
     """Show what can be asked of a model, where it comes from, how good it is, and what its licences ask.
@@ -67,8 +69,12 @@ def show_model(
         found = _read_local(models, name)
         if found is None:
             raise
-        stderr().print(f"No service says anything of it ({problem.message}); this is {models}.", style="dim")
+        said = problem.message.partition(" (")[0]  # gRPC's own words tell nobody more
+        stderr().print(Text(f"No service says anything of it ({said}); this is what {models} has.", style="dim"))
         model = found
+    if as_json:
+        print_json(json_format.MessageToDict(model, preserving_proto_field_name=True))
+        return
     if credit:
         stdout().print(credits(model), markup=False, soft_wrap=True)
         return
@@ -87,11 +93,13 @@ def _read_local(models: Path, reference: str) -> Model | None:
 def _show(model: Model, samples: Path | None, everything: bool) -> None:
     console = stdout()
     console.print(f"{model.name}@{model.version}", style="bold", markup=False)
-    print_facts(_facts(model, samples, everything))
-    console.print()
+    facts = _facts(model, samples, everything)
     if not everything:
-        print_facts([(a.name, ", ".join(c.name for c in a.categories) + _blends(a)) for a in model.attributes])
+        asked = [(a.name, ", ".join(c.name for c in a.categories) + _blends(a)) for a in model.attributes]
+        print_facts([*facts, *asked])
         return
+    print_facts(facts)
+    console.print()
     for attribute in model.attributes:
         console.print(attribute.name, style="bold", markup=False, end="")
         console.print(f"  {attribute.description}{_blends(attribute)}", style="dim", markup=False)
@@ -105,14 +113,14 @@ def _blends(attribute: Attribute) -> str:
 
 
 def _facts(model: Model, samples: Path | None, everything: bool) -> list[tuple[str, str]]:
-    alpha = ", with alpha: over any background, or none" if model.channels == RGBA else ""
+    alpha = ", with alpha" if model.channels == RGBA else ""
     facts = [
         ("description", model.description),
         ("images", f"{model.width} x {model.height}{alpha}; default truncation {model.default_truncation:g}"),
         ("author", model.author),
-        *[("licence", line) for line in asks(model)],
+        *[("licence", line) for line in (asks(model) if everything else asks_briefly(model))],
     ]
-    if model.HasField("training"):
+    if everything and model.HasField("training"):
         run = model.training
         trained = f"{run.images_seen:,} images of {run.data_set} seen in {run.hours:.1f} h on {run.hardware}"
         facts.append(("training", trained))
@@ -120,8 +128,8 @@ def _facts(model: Model, samples: Path | None, everything: bool) -> list[tuple[s
     if model.directions:
         told = ", ".join(f"{each.name} ({each.strength:.3g})" for each in model.directions)
         facts.append(("directions", f"{told}: grey levels that a move of one standard deviation changes"))
-    facts.append(("digest", model.digest))
     if everything:
+        facts.append(("digest", model.digest))
         facts += [("source", f"{s.name} ({s.licence}), {s.origin}. {s.credit}") for s in model.sources]
         facts += [("measured", f"{m.name} = {m.value:.4g}  {m.description}") for m in model.metrics]
     if samples is not None:
@@ -132,15 +140,17 @@ def _facts(model: Model, samples: Path | None, everything: bool) -> list[tuple[s
 def _quality(model: Model) -> list[str]:
     """The figures of the default truncation that a card begins with, a line each, and all accuracies in one."""
     at = f" (truncation {model.default_truncation:g})"
-    told, accuracies = [], []
+    told: dict[str, str] = {}  # of several extractors the one that was asked first
+    accuracies = []
     for metric in model.metrics:
         name, beside = metric.name.removesuffix(at), _REAL.search(metric.description)
         if name == metric.name or beside is None:
             continue
         if name.startswith(_ACCURACY):
             accuracies.append(f"{name.removeprefix(_ACCURACY)} {metric.value:.0%} ({float(beside[1]):.0%})")
-        elif name.startswith(_HEADLINE):
-            told.append(f"{name}: {metric.value:.3g} (real pictures: {beside[1]})")
+        elif (headline := next((head for head in _HEADLINE if name.startswith(head)), None)) and headline not in told:
+            told[headline] = f"{headline.removesuffix(' in')}: {metric.value:.3g} (real pictures: {beside[1]})"
+    lines = list(told.values())
     if accuracies:
-        told.append(f"conditions recognised (in real pictures): {', '.join(accuracies)}")
-    return told or ["nothing was measured"]
+        lines.append(f"conditions recognised (in real ones): {', '.join(accuracies)}")
+    return lines or ["nothing was measured"]

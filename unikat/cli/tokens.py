@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -18,7 +16,7 @@ from rich.text import Text
 from unikat.cli import options
 from unikat.cli.output import print_json, stderr, stdout
 from unikat.cli.problems import BAD_INPUT, Problem
-from unikat.cli.up.address import redis_url_of
+from unikat.cli.redis import connected_redis
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -124,24 +122,8 @@ def rotate(
     _print_once(*made)
 
 
-@contextmanager
-def _redis(url: str | None, data: Path) -> Iterator[Redis]:
-    """The Redis of a URL, or that of `unikat up`. What goes wrong becomes a problem."""
-    if find_spec("redis") is None:
-        raise Problem("not installed: redis", "Install it: pip install 'unikat[queue]'")
-    from redis import RedisError
-
-    from unikat.queue.clients import connect, shown
-
-    url = url or redis_url_of(data)
-    try:
-        with connect(url, "unikat-tokens") as redis:
-            yield redis
-    except (RedisError, OSError) as error:
-        hint = "Start `unikat up`, or say where it is with --redis-url or UNIKAT_REDIS_URL."
-        raise Problem(f"Redis at {shown(url)}: {error}", hint) from error
-    except ValueError as error:
-        raise Problem(str(error), code=BAD_INPUT) from error
+def _redis(url: str | None, data: Path) -> AbstractContextManager[Redis]:
+    return connected_redis(url, data, "unikat-tokens")
 
 
 def _print_once(token: Token, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What service, worker and who makes tokens may do in Redis: a user each, its commands and keys, and no more.
+"""What service, worker, who makes tokens and who watches may do in Redis: a user each, its commands and keys, no more.
 
 A script runs with the rights of the user who calls it, so that it can do nothing that the user cannot.
 """
@@ -17,6 +17,14 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "service": (*_KEYS, f"%R~{TOKENS_KEY}"),
     "worker": _KEYS,
     "operator": (f"~{TOKENS_KEY}",),
+    # Who watches (`unikat top`) writes nothing, and reads no results: nobody's images.
+    "monitor": tuple(
+        f"%R~{key}"
+        for key in (
+            *("unikat:workers", "unikat:worker:*", "unikat:activity:*", "unikat:batches:*", "unikat:batch:*"),
+            *("rq:queues", "rq:queue:*", "rq:worker:*", "rq:job:*"),
+        )
+    ),
 }
 CHANNELS: Final = ("rq:*",)
 
@@ -37,6 +45,7 @@ USERS: Final[dict[str, str]] = {
     "service": f"{_BOTH} wait xread",
     "worker": f"{_BOTH} subscribe unsubscribe",
     "operator": f"{_CONNECTION} {_TRANSACTIONS} hgetall hset",
+    "monitor": f"{_CONNECTION} get getrange hget hgetall llen lrange smembers zrange",
 }
 COMMANDS: Final = frozenset(word for commands in USERS.values() for word in commands.split())
 """All of them: "get", or "client|info" for a command's part."""
@@ -53,7 +62,7 @@ def acl_file(passwords: Mapping[str, str]) -> str:
         if name == "admin":
             lines.append(f"user admin on #{digest} ~* &* +@all")
             continue
-        channels = [f"&{channel}" for channel in CHANNELS if name != "operator"]
+        channels = [f"&{channel}" for channel in CHANNELS if name in ("service", "worker")]
         allowed = [f"+{command}" for command in sorted(set(USERS[name].split()))]
         lines.append(
             " ".join(["user", name, "on", f"#{digest}", "resetchannels", *KEYS[name], *channels, "-@all", *allowed])

@@ -6,9 +6,26 @@ a token bucket. All by Redis' clock and in Redis, so that several services are o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from unikat.queue.scripts import Argument
+from unikat.queue.scripts import Argument, Command
+
+_ALL: Final = "unikat:budget:"  # hash: what calls of everybody amount to
+ASK: Final[Command] = ("HMGET", _ALL, "seconds", "at")
+
+
+def work_in_progress(reply: Sequence[bytes | None], now: float, ttl_s: float) -> float:
+    """Seconds of work that calls in progress amount to, from the reply to ASK.
+
+    It fades over `ttl_s` seconds from the last change, as in the scripts (`spent`). `now`: Redis' time.
+    """
+    try:
+        seconds, at = float(reply[0] or 0), float(reply[1] or 0)
+    except ValueError:  # damaged
+        return 0.0
+    return max(0.0, seconds * min(1.0, 1 - max(0.0, now - at) / ttl_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
 from unikat.errors import Reason, make_status
-from unikat.queue.budget import Quotas
+from unikat.queue.budget import ASK, Quotas, work_in_progress
 from unikat.queue.connection import Connection, Reply
 from unikat.queue.job import FINGERPRINT, DrawJob, Limits, common_fields, own_fields
 from unikat.queue.keys import model_key, queue_name
@@ -159,6 +159,10 @@ class DrawCalls:
     def release(self, job_id: str, lease: str, outcome: Outcome, complete: int = 0, status: bytes = b"") -> None:
         """Give a lease up. `complete`: number behind which the stream is complete, `status` its end if all are gone."""
         self._try_release([job_id, lease, outcome, complete, status])
+
+    async def work_in_progress(self, now: float) -> float:
+        """Seconds of work that calls of everybody amount to. `now`: Redis' time. Raises RedisError."""
+        return work_in_progress(await self._connection.execute(*ASK), now, self._limits.result_ttl)
 
     def retry_releases(self) -> None:
         """Send what could not be sent."""

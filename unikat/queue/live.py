@@ -1,13 +1,14 @@
-"""What a service asks Redis once a second: who is alive, and how full it is."""
+"""What a service asks Redis once a second: who is alive, what operators said, and how full it is."""
 
 from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from unikat.queue.clock import RedisClock
 from unikat.queue.connection import Connection
+from unikat.queue.control import ASK, Control, of_reply
 from unikat.queue.workers import MAX_STATUS, WORKERS_KEY, WorkerStatus, worker_key
 
 log = logging.getLogger(__name__)
@@ -19,12 +20,14 @@ class LiveWorkers:
 
     statuses: list[WorkerStatus]
     memory_percent: float
+    control: Control = field(default_factory=Control)
 
 
 async def live_workers(redis: Connection, clock: RedisClock) -> LiveWorkers:
     """Who is alive; `clock` is set by the way. Raises RedisError."""
     # All names ever heard: whose status is there is alive, by Redis's clock and not by one that may differ.
-    names, memory, time = await redis.execute_many([("ZRANGE", WORKERS_KEY, 0, -1), ("INFO", "memory"), ("TIME",)])
+    first = [("ZRANGE", WORKERS_KEY, 0, -1), ("INFO", "memory"), ("TIME",), ASK]
+    names, memory, time, said = await redis.execute_many(first)
     for reply in (names, memory, time):
         if isinstance(reply, Exception):
             raise reply
@@ -42,7 +45,7 @@ async def live_workers(redis: Connection, clock: RedisClock) -> LiveWorkers:
             statuses.append(WorkerStatus.from_json(text))
         except ValueError as error:
             log.warning("Worker %r says something that is not a status: %s", name, error)
-    return LiveWorkers(statuses, _memory_percent(memory))
+    return LiveWorkers(statuses, _memory_percent(memory), of_reply(said))
 
 
 def _memory_percent(info: bytes) -> float:

@@ -5,6 +5,7 @@ import warnings
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from unikat.v1 import batches_pb2 as unikat_dot_v1_dot_batches__pb2
+from unikat.v1 import studio_pb2 as unikat_dot_v1_dot_studio__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -41,6 +42,11 @@ class BatchesStub:
                 '/unikat.v1.Batches/CreateBatch',
                 request_serializer=unikat_dot_v1_dot_batches__pb2.CreateBatchRequest.SerializeToString,
                 response_deserializer=unikat_dot_v1_dot_batches__pb2.Batch.FromString,
+                _registered_method=True)
+        self.EstimateBatch = channel.unary_unary(
+                '/unikat.v1.Batches/EstimateBatch',
+                request_serializer=unikat_dot_v1_dot_batches__pb2.CreateBatchRequest.SerializeToString,
+                response_deserializer=unikat_dot_v1_dot_studio__pb2.WorkEstimate.FromString,
                 _registered_method=True)
         self.GetBatch = channel.unary_unary(
                 '/unikat.v1.Batches/GetBatch',
@@ -84,6 +90,15 @@ class BatchesServicer:
         content returns the same batch as it is now, and with another content ends with ALREADY_EXISTS. So does a
         destination that another batch writes to. A batch that was returned outlasts the crash of any program; what a
         machine forgets that loses its power is for the operator to choose (appendfsync): up to the last two seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EstimateBatch(self, request, context):
+        """Says how much work a batch would be, and about how long it would take now; nothing is queued. The request is checked
+        as CreateBatch checks it, with the same errors.
+        buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +156,11 @@ def add_BatchesServicer_to_server(servicer, server):
                     servicer.CreateBatch,
                     request_deserializer=unikat_dot_v1_dot_batches__pb2.CreateBatchRequest.FromString,
                     response_serializer=unikat_dot_v1_dot_batches__pb2.Batch.SerializeToString,
+            ),
+            'EstimateBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateBatch,
+                    request_deserializer=unikat_dot_v1_dot_batches__pb2.CreateBatchRequest.FromString,
+                    response_serializer=unikat_dot_v1_dot_studio__pb2.WorkEstimate.SerializeToString,
             ),
             'GetBatch': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBatch,
@@ -202,6 +222,33 @@ class Batches:
             '/unikat.v1.Batches/CreateBatch',
             unikat_dot_v1_dot_batches__pb2.CreateBatchRequest.SerializeToString,
             unikat_dot_v1_dot_batches__pb2.Batch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/unikat.v1.Batches/EstimateBatch',
+            unikat_dot_v1_dot_batches__pb2.CreateBatchRequest.SerializeToString,
+            unikat_dot_v1_dot_studio__pb2.WorkEstimate.FromString,
             options,
             channel_credentials,
             insecure,

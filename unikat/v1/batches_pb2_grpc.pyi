@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from unikat.v1 import batches_pb2 as _batches_pb2
+from unikat.v1 import studio_pb2 as _studio_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -42,6 +43,11 @@ class BatchesStub:
     destination that another batch writes to. A batch that was returned outlasts the crash of any program; what a
     machine forgets that loses its power is for the operator to choose (appendfsync): up to the last two seconds.
     """
+    EstimateBatch: _grpc.UnaryUnaryMultiCallable[_batches_pb2.CreateBatchRequest, _studio_pb2.WorkEstimate]
+    """Says how much work a batch would be, and about how long it would take now; nothing is queued. The request is checked
+    as CreateBatch checks it, with the same errors.
+    buf:lint:ignore RPC_REQUEST_STANDARD_NAME
+    """
     GetBatch: _grpc.UnaryUnaryMultiCallable[_batches_pb2.GetBatchRequest, _batches_pb2.Batch]
     """Returns one batch."""
     ListBatches: _grpc.UnaryUnaryMultiCallable[_batches_pb2.ListBatchesRequest, _batches_pb2.ListBatchesResponse]
@@ -72,6 +78,11 @@ class BatchesAsyncStub(BatchesStub):
     content returns the same batch as it is now, and with another content ends with ALREADY_EXISTS. So does a
     destination that another batch writes to. A batch that was returned outlasts the crash of any program; what a
     machine forgets that loses its power is for the operator to choose (appendfsync): up to the last two seconds.
+    """
+    EstimateBatch: _aio.UnaryUnaryMultiCallable[_batches_pb2.CreateBatchRequest, _studio_pb2.WorkEstimate]  # type: ignore[assignment]
+    """Says how much work a batch would be, and about how long it would take now; nothing is queued. The request is checked
+    as CreateBatch checks it, with the same errors.
+    buf:lint:ignore RPC_REQUEST_STANDARD_NAME
     """
     GetBatch: _aio.UnaryUnaryMultiCallable[_batches_pb2.GetBatchRequest, _batches_pb2.Batch]  # type: ignore[assignment]
     """Returns one batch."""
@@ -106,6 +117,17 @@ class BatchesServicer(metaclass=_abc_1.ABCMeta):
         content returns the same batch as it is now, and with another content ends with ALREADY_EXISTS. So does a
         destination that another batch writes to. A batch that was returned outlasts the crash of any program; what a
         machine forgets that loses its power is for the operator to choose (appendfsync): up to the last two seconds.
+        """
+
+    @_abc_1.abstractmethod
+    def EstimateBatch(
+        self,
+        request: _batches_pb2.CreateBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_studio_pb2.WorkEstimate, _abc.Awaitable[_studio_pb2.WorkEstimate]]:
+        """Says how much work a batch would be, and about how long it would take now; nothing is queued. The request is checked
+        as CreateBatch checks it, with the same errors.
+        buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         """
 
     @_abc_1.abstractmethod

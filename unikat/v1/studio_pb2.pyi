@@ -339,6 +339,26 @@ class Timings(_message.Message):
     encoded: _duration_pb2.Duration
     def __init__(self, queued: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., batched: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., drawn: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., encoded: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
+class WorkEstimate(_message.Message):
+    __slots__ = ("model", "model_digest", "count", "worker_count", "images_per_second", "work", "ahead", "expected")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    WORKER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    WORK_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    model_digest: str
+    count: int
+    worker_count: int
+    images_per_second: float
+    work: _duration_pb2.Duration
+    ahead: _duration_pb2.Duration
+    expected: _duration_pb2.Duration
+    def __init__(self, model: _Optional[str] = ..., model_digest: _Optional[str] = ..., count: _Optional[int] = ..., worker_count: _Optional[int] = ..., images_per_second: _Optional[float] = ..., work: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ahead: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., expected: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
 class Finished(_message.Message):
     __slots__ = ("count", "elapsed", "attempts")
     COUNT_FIELD_NUMBER: _ClassVar[int]

@@ -59,6 +59,11 @@ class StudioStub:
                 request_serializer=unikat_dot_v1_dot_studio__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=unikat_dot_v1_dot_studio__pb2.Artwork.FromString,
                 _registered_method=True)
+        self.EstimateWork = channel.unary_unary(
+                '/unikat.v1.Studio/EstimateWork',
+                request_serializer=unikat_dot_v1_dot_studio__pb2.GenerateRequest.SerializeToString,
+                response_deserializer=unikat_dot_v1_dot_studio__pb2.WorkEstimate.FromString,
+                _registered_method=True)
 
 
 class StudioServicer:
@@ -101,6 +106,15 @@ class StudioServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EstimateWork(self, request, context):
+        """Says how much work a call of Generate would be, and about how long it would take now; nothing is drawn. The request is
+        checked as Generate checks it, with the same errors.
+        buf:lint:ignore RPC_REQUEST_STANDARD_NAME
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StudioServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -123,6 +137,11 @@ def add_StudioServicer_to_server(servicer, server):
                     servicer.Draw,
                     request_deserializer=unikat_dot_v1_dot_studio__pb2.GenerateRequest.FromString,
                     response_serializer=unikat_dot_v1_dot_studio__pb2.Artwork.SerializeToString,
+            ),
+            'EstimateWork': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateWork,
+                    request_deserializer=unikat_dot_v1_dot_studio__pb2.GenerateRequest.FromString,
+                    response_serializer=unikat_dot_v1_dot_studio__pb2.WorkEstimate.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -237,6 +256,33 @@ class Studio:
             '/unikat.v1.Studio/Draw',
             unikat_dot_v1_dot_studio__pb2.GenerateRequest.SerializeToString,
             unikat_dot_v1_dot_studio__pb2.Artwork.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateWork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/unikat.v1.Studio/EstimateWork',
+            unikat_dot_v1_dot_studio__pb2.GenerateRequest.SerializeToString,
+            unikat_dot_v1_dot_studio__pb2.WorkEstimate.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,11 @@ class StudioStub:
     off (UNAVAILABLE) sends the same request with the same `request_id`.
     buf:lint:ignore RPC_REQUEST_STANDARD_NAME
     """
+    EstimateWork: _grpc.UnaryUnaryMultiCallable[_studio_pb2.GenerateRequest, _studio_pb2.WorkEstimate]
+    """Says how much work a call of Generate would be, and about how long it would take now; nothing is drawn. The request is
+    checked as Generate checks it, with the same errors.
+    buf:lint:ignore RPC_REQUEST_STANDARD_NAME
+    """
 
 @_typing.type_check_only
 class StudioAsyncStub(StudioStub):
@@ -76,6 +81,11 @@ class StudioAsyncStub(StudioStub):
     """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. An image that is not
     delivered is FAILED_PRECONDITION, with the name of the `Refusal` (NEAR_COPY, CONTENT) as the reason. A caller that was cut
     off (UNAVAILABLE) sends the same request with the same `request_id`.
+    buf:lint:ignore RPC_REQUEST_STANDARD_NAME
+    """
+    EstimateWork: _aio.UnaryUnaryMultiCallable[_studio_pb2.GenerateRequest, _studio_pb2.WorkEstimate]  # type: ignore[assignment]
+    """Says how much work a call of Generate would be, and about how long it would take now; nothing is drawn. The request is
+    checked as Generate checks it, with the same errors.
     buf:lint:ignore RPC_REQUEST_STANDARD_NAME
     """
 
@@ -122,6 +132,17 @@ class StudioServicer(metaclass=_abc_1.ABCMeta):
         """Draws one image: `count` is 1 or left out, all else is as in Generate, and so are the errors. An image that is not
         delivered is FAILED_PRECONDITION, with the name of the `Refusal` (NEAR_COPY, CONTENT) as the reason. A caller that was cut
         off (UNAVAILABLE) sends the same request with the same `request_id`.
+        buf:lint:ignore RPC_REQUEST_STANDARD_NAME
+        """
+
+    @_abc_1.abstractmethod
+    def EstimateWork(
+        self,
+        request: _studio_pb2.GenerateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_studio_pb2.WorkEstimate, _abc.Awaitable[_studio_pb2.WorkEstimate]]:
+        """Says how much work a call of Generate would be, and about how long it would take now; nothing is drawn. The request is
+        checked as Generate checks it, with the same errors.
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         """
 

@@ -145,6 +145,7 @@ class ActiveJob(Drawable):
     ready: dict[int, bytes] = field(default_factory=dict)
     publishing: bool = False
     refused: set[int] = field(default_factory=set)  # positions of which the stream has, or will have, a refusal
+    times: tuple[float, ...] = ()  # seconds that the image took that was drawn last, as `drawing.Times`
     terms: Terms | None = field(init=False)
     sequence: MixSequence | None = field(init=False)
 
@@ -210,6 +211,11 @@ class ActiveJob(Drawable):
             self.again = [index for index in self.again if index >= published]
             heapq.heapify(self.again)
         self.ready = {index: entry for index, entry in self.ready.items() if index >= published}
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it was enqueued."""
+        return self.taken.begun_at - self.draw.enqueued_at + time.monotonic() - self.taken_at
 
     def keep(self, position: int, entry: bytes) -> None:
         """An image is drawn, or refused: this goes into the stream."""

@@ -86,6 +86,14 @@ class Catalogue:
             entry = self._entries.get(digest)
             return entry.session if entry else None
 
+    def free(self, digest: str) -> None:
+        """Drop a session from memory; who draws with it keeps it until it is done, and `use` loads it again."""
+        with self._lock:
+            entry = self._entries.get(digest)
+            if entry is not None and entry.session is not None:
+                entry.session = None
+                log.info("freed the memory of %s", key_of(entry.bundle.model))
+
     def use(self, digest: str) -> Session:
         """The session, loaded if need be.
 

@@ -255,6 +255,7 @@ def draw_batch(session: Session, batch: Batch, responses: Responses, finish: Fin
     for (job, position), row, conditions, file in zip(places, rows, complete, files, strict=True):
         if isinstance(job, ActiveJob):
             times = Times(job.taken.begun_at - job.draw.enqueued_at, begun - job.taken_at, drawn, encoded)
+            job.times = times
             results.append((job, position, responses.response(row, conditions, file, times)))
         else:
             results.append((job, position, _of_shard(row, conditions, file)))

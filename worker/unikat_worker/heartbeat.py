@@ -7,7 +7,8 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from google.protobuf import json_format
@@ -19,8 +20,11 @@ from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.suspension import WORKERS_SUSPENDED
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
+from unikat.bundle import key_of
+from unikat.queue.activity import Activity, activity_key
+from unikat.queue.control import CONTROL_KEY, Action, Control
 from unikat.queue.draws import RECORD_TTL
-from unikat.queue.keys import QUEUES_KEY, WORKERS_QUEUE, model_key, queues_key
+from unikat.queue.keys import QUEUES_KEY, WORKERS_QUEUE, model_key, queues_key, turns_key
 from unikat.queue.workers import (
     MODELS_KEY,
     WORKER_TTL,
@@ -41,6 +45,19 @@ _SETTLES_WITHIN: Final = 2.0  # seconds: between what the loop knows of a job an
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Said:
+    """What the worker says of itself, asked for at every beat, and what is told before: what operators said.
+
+    `heed` also gets, of each "name@version", whether jobs of calls wait for it.
+    """
+
+    status: Callable[[], WorkerStatus]
+    models: Callable[[], list[Model]] = list
+    activity: Callable[[], Activity] = Activity
+    heed: Callable[[Control, Mapping[str, bool]], None] = lambda control, waiting: None
+
+
 class Heartbeat:
     """Beats three times a lease and sweeps every second."""
 
@@ -51,13 +68,9 @@ class Heartbeat:
         state: State,
         suspend: Callable[[bool], None],
         lease_s: float,
-        status: Callable[[], WorkerStatus],
-        models: Callable[[], list[Model]],
+        said: Said,
     ) -> None:
-        """`status` and `models` are asked for at every beat: what the worker says of itself.
-
-        `suspend` is told when `rq suspend` or `rq resume` was called.
-        """
+        """`suspend` is told when `rq suspend` or `rq resume` was called."""
         self._state = state
         self._tell_suspended = suspend
         self._worker = worker
@@ -65,8 +78,7 @@ class Heartbeat:
         self._sweeper = sweeper
         self._lease_ms = math.ceil(lease_s * 1000)
         self._period = lease_s / 3
-        self._status = status
-        self._models = models
+        self._said = said
         self._announced_at = -math.inf
         self._quiet_until = 0.0
         self._strange: dict[str, float] = {}  # executions that Redis ascribes to this worker, since when
@@ -93,16 +105,18 @@ class Heartbeat:
     def withdraw(self) -> None:
         """Callers must not count on this worker any more. Raises RedisError."""
         self._redis.zrem(WORKERS_KEY, self._worker.name)
-        self._redis.delete(worker_key(self._worker.name), lease_key(self._worker.name))
+        name = self._worker.name
+        self._redis.delete(worker_key(name), activity_key(name), lease_key(name))
+        self._redis.hdel(CONTROL_KEY, f"{Action.DRAIN} {name}")
 
     def beat(self) -> None:
         """One beat. Raises RedisError."""
-        self._describe()
+        self._listen()
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name))
         pipeline.set(lease_key(self._worker.name), "1", px=self._lease_ms)
         pipeline.exists(WORKERS_SUSPENDED)
-        status = self._status()
+        status = self._said.status()
         for key, digest in status.models.items():
             pipeline.smembers(queues_key(model_key(key, digest)))
         self._worker.heartbeat(math.ceil(max(WORKER_TTL, self._lease_ms / 500)), pipeline=pipeline)
@@ -113,16 +127,30 @@ class Heartbeat:
         members, _, suspended, *rest = pipeline.execute()
         self.beats += 1
         self._disown(members)
-        self._suspend(suspended)
+        self._suspend(bool(suspended) or self._state.draining)
         self._serve({queue.decode(errors="replace") for queues in rest[: len(status.models)] for queue in queues})
 
-    def _describe(self) -> None:
-        """Models that Redis does not know, or has lost in a failover; without a description nobody can ask for one."""
-        models = self._models()
+    def _listen(self) -> None:
+        """Ask what operators said, which models jobs wait for, and which Redis does not know."""
+        models = self._said.models()
         pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hgetall(CONTROL_KEY)
+        for model in models:
+            pipeline.exists(turns_key(model_key(key_of(model), model.digest)))
         for model in models:
             pipeline.hexists(MODELS_KEY, model.digest)
-        unknown = [model for model, known in zip(models, pipeline.execute(), strict=True) if not known]
+        control, *rest = pipeline.execute(raise_on_error=False)
+        for reply in rest:
+            if isinstance(reply, Exception):
+                raise reply
+        waiting, known = rest[: len(models)], rest[len(models) :]
+        self._describe([model for model, is_known in zip(models, known, strict=True) if not is_known])
+        named = zip(map(key_of, models), map(bool, waiting), strict=True)
+        # Where it cannot be read, nothing was said: a worker does not end for that.
+        self._said.heed(Control.of(control) if isinstance(control, dict) else Control(), dict(named))
+
+    def _describe(self, unknown: list[Model]) -> None:
+        """Models that Redis does not know, or has lost in a failover; without a description nobody can ask for one."""
         for model in unknown:  # one with many combinations has a megabyte to tell
             self._redis.hset(MODELS_KEY, model.digest, json_format.MessageToJson(model, indent=None))
 
@@ -140,6 +168,7 @@ class Heartbeat:
 
     def _add_status(self, pipeline: Pipeline, status: WorkerStatus) -> None:
         pipeline.set(worker_key(status.name), status.to_json(), ex=math.ceil(WORKER_TTL))
+        pipeline.set(activity_key(status.name), self._said.activity().to_json(), ex=math.ceil(WORKER_TTL))
         pipeline.zadd(WORKERS_KEY, {status.name: status.beat_at + WORKER_TTL})
         pipeline.zremrangebyscore(WORKERS_KEY, "-inf", status.beat_at - _FORGET)
         if time.monotonic() - self._announced_at > _ANNOUNCE_EVERY:
@@ -166,11 +195,12 @@ class Heartbeat:
                     self._redis.hset(execution.key, "worker_name", "")  # nobody's: the next sweep takes it
                 self._redis.srem(WORKER_EXECUTIONS_KEY_TEMPLATE.format(self._worker.name), key)
 
-    def _suspend(self, suspended: int) -> None:
-        if bool(suspended) != self._state.suspended:
-            log.info("suspended by `rq suspend`" if suspended else "resumed")
-            self._state.suspended = bool(suspended)
-            self._tell_suspended(bool(suspended))
+    def _suspend(self, suspended: bool) -> None:
+        if suspended != self._state.suspended:
+            if not self._state.draining:
+                log.info("suspended by `rq suspend`" if suspended else "resumed")
+            self._state.suspended = suspended
+            self._tell_suspended(suspended)
             self._state.events.put(None)
 
     def _run(self) -> None:

@@ -189,6 +189,8 @@ class InferenceThread:
             if take_in(self._scheduler, job, reply):
                 self._shared.state.executions.pop(job.taken.execution, None)
                 self._shared.state.rates.count(jobs=1)
+                if job.times:  # drawn here
+                    self._shared.state.rates.finished((*job.times, job.elapsed))
                 if metrics is not None:
                     metrics.ended(job)
             if (more := job.published - before) > 0:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from google.protobuf.duration_pb2 import Duration
 from rq.job import JobStatus
 
@@ -55,7 +53,6 @@ def take_in(scheduler: Scheduler, job: ActiveJob, reply: Published) -> bool:
 
 def _finished(job: ActiveJob) -> bytes:
     elapsed = Duration()
-    seconds = job.taken.begun_at - job.draw.enqueued_at + time.monotonic() - job.taken_at
-    elapsed.FromMicroseconds(max(0, round(seconds * 1e6)))
+    elapsed.FromMicroseconds(max(0, round(job.elapsed * 1e6)))
     finished = Finished(count=job.draw.count - len(job.refused), elapsed=elapsed, attempts=job.taken.attempts)
     return GenerateResponse(finished=finished).SerializeToString()

@@ -32,6 +32,7 @@ class State:
     events: SimpleQueue[Event] = field(default_factory=SimpleQueue)
     executions: dict[str, str] = field(default_factory=dict)
     suspended: bool = False
+    draining: bool = False  # nothing more is taken, by an operator's word
     stop: threading.Event = field(default_factory=threading.Event)
     rates: Rates = field(default_factory=Rates)
     clock: RedisClock = field(default_factory=RedisClock)

@@ -27,6 +27,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus as RqState
 
 from unikat.bundle import has_index
+from unikat.queue.activity import Activity
 from unikat.queue.clients import REPLY_S
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import wake
@@ -35,10 +36,12 @@ from unikat.queue.keys import WORKERS_QUEUE, model_key
 from unikat.queue.unready import PASSING
 from unikat.queue.workers import WorkerStatus
 from unikat_worker import inference
+from unikat_worker.activity import activity_of
 from unikat_worker.batches.places import Places
 from unikat_worker.batches.thread import BatchThread
+from unikat_worker.control import OperatorControl
 from unikat_worker.executor import Executor
-from unikat_worker.heartbeat import Heartbeat
+from unikat_worker.heartbeat import Heartbeat, Said
 from unikat_worker.scheduler import Scheduler
 from unikat_worker.settings import Settings
 from unikat_worker.settlement import Settler
@@ -69,6 +72,7 @@ class DrawWorker(SimpleWorker):
         )
         self._settings = settings
         self._device = device = executor.device
+        self._executor = executor
         self._catalogue = executor.catalogue
         self._judge = executor.finish.judge
         self._threads = State()
@@ -85,9 +89,9 @@ class DrawWorker(SimpleWorker):
             redis, self.name, settings, self._scheduler, executor, self._settler, self._threads, self._model_keys
         )
         self._batches = BatchThread(places, executor, self._scheduler, self._threads, self._settler)
-        self._pulse = Heartbeat(
-            self, self._sweeper, self._threads, self._suspend, settings.lease_s, self._status, self._models
-        )
+        self._control = OperatorControl(self.name, self._catalogue, self._scheduler, self._threads)
+        said = Said(self._status, self._models, self._activity, self._control.heed)
+        self._pulse = Heartbeat(self, self._sweeper, self._threads, self._suspend, settings.lease_s, said)
         self._loops: list[inference.InferenceThread] = []
 
     def work(self, *_: Any, **__: Any) -> bool:  # noqa: ANN401  (RQ's signature; its options have no meaning here)
@@ -137,6 +141,7 @@ class DrawWorker(SimpleWorker):
         while not self._threads.stopping:
             try:
                 self._threads.clock.set(redis_time(self.connection))
+                self._control.begin()
                 if self.connection.hget(self.key, "pid") != str(self.pid).encode():  # it may be the second try
                     self.register_birth()
                 if self.pubsub_thread is None:
@@ -217,9 +222,10 @@ class DrawWorker(SimpleWorker):
         if begun and time.monotonic() - min(begun) > self._settings.stall_s:
             log.critical("a batch hangs for more than %.0f s; this worker ends", self._settings.stall_s)
             os._exit(70)
+        offered = self._control.offered
         return WorkerStatus(
             name=self.name,
-            models={key: model.digest for key, model in self._catalogue.models.items()},
+            models={key: model.digest for key, model in offered.items()},
             device="cuda" if self._device.is_cuda else "cpu",
             provider=self._device.provider,
             runtime=self._device.runtime,
@@ -227,18 +233,21 @@ class DrawWorker(SimpleWorker):
             jobs_per_second=self._threads.rates.jobs_per_second,
             beat_at=self._threads.clock.now(),
             terms=list(TERMS),
-            indexed=[model.digest for model in self._catalogue.models.values() if has_index(model)],
+            indexed=[model.digest for model in offered.values() if has_index(model)],
             directions=self._catalogue.directions,
             content_gate=self._settings.content_gate,
             refused=self._judge.refused,
         )
+
+    def _activity(self) -> Activity:
+        return activity_of(self._scheduler, self._executor, self._threads)
 
     def _models(self) -> list[Any]:
         return list(self._catalogue.models.values())
 
     def _model_keys(self) -> list[str]:
         """Model keys that this worker draws; the one whose turn it is comes first."""
-        keys = [model_key(key, model.digest) for key, model in self._catalogue.models.items()]
+        keys = [model_key(key, model.digest) for key, model in self._control.offered.items()]
         self._turn = (self._turn + 1) % max(1, len(keys))
         return keys[self._turn :] + keys[: self._turn]
 
@@ -249,6 +258,7 @@ class DrawWorker(SimpleWorker):
             try:
                 if self._catalogue.scan():
                     self._pulse.announce()
+                self._control.preload()
             except Exception:
                 log.exception("the models folder cannot be read; next look in %.0f s", _RESCAN)
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from unikat.aio import ask
+from unikat.asking import ask
 from unikat.delivery import Delivery
 from unikat.errors import UnikatError
 from unikat.link import Link, Stream

@@ -17,13 +17,15 @@ from unikat.cli import options
 from unikat.cli.batch.plan import Line, at, parse_grid, read_plan
 from unikat.cli.batch.watch import follow
 from unikat.cli.batch.words import as_dict, asked, cells, command, place
+from unikat.cli.estimate import EstimateOnly, PricePerHour, tell
 from unikat.cli.output import print_json, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect
 from unikat.cli.where import parse_where, typed_flag
 
 if TYPE_CHECKING:
-    from unikat.batch import Batch, BatchOptions
+    from unikat.batch import Batch, BatchOptions, Plan
     from unikat.client import Studio
+    from unikat.estimate import Estimate
     from unikat.request import Where
 
 _AXIS: Final = re.compile(r"grid\.axes\[(\d+)\]")
@@ -53,11 +55,20 @@ class Wish:
 
     def create(self, studio: Studio, model: str, to: str, drawing: BatchOptions) -> Batch:
         """Have the batch created. Raises the errors of `unikat.errors`."""
-        plans = [line.plan for line in self.lines] if self.plan is not None else None
-        count = None if self.plan is not None else self.count
-        return studio.create_batch(
-            model, to=to, plans=plans, grid=self.grid or None, where=self.where, count=count, **drawing
-        )
+        plans, grid, count = self._asked
+        return studio.create_batch(model, to=to, plans=plans, grid=grid, where=self.where, count=count, **drawing)
+
+    def estimate(self, studio: Studio, model: str, to: str, drawing: BatchOptions) -> Estimate:
+        """What it would be. Raises the same."""
+        plans, grid, count = self._asked
+        return studio.estimate_batch(model, to=to, plans=plans, grid=grid, where=self.where, count=count, **drawing)
+
+    @property
+    def _asked(self) -> tuple[list[Plan] | None, dict[str, str | list[str]] | None, int | None]:
+        """Plans, grid and count, as `Studio` takes them."""
+        if self.plan is not None:
+            return [line.plan for line in self.lines], self.grid or None, None
+        return None, self.grid or None, self.count
 
     def flag(self, field: str) -> str:
         """What of the command line became this field of the request: a flag, or a line of the plan."""
@@ -127,6 +138,8 @@ def create(
     request_id: Annotated[
         str | None, typer.Option(help="Makes the call idempotent: the same id returns the same batch.")
     ] = None,
+    estimate: EstimateOnly = False,
+    price_per_hour: PricePerHour = None,
     watch: Annotated[bool, typer.Option(help="Stay and show the progress; Ctrl-C leaves the batch running.")] = False,
     as_json: options.AsJson = False,
     at: options.Service = options.SERVICE,
@@ -145,6 +158,9 @@ def create(
     }  # fmt: skip
     with connect(at, flag=wish.flag) as studio:
         studio.model(model)  # whoever mistyped the target is told at once
+        if estimate:
+            tell(wish.estimate(studio, model, absolute(to), drawing), price_per_hour, as_json)
+            return
         batch = wish.create(studio, model, absolute(to), drawing)
         _report(batch, at.target, watch, as_json)
         if watch:

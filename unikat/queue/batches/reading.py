@@ -22,6 +22,14 @@ def ended_before(end: bytes | None, moment: float) -> bool:
         return False
 
 
+def left_of(seconds: bytes | None, shards: bytes | None, done: int) -> float:
+    """Seconds of work that are left of a batch of which so many shards are written; 0 for one that is damaged."""
+    try:
+        return max(0.0, float(seconds or 0) * (1 - done / int(shards or 1)))
+    except (*DAMAGED, ZeroDivisionError):
+        return 0.0
+
+
 def record_of(
     batch: str,
     raw: dict[bytes, bytes],

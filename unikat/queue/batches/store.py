@@ -33,6 +33,8 @@ from unikat.queue.batches.jobs import (
 from unikat.queue.batches.keys import (
     BATCHES,
     DESTINATIONS,
+    OF_OWNER,
+    OWNERS,
     QUEUE_PREFIX,
     batch_key,
     cells_key,
@@ -46,7 +48,7 @@ from unikat.queue.batches.keys import (
     shard_job_id,
 )
 from unikat.queue.batches.places import DestinationTaken, around, inside
-from unikat.queue.batches.reading import DAMAGED, ended_before, failed_shards, record_of, written_shards
+from unikat.queue.batches.reading import DAMAGED, ended_before, failed_shards, left_of, record_of, written_shards
 from unikat.queue.clock import redis_time
 from unikat.queue.draws import run_script
 from unikat.queue.keys import QUEUES_KEY
@@ -90,6 +92,20 @@ class BatchStore:
             raise BudgetSpent(what, whose, int(used), float(limit))
         wait_for_replica(self.redis, batch_key(batch))
         return found[0].decode()
+
+    def work_left(self) -> float:
+        """Seconds of work that are left of open batches, as `create_batch.lua` counts them."""
+        owners = cast(list[bytes], self.redis.lrange(OWNERS, 0, -1))
+        pipe = self.redis.pipeline(transaction=False)
+        for owner in owners:
+            pipe.lrange(OF_OWNER + owner.decode(errors="replace"), 0, -1)
+        batches = [batch.decode(errors="replace") for found in pipe.execute() for batch in found]
+        for batch in batches:
+            pipe.hmget(batch_key(batch), "seconds", r.SHARDS)
+            pipe.bitcount(done_key(batch))
+        replies = iter(pipe.execute())
+        found = zip(*[replies] * 2, strict=True)
+        return sum(left_of(seconds, shards, done) for (seconds, shards), done in found)
 
     def drop(self, batch: str) -> None:
         """Delete the jobs of a batch that nobody has begun."""

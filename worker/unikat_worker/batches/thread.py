@@ -113,6 +113,7 @@ class BatchThread:
     def _take_in(self, shard: ActiveShard) -> None:
         """A shard is drawn, or has ended before."""
         if shard.ending is None:
+            self._state.rates.drew(shard.count)
             self._write_queue.post(shard)
         else:
             self._ended.append(shard)

@@ -1,0 +1,101 @@
+"""What a release holds: built from HEAD, as `make release` builds it; the images and the trial are left to that."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from deploy.release import PYTHONS, ROOT, ReleaseError, build, notes, pack_models, pythons, version, write_sums
+from unikat.bundle import key_of, list_bundles, read_bundle
+
+_NO_INDEX = ("Temporary failure", "Network is unreachable", "Connection refused", "No matching distribution")
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a release."""
+    out = tmp_path_factory.mktemp("dist")
+    try:
+        build(out)
+    except ReleaseError as error:
+        if any(each in str(error) for each in _NO_INDEX):
+            pytest.skip("no package index answers")
+        raise
+    pack_models(out)
+    write_sums(out)
+    return out
+
+
+def test_the_wheel_has_all_packages_and_nothing_else(release: Path) -> None:
+    with zipfile.ZipFile(release / f"unikat-{version()}-py3-none-any.whl") as wheel:
+        names = wheel.namelist()
+        info = f"unikat-{version()}.dist-info"
+        metadata = Parser().parsestr(wheel.read(f"{info}/METADATA").decode())
+        entry_points = wheel.read(f"{info}/entry_points.txt").decode()
+    packages = {"unikat", "unikat_service", "unikat_worker", "unikat_registry", "unikat_gallery", "unikat_training"}
+    assert {name.partition("/")[0] for name in names} == packages | {info}
+    tracked = subprocess.check_output(["git", "-C", ROOT, "ls-tree", "-r", "--name-only", "HEAD"], text=True)
+    places = {"unikat": "unikat"} | {each: f"{each.removeprefix('unikat_')}/{each}" for each in packages - {"unikat"}}
+    wanted = {
+        package + name.removeprefix(place)
+        for package, place in places.items()
+        for name in tracked.splitlines()
+        if name.startswith(f"{place}/")
+    }
+    assert {name for name in names if not name.startswith(info)} == wanted
+    assert "unikat = unikat.cli:main" in entry_points
+    assert metadata["Version"] == version()
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert {f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE"} <= set(names)
+
+
+def test_the_sdist_can_be_built_and_is_small(release: Path) -> None:
+    path = release / f"unikat-{version()}.tar.gz"
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"pyproject.toml", "LICENSE", "NOTICE", "README.md", "unikat/cli/__init__.py", "tests/conftest.py"} <= names
+    assert not any(name.startswith("models/") for name in names)
+    assert path.stat().st_size < 8 * 2**20
+
+
+def test_the_models_are_whole_and_the_newest(release: Path, tmp_path: Path) -> None:
+    with tarfile.open(release / f"unikat-models-{version()}.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    bundles = [read_bundle(path) for path in list_bundles(tmp_path / "models")]
+    for bundle in bundles:
+        bundle.verify()
+    newest: dict[str, int] = {}
+    for path in list_bundles(ROOT / "models"):
+        newest[path.parent.name] = max(int(path.name), newest.get(path.parent.name, 0))
+    assert {key_of(bundle.model) for bundle in bundles} == {f"{name}@{number}" for name, number in newest.items()}
+
+
+def test_the_checksums_are_those_of_all_files(release: Path) -> None:
+    done = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=release, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert len(done.stdout.splitlines()) == len(list(release.iterdir())) - 1
+
+
+def test_models_are_packed_to_the_same_bytes_every_time(release: Path, tmp_path: Path) -> None:
+    assert pack_models(tmp_path).read_bytes() == (release / f"unikat-models-{version()}.tar.gz").read_bytes()
+
+
+def test_the_notes_are_the_versions_section() -> None:
+    changelog = "# Changelog\n\n## Unreleased\n\n- new\n\n## 0.2.0 (2026-11-26)\n\n- old\n"
+    assert notes(changelog, "0.2.0") == "# Unikat 0.2.0\n\n- old\n"
+    assert notes(changelog, "0.3.0") == "# Unikat 0.3.0\n\n- new\n"
+    with pytest.raises(ReleaseError, match=r"says nothing of 0\.3\.0"):
+        notes("# Changelog\n\n## Unreleased\n\n## 0.2.0\n\n- old\n", "0.3.0")
+
+
+def test_the_pythons_that_are_here_are_found() -> None:
+    found = pythons()
+    assert set(found) <= set(PYTHONS)
+    for number, program in found.items():
+        said = subprocess.check_output([program, "-c", "import sys; print(*sys.version_info[:2], sep='.')"], text=True)
+        assert said.strip() == number

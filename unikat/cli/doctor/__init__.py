@@ -1,0 +1,1 @@
+"""`unikat doctor`: what is wrong, and what to do about it."""

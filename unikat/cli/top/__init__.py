@@ -1,0 +1,1 @@
+"""`unikat top`: everything that is going on, on one screen, again and again."""
