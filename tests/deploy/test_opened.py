@@ -49,9 +49,9 @@ class Opened:
     def environment(self, service: str, **given: str) -> dict[str, str]:
         """Of a container, where paths and addresses are those of here."""
         node = load(*FILES)["services"][service]
-        known = self.variables | given
+        known = self.variables | {"UNIKAT_METRICS": ""} | given  # here all would listen on one port
         texts = {name: str(value or "") for name, value in node["environment"].items()}
-        filled = {name: re.sub(r"\$\{(\w+):-(.*?)\}", lambda m: known.get(m[1], m[2]), t) for name, t in texts.items()}
+        filled = {name: re.sub(r"\$\{(\w+):?-(.*?)\}", lambda m: known.get(m[1], m[2]), t) for name, t in texts.items()}
         here = str(self.valkey.port)
         return {
             name: text.replace("/tls/", f"{self.keys}/service/").replace("@valkey:6379", f"@127.0.0.1:{here}")
