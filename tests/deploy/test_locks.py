@@ -15,7 +15,8 @@ from tests.deploy.test_dockerfiles import requirements_of
 
 REQUIREMENTS: Final = ROOT / "requirements"
 EXTRAS: Final = {
-    "service": ("service", "credentials"), "worker": ("worker", "s3", "credentials"), "worker-gpu": ("worker-gpu", "s3", "credentials"),
+    "service": ("service", "credentials"), "worker": ("worker", "s3", "credentials"),
+    "worker-gpu": ("worker-gpu", "s3", "credentials"),
     "registry": ("registry", "credentials"), "gallery": ("gallery",),
 }  # fmt: skip
 IMAGE: Final = {"python_version": "3.12", "python_full_version": "3.12.0", "sys_platform": "linux", "extra": ""}
