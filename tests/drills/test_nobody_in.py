@@ -29,7 +29,7 @@ from unikat.inference import open_inference_pb2 as oip
 from unikat.queue.server import PROBE_KEY
 from unikat.queue.tokens import revoke
 from unikat.v1 import batches_pb2 as pb
-from unikat.v1 import studio_pb2
+from unikat.v1 import operations_pb2, studio_pb2
 from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.studio_pb2 import GenerateRequest, GetModelRequest, ListModelsRequest
 from unikat.v1.studio_pb2_grpc import StudioStub
@@ -90,13 +90,22 @@ def requests_on(running: str, failed: str, ended: str) -> dict[str, Message]:
         "/unikat.v1.Studio/GetModel": GetModelRequest(name="tiny"),
         "/unikat.v1.Studio/Generate": GenerateRequest(model="tiny", count=2, request_id="mallory"),
         "/unikat.v1.Studio/Draw": GenerateRequest(model="tiny", request_id="mallory-one"),
+        "/unikat.v1.Studio/EstimateWork": GenerateRequest(model="tiny", count=2),
         "/unikat.v1.Batches/CreateBatch": plan,
+        "/unikat.v1.Batches/EstimateBatch": plan,
         "/unikat.v1.Batches/GetBatch": pb.GetBatchRequest(id=running),
         "/unikat.v1.Batches/ListBatches": pb.ListBatchesRequest(owner="victim"),
         "/unikat.v1.Batches/WatchBatch": pb.WatchBatchRequest(id=running),
         "/unikat.v1.Batches/CancelBatch": pb.CancelBatchRequest(id=running),
         "/unikat.v1.Batches/RetryBatch": pb.RetryBatchRequest(id=failed),
         "/unikat.v1.Batches/DeleteBatch": pb.DeleteBatchRequest(id=ended),
+        "/unikat.v1.Operations/LoadModel": operations_pb2.LoadModelRequest(model="tiny@1"),
+        "/unikat.v1.Operations/UnloadModel": operations_pb2.UnloadModelRequest(model="tiny@1"),
+        "/unikat.v1.Operations/PinModel": operations_pb2.PinModelRequest(model="tiny@1"),
+        "/unikat.v1.Operations/UnpinModel": operations_pb2.UnpinModelRequest(name="tiny"),
+        "/unikat.v1.Operations/DrainWorker": operations_pb2.DrainWorkerRequest(worker="victim"),
+        "/unikat.v1.Operations/GetControl": operations_pb2.GetControlRequest(),
+        "/unikat.v1.Operations/ListChanges": operations_pb2.ListChangesRequest(),
         "/inference.GRPCInferenceService/ModelInfer": oip.ModelInferRequest(model_name="tiny"),
         "/inference.GRPCInferenceService/ModelReady": oip.ModelReadyRequest(name="tiny"),
         "/inference.GRPCInferenceService/ModelMetadata": oip.ModelMetadataRequest(name="tiny"),
@@ -112,9 +121,9 @@ def expected_scopes(path: str) -> set[str]:
     service, _, method = path[1:].partition("/")
     if service == "unikat.v1.Batches":
         return {"batch", "admin"}
-    if method in {"Generate", "Draw", "ModelInfer"}:
+    if method in {"Generate", "Draw", "EstimateWork", "ModelInfer"}:
         return {"generate", "admin"}
-    return {"admin"} if "channelz" in service else set(SCOPES)
+    return {"admin"} if "channelz" in service or service == "unikat.v1.Operations" else set(SCOPES)
 
 
 @pytest.fixture(scope="module", params=["tokens", "certificates"])
@@ -179,7 +188,7 @@ def test_the_table_of_scopes_has_every_method_that_there_is(house: House) -> Non
     assert house.methods.keys() == access.SCOPES.keys()
     assert {path.partition("/unikat.v1.")[2] for path in house.requests if "unikat" in path} == {
         f"{service.name}/{method.name}"
-        for file in (studio_pb2.DESCRIPTOR, pb.DESCRIPTOR)
+        for file in (studio_pb2.DESCRIPTOR, pb.DESCRIPTOR, operations_pb2.DESCRIPTOR)
         for service in file.services_by_name.values()
         for method in service.methods
     }

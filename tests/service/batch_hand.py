@@ -104,6 +104,7 @@ class BatchHand:
         job_id = close_job_id(batch, self.store.read(batch).round)
         assert self.redis.lrem(batch_queue(self.redis, batch).key, 1, job_id) == 1, "no close job waits"
         self.redis.delete(Job.key_for(job_id))
+        self.store.drop(batch)  # ids of shards that were written without being taken
         record = self.store.read(batch)
         assert self.progress.end(batch, record.round, record.head["destination"] + "/manifest.parquet")
 

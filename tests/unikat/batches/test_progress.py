@@ -178,6 +178,8 @@ def test_a_batch_with_shards_in_hand_is_not_closed(hand: BatchHand) -> None:
 def test_of_closers_at_the_same_moment_one_ends_the_batch(hand: BatchHand) -> None:
     create(hand, "a", 4)
     hand.write(hand.take_shard())
+    assert hand.take() == ("a", close_job_id("a", 0))
+    hand.redis.delete("rq:wip:unikat-batch-a")  # RQ has heard that it is finished
     assert sum(at_once(lambda n: hand.progress.end("a", 0, f"file:///m{n}"))) == 1
     assert hand.store.read("a").state == Batch.STATE_SUCCEEDED
     assert hand.progress.active() == []
