@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Final
 
@@ -74,6 +75,8 @@ class OpenInference:
         """Whether Redis answers and a worker is alive."""
         parse(pb.ServerReadyRequest, data)
         catalogue = self._service.catalogue
+        with suppress(Unavailable):
+            await catalogue.current()  # asks again where none was alive a moment ago
         return pb.ServerReadyResponse(ready=catalogue.healthy and bool(catalogue.snapshot.live))
 
     async def model_ready(self, data: bytes, context: Context) -> Message:
