@@ -37,7 +37,7 @@ SEEDS: Final = 50
 BATCH, SHARD = 3000, 50  # images
 GRACE_S: Final = 20.0
 DAY_S: Final = 86_400
-BEGINNING: Final = "4dcdf0402be087946cff46e1498088b45731f2d0"  # before it marks were others
+BEGINNING: Final = "376eddc905ddddb8bd7dd482abecf22f3703f070"  # before it marks were others
 
 
 @dataclass
