@@ -29,7 +29,10 @@ OIL = pb.Condition(attribute="style", category="oil")
 def strict() -> Iterator[Serving]:
     """A service that wants to be told of near copies and denies oil; one worker of the release before is announced."""
     deny = "tiny.style=oil,tiny.style=oyl"
-    with running_valkey() as valkey, serving_on(valkey, UNIKAT_ORIGINALITY="warn", UNIKAT_DENY=deny) as one:
+    with (
+        running_valkey() as valkey,
+        serving_on(valkey, UNIKAT_ORIGINALITY="warn", UNIKAT_DENY=deny, UNIKAT_DESTINATIONS="/out") as one,
+    ):
         yield one
 
 
@@ -152,3 +155,17 @@ def test_denials_are_read_by_model() -> None:
 def test_what_is_no_denial_is_refused_at_the_start(text: str) -> None:
     with pytest.raises(typer.BadParameter, match=r"--deny: .* must be model\.attribute=category"):
         Settings(deny=text)
+
+
+def test_a_batch_is_not_given_to_workers_that_would_not_sign_it(strict: Serving) -> None:
+    wish = CreateBatchRequest(
+        model="tiny", plans=[Plan(count=1, conditions=[pb.Condition(attribute="style", category="ink")])],
+        destination="/out/signed", credentials=pb.CREDENTIALS_SIDECAR,
+    )  # fmt: skip
+
+    def as_old() -> bool:
+        error = refusal_of(strict.batches.EstimateBatch, wish)
+        return isinstance(error, WrongState) and error.reason == Reason.OLD_WORKER and "credentials: " in str(error)
+
+    announced(strict.hand, [term for term in TERMS if term != "credentials"])
+    eventually(as_old)
