@@ -109,7 +109,7 @@ def test_calls_of_the_client_go_on_with_the_current_span_of_its_program(stack: S
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("game")
     with Studio(stack.target) as studio, tracer.start_as_current_span("level") as own:
         studio.draw("tiny")
-        list(studio.generate("tiny", 2))
+        list(studio.generate("tiny", count=2))
     of = own.get_span_context()
     eventually(
         lambda: {"unikat.v1.Studio/Draw", GENERATE} <= {e.span.name for e in collector.of(f"{of.trace_id:032x}")}
