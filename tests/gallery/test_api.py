@@ -187,14 +187,12 @@ def test_a_picture_is_verified_and_what_is_none_is_refused(visitor: Visitor, wor
         assert (response.status, list(json.loads(said)["fields"])) == (400, ["picture"])
 
 
-def test_a_visitor_has_so_many_pictures_verified_an_hour(site: Site, visitor: Visitor) -> None:
+def test_a_visitor_has_so_many_pictures_verified_an_hour(site: Site) -> None:
+    visitor = Visitor(site).enter()
     for _ in range(VERIFICATIONS):
         assert visitor.ask("POST", "/api/verify", b"no picture")[0].status == 400
     response, said = visitor.ask("POST", "/api/verify", b"no picture")
-    assert (response.status, json.loads(said)["message"][:43]) == (
-        429,
-        f"At most {VERIFICATIONS} pictures an hour can be veri",
-    )
+    assert (response.status, f"At most {VERIFICATIONS} pictures an hour" in json.loads(said)["message"]) == (429, True)
     assert Visitor(site).enter().ask("POST", "/api/verify", b"no picture")[0].status == 400
 
 
