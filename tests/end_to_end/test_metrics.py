@@ -143,6 +143,8 @@ def suspend_worker(shop: Shop, redis: Redis) -> None:
 def fill_the_queue(shop: Shop, counted: Counted, redis: Redis) -> None:
     """With a worker that takes nothing: calls that wait are counted, refused, cut off and cancelled."""
     suspend_worker(shop, redis)
+    # A call is charged at the rate that its service knows: what a worker says with a beat, as of the last look at it.
+    eventually(lambda: of_service(shop).total("unikat_service_model_images_per_second", model="tiny@1") > 0)
     request = GenerateRequest(model="tiny", count=5)
     waiting = [cast(Responses, counted.stub.Generate(request, timeout=30)) for _ in range(QUEUE)]
     try:
