@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from tests.worker.bench import Bench
 from unikat.bundle import Bundle
 from unikat.identity import artwork_digest, short_id
+from unikat.queue.activity import STAGES, Activity, Running
 from unikat_worker.__main__ import app
 from unikat_worker.processors import usable_cores
 from unikat_worker.rates import Rates
@@ -71,6 +72,15 @@ def test_rates_are_averages_over_busy_time() -> None:
     before = rates.images_per_second
     rates.update()
     assert rates.images_per_second == before  # idle is not slow
+
+
+def test_a_beat_says_the_times_of_the_last_64_jobs() -> None:
+    rates = Rates()
+    for number in range(300):
+        rates.finished((number + 0.123456,) * len(STAGES))
+    activity = Activity(loaded=["tiny@1"], oldest=[Running("c-1", "tiny@1", "anna", 4, 1, 0.5)], recent=rates.recent())
+    assert activity.recent == [[number + 0.1235] * len(STAGES) for number in range(236, 300)]
+    assert Activity.from_json(activity.to_json()) == activity
 
 
 def test_an_identity_is_what_its_documentation_says() -> None:
