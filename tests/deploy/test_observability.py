@@ -14,7 +14,8 @@ import yaml
 
 from tests.deploy.compose_files import DEPLOY, ROOT, Node, load
 from tests.support.scrapes import Scrape, promtool, scrape
-from tests.tools.metrics import DOCUMENT, observed_programs, tables
+from tests.tools.metrics import DOCUMENT, NOBODY, observed_programs, tables
+from unikat_gallery.metrics import NO_ROUTE
 
 __all__ = ["promtool"]  # a fixture
 
@@ -83,10 +84,14 @@ def test_every_name_follows_the_rules_of_prometheus(scrapes: dict[str, Scrape]) 
 
 def test_no_label_says_what_a_caller_chose(scrapes: dict[str, Scrape]) -> None:
     models = {"tiny@1", ""}
+    assert scrapes["service"].total("unikat_service_requests_total", method="Draw", reason="MODEL_NOT_FOUND") == 1
     for found in scrapes.values():
+        assert not [
+            sample for family in found.families for sample in family.samples if NOBODY in sample.labels.values()
+        ]
         assert {sample.labels.get("model", "") for family in found.families for sample in family.samples} <= models
     routes = set(scrapes["gallery"].by("unikat_gallery_requests_total", "route"))
-    assert routes == {"/"}
+    assert routes == {"/", NO_ROUTE, "/v1/models", "/static"}
 
 
 @pytest.mark.parametrize("program", ["service", "worker", "registry", "gallery"])
