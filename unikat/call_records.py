@@ -15,7 +15,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from unikat.errors import Reason
-from unikat.interceptor import KINDS, Behaviour, Context, Handler, MethodInterceptor
+from unikat.interceptor import KINDS, OURS, Behaviour, Context, Handler, MethodInterceptor
 from unikat.printable import about
 from unikat.trace_context import HEADER, trace_id_of
 
@@ -24,7 +24,6 @@ ANONYMOUS: Final = "anonymous"  # shows nothing
 TOKEN: Final = "token"
 CERTIFICATE: Final = "certificate"
 
-_OURS: Final = ("/unikat.", "/inference.")
 # Methods that change nothing, which programs call again and again, begin so: their lines are at level debug.
 _READING: Final = ("Get", "List", "Server", "Repository", "ModelReady", "ModelMetadata", "ModelConfig")
 _ROUNDED_S: Final = 0.02
@@ -86,7 +85,7 @@ class CallRecord:
 
     @property
     def is_let_in(self) -> bool:
-        """Whether the caller may call: others get lines that are limited, of `unikat.audit`."""
+        """Whether it is known that the caller may call: others get lines that are limited, of `unikat.audit`."""
         return self.caller_class != UNKNOWN and self.code not in (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED)
 
     def fields(self) -> dict[str, str]:
@@ -130,7 +129,7 @@ class Records(MethodInterceptor):
 
     def around(self, method: str, handler: Handler) -> Handler:
         """The handler with a record; one of health or reflection as it is."""
-        if not method.startswith(_OURS):
+        if not method.startswith(OURS):
             return handler
         kind, new = KINDS[False, bool(handler.response_streaming)]
         behaviour: Behaviour = getattr(handler, kind)
