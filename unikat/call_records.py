@@ -44,9 +44,9 @@ class Stages(NamedTuple):
 class CallRecord:
     """One call. `caller_class` is how the caller says who it is; `model`, "name@version", is one that is served.
 
-    `images`, `refused` (of images) and `bytes` were sent, which took `sending` seconds of all together; `first` is the
-    seconds until the first of them was there, and `stages` are that image's. `setting` is the limit that a refusal
-    names.
+    `images`, `refused` (of images) and `bytes` were sent, which took `sending` seconds of all together where they are a
+    stream; `first` is the seconds until the first of them could be sent, and `stages` are that image's, where a line is
+    written. `setting` is the limit that a refusal names.
     """
 
     method: str
@@ -100,8 +100,7 @@ class CallRecord:
         if self.images or self.refused:
             facts |= {"images": self.images, "refused": self.refused, "bytes": self.bytes}
         facts["seconds"] = round(self.seconds, 6)
-        if self.first is not None:
-            facts |= {"first": round(self.first, 6), "sending": round(self.sending, 6)}
+        facts |= {name: round(each, 6) for name in ("first", "sending") if (each := getattr(self, name))}
         if (of := self.stages) is not None:
             stages = {"queued": of.queued, "batched": of.batched, "drawn": of.drawn, "encoded": of.encoded}
             facts |= {name: round(seconds, 6) for name, seconds in stages.items()}

@@ -66,7 +66,7 @@ class CallMetrics:
         )
         self._delivered = histogram(
             "delivered_seconds",
-            "From an image's arrival in the service until gRPC has taken it; of the images of a call, the mean.",
+            "From when an image can be sent until gRPC has taken it; of Generate, of the images of a call the mean.",
             *CALLER,
         )
 
@@ -81,7 +81,8 @@ class CallMetrics:
             self._first(*caller).observe(record.first)
         if record.images:
             self._images(*caller).inc(record.images)
-            self._delivered(*caller).observe(record.sending / record.images, record.images)
+            if record.sending:
+                self._delivered(*caller).observe(record.sending / record.images, record.images)
         if record.bytes:
             self._bytes(*caller).inc(record.bytes)
             self._refused(*caller).inc(record.refused)

@@ -180,10 +180,9 @@ def test_a_scrape_adds_up_with_what_callers_counted(shop: Shop) -> None:
         fill_the_queue(shop, counted, shop.stack.redis)
         counted.generate(GenerateRequest(model="tiny", count=3))
     eventually(lambda: of_service(shop).total("unikat_service_calls") == 0)
-    service, worker = of_service(shop), of_worker(shop)
-    check_service(service, counted)
+    check_service(of_service(shop), counted)
     eventually(lambda: of_worker(shop).total("unikat_worker_jobs_in_hand") == 0)
-    check_worker(worker, counted, written)
+    check_worker(of_worker(shop), counted, written)
 
 
 def check_service(service: Scrape, counted: Counted) -> None:
@@ -203,7 +202,8 @@ def check_service(service: Scrape, counted: Counted) -> None:
     assert service.total("unikat_service_request_seconds_count") == sum(ends.values())
     assert service.total("unikat_service_images_total") == counted.images
     assert service.total("unikat_service_sent_bytes_total") == counted.bytes
-    assert service.total("unikat_service_delivered_seconds_count") == counted.images
+    streamed = counted.images - counted.ends["Draw", *OK]
+    assert service.total("unikat_service_delivered_seconds_count") == streamed
     assert service.total("unikat_service_first_image_seconds_count") == counted.calls_with_images
     assert service.total("unikat_service_workers") == service.total("unikat_service_model_workers", model="tiny@1") == 1
     assert service.total("unikat_service_redis_up") == 1
