@@ -257,6 +257,19 @@ def test_a_job_that_is_taken_from_a_dead_worker_is_counted_once(tmp_path: Path) 
         assert scrape(stack.service).total("unikat_service_images_total") == 300
 
 
+def test_a_batch_in_hand_is_no_work_of_calls_and_takes_what_its_model_takes(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "models", work=4000)  # about 8 ms an image
+    with running_shop(tmp_path / "models", tmp_path / "open", UNIKAT_METRICS=ANY_PORT) as shop:
+        batch = shop.create("only", plans=plan(2000), shard_size=1000)
+        eventually(lambda: of_worker(shop).total("unikat_worker_drawn_images_total", kind="shard"))
+        found = of_worker(shop)
+        shop.calls.cancel(batch.id)
+    assert found.total("unikat_worker_images_per_second") == 0, "no call has shown a rate"
+    assert found.by("unikat_worker_work_seconds", "model", kind="call") == {"tiny@1": 0}
+    assert 0 < found.total("unikat_worker_work_seconds", kind="shard") < 200  # at 1 s an image, about 1000 or 2000
+    assert found.by("unikat_worker_written_images_total", "model") == {"tiny@1": 0}, "an increase begins at 0"
+
+
 def test_nothing_is_served_without_the_setting(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "models")
     with running_shop(tmp_path / "models", tmp_path / "open") as shop:
