@@ -65,7 +65,7 @@ class CallMetrics:
         )
         self._delivered = histogram(
             "delivered_seconds",
-            "From when an image can be sent until gRPC has taken it; of Generate, of the images of a call the mean.",
+            "Of Generate: from when an image can be sent until gRPC has taken it; of the images of a call, the mean.",
             *CALLER,
         )
 
