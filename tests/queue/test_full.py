@@ -240,8 +240,9 @@ def test_the_jobs_of_a_dead_worker_wait_for_room(redis: Redis) -> None:
     with limit(redis, -8192), pytest.raises(RedisError):
         sweeper.sweep(0.001)
     queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
+    begun = cast(list[bytes], redis.zrange(queue.started_job_registry.key, 0, -1))
     with limit(redis, -8192), pytest.raises(RedisError):  # that far it comes where it could still take its lock
-        sweeper._sweep_started(queue, redis.zrange(queue.started_job_registry.key, 0, -1))
+        sweeper._sweep_started(queue, begun)
     assert everything(redis) == before
     assert sweeper.recovered == 0
     sweeper.sweep(0.001)
