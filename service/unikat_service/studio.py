@@ -159,7 +159,7 @@ def note_sent(record: CallRecord, response: bytes, since: float) -> None:
     if response[0] == _ARTWORK_TAG:
         if not record.images:
             record.first = since - record.begun
-            if _lines.isEnabledFor(logging.INFO):  # the others, and without the line all, go through unread
+            if record.trace or _lines.isEnabledFor(logging.INFO):  # a span or a line says them; the rest goes unread
                 of = GenerateResponse.FromString(response).artwork.timings
                 record.stages = Stages(
                     *(each.seconds + each.nanos / 1e9 for each in (of.queued, of.batched, of.drawn, of.encoded))

@@ -21,7 +21,7 @@ from unikat.v1.studio_pb2 import Artwork, Condition, GenerateRequest, GenerateRe
 from unikat_service.studio import note_sent
 
 
-def test_what_no_line_says_is_not_read_in_an_image() -> None:
+def test_what_neither_line_nor_span_says_is_not_read_in_an_image() -> None:
     lines, response = logging.getLogger("unikat.calls"), GenerateResponse(artwork=Artwork(image=b"image"))
     response.artwork.timings.drawn.FromSeconds(1)
     found = {}
@@ -29,10 +29,12 @@ def test_what_no_line_says_is_not_read_in_an_image() -> None:
         lines.setLevel(level)
         found[level] = CallRecord("Draw", 1.0)
         note_sent(found[level], response.SerializeToString(), 3.0)
+    note_sent(spanned := CallRecord("Draw", 1.0, trace="of a span"), response.SerializeToString(), 3.0)
     lines.setLevel(logging.NOTSET)
     assert [(record.first, record.images) for record in found.values()] == [(2.0, 1)] * 2
     assert found[logging.INFO].stages == (0, 0, 1, 0)
     assert found[logging.WARNING].stages is None
+    assert spanned.stages == found[logging.INFO].stages, "its span says them"
 
 
 @pytest.fixture
