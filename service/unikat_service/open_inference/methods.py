@@ -33,7 +33,7 @@ from unikat_service.terms import not_delivered
 
 NAME: Final = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 EXTENSIONS: Final = ("model_configuration",)
-# What all answers hold at a time, from the first image until gRPC has sent them; beyond it, calls are told to come back.
+# What all answers hold at a time, until gRPC has sent them; beyond it, calls are told to come back.
 MAX_HELD_BYTES: Final = 4 * MAX_ANSWER_BYTES
 RETRY_S: Final = 1.0
 
@@ -132,7 +132,7 @@ class OpenInference:
             text = f"this service holds answers of {MAX_HELD_BYTES >> 20} MiB already; come back in {RETRY_S:g} s"
             raise error_of(retry_later(Code.RESOURCE_EXHAUSTED, text, Reason.TOO_MANY_CALLS, RETRY_S))
         self._held += size
-        context.add_done_callback(lambda _: self._give_back(size))  # type: ignore[arg-type,misc]  # as in Room
+        context.add_done_callback(lambda _: self._give_back(size))  # type: ignore[arg-type]  # as in Room
         return await self._drawn(request.id, asked, order, context)
 
     def _give_back(self, size: int) -> None:
