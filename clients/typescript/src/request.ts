@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { Code } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 
 import { StudioError } from "./errors.js";
 import {
@@ -82,7 +82,7 @@ export function requestOf(model: string, where: Where, options: GenerateOptions)
   try {
     toBinary(GenerateRequestSchema, request);
   } catch (thrown) {
-    throw StudioError.of(Code.InvalidArgument, String(thrown));
+    throw new StudioError(ConnectError.from(thrown, Code.InvalidArgument), true);
   }
   return request;
 }
