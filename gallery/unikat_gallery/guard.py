@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unikat.errors import error_of
+from unikat.trace_context import HEADER, carried, valid
 from unikat_gallery.v1.answers import refused
 
 COOKIE: Final = "unikat_visitor"
@@ -59,6 +60,7 @@ class Guard:
         headers = Headers(scope=scope)
         visitor = _visitor(HTTPConnection(scope).cookies)
         scope.setdefault("state", {})["visitor"] = visitor
+        carried.set(valid(headers.get(HEADER)))  # of the calls that the gallery makes for it
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
