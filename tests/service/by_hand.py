@@ -25,7 +25,7 @@ from unikat.queue.keys import model_key
 from unikat.queue.scripts import HOT, Command, script
 from unikat.queue.workers import MODELS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
-from unikat.v1.studio_pb2 import Artwork, Finished, GenerateResponse
+from unikat.v1.studio_pb2 import Artwork, Finished, GenerateResponse, Refusal, Refused
 
 WORKER: Final = "w1"
 
@@ -52,6 +52,11 @@ class Hand:
     def publish(self, *indices: int) -> Published:
         """Publish images."""
         return self._publish(indices, [self._artwork(index) for index in indices])
+
+    def refuse(self, index: int) -> Published:
+        """Publish that an image is not delivered."""
+        refused = Refused(index=index, reason=Refusal.REFUSAL_CONTENT, detail="it is improper")
+        return self._publish((index,), [GenerateResponse(refused=refused).SerializeToString()])
 
     def finish(self) -> None:
         """Publish the end of a complete job, and settle it."""
