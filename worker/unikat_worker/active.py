@@ -270,13 +270,17 @@ class OfBatch(Item):
 
 @dataclass(eq=False)
 class ActiveShard(OfBatch, Drawable):
-    """A shard, whose images go into files once all of them are there. `drawn` are those that are."""
+    """A shard, whose images go into files once all of them are there. `drawn` are those that are.
+
+    `signed` are Content Credentials by the images' indexes, kept for a next try to write it.
+    """
 
     job: ShardJob
     owner: str
     places: list[tuple[Cell, int]] = field(init=False)
     terms: Terms | None = field(init=False)
     drawn: list[DrawnImage] = field(default_factory=list)
+    signed: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.places = self.job.places  # not their mixes: those of a large shard take a second
