@@ -197,6 +197,13 @@ def test_a_batch_draws_recipes_and_walks_whatever_their_place(studio: Studio, ou
     assert verify(str(out / "recipes")).is_complete
     again = draw_again(studio, partial(pick, str(out / "recipes")), 12, lambda done, count: None)
     assert (again.count, again.different) == (12, [])
+    packed = CliRunner().invoke(app, ["sprites", str(out / "recipes"), "-o", str(out / "sprites")])
+    assert packed.exit_code == 0, packed.output
+    frames_of = json.loads((out / "sprites" / "atlas.json").read_text())["frames"]
+    for row in rows:
+        facts = frames_of[f"tiny-s5-{row['index']:05}"]["unikat"]
+        place = {"seed": "5", "index": row["index"]} if row["recipe"] is None else {"recipe": row["recipe"]}
+        assert {name: facts[name] for name in facts.keys() & {"seed", "index", "recipe"}} == place
     assert studio.batch(batch.id).plans[1:3] == (Plan({"style": "ink"}, 3, mutations), Plan({}, 6, walk=walk))
 
 
