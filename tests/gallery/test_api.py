@@ -202,8 +202,9 @@ def test_one_visitor_draws_a_few_walls_at_once(site: Site, visitor: Visitor, wor
         open_ones.append((connection, response))
     ((name, _, said),) = visitor.events(slow)
     assert (name, "4 walls" in said["message"]) == ("problem", True)
-    for path in (f"/film.webp?{walk}&frames=2", f"/export/{album}/sheet.png"):
-        response, content = visitor.ask("GET", path)
+    film, sheet = f"/film.webp?{walk}&frames=2", f"/export/{album}/sheet.png"
+    for method, path in (("GET", film), ("GET", sheet), ("POST", "/api/taste?model=tiny")):
+        response, content = visitor.ask(method, path)
         assert (response.status, json.loads(content)["reason"]) == (429, "TOO_MANY_CALLS")
     for connection, response in open_ones:
         response.close()
