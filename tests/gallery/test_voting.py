@@ -168,7 +168,7 @@ def test_a_voters_answers_are_bounded_and_what_is_beyond_is_not_asked(site: Site
     voter = Visitor(site).enter()
     open_pair = voter.json("POST", "/api/vote", {})
     engine = open_database(site.database)
-    row = dict.fromkeys(("chosen", "other"), "{}") | dict.fromkeys(("chosen_features", "other_features"), b"")
+    row: dict[str, object] = {"chosen": "{}", "other": "{}", "chosen_features": b"", "other_features": b""}
     row |= {"visitor": voter.cookie.partition("=")[2], "question": "like", "purpose": "pair", "chose_left": True}
     with writing(engine) as db:
         db.execute(VOTES.insert(), [row | {"pair": str(number)} for number in range(MOST_VOTES)])
