@@ -33,6 +33,6 @@ def on_white(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """(..., 3) of (..., 3 or 4): what is not opaque is seen on white, rounded."""
     if pixels.shape[-1] == 3:
         return pixels
-    share = pixels[..., 3:].astype(np.uint32)
+    share = pixels[..., 3:].astype(np.uint16)  # 255 * 255 + 127 is the most
     mixed = (pixels[..., :3] * share + 255 * (255 - share) + 127) // 255
     return mixed.astype(np.uint8)

@@ -32,7 +32,7 @@ REGISTRY_CALLS: Final = 8  # that the registry answers at the same time, to all 
 
 @dataclass
 class Context:
-    """Of one process. `mark_keys` are those of watermarks; `streams` counts walls that are drawn now, by visitor.
+    """Of one process. `mark_keys` are those of watermarks; `streams` counts what is drawn now, by visitor.
 
     `registry` is None where none runs. It has threads of its own: a slow one holds up nothing else.
 
@@ -91,7 +91,7 @@ class Context:
 
     @contextmanager
     def streaming(self, visitor: str, what: str = "walls") -> Iterator[None]:
-        """One more wall that is drawn, until the end of the block. Raises Overloaded where there is no room for it."""
+        """One more that is drawn, until the end of the block. Raises Overloaded where there is no room for it."""
         if self.streams[visitor] >= self.settings.visitor_streams:
             raise too_many(f"You draw {self.settings.visitor_streams} {what} at once already: close one.")
         if self.streams.total() >= self.settings.max_streams:

@@ -38,10 +38,16 @@ class Settings(Observed):
         64, "Images that are kept in memory (MB): the others are drawn again.", min=1, variable="GALLERY_CACHE_MB"
     )
     max_streams: int = setting(
-        64, "Walls that are drawn at the same time, of all visitors.", min=1, variable="GALLERY_MAX_STREAMS"
+        64,
+        "Walls, films and exports that are drawn at the same time, of all visitors.",
+        min=1,
+        variable="GALLERY_MAX_STREAMS",
     )
     visitor_streams: int = setting(
-        4, "Walls that are drawn at the same time for one visitor.", min=1, variable="GALLERY_VISITOR_STREAMS"
+        4,
+        "Walls, films and exports that are drawn at the same time for one visitor.",
+        min=1,
+        variable="GALLERY_VISITOR_STREAMS",
     )
     cors_origins: str = setting(
         "",

@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 from tests.gallery.site import Site, Visitor
 from unikat.errors import Overloaded
 from unikat.pictures import read_pixels
-from unikat_gallery.database import open_database
+from unikat_gallery.database import open_database, writing
 from unikat_gallery.limits import HOUR_S, Limit, Limits
 from unikat_gallery.settings import Settings
+from unikat_gallery.tables import VOTES
 from unikat_gallery.votes.ballot import Ballot
 from unikat_gallery.votes.command import app
 from unikat_gallery.votes.pictures import artist_pictures, in_pieces, read_artist_picture
-from unikat_gallery.votes.store import all_votes
+from unikat_gallery.votes.store import MOST_VOTES, all_votes
 from unikat_gallery.votes.taste import Taste, choose, features
 from unikat_gallery.votes.vote import Kind, Purpose, Question, Vote
 
@@ -161,6 +162,25 @@ def test_a_wall_of_what_one_likes_can_be_chosen_again_from_its_record(site: Site
         "preferred": again.preferred, "variety": again.variety, "plain_variety": again.plain_variety
     }  # fmt: skip
     assert again.preferred > 0.5
+
+
+def test_a_voters_answers_are_bounded_and_what_is_beyond_is_not_asked(site: Site) -> None:
+    voter = Visitor(site).enter()
+    open_pair = voter.json("POST", "/api/vote", {})
+    engine = open_database(site.database)
+    row: dict[str, object] = {"chosen": "{}", "other": "{}", "chosen_features": b"", "other_features": b""}
+    row |= {"visitor": voter.cookie.partition("=")[2], "question": "like", "purpose": "pair", "chose_left": True}
+    with writing(engine) as db:
+        db.execute(VOTES.insert(), [row | {"pair": str(number)} for number in range(MOST_VOTES)])
+    try:
+        for path, body in (("/api/vote", {}), (f"/api/vote/{open_pair['pair']}", {"chosen": "left"})):
+            response, said = voter.ask("POST", path, body)
+            assert (response.status, b"votes: you answered" in said) == (409, True), said
+        assert voter.json("GET", "/api/vote")["answered"] == MOST_VOTES
+    finally:
+        with writing(engine) as db:
+            db.execute(VOTES.delete().where(VOTES.c.visitor == row["visitor"]))
+        engine.dispose()
 
 
 def test_too_many_pairs_a_minute_are_refused() -> None:
