@@ -19,10 +19,12 @@ from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import running_valkey
 from tests.unikat.test_cli import unikat
 from unikat import Studio, UnikatError
+from unikat.batches.record import PAUSED_UNTIL
 from unikat.errors import InvalidRequest, NotFound, WrongState
 from unikat.queue import tokens
 from unikat.queue.acl import USERS, acl_file
 from unikat.queue.activity import Activity, activity_key
+from unikat.queue.batches.keys import batch_key
 from unikat.queue.clients import connect
 from unikat.queue.control import CONTROL_KEY
 from unikat.queue.workers import WORKERS_KEY, WorkerStatus, worker_key
@@ -158,8 +160,15 @@ def test_a_batch_under_way_is_finished_when_its_model_is_unloaded(models: Path, 
         studio.operations.unload("slow@1")
         with pytest.raises(WrongState, match="unloaded"):
             studio.create_batch("slow", to=tmp_path / "out" / "new", count=10)
-        eventually(lambda: all("slow@1" not in status.models for status in statuses(shop.stack)), 40)
+        shop.stack.redis.hset(batch_key(batch.id), PAUSED_UNTIL, str(shop.stack.redis.time()[0] + 3600))
+        studio.operations.unload("tiny@1")  # which a worker gives up no earlier than it could what was unloaded before
+        eventually(lambda: all("tiny@1" not in status.models for status in statuses(shop.stack)))
+        assert all("slow@1" in status.models for status in statuses(shop.stack)), "shards of the batch are waiting"
+        assert all("slow@1" in of for of in loaded(shop.stack))
+        shop.stack.redis.hdel(batch_key(batch.id), PAUSED_UNTIL)
         assert shop.calls.finish(batch.id, 120).drawn_count == 4000
+        eventually(lambda: all("slow@1" not in status.models for status in statuses(shop.stack)))
+        eventually(lambda: all("slow@1" not in of for of in loaded(shop.stack)))
 
 
 def test_a_drained_worker_finishes_what_it_has_and_leaves(stack: Stack) -> None:
@@ -188,6 +197,17 @@ def test_a_worker_of_the_same_name_is_not_drained_again(models: Path) -> None:
         assert studio.draw("tiny", timeout=30).index == 0
         with pytest.raises(AssertionError, match="said nothing"):
             again.wait_for_line("taking nothing more", 5)
+
+
+def test_what_was_said_of_a_worker_that_was_lost_is_forgotten_with_the_next_draining(stack: Stack) -> None:
+    names = [worker.wait_for_line(r"worker ready: .* name=(\S+)")[1] for worker in stack.workers]
+    with Studio(stack.target) as studio:
+        studio.operations.drain(names[0])
+        stack.workers[0].kill()  # before it has left
+        eventually(lambda: names[0] not in {status.name for status in statuses(stack)}, 30)
+        stack.start_worker().wait_for_line("worker ready")
+        studio.operations.drain(names[1])
+        assert stack.redis.hkeys(CONTROL_KEY) == [f"drain {names[1]}".encode()]
 
 
 def test_the_command_line_says_what_it_did_and_who_it_was(stack: Stack) -> None:
