@@ -144,7 +144,8 @@ class Batches:
 
         def resolved() -> BatchSpec:
             spec = resolve(request, model, self._settings, caller, problems)
-            require_terms(model, Terms(spec.originality, deny=spec.deny, recipe=spec.recipes), snapshot)
+            terms = Terms(spec.originality, deny=spec.deny, recipe=spec.recipes, credentials=spec.credentials)
+            require_terms(model, terms, snapshot)
             return spec
 
         return model, resolved

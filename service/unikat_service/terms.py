@@ -25,13 +25,14 @@ log = logging.getLogger(__name__)
 class Terms:
     """`originality` is "warn", "enforce" or "", `attempt` what drawing begins with, `deny` what must not be drawn.
 
-    `recipe`: images are not those of a seed.
+    `recipe`: images are not those of a seed. `credentials`: the worker is to sign.
     """
 
     originality: str = ""
     attempt: int = 0
     deny: Denied = field(default_factory=dict)
     recipe: bool = False
+    credentials: bool = False
 
     @property
     def required(self) -> list[str]:
@@ -41,6 +42,7 @@ class Terms:
             "attempt": self.attempt,
             "deny": self.deny,
             "recipe": self.recipe,
+            "credentials": self.credentials,
         }
         return [name for name in TERMS if asked[name]]
 

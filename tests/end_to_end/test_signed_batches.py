@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import tarfile
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,16 @@ from tests.support.batch_calls import difference, tree
 from tests.support.content import Signing
 from tests.support.processes import Program
 from tests.support.tiny_model import write_tiny_bundle
+from tests.unikat.batches.drawn import RENDERER, images_of, spec_of
 from tests.unikat.test_cli import unikat
+from unikat.batches.credentials import file_of, read_credentials, shard_file, sign_shard
 from unikat.batches.decrypt import decrypt
 from unikat.batches.layout import MEDIA_TYPES
-from unikat.batches.storage_keys import StorageKeys
-from unikat.batches.verify import Picked, pick, verify
+from unikat.batches.storage_keys import NO_KEYS, StorageKeys
+from unikat.batches.verify import Picked, pick, storage_of, verify
+from unikat.content_credentials.about import Training
 from unikat.content_credentials.reading import Report, State, read
+from unikat.content_credentials.signing import KeyFileSigner
 from unikat.key_file import new_key_line
 from unikat.recipes.messages import recipe_message
 from unikat.recipes.text import parse_mix
@@ -59,8 +65,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory, signing: Signing, storage_key
         yield shop
 
 
-def report_on(picked: Picked, signing: Signing) -> Report:
-    return read(picked.data, MEDIA_TYPES[picked.image_format], picked.sidecar, signing.root)
+def reports_on(folder: Path, count: int, signing: Signing) -> list[tuple[Picked, Report]]:
+    """Images of a batch, and what their credentials are worth."""
+    picked = pick(str(folder), count, 1)
+    sidecars: dict[int, bytes] = {}
+    for each in picked:
+        sidecars |= read_credentials(storage_of(str(folder), NO_KEYS)[0], file_of(each.file), [each.index])
+    return [
+        (each, read(each.data, MEDIA_TYPES[each.image_format], sidecars[each.index], signing.root)) for each in picked
+    ]
 
 
 def write_tar(path: Path, entries: dict[str, bytes]) -> None:
@@ -84,17 +97,16 @@ def test_every_image_has_credentials_and_is_the_same_as_without(shop: Shop, sign
     )
     report = verify(str(signed))
     assert (report.is_complete, report.extra) == (True, [])
-    picked = pick(str(signed), COUNT, 1)
-    assert len(picked) == COUNT
-    for each in picked:
-        said = report_on(each, signing)
+    found = reports_on(signed, COUNT, signing)
+    assert len(found) == COUNT
+    for each, said in found:
         assert (said.state, said.is_trusted) == (State.VALID, True), said.failures
         assert said.about is not None
         assert said.about.renderer is not None
         assert said.about.artwork_id == each.id == said.about.digest[:8].hex()
         assert said.about.renderer.mark == each.mark
         assert said.about.recipe or (said.about.seed, said.about.index) == (each.seed, each.index)
-    assert [each.index for each in picked if each.recipe and "," in each.recipe] == [COUNT - 1]
+    assert [each.index for each, _ in found if each.recipe and "," in each.recipe] == [COUNT - 1]
     plain = shop.finish(f"plain-{layout}", plans=plans, shard_size=16, layout=LAYOUTS[layout])
     for path in (signed / "credentials").iterdir():
         path.unlink()
@@ -121,6 +133,10 @@ def test_credentials_that_are_missing_damaged_or_of_another_image_are_told(
     assert "Content Credentials of 32 images of 32 hold, signed by" in trusted
     assert "authority" not in trusted
     assert "of no authority that you trust" in run("--credentials", "2", code=0)
+    assert "--trust" in run("--trust", str(root), code=2)
+    wrong = tmp_path / "no-root"
+    wrong.write_text("no certificate")
+    assert "--trust" in run("--credentials", "2", "--trust", str(wrong), code=2)
 
     names = list(entries)
     swapped = dict(zip(names, [entries[names[1]], entries[names[0]], *list(entries.values())[2:]], strict=True))
@@ -135,6 +151,9 @@ def test_credentials_that_are_missing_damaged_or_of_another_image_are_told(
     assert "00000.tar (image 3): the image's credentials are missing" in run(code=1)
     first.write_bytes(b"no tar")
     assert "00000.tar: not the credentials of its shard" in run(code=1)
+    told = run("--credentials", "32", code=1)
+    assert "of 16 images of 32 hold" in told
+    assert "00000.tar: not the credentials of its shard" in told, "the report is told all the same"
     write_tar(first, entries)
     second.unlink()
     assert "00001.tar: the file is missing, with 16 credentials" in run(code=1)
@@ -148,8 +167,7 @@ def test_encrypted_they_are_nobodys_and_decrypted_they_are_there(
     assert verify(str(folder), keys=keys).is_complete
     assert not any(b"c2pa" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
     decrypt(str(folder), str(tmp_path / "plain"), keys)
-    for each in pick(str(tmp_path / "plain"), 8, 1):
-        assert report_on(each, signing).state == State.VALID
+    assert all(said.state == State.VALID for _, said in reports_on(tmp_path / "plain", 8, signing))
 
 
 def test_a_worker_without_a_key_leaves_the_batch_to_others_and_says_why(shop: Shop) -> None:
@@ -172,3 +190,30 @@ def test_a_worker_without_a_key_leaves_the_batch_to_others_and_says_why(shop: Sh
 def test_credentials_in_the_files_are_refused_by_name(shop: Shop) -> None:
     with pytest.raises(RpcError, match=r"credentials.*CREDENTIALS_SIDECAR"):
         shop.create("embedded", plans=plan(1), credentials=CREDENTIALS_EMBEDDED)
+
+
+def test_a_tar_that_claims_more_than_it_has_is_not_believed(shop: Shop, tmp_path: Path) -> None:
+    folder = shop.finish("huge", plans=plan(2), credentials=CREDENTIALS_SIDECAR)
+    data = tmp_path / "sparse"
+    with data.open("wb") as file:
+        file.truncate(4 << 30)
+    path = folder / "credentials" / "00000.tar"
+    subprocess.run(
+        ["tar", "--sparse", "-cf", path, f"--transform=s/sparse/{0:07}.c2pa/", "-C", tmp_path, "sparse"], check=True
+    )
+    assert path.stat().st_size < 1 << 20
+    assert verify(str(folder)).problem_count == 2, "it has no credentials of any image"
+    storage, _ = storage_of(str(folder), NO_KEYS)
+    assert read_credentials(storage, "credentials/00000.tar", [0, 1]) == {}
+
+
+def test_what_is_signed_is_not_signed_again_at_the_next_try(signing: Signing, tmp_path: Path) -> None:
+    job, signed = spec_of(tmp_path).shard_job("b", 0), dict[int, bytes]()
+    signer, images = KeyFileSigner(*signing.files), images_of(spec_of(tmp_path), 0)
+    tries = sign_shard(job, images, RENDERER, signer, Training.NOT_ALLOWED, signed)
+    assert [next(tries), next(tries)] == [0, 1]  # the authority of time stamps fails at the third
+    first = dict(signed)
+    assert list(sign_shard(job, images, RENDERER, signer, Training.NOT_ALLOWED, signed)) == list(range(2, 8))
+    assert {index: signed[index] for index in first} == first
+    with tarfile.open(fileobj=BytesIO(shard_file(signed))) as tar:
+        assert tar.getnames() == [f"{index:07}.c2pa" for index in range(8)]

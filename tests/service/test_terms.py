@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from tests.service.by_hand import ByHand, described
-from tests.service.calls import Responses, fields_of, refusal_of
+from tests.service.calls import Responses, error_from, fields_of, refusal_of
 from tests.service.conftest import Serving, serving_on
 from tests.support.processes import eventually
 from tests.support.tiny_model import tiny_model
@@ -29,7 +29,10 @@ OIL = pb.Condition(attribute="style", category="oil")
 def strict() -> Iterator[Serving]:
     """A service that wants to be told of near copies and denies oil; one worker of the release before is announced."""
     deny = "tiny.style=oil,tiny.style=oyl"
-    with running_valkey() as valkey, serving_on(valkey, UNIKAT_ORIGINALITY="warn", UNIKAT_DENY=deny) as one:
+    with (
+        running_valkey() as valkey,
+        serving_on(valkey, UNIKAT_ORIGINALITY="warn", UNIKAT_DENY=deny, UNIKAT_DESTINATIONS="/out") as one,
+    ):
         yield one
 
 
@@ -152,3 +155,21 @@ def test_denials_are_read_by_model() -> None:
 def test_what_is_no_denial_is_refused_at_the_start(text: str) -> None:
     with pytest.raises(typer.BadParameter, match=r"--deny: .* must be model\.attribute=category"):
         Settings(deny=text)
+
+
+def test_a_batch_is_not_given_to_workers_that_would_not_sign_it(strict: Serving) -> None:
+    wish = CreateBatchRequest(
+        model="tiny", plans=[Plan(count=1, conditions=[pb.Condition(attribute="style", category="ink")])],
+        destination="/out/signed", credentials=pb.CREDENTIALS_SIDECAR,
+    )  # fmt: skip
+
+    def as_old() -> bool:
+        try:
+            strict.batches.EstimateBatch(wish)
+        except grpc.RpcError as error:
+            found = error_from(error)
+            return found.reason == Reason.OLD_WORKER and str(found).startswith("credentials: ")
+        return False  # the service has not heard of it yet
+
+    announced(strict.hand, [term for term in TERMS if term != "credentials"])
+    eventually(as_old)

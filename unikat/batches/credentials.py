@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -17,11 +17,12 @@ from unikat.batches.checks import Problem
 from unikat.batches.layout import BLOCK, END_OF_TAR, MEDIA_TYPES, DrawnImage, Row, credentials_name, tar_header
 from unikat.batches.spec import ShardJob
 from unikat.batches.storage import DamagedFile, Storage
+from unikat.conditions import to_messages
 from unikat.content_credentials.about import About, Training
 from unikat.identity import artwork_digest
-from unikat.recipes.mix import Mix
-from unikat.recipes.text import parse_mix, text_of
-from unikat.watermark import payload_bytes
+from unikat.recipes.messages import recipe_message
+from unikat.recipes.text import parse_mix
+from unikat.v1.studio_pb2 import Artwork
 
 if TYPE_CHECKING:
     from unikat.content_credentials.signing import Signer
@@ -30,17 +31,31 @@ _SHARD: Final = re.compile(r"[0-9]{5,}")
 
 
 def sign_shard(
-    job: ShardJob, images: Sequence[DrawnImage], renderer: Renderer, signer: Signer, training: Training
-) -> bytes:
-    """The file of a shard; images that were refused have none. b"" if all were. Raises SigningError."""
+    job: ShardJob,
+    images: Sequence[DrawnImage],
+    renderer: Renderer,
+    signer: Signer,
+    training: Training,
+    signed: dict[int, bytes],
+) -> Iterator[int]:
+    """Sign the images of a shard into `signed`, by their indexes, but for those that are there; yields each index.
+
+    Images that were refused have none. Raises SigningError; what is signed by then stays.
+    """
     from unikat.content_credentials.signing import sidecar
 
-    blocks = []
     for image in images:
-        if not image.refused:
+        if not image.refused and image.index not in signed:
             about = _about(job, image, replace(renderer, encoder=job.encoder, mark=job.mark), training)
-            signed = sidecar(image.data, MEDIA_TYPES[job.image_format], about, signer)
-            blocks += [tar_header(_entry(image.index), len(signed)), signed, bytes(-len(signed) % BLOCK)]
+            signed[image.index] = sidecar(image.data, MEDIA_TYPES[job.image_format], about, signer)
+            yield image.index
+
+
+def shard_file(signed: Mapping[int, bytes]) -> bytes:
+    """The file of a shard, of credentials by their images' indexes; b"" if there are none."""
+    blocks = []
+    for index, data in sorted(signed.items()):
+        blocks += [tar_header(_entry(index), len(data)), data, bytes(-len(data) % BLOCK)]
     return b"".join([*blocks, END_OF_TAR]) if blocks else b""
 
 
@@ -49,20 +64,17 @@ def _entry(index: int) -> str:
 
 
 def _about(job: ShardJob, image: DrawnImage, renderer: Renderer, training: Training) -> About:
-    mix = parse_mix(image.recipe) if image.recipe else None
-    latent = (job.seed, image.index) if mix is None else mix.latent
-    seed, index = (0, 0) if isinstance(latent, Mix) else latent
-    attempt = image.measured.attempt
-    facts = job.digest, image.weights, seed, index, job.truncation, job.background
-    digest = artwork_digest(*facts, attempt=attempt, mix=mix)
+    """What the service says of an image of a call."""
+    mix, attempt = parse_mix(image.recipe) if image.recipe else None, image.measured.attempt
+    facts = job.digest, image.weights, job.seed, image.index, job.truncation, job.background
     width, height = Image.open(BytesIO(image.data)).size
-    return About(
-        model=job.model, model_digest=job.digest, artwork_id=image.id, seed=seed, index=index,
-        recipe=text_of(latent) if isinstance(latent, Mix) else "",
-        conditions={name: next(iter(of)) if len(of) == 1 else of for name, of in image.weights.items()},
-        truncation=job.truncation, background=job.background, renderer=renderer, digest=digest,
-        mark=digest[: payload_bytes(height, width)] if job.mark else b"", training=training, attempt=attempt,
+    artwork = Artwork(
+        id=image.id, model_digest=job.digest, seed=job.seed, index=image.index, conditions=to_messages(image.weights),
+        truncation=job.truncation, background=job.background, width=width, height=height,
+        digest=artwork_digest(*facts, attempt=attempt, mix=mix), renderer=asdict(renderer),
+        recipe=None if mix is None else recipe_message(mix), originality={"attempt": attempt},
     )  # fmt: skip
+    return About.of(artwork, job.model, training)
 
 
 class CredentialsChecks:
@@ -76,7 +88,7 @@ class CredentialsChecks:
 
     def see(self, row: Row) -> str:
         """A row of an image that has a file; the name of the file that has its credentials."""
-        name = _file_of(row["file"])
+        name = file_of(row["file"])
         if name != self._name:
             self.finish()
             self._name = name
@@ -89,7 +101,7 @@ class CredentialsChecks:
         if not indexes:
             return
         try:
-            there = {name for name, _ in _entries(self._storage.read(self._name))}
+            there = {name for name, _ in _members(self._storage.read(self._name))}
         except FileNotFoundError:
             self._add(Problem("missing", self._name, None, f"the file is missing, with {len(indexes):,} credentials"))
         except (DamagedFile, tarfile.TarError) as damaged:
@@ -100,26 +112,31 @@ class CredentialsChecks:
                     self._add(Problem("missing", self._name, index, "the image's credentials are missing"))
 
 
-def _file_of(file: str) -> str:
+def file_of(file: str) -> str:
     """The file with the credentials of an image, by the file that the image is in."""
     found = _SHARD.search(file)
     assert found is not None  # rows were looked at
     return credentials_name(int(found[0]))
 
 
-def read_credentials(storage: Storage, file: str, index: int) -> bytes:
-    """The credentials of an image of a batch; b"" where there are none. Raises DamagedFile."""
+def read_credentials(storage: Storage, name: str, indexes: Iterable[int]) -> dict[int, bytes]:
+    """Credentials by their images' indexes, from a shard's file of this name; of those that have any.
+
+    Raises DamagedFile.
+    """
+    wanted = {_entry(index): index for index in indexes}
     try:
-        return dict(_entries(storage.read(_file_of(file)))).get(_entry(index), b"")
+        return {wanted[entry]: read() for entry, read in _members(storage.read(name)) if entry in wanted}
     except FileNotFoundError:
-        return b""
+        return {}
     except tarfile.TarError as error:
-        raise DamagedFile(f"{_file_of(file)}: {error}") from error
+        raise DamagedFile(f"{name}: {error}") from error
 
 
-def _entries(data: bytes) -> Iterator[tuple[str, bytes]]:
+def _members(data: bytes) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Names of the files in a tar, and what reads them; not of those that are larger than the tar they are in."""
     with tarfile.open(fileobj=BytesIO(data), mode="r:") as tar:
         for member in tar:
-            found = tar.extractfile(member)
+            found = tar.extractfile(member) if member.isreg() and not member.issparse() else None
             if found is not None:
-                yield PurePosixPath(member.name).name, found.read()
+                yield PurePosixPath(member.name).name, found.read

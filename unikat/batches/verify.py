@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from unikat.artwork import Renderer
 from unikat.batches.checks import TOPS, FileChecks, FolderChecks, Problem
-from unikat.batches.credentials import CredentialsChecks, read_credentials
+from unikat.batches.credentials import CredentialsChecks
 from unikat.batches.layout import CLAIM, MANIFEST, MEDIA_TYPES, PARTS, RECIPE, SHEET, Row, common_of, parse_conditions
 from unikat.batches.manifest import REFUSED
 from unikat.batches.parquet import open_parquet
@@ -89,7 +89,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Picked(Common):
-    """An image of the manifest, its Content Credentials, and all that is needed to draw it again."""
+    """An image of the manifest, the file that it is in, and all that is needed to draw it again."""
 
     index: int
     attempt: int
@@ -99,7 +99,7 @@ class Picked(Common):
     renderer: Renderer
     data: bytes = field(repr=False)
     recipe: str = ""
-    sidecar: bytes = field(default=b"", repr=False)
+    file: str = ""
 
 
 def verify(
@@ -110,7 +110,7 @@ def verify(
     Raises NotABatch, ValueError for what is neither folder nor URL, DestinationError and DestinationRefused, of which
     is NoKey: without the key of an encrypted batch nothing can be checked but which files there are.
     """
-    storage, key_id = _storage(where, keys)
+    storage, key_id = storage_of(where, keys)
     with _opened(storage) as manifest:
         claim = _claim(storage)
         total = claim.get("total")
@@ -138,7 +138,7 @@ def pick(where: str, count: int, seed: int, keys: StorageKeys = NO_KEYS) -> list
 
     `seed` chooses which. Raises FileNotFoundError if the file of one is missing, DamagedFile if it cannot be decrypted.
     """
-    storage, _ = _storage(where, keys)
+    storage, _ = storage_of(where, keys)
     with _opened(storage) as manifest:
         there = _delivered(manifest)
         chosen = sorted(random.Random(seed).sample(there, min(count, len(there))))
@@ -153,7 +153,7 @@ def _delivered(manifest: pq.ParquetFile) -> Sequence[int]:
     return [position for position, refused in enumerate(column.to_pylist()) if not refused]
 
 
-def _storage(where: str, keys: StorageKeys) -> tuple[Storage, str]:
+def storage_of(where: str, keys: StorageKeys) -> tuple[Storage, str]:
     """The destination, decrypted where it is encrypted, and the id of the key. Raises NoKey."""
     storage = Storage.named(where)
     key_id = key_id_of(storage.read_many([CLAIM])[0] or b"")
@@ -296,5 +296,5 @@ def _picked(storage: Storage, row: Row) -> Picked:
         ),
         data=storage.read_range(row["file"], row["offset"], row["size"]),
         recipe=row.get(RECIPE) or "",
-        sidecar=read_credentials(storage, row["file"], row["index"]),
+        file=row["file"],
     )

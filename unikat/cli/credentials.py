@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -64,7 +64,7 @@ def _read(file: Path, sidecar: Path | None, trust: list[Path]) -> Report:
     if media_type is None:
         raise Problem(f"{file}: it must be one of {', '.join(types)}", code=BAD_INPUT)
     try:
-        data, anchors = file.read_bytes(), b"\n".join(each.read_bytes() for each in trust)
+        data, anchors = file.read_bytes(), read_anchors(trust)
         apart = sidecar.read_bytes() if sidecar else None
         report = read_apart(data, media_type, apart, anchors)
         beside = file.with_suffix(SIDECAR)
@@ -72,9 +72,21 @@ def _read(file: Path, sidecar: Path | None, trust: list[Path]) -> Report:
             report = read_apart(data, media_type, beside.read_bytes(), anchors)
     except OSError as error:
         raise Problem(f"{error.filename}: {error.strerror}", code=BAD_INPUT) from error
+    return report
+
+
+def read_anchors(trust: Sequence[Path]) -> bytes:
+    """The roots that are trusted, of all files (PEM). Raises Problem."""
+    from unikat.content_credentials.reading import check_anchors
+
+    try:
+        anchors = b"\n".join(each.read_bytes() for each in trust)
+        check_anchors(anchors)
+    except OSError as error:
+        raise Problem(f"--trust {error.filename}: {error.strerror}", code=BAD_INPUT) from error
     except ValueError as error:
         raise Problem(f"--trust: {error}", code=BAD_INPUT) from error
-    return report
+    return anchors
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:

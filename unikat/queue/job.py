@@ -40,12 +40,8 @@ _SHOWN: Final = 200  # characters of what is no job, in messages
 _EXTRA: Final = (
     "encoder", "background", "caller", "seconds", "text", "mark", "trace", "originality", "attempt", "deny", "recipe",
 )  # fmt: skip
-TERMS: Final = (
-    "originality",
-    "attempt",
-    "deny",
-    "recipe",
-)  # of these, what a worker that does not know it must not draw without
+# Of these and of a shard's, what a worker that does not know it must not draw without.
+TERMS: Final = ("originality", "attempt", "deny", "recipe", "credentials")
 
 
 @dataclass(frozen=True, slots=True)

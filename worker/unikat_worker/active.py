@@ -272,7 +272,10 @@ class OfBatch(Item):
 
 @dataclass(eq=False)
 class ActiveShard(OfBatch, Drawable):
-    """A shard, whose images go into files once all of them are there. `drawn` are those that are."""
+    """A shard, whose images go into files once all of them are there. `drawn` are those that are.
+
+    `signed` are Content Credentials by the images' indexes, kept for a next try to write it.
+    """
 
     job: ShardJob
     owner: str
@@ -280,6 +283,7 @@ class ActiveShard(OfBatch, Drawable):
     mixes: list[Mix | None] = field(init=False)
     terms: Terms | None = field(init=False)
     drawn: list[DrawnImage] = field(default_factory=list)
+    signed: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.weights = self.job.weights

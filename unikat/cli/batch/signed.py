@@ -5,16 +5,19 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from unikat.cli.output import counted, stdout
-from unikat.cli.problems import BAD_INPUT, Problem
+from unikat.cli.problems import Problem
 
 if TYPE_CHECKING:
+    from unikat.batches.storage import Storage
     from unikat.batches.storage_keys import StorageKeys
+    from unikat.batches.verify import Picked
 
 
 @dataclass(frozen=True)
@@ -38,29 +41,35 @@ class Signed:
         stdout().print(Text(f"Content Credentials of {counted(hold, 'image')} of {self.count} hold{by}{doubt}."))
 
 
-def read_signed(
-    where: str, count: int, trust: Sequence[Path], keys: StorageKeys, progress: Callable[[int, int], None]
-) -> Signed:
-    """Read the credentials of images at random, each in a process of its own. Raises Problem, and as `pick` does."""
+def roots(trust: Sequence[Path]) -> bytes:
+    """The roots that are trusted (PEM). Raises Problem, also where what reads credentials is not installed."""
     try:
-        from unikat.batches.layout import MEDIA_TYPES
-        from unikat.batches.verify import pick
-        from unikat.content_credentials.apart import read_apart
+        from unikat.cli.credentials import read_anchors
+
+        return read_anchors(trust)
     except ImportError as error:
         raise Problem(f"not installed: {error.name}", "Install it: pip install 'unikat[credentials]'") from error
-    try:
-        anchors = b"\n".join(each.read_bytes() for each in trust)
-    except OSError as error:
-        raise Problem(f"--trust {error.filename}: {error.strerror}", code=BAD_INPUT) from error
+
+
+def read_signed(
+    where: str, count: int, anchors: bytes, keys: StorageKeys, progress: Callable[[int, int], None]
+) -> Signed:
+    """Read the credentials of images at random, each in a process of its own. Raises as `pick` does."""
+    from unikat.batches.layout import MEDIA_TYPES
+    from unikat.batches.verify import pick, storage_of
+    from unikat.content_credentials.apart import read_apart
+
     picked = pick(where, count, secrets.randbits(32), keys)
+    sidecars, wrong = _sidecars(storage_of(where, keys)[0], picked)
     signers: dict[str, bool] = {}
-    wrong: dict[int, str] = {}
     for done, each in enumerate(picked):
         progress(done, len(picked))
-        if not each.sidecar:
+        if each.index in wrong:
+            continue
+        if each.index not in sidecars:
             wrong[each.index] = "it has no Content Credentials"
             continue
-        report = read_apart(each.data, MEDIA_TYPES[each.image_format], each.sidecar, anchors)
+        report = read_apart(each.data, MEDIA_TYPES[each.image_format], sidecars[each.index], anchors)
         about = report.about
         if report.state != "valid":
             wrong[each.index] = "; ".join(failure.text for failure in report.failures) or report.state
@@ -69,3 +78,19 @@ def read_signed(
         else:
             signers[report.signer] = report.is_trusted
     return Signed(len(picked), sorted(signers), sorted(name for name in signers if not signers[name]), wrong)
+
+
+def _sidecars(storage: Storage, picked: Sequence[Picked]) -> tuple[dict[int, bytes], dict[int, str]]:
+    """Credentials of images by their indexes, and why those of others cannot be read; each shard's file once."""
+    from unikat.batches.credentials import file_of, read_credentials
+    from unikat.batches.storage import DamagedFile
+
+    found: dict[int, bytes] = {}
+    wrong: dict[int, str] = {}
+    for name, of_shard in groupby(picked, key=lambda each: file_of(each.file)):
+        indexes = [each.index for each in of_shard]
+        try:
+            found |= read_credentials(storage, name, indexes)
+        except DamagedFile as damaged:
+            wrong |= dict.fromkeys(indexes, f"its Content Credentials cannot be read: {damaged}")
+    return found, wrong

@@ -49,7 +49,14 @@ def verify(
     Exit code 0 only if every image of the batch is there, byte for byte, with its Content Credentials where the batch
     has such, what was drawn again came out the same, and the credentials that were read hold.
     """
+    if trust and not credentials:
+        raise Problem("--trust says whose Content Credentials count: add --credentials N", code=BAD_INPUT)
     destination = _destination(where, at)
+    anchors = b""
+    if credentials:  # what is wrong with it is told before everything is read
+        from unikat.cli.batch.signed import read_signed, roots
+
+        anchors = roots(trust or [])
     began = time.monotonic()
     with readable(), progress("Reading", quiet=as_json) as show:
         from unikat.batches.verify import verify as check
@@ -66,10 +73,8 @@ def verify(
             redrawn = draw_again(studio, partial(pick, destination, keys=keys), redraw, show)
     signed = None
     if credentials and report.rows:
-        from unikat.cli.batch.signed import read_signed
-
         with readable(), progress("Reading credentials", credentials, as_json) as show:
-            signed = read_signed(destination, credentials, trust or [], keys, show)
+            signed = read_signed(destination, credentials, anchors, keys, show)
     good = report.is_complete and not (redrawn and redrawn.different) and not (signed and signed.wrong)
     if as_json:
         found = {"redrawn": redrawn and asdict(redrawn), "credentials": signed and asdict(signed), "ok": good}

@@ -71,12 +71,12 @@ class Places:
         """
         if self.signer is None or not item.job.credentials:
             return b""
-        from unikat.batches.credentials import sign_shard
+        from unikat.batches.credentials import shard_file, sign_shard
         from unikat.content_credentials.signing import SigningError
 
         try:
-            return sign_shard(
-                item.job, sorted(item.drawn, key=lambda image: image.index), renderer, self.signer, self.training
-            )
+            for _ in sign_shard(item.job, item.drawn, renderer, self.signer, self.training, item.signed):
+                item.touch()  # with a time stamp, each takes as long as its authority
         except SigningError as error:
             raise DestinationError(f"Content Credentials cannot be signed: {error}") from error
+        return shard_file(item.signed)
