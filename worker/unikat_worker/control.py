@@ -20,7 +20,6 @@ from unikat_worker.state import State
 # of it within one, and what they let in before then is drawn. A job that comes later yet (of a service that was cut
 # off, of a worker that was lost) has the model served again until it is drawn.
 GRACE_S: Final = 5.0
-_LAST_TAKE_S: Final = REPLY_S  # after which no take is under way that was sent before a draining began
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +74,11 @@ class OperatorControl:
 
     def preload(self) -> None:
         """Load models that an operator wants loaded; each once, so that memory's limit decides afterwards."""
-        with self._lock:
-            wanted = {key: change.at for key, change in self._control.loaded.items()}
-        for key, at in wanted.items():
-            model = self._catalogue.models.get(key)
-            if model is None or self._preloaded.get(key) == at:
-                continue
-            self._preloaded[key] = at
+        for key in sorted(self._control.loaded):
+            model, change = self._catalogue.models.get(key), self._control.loaded.get(key)
+            if model is None or change is None or self._preloaded.get(key) == change.at:
+                continue  # `change`: what came before takes a while, and this may be unloaded since
+            self._preloaded[key] = change.at
             try:
                 self._catalogue.use(model.digest)
                 log.info("loaded %s, as an operator wants it", key)
@@ -96,6 +93,7 @@ class OperatorControl:
             self._draining_since = moment
             self._state.draining = True
             log.info("taking nothing more: %s wants this worker to leave (%s)", said.who, said.why or "no reason given")
-        if moment - self._draining_since > _LAST_TAKE_S and not self._state.executions:
+        # A take that was sent before has brought its job by then, or nothing waits for its reply any more.
+        if moment - self._draining_since > REPLY_S and not self._state.executions:
             log.info("nothing is in hand any more: this worker ends")
             self._state.stop.set()

@@ -150,7 +150,7 @@ class BatchProgress:
             return [batch.decode(errors="replace") for batches in pipe.execute() for batch in batches]
 
     def digests(self) -> set[str]:
-        """Of the models of batches that have not ended; without those of which Redis holds what nobody of ours wrote."""
+        """Of the models of batches that have not ended; those that are damaged in Redis are left out."""
         with self.redis.pipeline(transaction=False) as pipe:
             for batch in self.active():
                 pipe.hget(batch_key(batch), r.HEAD)
