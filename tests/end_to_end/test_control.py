@@ -150,6 +150,10 @@ def test_a_name_means_another_version_when_one_is_unloaded(stack: Stack) -> None
         with pytest.raises(WrongState, match="unloaded"):
             studio.draw("tiny")
         assert studio.model("slow").version == 1, "others are served"
+        studio.operations.unload("slow@1")
+        done = unikat("doctor", UNIKAT_TARGET=stack.target, UNIKAT_REDIS_URL=stack.valkey.url)
+        assert "offers no model" in done.stdout
+        assert "`unikat models history` says whether all were unloaded" in done.stdout
 
 
 def test_a_batch_under_way_is_finished_when_its_model_is_unloaded(models: Path, tmp_path: Path) -> None:
