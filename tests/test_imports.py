@@ -143,8 +143,8 @@ def test_the_gallery_loads_nothing_that_only_a_report_of_votes_needs() -> None:
 
 
 @pytest.mark.parametrize("program", ["service", "worker", "registry", "gallery"])
-def test_a_program_loads_what_serves_numbers_only_where_it_is_told_to(program: str) -> None:
-    assert "prometheus_client" not in loaded_by(f"import unikat_{program}.__main__")
+def test_a_program_loads_what_numbers_and_spans_need_only_where_it_is_told_to(program: str) -> None:
+    assert {"prometheus_client", "opentelemetry"}.isdisjoint(loaded_by(f"import unikat_{program}.__main__"))
 
 
 def test_importing_a_generator_loads_no_torch() -> None:
