@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from rq.suspension import resume, suspend
 
 from tests.end_to_end.shop import plan, running_shop
 from tests.end_to_end.stack import Stack, running_stack
@@ -19,12 +20,10 @@ from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import running_valkey
 from tests.unikat.test_cli import unikat
 from unikat import Studio, UnikatError
-from unikat.batches.record import PAUSED_UNTIL
 from unikat.errors import InvalidRequest, NotFound, WrongState
 from unikat.queue import tokens
 from unikat.queue.acl import USERS, acl_file
 from unikat.queue.activity import Activity, activity_key
-from unikat.queue.batches.keys import batch_key
 from unikat.queue.clients import connect
 from unikat.queue.control import CONTROL_KEY
 from unikat.queue.workers import WORKERS_KEY, WorkerStatus, worker_key
@@ -159,18 +158,18 @@ def test_a_name_means_another_version_when_one_is_unloaded(stack: Stack) -> None
 def test_a_batch_under_way_is_finished_when_its_model_is_unloaded(models: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with running_shop(models, tmp_path / "out", "slow") as shop, Studio(shop.stack.target) as studio:
-        batch = shop.create("going", plans=plan(4000), shard_size=50)
+        batch = shop.create("going", plans=plan(12_000), shard_size=50)
         shop.calls.wait(batch.id, lambda found: found.drawn_count > 0, 60)
+        suspend(shop.stack.redis)
         studio.operations.unload("slow@1")
         with pytest.raises(WrongState, match="unloaded"):
             studio.create_batch("slow", to=tmp_path / "out" / "new", count=10)
-        shop.stack.redis.hset(batch_key(batch.id), PAUSED_UNTIL, str(shop.stack.redis.time()[0] + 3600))
         studio.operations.unload("tiny@1")  # which a worker gives up no earlier than it could what was unloaded before
         eventually(lambda: all("tiny@1" not in status.models for status in statuses(shop.stack)))
         assert all("slow@1" in status.models for status in statuses(shop.stack)), "shards of the batch are waiting"
         assert all("slow@1" in of for of in loaded(shop.stack))
-        shop.stack.redis.hdel(batch_key(batch.id), PAUSED_UNTIL)
-        assert shop.calls.finish(batch.id, 120).drawn_count == 4000
+        resume(shop.stack.redis)
+        assert shop.calls.finish(batch.id, 120).drawn_count == 12_000
         eventually(lambda: all("slow@1" not in status.models for status in statuses(shop.stack)))
         eventually(lambda: all("slow@1" not in of for of in loaded(shop.stack)))
 
