@@ -1,6 +1,6 @@
 """Spans of a program for OpenTelemetry: where they go is said by its standard variables (docs/operations.md).
 
-OpenTelemetry is loaded by a program for which OTEL_TRACES_EXPORTER is set, and by no other.
+This is loaded by a program for which OTEL_TRACES_EXPORTER is set, and by no other.
 """
 
 from __future__ import annotations

@@ -65,6 +65,8 @@ class Settings(Observed):
         20, "Works that one visitor claims an hour, refused ones included (0: certificates are shown, no more).", min=0
     )
     max_claims: int = setting(200, "Works that all visitors together claim an hour.", min=1)
+    visitor_verifications: int = setting(60, "Pictures that one visitor has verified an hour.", min=1)
+    max_verifications: int = setting(600, "Pictures that all visitors together have verified an hour.", min=1)
     target: str = setting("localhost:50051", "The service that draws: host:port, or another gRPC name.")
     registry: str = setting(
         "",

@@ -12,15 +12,18 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.sdk.trace import TracerProvider
 
 from tests.end_to_end.stack import Stack, running_stack
+from tests.provenance.registering import Owner, registering
 from tests.service.calls import Responses
 from tests.support.processes import Program, eventually
 from tests.support.spans import Collector, Kept, collecting
 from tests.support.tiny_model import write_tiny_bundle
 from unikat.client import Studio
+from unikat.v1.provenance_pb2_grpc import ProvenanceStub
 from unikat.v1.studio_pb2 import GenerateRequest
 from unikat.v1.studio_pb2_grpc import StudioStub
 
-GENERATE: Final = "unikat.v1.Studio/Generate"
+GENERATE, DRAW = "unikat.v1.Studio/Generate", "unikat.v1.Studio/Draw"
+CLAIM: Final = "unikat.v1.Provenance/ClaimArtwork"
 CALLER: Final = "00f067aa0ba902b7"  # the caller's span
 
 
@@ -54,9 +57,9 @@ def named(spans: list[Kept], name: str) -> list[Kept]:
     return [each for each in spans if each.span.name == name]
 
 
-def whole(collector: Collector, trace: str) -> list[Kept]:
+def whole(collector: Collector, trace: str, *last: str) -> list[Kept]:
     """The spans of a trace, once those that end last are there: the job's, and the call's."""
-    eventually(lambda: {"job", GENERATE} <= {each.span.name for each in collector.of(trace)})
+    eventually(lambda: {"job", *(last or (GENERATE,))} <= {each.span.name for each in collector.of(trace)})
     return collector.of(trace)
 
 
@@ -111,11 +114,20 @@ def test_calls_of_the_client_go_on_with_the_current_span_of_its_program(stack: S
         studio.draw("tiny")
         list(studio.generate("tiny", count=2))
     of = own.get_span_context()
-    eventually(
-        lambda: {"unikat.v1.Studio/Draw", GENERATE} <= {e.span.name for e in collector.of(f"{of.trace_id:032x}")}
-    )
+    eventually(lambda: {DRAW, GENERATE} <= {e.span.name for e in collector.of(f"{of.trace_id:032x}")})
     calls = [each for each in collector.of(f"{of.trace_id:032x}") if each.program == "unikat-service"]
     assert {each.span.parent_span_id.hex() for each in calls} == {f"{of.span_id:016x}"}
+
+
+def test_what_the_registry_has_drawn_is_below_its_call(stack: Stack, collector: Collector, tmp_path: Path) -> None:
+    trace = "7" * 32
+    with registering(stack, tmp_path) as registry, grpc.insecure_channel(registry.target) as channel:
+        metadata = (("traceparent", f"00-{trace}-{CALLER}-01"),)
+        ProvenanceStub(channel).ClaimArtwork(Owner("anna").claim(7), timeout=30, metadata=metadata)
+        spans = whole(collector, trace, CLAIM, DRAW)
+    [claim], [call] = named(spans, CLAIM), named(spans, DRAW)
+    assert (claim.program, claim.span.parent_span_id.hex()) == ("unikat-registry", CALLER)
+    assert (call.program, call.span.parent_span_id) == ("unikat-service", claim.span.span_id)
 
 
 def test_what_a_caller_does_not_sample_is_not_sent_and_its_id_is_passed_on(

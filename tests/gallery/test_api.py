@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from deploy import healthcheck
-from tests.gallery.site import Site, Visitor
+from tests.gallery.site import VERIFICATIONS, Site, Visitor
 from unikat.cli.batch.plan import parse_plan
 
 WALL = "/api/wall?model=tiny&seed=7&count=6&c.style=ink:0.5,oil:0.5"
@@ -185,6 +185,15 @@ def test_a_picture_is_verified_and_what_is_none_is_refused(visitor: Visitor, wor
     for wrong in (b"no picture", b"\0" * (2**24 + 1)):
         response, said = visitor.ask("POST", "/api/verify", wrong)
         assert (response.status, list(json.loads(said)["fields"])) == (400, ["picture"])
+
+
+def test_a_visitor_has_so_many_pictures_verified_an_hour(site: Site) -> None:
+    visitor = Visitor(site).enter()
+    for _ in range(VERIFICATIONS):
+        assert visitor.ask("POST", "/api/verify", b"no picture")[0].status == 400
+    response, said = visitor.ask("POST", "/api/verify", b"no picture")
+    assert (response.status, f"At most {VERIFICATIONS} pictures an hour" in json.loads(said)["message"]) == (429, True)
+    assert Visitor(site).enter().ask("POST", "/api/verify", b"no picture")[0].status == 400
 
 
 def test_one_visitor_draws_a_few_walls_at_once(site: Site, visitor: Visitor) -> None:

@@ -178,12 +178,12 @@ def test_too_many_pairs_a_minute_are_refused() -> None:
 
 
 def test_what_is_open_is_bounded_for_each_voter() -> None:
-    ballot = Ballot(Limits(Limit(1), Limit(1)))
+    ballot = Ballot(Limits(Limit(1, ""), Limit(1, "")))
     purposes = [ballot.purpose("a", number) for number in range(600)]
     assert [ballot.purpose("a", number) for number in range(600)] == purposes
     assert purposes.count(Purpose.CONTROL) == purposes.count(Purpose.REPEAT) == 100
     assert purposes != [ballot.purpose("b", number) for number in range(600)]
-    assert purposes != [Ballot(Limits(Limit(1), Limit(1))).purpose("a", number) for number in range(600)]
+    assert purposes != [Ballot(Limits(Limit(1, ""), Limit(1, ""))).purpose("a", number) for number in range(600)]
 
 
 def test_artist_pictures_are_read_at_the_models_size_on_white(tmp_path: Path) -> None:
