@@ -156,7 +156,7 @@ def test_certificates_are_shown_while_as_many_pictures_are_verified_as_can_be(
     visitor: Visitor, seeds: Iterator[int]
 ) -> None:
     work = drawn(visitor, next(seeds))
-    noise = np.random.default_rng(1).integers(0, 256, (384, 384, 3), np.uint8)
+    noise = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
     Image.fromarray(noise).save(file := BytesIO(), "PNG")
     asked = 0
     with ThreadPoolExecutor(REGISTRY_CALLS) as pool:

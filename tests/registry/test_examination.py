@@ -90,5 +90,6 @@ def test_pictures_of_calls_that_were_cancelled_leave_the_threads_to_claims(
                     async with asyncio.timeout(0.1):
                         await provenance.verify(request)
             await asyncio.wait_for(asyncio.to_thread(log.size), 1)
+            provenance.examining.shutdown(cancel_futures=True)  # before the database is closed under it
 
     asyncio.run(verify_and_leave())

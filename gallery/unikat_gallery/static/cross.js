@@ -2,6 +2,7 @@
 import { get } from "./api.js";
 import { blame } from "./controls.js";
 import { h, problemBox, say } from "./dom.js";
+import { keptWorks } from "./kept.js";
 import { format, newSeed, parse, place, sentence, terms } from "./recipe.js";
 import { slider } from "./slider.js";
 import { variationsOf } from "./vary.js";
@@ -71,7 +72,7 @@ export function crossedWith(work) {
   const notes = h("p", { class: "hint" }, "One of your favourites of the same model.");
   const fill = async () => {
     try {
-      const { works } = await get("/api/favourites");
+      const works = await keptWorks();
       const others = works.filter((each) => each.id !== work.id && parse(each.link).model === work.model);
       list.replaceChildren(...others.map((each) => h("li", { class: "tile" }, h("a", { class: "picture", href: crossing(work.link, each.link) },
         h("img", { src: each.image, alt: `Cross with ${sentence(parse(each.link))}`, decoding: "async" })))));

@@ -6,6 +6,13 @@ export const MOST_COMPARED = 4;
 const COMPARED = "compared";
 const changes = new EventTarget();
 let favourites = null; // ids
+let saving = Promise.resolve(); // what was kept is saved in the order in which it was
+
+/** The works that are kept, with those that are being saved just now. */
+export async function keptWorks() {
+  await saving;
+  return (await get("/api/favourites")).works;
+}
 
 /** Tell of changes, until what is returned is called. */
 export function onChange(listener) {
@@ -17,7 +24,7 @@ export const changed = () => changes.dispatchEvent(new Event("change"));
 /** Load the favourites once. */
 export async function load() {
   if (favourites) return;
-  favourites = new Set((await get("/api/favourites")).works.map((work) => work.id));
+  favourites = new Set((await keptWorks()).map((work) => work.id));
   changed();
 }
 
@@ -26,11 +33,15 @@ export const hasFavourites = () => Boolean(favourites?.size);
 export const isFavourite = (id) => Boolean(favourites?.has(id));
 
 /** Keep a work, or keep it no longer. */
-export async function toggleFavourite(work) {
+export function toggleFavourite(work) {
   const had = isFavourite(work.id);
   favourites ??= new Set();
   had ? favourites.delete(work.id) : favourites.add(work.id);
   changed();
+  return (saving = saving.then(() => save(work, had)));
+}
+
+async function save(work, had) {
   try {
     if (had) await send("DELETE", `/api/favourites/${work.id}`);
     else await send("POST", "/api/favourites", { id: work.id, link: work.link });

@@ -2,11 +2,11 @@
 import { get, send } from "./api.js";
 import { askSure, askText } from "./dialog.js";
 import { h, problemBox, say } from "./dom.js";
-import { toggleFavourite } from "./kept.js";
+import { keptWorks, toggleFavourite } from "./kept.js";
 import { emptyTile, hang, makeCurrent, wallOf } from "./tile.js";
 
 export async function favouritesPage() {
-  const { works } = await get("/api/favourites");
+  const works = await keptWorks();
   const list = filled(works, (work, tile) => (toggleFavourite(work), tile.remove()));
   const element = h("div", { class: "page" }, h("h1", { tabindex: "-1" }, "Favourites"),
     works.length ? [h("div", { class: "actions" }, h("button", { type: "button", onclick: () => albumOf(works) }, "Put all into a new album"), h("a", { class: "button", href: "/walk" }, "Walk between them")), h("p", { class: "hint" }, "Drag one onto another to cross the two; on a work's page, Cross with… does it without dragging."), list]

@@ -1,6 +1,7 @@
 // A walk between favourites, as a film: its frames are drawn in order, and played on a canvas.
-import { get, listen, request } from "./api.js";
+import { listen, request } from "./api.js";
 import { h, problemBox, say } from "./dom.js";
+import { keptWorks } from "./kept.js";
 import { parse, sentence } from "./recipe.js";
 import { slider } from "./slider.js";
 
@@ -9,7 +10,7 @@ const MOST_WORKS = 8;
 const MOST_SIDE = 512; // pixels of the screen that a frame is enlarged to at most
 
 export async function walkPage({ search }) {
-  const { works } = await get("/api/favourites");
+  const works = await keptWorks();
   const said = new URLSearchParams(search);
   const wish = { links: said.getAll("w"), frames: Number(said.get("frames") ?? 48) || 48, loop: said.get("loop") === "1" };
   const query = () => [...wish.links.map((link) => `w=${encodeURIComponent(link)}`), `frames=${wish.frames}`, `loop=${wish.loop ? 1 : 0}`].join("&");
