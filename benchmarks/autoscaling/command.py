@@ -62,7 +62,7 @@ def follow(cluster: Cluster, load: Load, scaled: ScaledObject) -> list[Reading]:
     return readings
 
 
-def table(load: Load, phases: list[Phase], readings: list[Reading]) -> list[str]:
+def table(calls: list[Call], phases: list[Phase], readings: list[Reading]) -> list[str]:
     """Markdown: a row a phase."""
     lines = [
         "| | calls/s | calls | failed | wait p50 s | p95 | longest | workers |",
@@ -70,15 +70,14 @@ def table(load: Load, phases: list[Phase], readings: list[Reading]) -> list[str]
     ]
     begins = 0.0
     for phase in phases:
-        calls = [call for call in load.calls if call.phase == phase.name]
+        of = [call for call in calls if call.phase == phase.name]
         ended = begins + phase.seconds
         workers = [reading.workers for reading in readings if begins <= reading.at < ended]
         begins = ended
-        cells = [
-            f"{percentile([call.waited for call in calls], share):.2f}" if calls else "–" for share in (0.5, 0.95, 1)
-        ]
+        waits = [call.waited for call in of]
+        cells = [f"{percentile(waits, share):.2f}" if waits else "–" for share in (0.5, 0.95, 1)]
         lines.append(
-            f"| {phase.name} | {phase.calls_per_second:g} | {len(calls):,} | {sum(call.failed for call in calls)} "
+            f"| {phase.name} | {phase.calls_per_second:g} | {len(of):,} | {sum(call.failed for call in of)} "
             f"| {' | '.join(cells)} | {workers[0]} → {max(workers)} → {workers[-1]} |"
         )
     return lines
@@ -138,7 +137,7 @@ def autoscaling(
                 assert len(list(studio.generate(key, count=100))) == 100  # a worker knows its rate by drawing
             load = Load(cluster.stack.target, key, phases)
             readings = follow(cluster, load, scaled)
-    lines = [*sentences(cluster, readings, bundle, image_ms), "", *table(load, phases, readings)]
+    lines = [*sentences(cluster, readings, bundle, image_ms), "", *table(load.calls, phases, readings)]
     print("\n".join(lines))
     wrong = problems(load.calls, phases, cluster)
     if keep and not wrong:

@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from benchmarks.autoscaling.autoscaler import Autoscaler, Direction, Policy, ScaledObject, Trigger
-from benchmarks.autoscaling.command import SCALED
+from benchmarks.autoscaling.command import SCALED, Reading, table
+from benchmarks.autoscaling.load import Call, Phase
+from benchmarks.autoscaling.plot import draw_autoscaling
 from benchmarks.curve.sleeping_worker import BATCH_MS, HOLD, IMAGE_MS
 from benchmarks.curve.stack import SLEEPING
 from tests.end_to_end.stack import Stack, running_stack
@@ -140,3 +142,16 @@ def test_workers_go_one_a_minute_when_none_was_needed_for_five() -> None:
         if fewer != workers:
             at[fewer], workers = now, fewer
     assert at == {3: 315, 2: 375, 1: 435}
+
+
+def test_the_picture_and_the_table_have_every_phase(tmp_path: Path) -> None:
+    phases = [Phase("before", 0, 5), Phase("load", 2, 10), Phase("after", 0, 5)]
+    calls = [Call("load", 5 + number / 2, 0.1 * number, f"id-{number}", failed=number == 3) for number in range(20)]
+    readings = [Reading(at, 1 + (at > 8), int(at > 15), 0, (at / 10, None, 0.0)) for at in range(20)]
+    assert table(calls, phases, readings)[2:] == [
+        "| before | 0 | 0 | 0 | – | – | – | 1 → 1 → 1 |",
+        "| load | 2 | 20 | 1 | 1.00 | 1.90 | 1.90 | 1 → 2 → 2 |",
+        "| after | 0 | 0 | 0 | – | – | – | 2 → 2 → 2 |",
+    ]
+    draw_autoscaling(readings, calls, phases, tmp_path / "autoscaling.png")
+    assert (tmp_path / "autoscaling.png").stat().st_size > 0
