@@ -58,11 +58,11 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 
 lock: .venv/.dev ## Writes requirements/*.txt, what the images install by hash, from pyproject.toml and the constraints.
 	$(PIP) uv
-	$(LOCK) pyproject.toml --extra service --extra credentials -o requirements/service.txt
-	$(LOCK) pyproject.toml --extra registry --extra credentials -o requirements/registry.txt
+	$(LOCK) pyproject.toml --extra service --extra credentials --extra traces -o requirements/service.txt
+	$(LOCK) pyproject.toml --extra registry --extra credentials --extra traces -o requirements/registry.txt
 	$(LOCK) pyproject.toml --extra gallery -o requirements/gallery.txt
-	$(LOCK) pyproject.toml --extra worker --extra s3 --extra credentials -o requirements/worker.txt
-	$(LOCK) pyproject.toml --extra worker-gpu --extra s3 --extra credentials -o requirements/worker-gpu.txt
+	$(LOCK) pyproject.toml --extra worker --extra s3 --extra credentials --extra traces -o requirements/worker.txt
+	$(LOCK) pyproject.toml --extra worker-gpu --extra s3 --extra credentials --extra traces -o requirements/worker-gpu.txt
 	$(LOCK) requirements/build.in -o requirements/build.txt
 
 fuzz: .venv/.dev ## Feeds every decoder a million inputs (RUNS=...), prints the table of docs/guarantees.md.

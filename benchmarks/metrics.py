@@ -1,7 +1,8 @@
-"""`python -m benchmarks metrics`: what the numbers for Prometheus and a line of the log for every call cost.
+"""`python -m benchmarks metrics`: what numbers for Prometheus, a line of the log for every call, and spans cost.
 
-Three stacks (service, worker, Valkey) take turns in one run, so that what else the machine does hits all: one that
-writes warnings only, one with a line for every call, and one that keeps numbers as well and is scraped in every turn.
+Four stacks (service, worker, Valkey) take turns in one run, so that what else the machine does hits all: one that
+writes warnings only, one with a line for every call, one that keeps numbers as well and is scraped in every turn, and
+one that sends the spans of every call, to a collector in this process, beside the line.
 """
 
 from __future__ import annotations
@@ -24,14 +25,17 @@ from benchmarks.figures import ROOT, machine, newest, write
 from benchmarks.programs import Reading
 from tests.end_to_end.stack import Stack, running_stack
 from tests.support.scrapes import ANY_PORT, scrape
+from tests.support.spans import collecting
 from unikat import AsyncStudio
 from unikat.bundle import Bundle, key_of
 
 QUIET, LINES, NUMBERS = "warnings only", "a line for every call", "the line, and numbers"
-SETTINGS: Final = {
+SPANS = "the line, and spans"
+SETTINGS: Final[dict[str, dict[str, str]]] = {
     QUIET: {"UNIKAT_LOG_LEVEL": "warning"},
     LINES: {},
     NUMBERS: {"UNIKAT_METRICS": ANY_PORT},
+    SPANS: {},  # with the collector's
 }
 LOADS: Final = {(64, 1): "64 clients, `Draw`", (8, 32): "8 clients, `Generate`, 32 images a call"}
 PROGRAMS: Final = ("service", "worker", "Valkey")
@@ -78,11 +82,13 @@ def stacks(bundle: Bundle) -> Iterator[dict[str, Stack]]:
         models.mkdir()
         (models / bundle.path.name).symlink_to(bundle.path)
         threads = str(len(os.sched_getaffinity(0)))
+        collector = exits.enter_context(collecting())
+        every = SETTINGS | {SPANS: collector.environment | {"OTEL_BSP_SCHEDULE_DELAY": "5000"}}
         yield {
             name: exits.enter_context(
                 running_stack(Path(folder), workers=1, fsync="everysec", UNIKAT_THREADS=threads, **settings)
             )
-            for name, settings in SETTINGS.items()
+            for name, settings in every.items()
         }
 
 
@@ -91,17 +97,17 @@ def table(bundle: Bundle, found: Found, rounds: int) -> list[str]:
     lines = [
         f"{machine(bundle)}; {rounds} rounds; CPU ms an image of service, worker and Valkey together.",
         "",
-        f"| | {QUIET} | {LINES} | {NUMBERS} | the line costs | the numbers cost |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        f"| | {' | '.join(SETTINGS)} | the line costs | the numbers cost | the spans cost |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for which, name in LOADS.items():
         totals = {kind: [sum(row.values()) for row in rows] for kind, rows in found[which].items()}
         cells = [f"{statistics.median(totals[kind]):.3f}" for kind in SETTINGS]
-        costs = [_cost(totals, QUIET, LINES), _cost(totals, LINES, NUMBERS)]
+        costs = [_cost(totals, QUIET, LINES), _cost(totals, LINES, NUMBERS), _cost(totals, LINES, SPANS)]
         lines.append(f"| {name} | {' | '.join((*cells, *costs))} |")
         for program in PROGRAMS:
             of = [f"{statistics.median(row[program] for row in found[which][kind]):.3f}" for kind in SETTINGS]
-            lines.append(f"| – {program} | {' | '.join(of)} | | |")
+            lines.append(f"| – {program} | {' | '.join(of)} | | | |")
     return lines
 
 
@@ -117,7 +123,7 @@ def metrics(
     seconds: Annotated[float, typer.Option(help="Of a turn.", min=0.2)] = 3.0,
     keep: Annotated[bool, typer.Option("--write", help="Put the table into benchmarks/README.md.")] = False,
 ) -> None:
-    """Measure what numbers for Prometheus and a line of the log for every call cost."""
+    """Measure what numbers for Prometheus, a line of the log for every call, and spans cost."""
     bundle = newest(ROOT / "models", model)
     key = key_of(bundle.model)
     found: Found = {which: defaultdict(list) for which in LOADS}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -16,8 +17,12 @@ from google.rpc.status_pb2 import Status
 
 from unikat.errors import Reason
 from unikat.interceptor import KINDS, Behaviour, Context, Handler, MethodInterceptor
+from unikat.observed import traced
 from unikat.printable import about
-from unikat.trace_context import HEADER, trace_id_of
+from unikat.trace_context import HEADER, carried, trace_id_of, valid
+
+if TYPE_CHECKING:
+    from unikat.traces import CallSpans
 
 UNKNOWN: Final = "unknown"  # class of a caller that was not let in
 ANONYMOUS: Final = "anonymous"  # shows nothing
@@ -45,6 +50,7 @@ class Stages(NamedTuple):
 class CallRecord:
     """One call. `caller_class` is how the caller says who it is; `model`, "name@version", is one that is served.
 
+    `trace` is the W3C context that what it does goes on with: its own span's, or without one what the caller sent.
     `images`, `refused` (of images) and `bytes` were sent, which took `sending` seconds of all together; `first` is the
     seconds until the first of them was there, and `stages` are that image's. `setting` is the limit that a refusal
     names.
@@ -52,7 +58,7 @@ class CallRecord:
 
     method: str
     begun: float
-    trace_id: str = ""
+    trace: str = ""
     caller: str = ""
     caller_class: str = UNKNOWN
     model: str = ""
@@ -91,7 +97,7 @@ class CallRecord:
 
     def fields(self) -> dict[str, str]:
         """What lines of the log that are about this call have beside their text."""
-        names = {"trace_id": self.trace_id, "caller": self.caller, "model": self.model}
+        names = {"trace_id": trace_id_of(self.trace), "caller": self.caller, "model": self.model}
         names |= {"job": self.job, "batch": self.batch}
         return {name: value for name, value in names.items() if value}
 
@@ -125,8 +131,19 @@ class Records(MethodInterceptor):
         """`caller_class`: of callers until something says more of them."""
         super().__init__()
         self.ended: Callable[[CallRecord], None] | None = None  # told of each call, before its caller hears the end
+        self._spans: CallSpans | None = None
         self._class = caller_class
         self.running = 0
+
+    @contextmanager
+    def traced(self, program: str) -> Iterator[None]:
+        """With a span for every call, where the environment asks for them. Raises NotServed."""
+        with traced(program) as tracer:
+            if tracer is not None:
+                from unikat.traces import CallSpans  # with OpenTelemetry
+
+                self._spans = CallSpans(tracer)
+            yield
 
     def around(self, method: str, handler: Handler) -> Handler:
         """The handler with a record; one of health or reflection as it is."""
@@ -137,7 +154,10 @@ class Records(MethodInterceptor):
         name = method.rpartition("/")[2]
 
         async def recorded(request: Any, context: Context) -> object:  # noqa: ANN401  # of any method
-            record = CallRecord(name, time.perf_counter(), _trace_id(context), caller_class=self._class)
+            record = CallRecord(name, time.perf_counter(), _trace(context), caller_class=self._class)
+            spans = self._spans
+            span = None if spans is None else spans.begin(method, record)
+            carried.set(record.trace)
             _current.set(record)
             about.set(record.fields)
             self.running += 1
@@ -149,6 +169,8 @@ class Records(MethodInterceptor):
             finally:
                 self.running -= 1
                 self._end(record)
+                if spans is not None and span is not None:
+                    spans.end(record, span)
 
         return new(recorded, handler.request_deserializer, handler.response_serializer)
 
@@ -162,8 +184,8 @@ class Records(MethodInterceptor):
             log.log(level, "call %s", " ".join(f"{name}={fact}" for name, fact in facts.items()), extra=facts)
 
 
-def _trace_id(context: Context) -> str:
+def _trace(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == HEADER and isinstance(value, str):
-            return trace_id_of(value)
+            return valid(value)
     return ""

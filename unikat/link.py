@@ -28,6 +28,7 @@ from unikat.credentials import Metadata, find_token, metadata_of
 from unikat.delivery import cancelled
 from unikat.errors import UnikatError, error_of
 from unikat.loopback import is_loopback
+from unikat.trace_context import outgoing
 from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.studio_pb2_grpc import StudioStub
 
@@ -220,17 +221,21 @@ class Link:
             return self.address.typed(broken)
         raise broken
 
+    @property
+    def _metadata(self) -> Metadata:
+        return *self.address.metadata, *outgoing()
+
     async def ask(
         self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None
     ) -> Response:
         """A unary call. Raises grpc.RpcError."""
-        return await cast(Awaitable[Response], method(request, timeout=timeout, metadata=self.address.metadata))
+        return await cast(Awaitable[Response], method(request, timeout=timeout, metadata=self._metadata))
 
     def begin(
         self, method: grpc.UnaryStreamMultiCallable[Request, Response], request: Request, timeout: float | None
     ) -> Stream[Response]:
         """A call whose responses `read` waits for."""
-        return cast(Stream[Response], method(request, timeout=timeout, metadata=self.address.metadata))
+        return cast(Stream[Response], method(request, timeout=timeout, metadata=self._metadata))
 
     async def read(self, stream: Stream[Response]) -> Response | None:
         """The next message; None after the last. Raises grpc.RpcError."""
@@ -266,7 +271,7 @@ class BlockingLink(Link):
     async def ask(
         self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None
     ) -> Response:
-        return method(request, timeout=timeout, metadata=self.address.metadata)
+        return method(request, timeout=timeout, metadata=self._metadata)
 
     async def read(self, stream: Stream[Response]) -> Response | None:
         return next(cast(Iterator[Response], stream), None)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import typer
 
 from unikat.printable import log_to_stderr
 from unikat.settings import setting
+from unikat.trace_context import EXPORTER
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 
 class LogFormat(StrEnum):
@@ -28,7 +36,7 @@ class LogLevel(StrEnum):
 
 
 class NotServed(OSError):
-    """The numbers cannot be served at their address."""
+    """The numbers cannot be served at their address, or the spans not be sent."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +71,20 @@ def host_and_port(metrics: str) -> tuple[str, int]:
     if not (host and colon and port.isascii() and port.isdecimal() and int(port) <= 65535):
         raise typer.BadParameter(f"--metrics {metrics}: it must be host:port, for example 127.0.0.1:9464")
     return host.strip("[]"), int(port)
+
+
+@contextmanager
+def traced(program: str) -> Iterator[Tracer | None]:
+    """What makes a program's spans, which are sent until the end of the block; None where none are asked for.
+
+    Raises NotServed for an exporter that is not there.
+    """
+    if os.environ.get(EXPORTER, "").strip() in ("", "none"):
+        yield None
+        return
+    try:
+        from unikat.traces import tracing  # with OpenTelemetry
+    except ImportError as error:
+        raise NotServed(f"{EXPORTER} is set, and {error.name} is missing: pip install 'unikat[traces]'") from error
+    with tracing(program) as tracer:
+        yield tracer

@@ -13,6 +13,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unikat.trace_context import HEADER, carried, valid
+
 COOKIE: Final = "unikat_visitor"
 _VISITOR: Final = re.compile(r"[0-9a-f]{32}")
 _YEAR_S: Final = 365 * 24 * 3600
@@ -54,6 +56,7 @@ class Guard:
         headers = Headers(scope=scope)
         visitor = _visitor(HTTPConnection(scope).cookies)
         scope.setdefault("state", {})["visitor"] = visitor
+        carried.set(valid(headers.get(HEADER)))  # of the calls that the gallery makes for it
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":

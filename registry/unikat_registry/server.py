@@ -75,15 +75,16 @@ async def _serve(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _recorded(settings: Settings, engine: Engine) -> AsyncIterator[Records]:
-    """Records of calls; where numbers for Prometheus are asked for, they are served meanwhile. Raises OSError."""
+    """Records of calls, with numbers for Prometheus and spans where these are asked for. Raises OSError."""
     records = Records(ANONYMOUS)  # its classes of callers are none
-    if not settings.metrics:
-        yield records
-        return
-    from unikat_registry.metrics import observed  # with prometheus-client
+    with records.traced("registry"):
+        if not settings.metrics:
+            yield records
+            return
+        from unikat_registry.metrics import observed  # with prometheus-client
 
-    with observed(settings.metrics, engine, records):
-        yield records
+        with observed(settings.metrics, engine, records):
+            yield records
 
 
 @asynccontextmanager

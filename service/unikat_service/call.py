@@ -21,6 +21,7 @@ from google.rpc.status_pb2 import Status
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from unikat.bundle import key_of
+from unikat.call_records import current_record
 from unikat.conditions import to_messages
 from unikat.encoders import newest_encoder
 from unikat.errors import Reason, UnikatError, error_of, make_status, retry_later
@@ -260,6 +261,7 @@ def _draw_job(order: Order, caller: str, mark: str, enqueued_at: float) -> DrawJ
         attempt=order.terms.attempt,
         deny=order.terms.deny,
         recipe={} if order.sequence is None else order.sequence.to_json(),
+        trace=current_record().trace,
     )
 
 

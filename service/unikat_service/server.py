@@ -100,15 +100,16 @@ async def _serve(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _recorded(service: ServiceContext, redis: Redis) -> AsyncIterator[Records]:
-    """Records of calls; where numbers for Prometheus are asked for, they are served meanwhile. Raises OSError."""
+    """Records of calls, with numbers for Prometheus and spans where these are asked for. Raises OSError."""
     records = Records()
-    if not service.settings.metrics:
-        yield records
-        return
-    from unikat_service.metrics import observed  # with prometheus-client
+    with records.traced("service"):
+        if not service.settings.metrics:
+            yield records
+            return
+        from unikat_service.metrics import observed  # with prometheus-client
 
-    with observed(service, redis, records):
-        yield records
+        with observed(service, redis, records):
+            yield records
 
 
 @asynccontextmanager

@@ -15,9 +15,9 @@ from tests.deploy.test_dockerfiles import requirements_of
 
 REQUIREMENTS: Final = ROOT / "requirements"
 EXTRAS: Final = {
-    "service": ("service", "credentials"), "worker": ("worker", "s3", "credentials"),
-    "worker-gpu": ("worker-gpu", "s3", "credentials"),
-    "registry": ("registry", "credentials"), "gallery": ("gallery",),
+    "service": ("service", "credentials", "traces"), "worker": ("worker", "s3", "credentials", "traces"),
+    "worker-gpu": ("worker-gpu", "s3", "credentials", "traces"),
+    "registry": ("registry", "credentials", "traces"), "gallery": ("gallery",),
 }  # fmt: skip
 IMAGE: Final = {"python_version": "3.12", "python_full_version": "3.12.0", "sys_platform": "linux", "extra": ""}
 each_lock = pytest.mark.parametrize("lock", [*EXTRAS, "build"])

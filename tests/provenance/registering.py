@@ -50,7 +50,7 @@ class Registering:
             "UNIKAT_REGISTRY_KEY": str(self.folder / "log.key"), "UNIKAT_REGISTRY_LOG": str(self.folder / "log"),
             "UNIKAT_REGISTRY_ORIGIN": ORIGIN, "UNIKAT_TARGET": self.stack.target,
             "UNIKAT_REGISTRY_LINK": "https://art.example/verify/", "UNIKAT_METRICS": self.metrics,
-        }  # fmt: skip
+        } | {name: value for name, value in self.stack.env.items() if name.startswith("OTEL_")}  # fmt: skip
 
     def start(self) -> None:
         """Returns when it listens."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -32,7 +33,11 @@ from unikat.cli.top.command import top
 from unikat.cli.up.command import up
 from unikat.cli.vary import Crossing, Variations, cross, vary
 from unikat.cli.verify import verify
+from unikat.observed import NotServed, traced
 from unikat.settings import command_of, ungrouped
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 app = typer.Typer(
     cls=Commands,
@@ -82,10 +87,46 @@ def _program(
     """One-of-a-kind artworks to order: draw them, serve them, look after what serves them."""
 
 
+# What a person types to have something drawn or looked up; programs that serve have a span for each call instead.
+_CALLING: Final = frozenset(
+    (
+        "generate",
+        "vary",
+        "cross",
+        "sprites",
+        "animate",
+        "series",
+        "models",
+        "batch",
+        "verify",
+        "claim",
+        "certificate",
+        "transfer",
+    )
+)
+
+
+def _run() -> None:
+    command = next(iter(sys.argv[1:]), "")
+    if command not in _CALLING:
+        app()
+    try:
+        with traced("client") as tracer, nullcontext() if tracer is None else _span(tracer, command):
+            app()
+    except NotServed as error:
+        raise Problem(str(error)) from error
+
+
+def _span(tracer: Tracer, command: str) -> AbstractContextManager[None]:
+    from unikat.traces import command_span  # with OpenTelemetry
+
+    return command_span(tracer, command)
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 what was typed is wrong, 130 interrupted."""
     try:
-        app()
+        _run()
     except Problem as problem:
         problem.show()
         sys.exit(problem.code)

@@ -55,8 +55,8 @@ class DrawJob:
     `seconds` the work that it is expected to take (0: not known), `mark` the id of the key of watermarks ("": none).
     `originality` is "warn", "enforce" or "", `attempt` what drawing begins with, `deny` (attribute to categories) what
     must not be drawn. `recipe` says what images have in place of the latents of `seed` (`unikat.recipes.sequence`), and
-    is empty where they have those. Not filled today: `text` (canonical text of the recipe) and `trace` (W3C context).
-    `more` carries what later releases add.
+    is empty where they have those. `trace` is the W3C context of the call ("": none). `text` (canonical text of the
+    recipe) is not filled today; `more` carries what later releases add.
     """
 
     model: str

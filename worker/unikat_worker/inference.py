@@ -183,20 +183,21 @@ class InferenceThread:
         self._scheduler.add([admit(job) for job in jobs])
 
     def _take_in_published(self, jobs: list[ActiveJob]) -> None:
-        images, metrics = 0, self._shared.state.metrics
+        images, observers = 0, self._shared.state.observers
         for job, reply in zip(jobs, published(self.link.receive()), strict=True):
             before = job.published
-            if take_in(self._scheduler, job, reply):
+            done = take_in(self._scheduler, job, reply)
+            if (more := job.published - before) > 0:
+                images += more
+                for each in observers:
+                    each.published(job, more)
+            if done:
                 self._shared.state.executions.pop(job.taken.execution, None)
                 self._shared.state.rates.count(jobs=1)
                 if job.times:  # drawn here
                     self._shared.state.rates.finished((*job.times, job.elapsed))
-                if metrics is not None:
-                    metrics.ended(job)
-            if (more := job.published - before) > 0:
-                images += more
-                if metrics is not None:
-                    metrics.published(job, more)
+                for each in observers:
+                    each.ended(job)
         self._shared.state.rates.count(images=images)
         if not self._scheduler.jobs:
             self._shared.state.rates.set_busy(False)
@@ -210,8 +211,8 @@ class InferenceThread:
                 self._scheduler.settle_later(job)
                 raise
             self._shared.state.executions.pop(job.taken.execution, None)
-            if self._shared.state.metrics is not None:
-                self._shared.state.metrics.ended(job)
+            for each in self._shared.state.observers:
+                each.ended(job)
 
     def _linger(self) -> None:
         """Wait a moment for more, where requests have been coming together and a larger batch is faster."""
@@ -229,19 +230,19 @@ class InferenceThread:
             if job.suspect:
                 with suppress(RedisError):  # without it, a death counts as one in company
                     mark_tried(self._shared.redis, job.taken.member)
-        self.begun, metrics = time.monotonic(), self._shared.state.metrics
+        self.begun, observers = time.monotonic(), self._shared.state.observers
         try:
             drawn = self._shared.executor.draw(batch)
         except Exception as error:  # whatever a job can provoke must not end the thread; it ends the job
-            if metrics is not None:
-                metrics.failed(batch)
+            for each in observers:
+                each.failed(batch, error)
             if isinstance(error, UnknownModel) and isinstance(batch.shares[0][0], ActiveJob):
                 self._scheduler.returned(batch)
             else:
                 self._scheduler.failed(batch, error)
         else:
-            if metrics is not None:
-                metrics.drawn(batch, drawn)
+            for each in observers:
+                each.drawn(batch, drawn)
             self._scheduler.drawn(batch, drawn.images)
         finally:
             self.begun = None

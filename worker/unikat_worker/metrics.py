@@ -86,7 +86,7 @@ class WorkerMetrics:
                 )
                 self._times["batched"](model).observe(drawn.begun - job.taken_at, len(positions))
 
-    def failed(self, batch: Batch) -> None:
+    def failed(self, batch: Batch, error: BaseException) -> None:
         """A batch could not be drawn."""
         self._failures(self._name(batch.digest)).inc()
 

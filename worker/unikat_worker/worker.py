@@ -27,6 +27,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus as RqState
 
 from unikat.bundle import has_index
+from unikat.observed import traced
 from unikat.queue.activity import Activity
 from unikat.queue.clients import REPLY_S
 from unikat.queue.clock import redis_time
@@ -105,18 +106,23 @@ class DrawWorker(SimpleWorker):
 
     @contextmanager
     def _observed(self) -> Iterator[None]:
-        """Serve numbers for Prometheus, where they are asked for, until the end of the block. Raises OSError."""
-        if not self._settings.metrics:
-            yield
-            return
-        from unikat.metrics import new_registry, served  # with prometheus-client
-        from unikat_worker.metrics import Parts, Process, WorkerMetrics
+        """With numbers for Prometheus and spans, where these are asked for. Raises OSError."""
+        with traced("worker") as tracer:
+            if tracer is not None:
+                from unikat_worker.spans import WorkerSpans  # with OpenTelemetry
 
-        parts = Parts(self._shared, self._pulse, self._sweeper, self._batches.settler, lambda: self._loops)
-        registry = new_registry(Process(parts))
-        self._threads.metrics = WorkerMetrics(registry, self._catalogue)
-        with served(self._settings.metrics, registry):
-            yield
+                self._threads.observers.append(WorkerSpans(tracer, self._threads.clock))
+            if not self._settings.metrics:
+                yield
+                return
+            from unikat.metrics import new_registry, served  # with prometheus-client
+            from unikat_worker.metrics import Parts, Process, WorkerMetrics
+
+            parts = Parts(self._shared, self._pulse, self._sweeper, self._batches.settler, lambda: self._loops)
+            registry = new_registry(Process(parts))
+            self._threads.observers.append(WorkerMetrics(registry, self._catalogue))
+            with served(self._settings.metrics, registry):
+                yield
 
     def _work(self) -> None:
         self._register()

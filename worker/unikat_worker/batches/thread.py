@@ -160,8 +160,8 @@ class BatchThread:
         while self._ended:  # out of the list only when it is done
             item = self._ended[0]
             self.settler.settle(item)
-            if self._state.metrics is not None:
-                self._state.metrics.ended(item)
+            for each in self._state.observers:
+                each.ended(item)
             if item.ending is Ending.RETURNED and item.error is not None:
                 self._left[item.batch] = time.monotonic() + _LEFT
             self._state.executions.pop(self._ended.pop(0).taken.execution, None)
