@@ -43,7 +43,8 @@ class Reading:
 
 def follow(cluster: Cluster, load: Load, scaled: ScaledObject) -> list[Reading]:
     """Scale until the load has ended."""
-    autoscaler, readings, values = Autoscaler(scaled), [], tuple(None for _ in scaled.triggers)
+    autoscaler, readings = Autoscaler(scaled), list[Reading]()
+    values: tuple[float | None, ...] = (None,) * len(scaled.triggers)
     due = SYNC_S
     while load.running:
         if load.now >= due:

@@ -59,7 +59,8 @@ class Load:
         self._thread.join(seconds)
 
     async def _run(self) -> None:
-        tasks, begins = [], 0.0
+        tasks: list[asyncio.Task[None]] = []
+        begins = 0.0
         async with AsyncStudio(self._target) as studio:
             for phase in self._phases:
                 for number in range(round(phase.calls_per_second * phase.seconds)):

@@ -135,7 +135,7 @@ def test_what_is_not_known_takes_no_worker_away() -> None:
 
 
 def test_workers_go_one_a_minute_when_none_was_needed_for_five() -> None:
-    autoscaler, workers, at = scaled(), 4, {}
+    autoscaler, workers, at = scaled(), 4, dict[int, int]()
     assert autoscaler.decide(0, 4, (40, 3.2)) == 4
     for now in range(15, 600, 15):
         fewer = autoscaler.decide(now, workers, (0, 0))
