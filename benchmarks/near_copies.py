@@ -7,20 +7,13 @@ from collections.abc import Iterator
 from typing import Annotated, Final
 
 import numpy as np
-import numpy.typing as npt
-import onnxruntime as ort
 import typer
 
 from benchmarks.figures import ROOT, newest, write
 from benchmarks.provenance.attacks import ATTACKS
-from benchmarks.provenance.pictures import BATCH, MODELS
-from unikat.bundle import RGBA
-from unikat.conditions import Schema
-from unikat.likeness import Look, Looks, distances
-from unikat.sampling import latents
+from benchmarks.provenance.pictures import MODELS, drawings
+from unikat.likeness import COLOUR_BYTES, HASH_BYTES, Look, Looks, distances
 from unikat.watermark import Watermark
-
-Pixels = npt.NDArray[np.uint8]
 
 _MARK: Final = Watermark(hashlib.sha256(b"benchmarks near-copies").digest())
 _SHOWN: Final = (
@@ -29,43 +22,17 @@ _SHOWN: Final = (
 )  # fmt: skip
 
 
-def drawings(name: str, style: str, seed: int, count: int) -> Pixels:
-    """Drawings of one style, (count, H, W, 3), on white."""
-    bundle = newest(ROOT / "models", name)
-    model, schema = bundle.model, Schema(bundle.model)
-    session = ort.InferenceSession(bundle.graph.read_bytes(), providers=["CPUExecutionProvider"])
-    found = []
-    for first in range(0, count, BATCH):
-        indices = range(first, min(count, first + BATCH))
-        feed = {
-            "latent": latents(seed, indices, model.latent_size),
-            "truncation": np.full((len(indices), 1), model.default_truncation, np.float32),
-            "condition": schema.vectors(schema.complete({"style": {style: 1.0}}, seed, indices)),
-        }
-        if model.channels == RGBA:
-            feed["background"] = np.ones((len(indices), 4), np.float32)
-        found.append(session.run(["image"], feed)[0][..., :3])
-    return np.concatenate(found)
-
-
-def arrays(looks: list[Look]) -> tuple[Pixels, Pixels]:
-    """(N, 32) and (N, 192), as `distances` takes them."""
-    hashes, colours = ([np.frombuffer(part, np.uint8) for part in parts] for parts in _parts(looks))
-    return np.stack(hashes), np.stack(colours)
-
-
-def _parts(looks: list[Look]) -> tuple[list[bytes], list[bytes]]:
-    return [look.hash for look in looks], [look.colours for look in looks]
-
-
 def measured(name: str, count: int, damaged: int) -> tuple[list[str], str]:
     """The shares of damaged twins that are caught, an attack each; and pairs of other drawings of a style."""
     (styles,) = [each for each in newest(ROOT / "models", name).model.attributes if each.name == "style"]
     caught: dict[str, list[bool]] = {attack: [] for attack in _SHOWN}
     near = pairs = with_one = 0
     for number, category in enumerate(styles.categories):
-        pixels = drawings(name, category.name, 11 + number, count)
-        hashes, colours = arrays([Look.of(each) for each in pixels])
+        batches = drawings(name, 11 + number, count, {"style": {category.name: 1.0}})
+        pixels = np.concatenate([batch[..., :3] for batch in batches])
+        looks = [Look.of(each) for each in pixels]
+        hashes = np.frombuffer(b"".join(look.hash for look in looks), np.uint8).reshape(-1, HASH_BYTES)
+        colours = np.frombuffer(b"".join(look.colours for look in looks), np.uint8).reshape(-1, COLOUR_BYTES)
         is_near = np.zeros((count, count), bool)
         for first in range(count - 1):
             found = distances(Looks.of(pixels[first]), hashes[first + 1 :], colours[first + 1 :])

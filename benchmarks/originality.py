@@ -13,7 +13,6 @@ import onnxruntime as ort
 import typer
 from PIL import Image, ImageDraw
 
-from benchmarks.figures import ROOT, write
 from benchmarks.provenance.pictures import Pixels
 from unikat.bundle import RGBA, Bundle, key_of, read_bundle
 from unikat.conditions import CompleteConditions, Schema
@@ -132,13 +131,9 @@ def originality(
     dataset: Annotated[Path, typer.Argument(help="that it was trained on")],
     count: Annotated[int, typer.Option(help="pictures of a kind; of copies a fifth")] = 2_000,
     out: Annotated[Path | None, typer.Option(help="picture of the nearest drawings beside training pictures")] = None,
-    write_it: Annotated[bool, typer.Option("--write", help="into docs/provenance.md")] = False,
 ) -> None:
     """How often pictures are taken for copies that are none, and which copies are found."""
     subject = Subject(read_bundle(bundle), dataset)
-    lines = list(report(subject, count))
-    print("\n".join(lines))
-    if write_it:
-        write("originality", lines, ROOT / "docs" / "provenance.md")
+    print("\n".join(report(subject, count)))
     if out:
         sheet(subject, count, out)

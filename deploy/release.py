@@ -28,6 +28,9 @@ from deploy.engine import Engine, EngineError
 ROOT: Final = Path(__file__).resolve().parents[1]
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 SUMS: Final = "SHA256SUMS"
+NOTES: Final = "NOTES.md"
+TAGS: Final = "images.txt"
+WRITTEN: Final = (SUMS, NOTES, TAGS, "unikat-")  # how the names of all files begin
 SBOM: Final = "/opt/unikat/sbom.cdx.json"  # in an image
 # Image -> its Dockerfile, and the extra that it is built with, where there is a choice.
 IMAGES: Final = {
@@ -53,12 +56,20 @@ def version() -> str:
     return found
 
 
-def build(out: Path) -> list[Path]:
-    """The wheel and the sdist of HEAD, in `out`. The same commit gives the same bytes."""
+@contextmanager
+def checked_out() -> Iterator[Path]:
+    """A folder with what git has at HEAD, and nothing that only lies about; gone after the block."""
+    archive = subprocess.run(["git", "-C", str(ROOT), "archive", "HEAD"], capture_output=True, check=True).stdout
     with tempfile.TemporaryDirectory(prefix="unikat-release-") as folder:
-        source, tools = Path(folder, "source"), Path(folder, "tools")
-        _checkout(source)
-        python = _environment(sys.executable, tools)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            files.extractall(folder, filter="data")
+        yield Path(folder)
+
+
+def build(source: Path, out: Path) -> list[Path]:
+    """The wheel and the sdist, in `out`. The same commit gives the same bytes."""
+    with tempfile.TemporaryDirectory(prefix="unikat-tools-") as tools:
+        python = _environment(sys.executable, Path(tools))
         _run(python, "-m", "pip", "install", *_QUIET, "--require-hashes", "-r", str(source / "requirements/build.txt"))
         epoch = _run("git", "-C", str(ROOT), "log", "-1", "--format=%ct").strip()
         _run(
@@ -68,15 +79,7 @@ def build(out: Path) -> list[Path]:
     return sorted(out.glob(f"unikat-{version()}*"))
 
 
-def _checkout(target: Path) -> None:
-    """What git has at HEAD, and nothing that only lies about."""
-    target.mkdir()
-    archive = subprocess.run(["git", "-C", str(ROOT), "archive", "HEAD"], capture_output=True, check=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(target, filter="data")
-
-
-def pack_models(out: Path) -> Path:
+def pack_models(source: Path, out: Path) -> Path:
     """The newest version of each model, as `--models` takes them, without what only training needs."""
     path = out / f"unikat-models-{version()}.tar.gz"
     with (
@@ -84,10 +87,10 @@ def pack_models(out: Path) -> Path:
         GzipFile("", "wb", fileobj=target, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as archive,
     ):
-        for name in sorted(folder.name for folder in (ROOT / "models").iterdir() if folder.is_dir()):
-            newest = max((ROOT / "models" / name).iterdir(), key=lambda folder: int(folder.name))
+        for name in sorted(folder.name for folder in (source / "models").iterdir() if folder.is_dir()):
+            newest = max((source / "models" / name).iterdir(), key=lambda folder: int(folder.name))
             for file in sorted(each for each in newest.rglob("*") if each.is_file() and each.name != _LEFT_OUT):
-                archive.add(file, str(file.relative_to(ROOT)), filter=_anonymous)
+                archive.add(file, str(file.relative_to(source)), filter=_anonymous)
     return path
 
 
@@ -167,18 +170,18 @@ def _everything(unikat: str, folder: Path) -> Iterator[str]:
             up.wait(60)
 
 
-def build_images(out: Path, engine: Engine) -> list[Path]:
+def build_images(source: Path, out: Path, engine: Engine) -> list[Path]:
     """Build every image under the version's tag; what each holds (CycloneDX), and their ids."""
     written, ids = [], []
     for name, (file, extra) in IMAGES.items():
         tag = f"unikat-{name}:{version()}"
         arguments = ("--build-arg", f"EXTRA={extra}") if extra else ()
-        engine("build", "-f", str(ROOT / f"deploy/{file}.Dockerfile"), *arguments, "-t", tag, str(ROOT))
+        engine("build", "-f", str(source / f"deploy/{file}.Dockerfile"), *arguments, "-t", tag, str(source))
         contents = out / f"unikat-{name}-{version()}.cdx.json"
         contents.write_text(engine("run", "--rm", "--entrypoint", "cat", tag, SBOM), encoding="utf-8")
         ids.append(f"{engine('image', 'inspect', '--format', '{{.Id}}', tag).strip()}  {tag}\n")
         written.append(contents)
-    listed = out / "images.txt"
+    listed = out / TAGS
     listed.write_text("".join(ids), encoding="utf-8")
     return [*written, listed]
 
@@ -198,26 +201,40 @@ def release(out: Path, with_images: bool) -> None:
     """All of it. Raises ReleaseError, EngineError."""
     if changed := _run("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"):
         raise ReleaseError(f"a release is made of what is committed; these files differ:\n{changed}")
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    (out / "NOTES.md").write_text(notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version()), "utf-8")
-    built, models = build(out), pack_models(out)
-    wheel = next(path for path in built if path.suffix == ".whl")
-    _say(f"built {', '.join(path.name for path in (*built, models))}")
-    drawn = {number: try_wheel(wheel, models, program) for number, program in pythons().items()}
-    if len(set(drawn.values())) != 1:
-        raise ReleaseError(f"Pythons draw different pixels: {drawn}")
-    _say(f"installed, started, and drew the same image with Python {', '.join(drawn)}")
-    if missing := [number for number in PYTHONS if number not in drawn]:
-        _say(f"left out: Python {', '.join(missing)}, not installed here")
-    try:
-        engine = Engine.find() if with_images else None
-    except EngineError as error:
-        engine = None
-        _say(f"left out: the images ({error})")
-    if engine is not None:
-        _say(f"built {len(build_images(out, engine)) - 1} images, with what each holds")
+    text = notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version())
+    _empty(out)
+    (out / NOTES).write_text(text, encoding="utf-8")
+    with checked_out() as source:
+        built, models = build(source, out), pack_models(source, out)
+        wheel = next(path for path in built if path.suffix == ".whl")
+        _say(f"built {', '.join(path.name for path in (*built, models))}")
+        drawn = {number: try_wheel(wheel, models, program) for number, program in pythons().items()}
+        if len(set(drawn.values())) != 1:
+            raise ReleaseError(f"Pythons draw different pixels: {drawn}")
+        _say(f"installed, started, and drew the same image with Python {', '.join(drawn)}")
+        if missing := [number for number in PYTHONS if number not in drawn]:
+            _say(f"left out: Python {', '.join(missing)}, not installed here")
+        try:
+            engine = Engine.find() if with_images else None
+        except EngineError as error:
+            engine = None
+            _say(f"left out: the images ({error})")
+        if engine is not None:
+            _say(f"built {len(build_images(source, out, engine)) - 1} images, with what each holds")
     _say(f"checksums: {write_sums(out)}")
+
+
+def _empty(out: Path) -> None:
+    """Make the folder, or empty that of a release before. Raises ReleaseError for one that holds anything else."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReleaseError(f"--out {out}: {error.strerror}") from error
+    files = sorted(out.iterdir())
+    if others := [each.name for each in files if not (each.is_file() and each.name.startswith(WRITTEN))]:
+        raise ReleaseError(f"--out {out} holds what no release has written: {others}; name another folder")
+    for file in files:
+        file.unlink()
 
 
 def _environment(program: str, folder: Path) -> str:
@@ -247,7 +264,9 @@ def _say(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     parser = argparse.ArgumentParser(prog="python -m deploy.release", description=__doc__)
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for all files; emptied first")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "dist", help="folder for all files; a release before is deleted"
+    )
     parser.add_argument("--no-images", action="store_true", help="leave the images out")
     given = parser.parse_args(arguments)
     try:

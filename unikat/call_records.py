@@ -16,7 +16,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from unikat.errors import Reason
-from unikat.interceptor import KINDS, Behaviour, Context, Handler, MethodInterceptor
+from unikat.interceptor import KINDS, OURS, Behaviour, Context, Handler, MethodInterceptor
 from unikat.observed import traced
 from unikat.printable import about
 from unikat.trace_context import HEADER, carried, trace_id_of, valid
@@ -29,7 +29,6 @@ ANONYMOUS: Final = "anonymous"  # shows nothing
 TOKEN: Final = "token"
 CERTIFICATE: Final = "certificate"
 
-_OURS: Final = ("/unikat.", "/inference.")
 # Methods that change nothing, which programs call again and again, begin so: their lines are at level debug.
 _READING: Final = ("Get", "List", "Server", "Repository", "ModelReady", "ModelMetadata", "ModelConfig")
 _ROUNDED_S: Final = 0.02
@@ -51,9 +50,9 @@ class CallRecord:
     """One call. `caller_class` is how the caller says who it is; `model`, "name@version", is one that is served.
 
     `trace` is the W3C context that what it does goes on with: its own span's, or without one what the caller sent.
-    `images`, `refused` (of images) and `bytes` were sent, which took `sending` seconds of all together; `first` is the
-    seconds until the first of them was there, and `stages` are that image's. `setting` is the limit that a refusal
-    names.
+    `images`, `refused` (of images) and `bytes` were sent, which took `sending` seconds of all together where they are a
+    stream; `first` is the seconds until the first of them could be sent, and `stages` are that image's, where a line
+    or a span says them. `setting` is the limit that a refusal names.
     """
 
     method: str
@@ -92,7 +91,7 @@ class CallRecord:
 
     @property
     def is_let_in(self) -> bool:
-        """Whether the caller may call: others get lines that are limited, of `unikat.audit`."""
+        """Whether it is known that the caller may call: others get lines that are limited, of `unikat.audit`."""
         return self.caller_class != UNKNOWN and self.code not in (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED)
 
     def fields(self) -> dict[str, str]:
@@ -107,8 +106,7 @@ class CallRecord:
         if self.images or self.refused:
             facts |= {"images": self.images, "refused": self.refused, "bytes": self.bytes}
         facts["seconds"] = round(self.seconds, 6)
-        if self.first is not None:
-            facts |= {"first": round(self.first, 6), "sending": round(self.sending, 6)}
+        facts |= {name: round(each, 6) for name in ("first", "sending") if (each := getattr(self, name))}
         if (of := self.stages) is not None:
             stages = {"queued": of.queued, "batched": of.batched, "drawn": of.drawn, "encoded": of.encoded}
             facts |= {name: round(seconds, 6) for name, seconds in stages.items()}
@@ -147,7 +145,7 @@ class Records(MethodInterceptor):
 
     def around(self, method: str, handler: Handler) -> Handler:
         """The handler with a record; one of health or reflection as it is."""
-        if not method.startswith(_OURS):
+        if not method.startswith(OURS):
             return handler
         kind, new = KINDS[False, bool(handler.response_streaming)]
         behaviour: Behaviour = getattr(handler, kind)

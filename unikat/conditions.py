@@ -153,6 +153,11 @@ def _check_category(name: str, categories: Sequence[str], field: str) -> None:
         raise FieldError(field, f'unknown category "{name}"; {choose_from(categories, name)}')
 
 
+def where_of_weights(weights: Weights) -> dict[str, str | Mapping[str, float]]:
+    """Weights as calls take them: a category where there is one, a blend where there are several."""
+    return {name: next(iter(of)) if len(of) == 1 else dict(of) for name, of in weights.items()}
+
+
 def to_messages(weights: Weights) -> list[Condition]:
     """Weights as they are reported: a category where there is one, a blend where there are several."""
     return [

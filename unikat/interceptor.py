@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 else:
     Interceptor = grpc.aio.ServerInterceptor
 
+OURS: Final = ("/unikat.", "/inference.")  # how our own methods begin, all of which take one message
+
 # By whether requests and responses are streams.
 KINDS: Final[dict[tuple[bool, bool], tuple[str, Callable[..., Handler]]]] = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),

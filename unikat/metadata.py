@@ -20,8 +20,10 @@ from PIL.PngImagePlugin import PngInfo
 from unikat.batches.layout import conditions_text, parse_conditions
 from unikat.conditions import Weights
 from unikat.identity import artwork_digest
+from unikat.json_text import parse_json
 from unikat.recipes.mix import Latent, Mix
 from unikat.recipes.text import parse_mix, shortest, text_of
+from unikat.sampling import MAX_ATTEMPT, MAX_SEED
 
 SYSTEM: Final = "Unikat"
 GENERATED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -210,18 +212,26 @@ def _properties(packet: str | bytes) -> dict[str, str]:
 
 
 def _recipe(found: Mapping[str, str]) -> Recipe | None:
+    """Raises ValueError, KeyError, TypeError, AttributeError and OverflowError for what is no recipe."""
     if "AIPromptInformation" not in found:
         return None
-    said = json.loads(found["AIPromptInformation"])
+    said = parse_json(found["AIPromptInformation"])
     mix = parse_mix(said["recipe"]) if "recipe" in said else None
     return Recipe(
         str(said["model"]),
         found["AISystemVersionUsed"],
         parse_conditions(said["conditions"]),
-        0 if mix else int(said["seed"]),
-        0 if mix else int(said["index"]),
+        0 if mix else _whole(said["seed"], MAX_SEED),
+        0 if mix else _whole(said["index"], 2**32 - 1),
         struct.unpack("f", struct.pack("f", float(said["truncation"])))[0],
         str(said.get("background", "")),
-        int(said.get("attempt", 0)),
+        _whole(said.get("attempt", 0), MAX_ATTEMPT),
         mix,
     )
+
+
+def _whole(value: Any, most: int) -> int:  # noqa: ANN401  # JSON
+    found = int(value)
+    if not 0 <= found <= most:
+        raise ValueError(f"{found} is not from 0 to {most}")
+    return found

@@ -42,6 +42,7 @@ FORMAT_NAMES: Final[dict[int, str]] = {number: name for name, number in FORMATS.
 _PICKED_SEED_BITS: Final = 53
 MAX_UINT32: Final = 2**32 - 1
 _SCALES: Final = 4096
+_MOST_OFF: Final = 2**-21
 
 
 def conditions_of(where: Where, field: str = "conditions") -> list[pb.Condition]:
@@ -187,11 +188,15 @@ def as_sent(weights: Mapping[str, float]) -> dict[str, float]:
     """Weights of a blend such that the service, which divides them by their sum, comes to these again.
 
     A request holds float32, whose sum is not always exactly 1: dividing by it can change the last bit of a weight.
+    Weights of which no scale comes back are returned as they are: those that do not sum to 1, for example.
     """
-    wanted = {name: np.float32(weight) for name, weight in weights.items()}
-    for scale in range(1, _SCALES):
-        sent = {name: float(np.float32(weight * scale)) for name, weight in weights.items()}
-        total = math.fsum(sent.values())
-        if all(np.float32(sent[name] / total) == wanted[name] for name in sent):
-            return sent
+    shares = np.array(list(weights.values()), dtype=np.float64)
+    # A weight is rounded three times on its way back: a sum that is off by more than that is off at every scale.
+    if not (all(0 <= share <= 2 for share in shares) and abs(math.fsum(shares) - 1) < _MOST_OFF):
+        return dict(weights)
+    wanted = shares.astype(np.float32)
+    for scale in range(1, _SCALES, 2):  # twice a scale has the same bits
+        sent = (shares * scale).astype(np.float32).astype(np.float64)
+        if np.array_equal((sent / math.fsum(sent)).astype(np.float32), wanted):
+            return dict(zip(weights, sent.tolist(), strict=True))
     return dict(weights)

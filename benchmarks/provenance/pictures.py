@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.figures import ROOT, newest
 from unikat.bundle import RGBA
-from unikat.conditions import Schema
+from unikat.conditions import Schema, Weights
 from unikat.sampling import latents
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -29,7 +29,7 @@ SOURCES: Final = (
 )
 
 
-def drawings(name: str, seed: int, count: int) -> Iterator[Pixels]:
+def drawings(name: str, seed: int, count: int, where: Weights | None = None) -> Iterator[Pixels]:
     """Batches of images (N, H, W, 3 or 4) of a model in models/; on white, where it has alpha."""
     bundle = newest(ROOT / "models", name)
     model, schema = bundle.model, Schema(bundle.model)
@@ -41,7 +41,7 @@ def drawings(name: str, seed: int, count: int) -> Iterator[Pixels]:
         feed = {
             "latent": latents(seed, indices, model.latent_size),
             "truncation": np.full((len(indices), 1), model.default_truncation, np.float32),
-            "condition": schema.vectors(schema.complete({}, seed, indices)),
+            "condition": schema.vectors(schema.complete(where or {}, seed, indices)),
         }
         if model.channels == RGBA:
             feed["background"] = np.ones((len(indices), 4), np.float32)

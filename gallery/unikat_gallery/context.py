@@ -32,7 +32,7 @@ REGISTRY_CALLS: Final = 8  # that the registry answers at the same time, to all 
 
 @dataclass
 class Context:
-    """Of one process. `mark_keys` are those of watermarks; `streams` counts walls that are drawn now, by visitor.
+    """Of one process. `mark_keys` are those of watermarks; `streams` counts what is drawn now, by visitor.
 
     `registry` is None where none runs. It has threads of its own: a slow one holds up nothing else.
 
@@ -48,15 +48,15 @@ class Context:
     streams: Counter[str] = field(default_factory=Counter)
     ballot: Ballot = field(init=False)
     claims: Limits = field(init=False)
+    verifications: Limits = field(init=False)
     pictures: Sequence[Path] = field(init=False)  # of the artist
 
     def __post_init__(self) -> None:
         said, many = self.settings, "At most {} pairs a minute are shown: take your time."
         own, every = (Limit(most, many.format(most)) for most in (said.visitor_votes, said.max_votes))
         self.ballot = Ballot(Limits(own, every))
-        many = "At most {} works an hour can be claimed {}: come back later."
-        own = Limit(said.visitor_claims, many.format(said.visitor_claims, "by one visitor"), HOUR_S)
-        self.claims = Limits(own, Limit(said.max_claims, many.format(said.max_claims, "here"), HOUR_S))
+        self.claims = _an_hour("works", "claimed", said.visitor_claims, said.max_claims)
+        self.verifications = _an_hour("pictures", "verified", said.visitor_verifications, said.max_verifications)
         self._asking = ThreadPoolExecutor(REGISTRY_CALLS, "registry")
         self.pictures = artist_pictures(self.settings.artist_pictures)
 
@@ -91,7 +91,7 @@ class Context:
 
     @contextmanager
     def streaming(self, visitor: str, what: str = "walls") -> Iterator[None]:
-        """One more wall that is drawn, until the end of the block. Raises Overloaded where there is no room for it."""
+        """One more that is drawn, until the end of the block. Raises Overloaded where there is no room for it."""
         if self.streams[visitor] >= self.settings.visitor_streams:
             raise too_many(f"You draw {self.settings.visitor_streams} {what} at once already: close one.")
         if self.streams.total() >= self.settings.max_streams:
@@ -103,6 +103,12 @@ class Context:
             self.streams[visitor] -= 1
             if not self.streams[visitor]:
                 del self.streams[visitor]
+
+
+def _an_hour(what: str, done: str, visitor: int, every: int) -> Limits:
+    """What one visitor, and what all together, may have done an hour."""
+    of, many = {"by one visitor": visitor, "here": every}, "At most {} {} an hour can be {} {}: come back later."
+    return Limits(*(Limit(most, many.format(most, what, done, whose), HOUR_S) for whose, most in of.items()))
 
 
 def context_of(request: Request) -> Context:

@@ -21,7 +21,7 @@ from unikat.metadata import of_several
 from unikat.sheet import Sheet, grid
 from unikat.sprites import Packing, Sprite, pack
 from unikat_gallery.albums import found, works_of
-from unikat_gallery.context import Context, context_of
+from unikat_gallery.context import context_of
 from unikat_gallery.links import Link
 from unikat_gallery.problems import refuse
 
@@ -47,13 +47,14 @@ async def export(request: Request) -> Response:
     if name == PLAN:
         return Response(plan(title, [link for _, link in works]), media_type="text/x-shellscript", headers=headers)
     make, media_type = _FILES[name]
-    async with _AT_A_TIME:
-        pictures = [(work, await _picture(context, *work)) for work in works]
-        return Response(await asyncio.to_thread(make, title, pictures), media_type=media_type, headers=headers)
+    with context.streaming(request.state.visitor):
+        files = [context.drawer.images.get(id) or (await context.drawer.draw(link)).data for id, link in works]
+        async with _AT_A_TIME:
+            content = await asyncio.to_thread(lambda: make(title, list(zip(works, map(_picture, files), strict=True))))
+    return Response(content, media_type=media_type, headers=headers)
 
 
-async def _picture(context: Context, id: str, link: Link) -> Image.Image:
-    data = context.drawer.images.get(id) or (await context.drawer.draw(link)).data
+def _picture(data: bytes) -> Image.Image:
     with Image.open(BytesIO(data)) as image:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
 

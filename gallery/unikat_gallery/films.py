@@ -97,9 +97,10 @@ async def webp(request: Request) -> Response:
     """The same walk as a WebP film of `fps` frames a second, which says what it was drawn from."""
     frames, said, context = frames_of(request), request.query_params, context_of(request)
     fps = _whole(request, "fps", "16", (1, 30))
-    async with _ONE_AT_A_TIME:
+    with context.streaming(request.state.visitor):
         files = [artwork async for _, artwork in _drawn(context, frames)]
-        data = await asyncio.to_thread(_encoded, files, said.getlist("w"), fps, said.get("loop") == "1")
+        async with _ONE_AT_A_TIME:
+            data = await asyncio.to_thread(_encoded, files, said.getlist("w"), fps, said.get("loop") == "1")
     headers = {"content-disposition": 'attachment; filename="walk.webp"'}
     return Response(data, media_type="image/webp", headers=headers)
 

@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from google.rpc.code_pb2 import Code
+from google.rpc.status_pb2 import Status
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unikat.errors import error_of
 from unikat.trace_context import HEADER, carried, valid
+from unikat_gallery.v1.answers import refused
 
 COOKIE: Final = "unikat_visitor"
 _VISITOR: Final = re.compile(r"[0-9a-f]{32}")
@@ -65,12 +69,12 @@ class Guard:
 
         reason = self._refused(scope, headers)
         if reason:
-            said = (
-                {"code": 7, "message": reason, "details": []}
+            answer = (
+                refused(error_of(Status(code=Code.PERMISSION_DENIED, message=reason)))
                 if is_of_programs(scope)
-                else {"message": reason, "fields": {}}
+                else JSONResponse({"message": reason, "fields": {}}, 403)
             )
-            await JSONResponse(said, 403)(scope, receive, guarded)
+            await answer(scope, receive, guarded)
         else:
             await self._app(scope, receive, guarded)
 

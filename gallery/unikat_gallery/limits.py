@@ -23,7 +23,7 @@ class Limit:
     """
 
     most: int
-    message: str = "That is more often than this gallery lets anybody: take your time."
+    message: str
     period: float = MINUTE_S
     _left: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)  # visitor -> tokens, when
 

@@ -10,10 +10,11 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlencode
 
 from unikat.artwork import Artwork
+from unikat.conditions import where_of_weights
 from unikat.metadata import Recipe
 from unikat.recipes.artwork import ArtworkRecipe
 from unikat.recipes.text import parse_mix, shortest, text_of
-from unikat.request import Where, as_sent
+from unikat.request import Where, sent_where
 from unikat_gallery.problems import refuse
 
 MOST_BYTES: Final = 4096  # of a query
@@ -82,7 +83,7 @@ class Link:
     @classmethod
     def of_recipe(cls, recipe: Recipe) -> Self:
         """That of a recipe in which everything is said: of a file's metadata, or of a claim."""
-        where = {name: next(iter(of)) if len(of) == 1 else dict(of) for name, of in recipe.weights.items()}
+        where = where_of_weights(recipe.weights)
         mix = text_of(recipe.mix) if recipe.mix else ""
         place = recipe.model, recipe.seed, recipe.index, where, shortest(recipe.truncation), recipe.background
         return cls(*place, recipe.attempt, mix)
@@ -101,7 +102,7 @@ class Link:
     @property
     def conditions(self) -> Where:
         """The conditions as the service is sent them, so that it comes to the same weights again."""
-        return {name: value if isinstance(value, str) else as_sent(value) for name, value in self.where.items()}
+        return sent_where(self.where)
 
     @property
     def latent(self) -> ArtworkRecipe:

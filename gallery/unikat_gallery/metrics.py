@@ -11,6 +11,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unikat.metrics import Histogram, new_registry, served
@@ -61,10 +62,19 @@ class Measured:
         try:
             await self._app(scope, receive, noted)
         finally:
-            route = getattr(scope.get("route"), "path", NO_ROUTE)
+            route = _template(scope)
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._requests(route, method, code).inc()
             self._seconds.labels(route).observe(time.perf_counter() - begun)
+
+
+def _template(scope: Scope) -> str:
+    """Of a request's path. A route in a mount, which has no parameters here, says what follows the mount's path."""
+    route = scope.get("route")
+    if route is None:
+        return NO_ROUTE
+    mounted = "" if isinstance(route, Mount) else scope.get("root_path", "")
+    return f"{mounted}{route.path}"
 
 
 class Process(Collector):

@@ -16,7 +16,7 @@ from unikat.registry import work_facts
 from unikat.v1 import provenance_pb2 as pb
 from unikat.watermark import Watermark
 from unikat_gallery.certificates import facts_of
-from unikat_gallery.context import context_of
+from unikat_gallery.context import REGISTRY_CALLS, context_of
 from unikat_gallery.favourites import bounded
 from unikat_gallery.links import Link
 from unikat_gallery.problems import refuse
@@ -24,12 +24,13 @@ from unikat_gallery.problems import refuse
 MOST_BYTES: Final = 16_000_000  # a registry takes requests of 16 MiB
 MOST_PIXELS: Final = 2**22  # the detector of marks takes seconds a million
 VERIFIED_WITHIN: Final = 120.0  # seconds
-_FEW_AT_A_TIME: Final = asyncio.Semaphore(8)  # are sent, and held
+_FEW_AT_A_TIME: Final = asyncio.Semaphore(REGISTRY_CALLS // 2)  # are sent, and held; claims have the other calls
 _ONE_AT_A_TIME: Final = asyncio.Semaphore(1)  # looking for marks takes a core, and several copies of the pixels
 
 
 async def verify(request: Request) -> JSONResponse:
     """Where a picture comes from: by the registry where one runs, else by what its file says and carries."""
+    context_of(request).verifications.take(request.state.visitor)  # those without the cookie are one visitor
     async with _FEW_AT_A_TIME:
         data = await bounded(request, MOST_BYTES, "picture")
         return JSONResponse(await (_by_registry if context_of(request).registry else _by_itself)(request, data))

@@ -14,14 +14,26 @@ from starlette.responses import JSONResponse
 from unikat.errors import InvalidRequest, Reason, UnikatError, bad_field, error_of, retry_later
 
 _CONDITION: Final = re.compile(r"conditions\[(\d+)\]")
-_HTTP: Final = {
+# As googleapis maps them (google/rpc/code.proto).
+STATUSES: Final = {
+    grpc.StatusCode.CANCELLED: 499,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.FAILED_PRECONDITION: 409,
-    grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+}
+# To a page, which asks in the gallery's name: that a service does not let the gallery in is no fault of the page, and
+# a state in which something cannot be done is told from a request that is wrong.
+_TO_PAGES: Final = STATUSES | {
+    grpc.StatusCode.PERMISSION_DENIED: 502,
+    grpc.StatusCode.UNAUTHENTICATED: 502,
+    grpc.StatusCode.FAILED_PRECONDITION: 409,
 }
 _PLAIN: Final = {
     grpc.StatusCode.UNAVAILABLE: "The {} does not answer. ",
@@ -76,4 +88,4 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
 
 def refusal(error: UnikatError, said: dict[str, Any]) -> JSONResponse:
     """The answer that says of an error what `shown` does, or more."""
-    return JSONResponse(said, _HTTP.get(error.code, 502))
+    return JSONResponse(said, _TO_PAGES.get(error.code, 502))

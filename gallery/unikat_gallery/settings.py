@@ -38,10 +38,16 @@ class Settings(Observed):
         64, "Images that are kept in memory (MB): the others are drawn again.", min=1, variable="GALLERY_CACHE_MB"
     )
     max_streams: int = setting(
-        64, "Walls that are drawn at the same time, of all visitors.", min=1, variable="GALLERY_MAX_STREAMS"
+        64,
+        "Walls, films and exports that are drawn at the same time, of all visitors.",
+        min=1,
+        variable="GALLERY_MAX_STREAMS",
     )
     visitor_streams: int = setting(
-        4, "Walls that are drawn at the same time for one visitor.", min=1, variable="GALLERY_VISITOR_STREAMS"
+        4,
+        "Walls, films and exports that are drawn at the same time for one visitor.",
+        min=1,
+        variable="GALLERY_VISITOR_STREAMS",
     )
     cors_origins: str = setting(
         "",
@@ -65,6 +71,8 @@ class Settings(Observed):
         20, "Works that one visitor claims an hour, refused ones included (0: certificates are shown, no more).", min=0
     )
     max_claims: int = setting(200, "Works that all visitors together claim an hour.", min=1)
+    visitor_verifications: int = setting(60, "Pictures that one visitor has verified an hour.", min=1)
+    max_verifications: int = setting(600, "Pictures that all visitors together have verified an hour.", min=1)
     target: str = setting("localhost:50051", "The service that draws: host:port, or another gRPC name.")
     registry: str = setting(
         "",

@@ -93,7 +93,7 @@ def restore(backup: Path, engine: Engine, origin: str, published: Path, *, is_lo
             for rows in _rows(source, table):
                 target.execute(insert(table), rows)
         size = committed(target)
-        if root_of(target, size) != root_of(source, size):
+        if not _lead_to_the_root(source, target, size):
             raise ValueError(f"{backup / DATABASE} is damaged: its entries do not lead to its root")
         kept = publication.published(backup / FILES)
         before = publication.refuse_older(target, origin, kept).size if kept else 0
@@ -159,11 +159,30 @@ def _count(session: Session, table: Table) -> int:
     return session.execute(select(func.count()).select_from(table)).scalar_one()
 
 
+def _lead_to_the_root(source: Session, target: Session, size: int) -> bool:
+    try:
+        return committed(source) == size and root_of(source, size) == root_of(target, size)
+    except ValueError:  # a hash is lost
+        return False
+
+
+def _refuse_damaged(copy: Path, file: Path) -> None:
+    """Raises ValueError that names `file` where a copy of it is no whole SQLite database."""
+    try:
+        with closing(sqlite3.connect(copy)) as connection:
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise ValueError(f"{file} is damaged: {found}")
+
+
 @contextmanager
 def _opened_copy(file: Path) -> Iterator[Session]:
-    """Of a database in a file, migrated to the newest tables."""
+    """Of a database in a file, migrated to the newest tables. Raises ValueError for a damaged one."""
     with tempfile.TemporaryDirectory(prefix="unikat-") as folder:
         shutil.copy(file, Path(folder, DATABASE))
+        _refuse_damaged(Path(folder, DATABASE), file)
         engine = open_database(f"sqlite:///{folder}/{DATABASE}")
         try:
             with reading(engine) as session:

@@ -51,8 +51,8 @@ def is_there(session: Session, entry: int) -> bool:
 def erase(session: Session, entry: int) -> bool:
     """Remove salt and details of an entry; the log stays as it is. False where there are none (any more).
 
-    Without its salt the hash in the entry says nothing. What stays in backups, in PostgreSQL's dead rows until
-    VACUUM and with whoever holds a certificate is written down in docs/provenance.md.
+    Without its salt the hash in the entry says nothing. What stays in backups, in the database's files
+    until `erasure.overwrite`, and with whoever holds a certificate is written down in docs/provenance.md.
     """
     there = DETAILS.c.entry == entry, DETAILS.c.salt.is_not(None)
     return session.execute(update(DETAILS).where(*there).values(salt=None, text=None)).rowcount > 0  # type: ignore[attr-defined, no-any-return]  # an UPDATE's result has it

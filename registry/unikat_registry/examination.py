@@ -121,9 +121,9 @@ class Examiner:
         if exact := next((work for work in near if work.claim.said["pixels"]["marked"] == digest), None):
             return exact, True, True
         payload = mark.detection.payload if mark else None
-        marked = [works.find(session, each) for each in works.beginning_with(session, payload)] if payload else []
-        if payload and marked:
-            return marked[0], False, True
+        if payload and (marked := works.beginning_with(session, payload)):  # several: 4 bytes are soon met again
+            alike = next((work for work in near if work.artwork in marked), None)
+            return alike or works.find(session, marked[0]), False, True
         if mark is None:  # too weak to be read, perhaps not to be compared
             for work in near[:NEIGHBOURS]:
                 if any(each.matches(pixels, work.artwork).found for each in self._marks.values()):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, insert, update
 from sqlalchemy.orm import Session
 
 from unikat.transparency import merkle
@@ -62,14 +62,6 @@ class Log:
         """How many entries are committed."""
         with reading(self._engine) as session:
             return committed(session)
-
-    def leaf(self, index: int) -> bytes:
-        """The bytes of a committed entry. Raises ValueError where there is none."""
-        with reading(self._engine) as session:
-            found: bytes | None = session.scalar(select(ENTRIES.c.leaf).where(ENTRIES.c.entry == index))
-        if found is None:
-            raise ValueError(f"index: the log has no entry {index}")
-        return found
 
     def checkpoint(self) -> str:
         """The signed checkpoint of what is committed."""

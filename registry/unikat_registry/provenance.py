@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,8 +51,8 @@ class Provenance:
     claims: Claims
     certificates: Certificates
     examiner: Examiner
-    # Pictures are examined one a core, so that threads are left for claims and certificates.
-    examining: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
+    # Pictures are examined one a core, in threads of their own: one whose call was cancelled is looked at to its end.
+    examining: Executor = field(default_factory=lambda: ThreadPoolExecutor(os.cpu_count() or 1, "examining"))
 
     def handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
         """To add to a server."""
@@ -84,8 +85,9 @@ class Provenance:
         """All that can be found out of a picture."""
         request = parse(pb.VerifyArtworkRequest, data)
         try:
-            async with self.examining:
-                found = await asyncio.to_thread(self.examiner.examine, request.picture, request.credentials)
+            found = await asyncio.get_running_loop().run_in_executor(
+                self.examining, self.examiner.examine, request.picture, request.credentials
+            )
         except ValueError as error:
             raise error_of(bad_field("picture", str(error))) from error
         redraw = None if request.skip_redraw else await self._redraw_of(found, request.picture)
@@ -159,7 +161,7 @@ class Provenance:
             return None
         try:
             again: Artwork = await self.drawing.redraw(recipe)
-        except UnikatError as error:
+        except (UnikatError, ValueError) as error:  # protobuf raises these for what it cannot hold
             return pb.Redraw(reason=f"it cannot be drawn again here: {error}")
         drawn_by = renderer_of(said) if said else None
         unmarked = bytes.fromhex(said["pixels"]["unmarked"]) if said else b""

@@ -21,7 +21,7 @@ from unikat_registry import details, works
 from unikat_registry.certificates import terms
 from unikat_registry.database import reading, writing
 from unikat_registry.details import Details
-from unikat_registry.erasure import ERASURE
+from unikat_registry.erasure import ERASURE, overwrite
 from unikat_registry.log import Log
 from unikat_registry.publication import RolledBack
 from unikat_registry.studio import Drawing, renderer_of
@@ -47,7 +47,7 @@ def recover(engine: Engine, log: Log, mirror: Mirror) -> Recovered:
 
     All or nothing, in one transaction, after every file was verified. Erasures among the entries are done again. Names
     and pictures are in no file: the works are without them. Raises RolledBack where the files do not extend the
-    database, TransparencyError for files that were changed, OSError and SQLAlchemyError.
+    database, TransparencyError for files that were changed, OSError, and what `overwrite` raises.
     """
     mirror.verify()
     most = mirror.checkpoint.size
@@ -64,6 +64,7 @@ def recover(engine: Engine, log: Log, mirror: Mirror) -> Recovered:
                     _follow(session, found, index, leaf)
         if root_of(session, most) != mirror.checkpoint.root:  # files that changed since they were verified
             raise RolledBack("the published entries do not lead to the published root")
+    overwrite(engine)
     return found
 
 

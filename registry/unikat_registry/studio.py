@@ -16,14 +16,14 @@ from unikat.artwork import Artwork, Renderer, where_of
 from unikat.batches.layout import conditions_text
 from unikat.bundle import has_index
 from unikat.certificate import marked_digest
-from unikat.conditions import FieldError, Weights
+from unikat.conditions import FieldError, Weights, where_of_weights
 from unikat.errors import InvalidRequest, Reason, UnikatError, error_of, make_status
 from unikat.identity import artwork_digest
 from unikat.metadata import Recipe
 from unikat.recipes.messages import mix_of_message, recipe_message
 from unikat.recipes.mix import Mix
 from unikat.recipes.text import shortest, text_of
-from unikat.request import Where, as_sent
+from unikat.request import Where, sent_where
 from unikat.statuses import invalid
 from unikat.v1 import provenance_pb2 as pb
 from unikat.v1.model_pb2 import Model
@@ -58,7 +58,6 @@ class Drawing:
 
     async def redraw(self, recipe: Recipe) -> Artwork:
         """The artwork of a recipe in which everything is said."""
-        where: Where = {name: next(iter(of)) if len(of) == 1 else as_sent(of) for name, of in recipe.weights.items()}
         place = pb.ArtworkRecipe(
             model=recipe.model,
             model_digest=recipe.model_digest,
@@ -69,7 +68,7 @@ class Drawing:
             attempt=recipe.attempt,
             recipe=None if recipe.mix is None else recipe_message(recipe.mix),
         )
-        return await self._draw(place, where)
+        return await self._draw(place, sent_where(where_of_weights(recipe.weights)))
 
     async def model_of(self, artwork: Artwork) -> Model:
         """What drew an artwork, with its licences."""

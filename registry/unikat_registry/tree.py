@@ -66,7 +66,7 @@ def grown(leaves: Iterable[bytes]) -> Iterator[tuple[bytes, list[tuple[Place, by
 
 
 def _hashes(session: Session, places: Iterable[Place]) -> dict[Place, bytes]:
-    """Raises LookupError where the database lacks one that it must have."""
+    """Raises ValueError where the database lacks one that it must have."""
     wanted = sorted(places)
     if not wanted:
         return {}
@@ -74,5 +74,5 @@ def _hashes(session: Session, places: Iterable[Place]) -> dict[Place, bytes]:
     rows = session.execute(select(*columns).where(tuple_(NODES.c.level, NODES.c.place).in_(wanted)))
     found = {(level, place): bytes(hash) for level, place, hash in rows}
     if lost := [place for place in wanted if place not in found]:
-        raise LookupError(f"the database lacks the log's node {lost[0]}: restore it from a backup")
+        raise ValueError(f"the database is damaged: it lacks the log's node {lost[0]}; restore it from a backup")
     return found

@@ -153,8 +153,9 @@ def find_all(session: Session, id: str) -> list[StoredWork]:
 
 
 def beginning_with(session: Session, payload: bytes) -> list[bytes]:
-    """The digests of works that begin with what a watermark carries (4 or 8 bytes)."""
-    return list(session.scalars(select(WORKS.c.artwork).where(WORKS.c.id.like(f"{payload.hex()}%"))))
+    """The digests of works that begin with what a watermark carries (4 or 8 bytes), in the order of their entries."""
+    begins = WORKS.c.artwork.between(payload, payload.ljust(32, b"\xff"))
+    return list(session.scalars(select(WORKS.c.artwork).where(begins).order_by(WORKS.c.entry)))
 
 
 def newest(session: Session, count: int, before: int | None, owner_key: bytes) -> list[StoredWork]:

@@ -42,8 +42,9 @@ class Snapshot:
     `models` maps "name@version" to every model that a live worker serves or lately served; `live` has the keys that
     are served now, and by how many workers; `served` those of `models` and every other (key, digest) that was served
     lately; `names` the workers that serve any version of a name. `jobs_per_second` is the sum over live workers,
-    `rates` of each digest that of the images a second of those that serve it; `terms` of each digest the fields of a
-    job by which all of these may refuse an image, `indexed` the digests that all compare with training pictures.
+    `rates` of each digest that of the images a second of those that serve it, and `rated` how many of these say a rate;
+    `terms` of each digest the fields of a job by which all of these may refuse an image, `indexed` the digests that all
+    compare with training pictures.
     `control` is what operators said: what is unloaded is in `served` only.
     """
 
@@ -54,6 +55,7 @@ class Snapshot:
     workers: int = 0
     jobs_per_second: float = 0.0
     rates: Mapping[str, float] = field(default_factory=dict)
+    rated: Mapping[str, int] = field(default_factory=dict)
     terms: Mapping[str, frozenset[str]] = field(default_factory=dict)
     indexed: frozenset[str] = frozenset()
     memory_percent: float = 0.0  # of what Redis may use
@@ -261,6 +263,7 @@ class Catalogue:
             workers=len(statuses),
             jobs_per_second=sum(status.jobs_per_second for status in statuses),
             rates=_rates(statuses),
+            rated=Counter(d for s in statuses if s.images_per_second > 0 for d in set(s.models.values())),
             terms=_common(statuses),
             indexed=frozenset().union(*(s.indexed for s in statuses)).difference(*map(_unindexed, statuses)),
             memory_percent=alive.memory_percent,

@@ -73,7 +73,7 @@ class Gate(MethodInterceptor):
         except UnikatError as error:
             return await self._refuse(context, error, method)
         except RedisError as error:
-            return await end(context, store_unavailable(error).status)
+            return await self._refuse(context, store_unavailable(error), method)
         audit.origin.set(audit.Origin(caller.name, context.peer(), method))
         be(caller)
         record = current_record()

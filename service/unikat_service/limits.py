@@ -17,8 +17,9 @@ from google.protobuf.message import Message
 from unikat.batches.destination import MAX_LENGTH
 from unikat.bundle import MAX_ATTRIBUTES, MAX_CATEGORIES, MAX_CATEGORY, MAX_LATENT, MAX_REFERENCE
 from unikat.conditions import FieldError
+from unikat.recipes.mix import MAX_POINTS
+from unikat.recipes.sequence import MAX_KEYFRAMES
 
-MAX_POINTS: Final = 64  # of a recipe; and shifts, and keyframes of a walk
 MAX_PROBLEMS: Final = 100  # more than anybody reads
 # A batch is answered as one message with its plans, and many clients receive no more than 4 MiB.
 MAX_PLANS_BYTES: Final = 3 * 2**20
@@ -107,7 +108,7 @@ ENTRIES: Final = {
     "unikat.v1.Recipe.points": MAX_POINTS,
     "unikat.v1.Recipe.shifts": MAX_POINTS,
     "unikat.v1.Vector.values": MAX_LATENT,
-    "unikat.v1.Walk.keyframes": MAX_POINTS,
+    "unikat.v1.Walk.keyframes": MAX_KEYFRAMES,
     "unikat.v1.Blend.weights": _BLENDED,
     "unikat.v1.CreateBatchRequest.plans": 10_000,
     "unikat.v1.CreateBatchRequest.labels": 64,

@@ -23,7 +23,6 @@ from unikat_service.catalogue import Snapshot
 from unikat_service.context import ServiceContext
 
 CALLER: Final = ("model", "caller_class")
-SECONDS_AN_IMAGE: Final = 1.0  # where no worker has said how fast it draws a model
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class CallMetrics:
         )
         self._delivered = histogram(
             "delivered_seconds",
-            "From an image's arrival in the service until gRPC has taken it; of the images of a call, the mean.",
+            "Of Generate: from when an image can be sent until gRPC has taken it; of the images of a call, the mean.",
             *CALLER,
         )
 
@@ -81,7 +80,8 @@ class CallMetrics:
             self._first(*caller).observe(record.first)
         if record.images:
             self._images(*caller).inc(record.images)
-            self._delivered(*caller).observe(record.sending / record.images, record.images)
+            if record.sending:
+                self._delivered(*caller).observe(record.sending / record.images, record.images)
         if record.bytes:
             self._bytes(*caller).inc(record.bytes)
             self._refused(*caller).inc(record.refused)
@@ -146,7 +146,7 @@ class Queue(Collector):
         yield _by_model(f"{p}_images", "Images of the jobs of calls that wait for a worker.", _images(queued))
         yield _by_model(
             f"{p}_work_seconds",
-            "Seconds that one worker would take for the images of calls that wait.",
+            "Seconds that one worker would take for the images of calls that wait; of models whose pace is known.",
             self._seconds(queued),
         )
         yield _gauge(f"{p}_charged_seconds", "Work of calls in progress, as --max-work-s counts it.", found.seconds)
@@ -160,18 +160,18 @@ class Queue(Collector):
         yield _by_model(f"{p}_images", "Images of open batches that are not written yet.", _images(batches))
         yield _by_model(
             f"{p}_work_seconds",
-            "Seconds that one worker would take for the images of open batches.",
+            "Seconds that one worker would take for the images of open batches; of models whose pace is known.",
             self._seconds(batches),
         )
 
     def _learn(self, snapshot: Snapshot) -> None:
-        for key, workers in snapshot.live.items():
-            rate = snapshot.rates.get(snapshot.models[key].digest, 0.0)
-            if rate > 0:
-                self._paces[key] = workers / rate
+        for key in snapshot.live:
+            digest = snapshot.models[key].digest
+            if workers := snapshot.rated.get(digest, 0):
+                self._paces[key] = workers / snapshot.rates[digest]
 
     def _seconds(self, amounts: Mapping[str, Amount]) -> dict[str, float]:
-        return {key: each.images * self._paces.get(key, SECONDS_AN_IMAGE) for key, each in amounts.items()}
+        return {key: each.images * self._paces[key] for key, each in amounts.items() if key in self._paces}
 
 
 def _jobs(amounts: Mapping[str, Amount]) -> dict[str, float]:

@@ -89,8 +89,10 @@ class Operations:
         request = parse(pb.DrainWorkerRequest, data)
         _check_reason(request.reason)
         await self._service.catalogue.refresh()
-        _require(request.worker, self._service.catalogue.snapshot.worker_names, "worker", "live worker")
-        return await self._change(Action.DRAIN, request.worker, request.reason)
+        snapshot = self._service.catalogue.snapshot
+        _require(request.worker, snapshot.worker_names, "worker", "live worker")
+        gone = snapshot.control.draining.keys() - snapshot.worker_names  # that were lost before they could leave
+        return await self._change(Action.DRAIN, request.worker, request.reason, gone)
 
     async def get_control(self, data: bytes, context: Context) -> bytes:
         """What holds now, as Redis has it."""
@@ -128,9 +130,9 @@ class Operations:
         await self._service.catalogue.refresh()
         return self._service.catalogue.snapshot, f"{name}@{version}"
 
-    async def _change(self, action: Action, subject: str, why: str) -> bytes:
+    async def _change(self, action: Action, subject: str, why: str, gone: Iterable[str] = ()) -> bytes:
         who = current().name
-        made = control.arguments(action, subject, who, why)
+        made = control.arguments(action, subject, who, why, gone)
         id = await self._service.commands.run(script("control"), *made)
         audit.changed(f"{action} {subject}", why)
         await self._service.catalogue.refresh()  # it holds here at once

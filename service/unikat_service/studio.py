@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Final
 
@@ -36,7 +37,7 @@ from unikat_service.terms import not_delivered, require_terms
 
 NAME: Final = DESCRIPTOR.services_by_name["Studio"].full_name
 _ARTWORK_TAG: Final = GenerateResponse.ARTWORK_FIELD_NUMBER << 3 | 2  # of a field with a length
-
+_lines: Final = logging.getLogger("unikat.calls")
 
 ACCEPTED_WITHIN_S: Final = 0.02
 
@@ -91,9 +92,10 @@ class Studio:
             accepted = _accepted(call, order)
             await context.write(GenerateResponse(accepted=accepted).SerializeToString())
             while (response := await call.next()) is not None:
-                begun = time.perf_counter()
                 response = await self._signed_response(response, accepted) if order.is_signed else response
+                begun = time.perf_counter()
                 await context.write(response)
+                record.sending += time.perf_counter() - begun
                 note_sent(record, response, begun)
                 del response  # else it is kept for as long as the next one is waited for, and nobody counts it
 
@@ -107,10 +109,9 @@ class Studio:
             end = Artwork(accepted=accepted).SerializeToString()
             response = await call.next()
             assert response is not None, "a job of one image ended without it"
-            begun = time.perf_counter()
             if order.is_signed:
                 response = await self._signed_response(response, accepted)
-            note_sent(record, response, begun)
+            note_sent(record, response, time.perf_counter())
             if not is_refusal(response):
                 artwork = artwork_in(response)
                 # Fields of messages can be concatenated, so the image is neither parsed nor copied field by field.
@@ -154,15 +155,15 @@ def _accepted(call: Call, order: Order) -> Accepted:
 
 
 def note_sent(record: CallRecord, response: bytes, since: float) -> None:
-    """A response was sent, which was there `since`."""
-    record.sending += time.perf_counter() - since
+    """A response was sent, or is about to be, which could be `since`."""
     if response[0] == _ARTWORK_TAG:
-        if not record.images:  # the others go through this process unread
-            of = GenerateResponse.FromString(response).artwork.timings
-            record.stages = Stages(
-                *(each.seconds + each.nanos / 1e9 for each in (of.queued, of.batched, of.drawn, of.encoded))
-            )
+        if not record.images:
             record.first = since - record.begun
+            if record.trace or _lines.isEnabledFor(logging.INFO):  # a span or a line says them; the rest goes unread
+                of = GenerateResponse.FromString(response).artwork.timings
+                record.stages = Stages(
+                    *(each.seconds + each.nanos / 1e9 for each in (of.queued, of.batched, of.drawn, of.encoded))
+                )
         record.images += 1
     elif is_refusal(response):
         record.refused += 1

@@ -14,7 +14,8 @@ import yaml
 
 from tests.deploy.compose_files import DEPLOY, ROOT, Node, load
 from tests.support.scrapes import Scrape, promtool, scrape
-from tests.tools.metrics import DOCUMENT, observed_programs, tables
+from tests.tools.metrics import DOCUMENT, NOBODY, observed_programs, tables
+from unikat_gallery.metrics import NO_ROUTE
 
 __all__ = ["promtool"]  # a fixture
 
@@ -25,6 +26,10 @@ OWN: Final = re.compile(r"\b(?:unikat|process)_[a-z_]+\b")  # names of metrics i
 LABELS: Final = {
     "model", "kind", "caller_class", "method", "code", "reason", "setting", "ending", "size", "route", "le",
 }  # fmt: skip
+WORKERS: Final = "unikat_service_workers"
+BATCH: Final = 'unikat_batches_images{model="a@1"}'
+WRITTEN: Final = 'unikat_worker_written_images_total{model="a@1"}'
+IN_HAND: Final = 'unikat_worker_work_seconds{{model="a@1", kind="{}"}}'
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +88,14 @@ def test_every_name_follows_the_rules_of_prometheus(scrapes: dict[str, Scrape]) 
 
 def test_no_label_says_what_a_caller_chose(scrapes: dict[str, Scrape]) -> None:
     models = {"tiny@1", ""}
+    assert scrapes["service"].total("unikat_service_requests_total", method="Draw", reason="MODEL_NOT_FOUND") == 1
     for found in scrapes.values():
+        assert not [
+            sample for family in found.families for sample in family.samples if NOBODY in sample.labels.values()
+        ]
         assert {sample.labels.get("model", "") for family in found.families for sample in family.samples} <= models
     routes = set(scrapes["gallery"].by("unikat_gallery_requests_total", "route"))
-    assert routes == {"/"}
+    assert routes == {"/", NO_ROUTE, "/v1/models", "/static"}
 
 
 @pytest.mark.parametrize("program", ["service", "worker", "registry", "gallery"])
@@ -99,6 +108,33 @@ def test_promtool_takes_the_rules(promtool: str) -> None:
     done = subprocess.run([promtool, "check", "rules", str(FOLDER / "alerts.yml")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     done = subprocess.run([promtool, "check", "config", str(FOLDER / "prometheus.yml")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("alert", "series", "quiet", "loud", "value"),
+    [
+        ("UnikatBatchesStand", {BATCH: "100x99", WRITTEN: "0x9 100x89"}, "35m", "46m", ""),
+        ("UnikatBatchesStand", {BATCH: "100x99", WRITTEN: "0+100x99"}, "99m", "", ""),
+        ("UnikatQueueGrows", {IN_HAND.format("call"): "130x30", WORKERS: "1x30"}, "9m", "11m", "2m 10s"),
+        ("UnikatQueueGrows", {IN_HAND.format("shard"): "9000x30", WORKERS: "1x30"}, "30m", "", ""),
+    ],
+)  # fmt: skip
+def test_an_alert_fires_when_it_says(
+    promtool: str, tmp_path: Path, alert: str, series: dict[str, str], quiet: str, loud: str, value: str
+) -> None:
+    [rule] = [rule for rule in rules() if rule["alert"] == alert]
+    summary = re.sub("{{.*}}", value, rule["annotations"]["summary"])
+    fires = {"exp_labels": rule["labels"], "exp_annotations": rule["annotations"] | {"summary": summary}}
+    asked = [(quiet, []), *([(loud, [fires])] if loud else [])]
+    tests = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": [{"eval_time": at, "alertname": alert, "exp_alerts": found} for at, found in asked],
+    }
+    file = tmp_path / "tests.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(FOLDER / "alerts.yml")], "tests": [tests]}), encoding="utf-8")
+    done = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

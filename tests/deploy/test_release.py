@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -10,25 +11,56 @@ from pathlib import Path
 
 import pytest
 
-from deploy.release import PYTHONS, ROOT, ReleaseError, build, notes, pack_models, pythons, version, write_sums
+from deploy.release import (
+    PYTHONS,
+    ROOT,
+    ReleaseError,
+    build,
+    checked_out,
+    main,
+    notes,
+    pack_models,
+    pythons,
+    version,
+    write_sums,
+)
+from tests.support.tiny_model import write_tiny_bundle
 from unikat.bundle import key_of, list_bundles, read_bundle
 
-_NO_INDEX = ("Temporary failure", "Network is unreachable", "Connection refused", "No matching distribution")
+_NO_INDEX = ("Temporary failure", "Network is unreachable", "Connection refused")
 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a release."""
-    out = tmp_path_factory.mktemp("dist")
-    try:
-        build(out)
-    except ReleaseError as error:
-        if any(each in str(error) for each in _NO_INDEX):
-            pytest.skip("no package index answers")
-        raise
-    pack_models(out)
+    return made(tmp_path_factory.mktemp("dist"))
+
+
+def made(out: Path) -> Path:
+    """What is committed, as a release has it."""
+    with checked_out() as source:
+        try:
+            build(source, out)
+        except ReleaseError as error:
+            if any(each in str(error) for each in _NO_INDEX):
+                pytest.skip("no package index answers")
+            raise
+        pack_models(source, out)
     write_sums(out)
     return out
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small one, which releases are made of during the test."""
+    root = tmp_path / "repository"
+    write_tiny_bundle(root / "models")
+    for name in ("CHANGELOG.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, root)
+    for words in ("init", "add .", "-c user.name=x -c user.email=x commit -m x"):
+        subprocess.run(["git", "-C", str(root), *words.split()], check=True, capture_output=True)
+    monkeypatch.setattr("deploy.release.ROOT", root)
+    return root
 
 
 def test_the_wheel_has_all_packages_and_nothing_else(release: Path) -> None:
@@ -81,8 +113,32 @@ def test_the_checksums_are_those_of_all_files(release: Path) -> None:
     assert len(done.stdout.splitlines()) == len(list(release.iterdir())) - 1
 
 
-def test_models_are_packed_to_the_same_bytes_every_time(release: Path, tmp_path: Path) -> None:
-    assert pack_models(tmp_path).read_bytes() == (release / f"unikat-models-{version()}.tar.gz").read_bytes()
+def test_the_same_commit_gives_the_same_bytes(release: Path, tmp_path: Path) -> None:
+    assert (made(tmp_path) / "SHA256SUMS").read_text() == (release / "SHA256SUMS").read_text()
+
+
+def test_what_git_does_not_have_is_left_out(repository: Path, tmp_path: Path) -> None:
+    (repository / "models" / "tiny" / "1" / "stray").write_text("a secret")
+    with checked_out() as source:
+        packed = pack_models(source, tmp_path)
+    with tarfile.open(packed) as archive:
+        names = {Path(name).name for name in archive.getnames()}
+    assert "model.json" in names
+    assert "stray" not in names
+
+
+def test_a_folder_with_anything_else_in_it_is_left_alone(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "home"
+    (out / "unikat-letters").mkdir(parents=True)
+    for name in ("NOTES.md", "thesis.tex"):
+        (out / name).touch()
+    assert main(["--no-images", "--out", str(out)]) == 1
+    assert "holds what no release has written: ['thesis.tex', 'unikat-letters']" in capsys.readouterr().err
+    assert {path.name for path in out.iterdir()} == {"NOTES.md", "thesis.tex", "unikat-letters"}
+    assert main(["--no-images", "--out", str(out / "thesis.tex")]) == 1
+    assert "thesis.tex: File exists" in capsys.readouterr().err
 
 
 def test_the_notes_are_the_versions_section() -> None:

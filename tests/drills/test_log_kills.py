@@ -17,7 +17,8 @@ from tests.registry.conftest import KEY, ORIGIN
 from tests.support.postgres import Postgres
 from unikat.transparency import Checkpoint, check_views
 from unikat.transparency.mirror import Mirror
-from unikat_registry.database import open_database, writing
+from unikat_registry import works
+from unikat_registry.database import open_database, reading, writing
 from unikat_registry.log import Log
 
 LAST = 30  # answers that are looked for after each round; all of them are at the end
@@ -119,7 +120,8 @@ def _check(url: str, folder: Path, answers: Path, sizes: set[int] | None = None,
     size = log.size()
     assert sizes is None or size in sizes
     for leaf, proof in answered(answers)[-last:]:
-        assert log.leaf(proof.leaf_index) == leaf
+        with reading(engine) as session:
+            assert works.leaf(session, proof.leaf_index) == leaf
         small = proof.verify(leaf, KEY.verifier)
         check_views(proof.checkpoint, log.checkpoint(), KEY.verifier, log.consistency(small.size, size))
     note = log.publish(folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from rq.suspension import resume, suspend
 
 from tests.end_to_end.shop import plan, running_shop
 from tests.end_to_end.stack import Stack, running_stack
@@ -148,18 +149,29 @@ def test_a_name_means_another_version_when_one_is_unloaded(stack: Stack) -> None
         with pytest.raises(WrongState, match="unloaded"):
             studio.draw("tiny")
         assert studio.model("slow").version == 1, "others are served"
+        studio.operations.unload("slow@1")
+        done = unikat("doctor", UNIKAT_TARGET=stack.target, UNIKAT_REDIS_URL=stack.valkey.url)
+        assert "offers no model" in done.stdout
+        assert "`unikat models history` says whether all were unloaded" in done.stdout
 
 
 def test_a_batch_under_way_is_finished_when_its_model_is_unloaded(models: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with running_shop(models, tmp_path / "out", "slow") as shop, Studio(shop.stack.target) as studio:
-        batch = shop.create("going", plans=plan(4000), shard_size=50)
+        batch = shop.create("going", plans=plan(12_000), shard_size=50)
         shop.calls.wait(batch.id, lambda found: found.drawn_count > 0, 60)
+        suspend(shop.stack.redis)
         studio.operations.unload("slow@1")
         with pytest.raises(WrongState, match="unloaded"):
             studio.create_batch("slow", to=tmp_path / "out" / "new", count=10)
-        eventually(lambda: all("slow@1" not in status.models for status in statuses(shop.stack)), 40)
-        assert shop.calls.finish(batch.id, 120).drawn_count == 4000
+        studio.operations.unload("tiny@1")  # which a worker gives up no earlier than it could what was unloaded before
+        eventually(lambda: all("tiny@1" not in status.models for status in statuses(shop.stack)))
+        assert all("slow@1" in status.models for status in statuses(shop.stack)), "shards of the batch are waiting"
+        assert all("slow@1" in of for of in loaded(shop.stack))
+        resume(shop.stack.redis)
+        assert shop.calls.finish(batch.id, 120).drawn_count == 12_000
+        eventually(lambda: all("slow@1" not in status.models for status in statuses(shop.stack)))
+        eventually(lambda: all("slow@1" not in of for of in loaded(shop.stack)))
 
 
 def test_a_drained_worker_finishes_what_it_has_and_leaves(stack: Stack) -> None:
@@ -188,6 +200,17 @@ def test_a_worker_of_the_same_name_is_not_drained_again(models: Path) -> None:
         assert studio.draw("tiny", timeout=30).index == 0
         with pytest.raises(AssertionError, match="said nothing"):
             again.wait_for_line("taking nothing more", 5)
+
+
+def test_what_was_said_of_a_worker_that_was_lost_is_forgotten_with_the_next_draining(stack: Stack) -> None:
+    names = [worker.wait_for_line(r"worker ready: .* name=(\S+)")[1] for worker in stack.workers]
+    with Studio(stack.target) as studio:
+        studio.operations.drain(names[0])
+        stack.workers[0].kill()  # before it has left
+        eventually(lambda: names[0] not in {status.name for status in statuses(stack)}, 30)
+        stack.start_worker().wait_for_line("worker ready")
+        studio.operations.drain(names[1])
+        assert stack.redis.hkeys(CONTROL_KEY) == [f"drain {names[1]}".encode()]
 
 
 def test_the_command_line_says_what_it_did_and_who_it_was(stack: Stack) -> None:

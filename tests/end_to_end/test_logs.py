@@ -116,3 +116,4 @@ def test_the_text_log_has_the_same_line(models: Path) -> None:
         found = service_of(stack).wait_for_line(f"call method=Draw .*job={job} .*")[0]
     fields = dict(re.findall(r"(\w+)=(\S+)", found))
     assert {"caller": "default", "model": "tiny@1", "images": "1", "code": "OK"}.items() <= fields.items()
+    assert "sending" not in fields, "gRPC sends the answer after the end of the method"

@@ -143,6 +143,8 @@ def suspend_worker(shop: Shop, redis: Redis) -> None:
 def fill_the_queue(shop: Shop, counted: Counted, redis: Redis) -> None:
     """With a worker that takes nothing: calls that wait are counted, refused, cut off and cancelled."""
     suspend_worker(shop, redis)
+    # A call is charged at the rate that its service knows: what a worker says with a beat, as of the last look at it.
+    eventually(lambda: of_service(shop).total("unikat_service_model_images_per_second", model="tiny@1") > 0)
     request = GenerateRequest(model="tiny", count=5)
     waiting = [cast(Responses, counted.stub.Generate(request, timeout=30)) for _ in range(QUEUE)]
     try:
@@ -178,10 +180,9 @@ def test_a_scrape_adds_up_with_what_callers_counted(shop: Shop) -> None:
         fill_the_queue(shop, counted, shop.stack.redis)
         counted.generate(GenerateRequest(model="tiny", count=3))
     eventually(lambda: of_service(shop).total("unikat_service_calls") == 0)
-    service, worker = of_service(shop), of_worker(shop)
-    check_service(service, counted)
+    check_service(of_service(shop), counted)
     eventually(lambda: of_worker(shop).total("unikat_worker_jobs_in_hand") == 0)
-    check_worker(worker, counted, written)
+    check_worker(of_worker(shop), counted, written)
 
 
 def check_service(service: Scrape, counted: Counted) -> None:
@@ -201,7 +202,8 @@ def check_service(service: Scrape, counted: Counted) -> None:
     assert service.total("unikat_service_request_seconds_count") == sum(ends.values())
     assert service.total("unikat_service_images_total") == counted.images
     assert service.total("unikat_service_sent_bytes_total") == counted.bytes
-    assert service.total("unikat_service_delivered_seconds_count") == counted.images
+    streamed = counted.images - counted.ends["Draw", *OK]
+    assert service.total("unikat_service_delivered_seconds_count") == streamed
     assert service.total("unikat_service_first_image_seconds_count") == counted.calls_with_images
     assert service.total("unikat_service_workers") == service.total("unikat_service_model_workers", model="tiny@1") == 1
     assert service.total("unikat_service_redis_up") == 1
@@ -253,6 +255,19 @@ def test_a_job_that_is_taken_from_a_dead_worker_is_counted_once(tmp_path: Path) 
         assert found.total("unikat_worker_given_up_jobs_total") == found.total("unikat_worker_retries_total") == 0
         assert stack.service is not None
         assert scrape(stack.service).total("unikat_service_images_total") == 300
+
+
+def test_a_batch_in_hand_is_no_work_of_calls_and_takes_what_its_model_takes(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "models", work=4000)  # about 8 ms an image
+    with running_shop(tmp_path / "models", tmp_path / "open", UNIKAT_METRICS=ANY_PORT) as shop:
+        batch = shop.create("only", plans=plan(2000), shard_size=1000)
+        eventually(lambda: of_worker(shop).total("unikat_worker_drawn_images_total", kind="shard"))
+        found = of_worker(shop)
+        shop.calls.cancel(batch.id)
+    assert found.total("unikat_worker_images_per_second") == 0, "no call has shown a rate"
+    assert found.by("unikat_worker_work_seconds", "model", kind="call") == {"tiny@1": 0}
+    assert 0 < found.total("unikat_worker_work_seconds", kind="shard") < 200  # at 1 s an image, about 1000 or 2000
+    assert found.by("unikat_worker_written_images_total", "model") == {"tiny@1": 0}, "an increase begins at 0"
 
 
 def test_nothing_is_served_without_the_setting(tmp_path: Path) -> None:

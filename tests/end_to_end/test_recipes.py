@@ -22,6 +22,7 @@ from unikat.batches.layout import MANIFEST
 from unikat.batches.verify import pick, verify
 from unikat.cli import app
 from unikat.cli.batch.redraw import draw_again
+from unikat.cli.problems import BAD_INPUT, Problem
 from unikat.errors import InvalidRequest
 from unikat.metadata import read_statement
 from unikat.recipes.artwork import parse_link
@@ -197,6 +198,13 @@ def test_a_batch_draws_recipes_and_walks_whatever_their_place(studio: Studio, ou
     assert verify(str(out / "recipes")).is_complete
     again = draw_again(studio, partial(pick, str(out / "recipes")), 12, lambda done, count: None)
     assert (again.count, again.different) == (12, [])
+    packed = CliRunner().invoke(app, ["sprites", str(out / "recipes"), "-o", str(out / "sprites")])
+    assert packed.exit_code == 0, packed.output
+    frames_of = json.loads((out / "sprites" / "atlas.json").read_text())["frames"]
+    for row in rows:
+        facts = frames_of[f"tiny-s5-{row['index']:05}"]["unikat"]
+        place = {"seed": "5", "index": row["index"]} if row["recipe"] is None else {"recipe": row["recipe"]}
+        assert {name: facts[name] for name in facts.keys() & {"seed", "index", "recipe"}} == place
     assert studio.batch(batch.id).plans[1:3] == (Plan({"style": "ink"}, 3, mutations), Plan({}, 6, walk=walk))
 
 
@@ -213,6 +221,25 @@ def run(stack: Stack, *words: str) -> dict[str, object]:
     assert result.exit_code == 0, (result.output, result.exception)
     artworks = [found for line in result.stdout.splitlines() if (found := json.loads(line))["event"] == "artwork"]
     return {**artworks[-1], "count": len(artworks)}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("generate tiny --recipe 7:3 -n 5", "--count: must be 1, not 5"),
+        ("generate tiny --recipe 7:3 -n 16 --estimate", "--count: must be 1, not 16"),
+        ("generate tiny --recipe 7:3 --seed 0", "--seed: must be left out"),
+        ("generate tiny --recipe 7:3 --first-index 2", "--first-index: must be 0, not 2"),
+        ("vary tiny@1:7:3 --strength 3", "--strength: does nothing without --direction"),
+        ("vary tiny@1:7:3 --direction 2 --radius 0.3", "--radius: does nothing with --direction"),
+        ("vary tiny@1:7:3 --direction 2 --seed 0", "--seed: does nothing with --direction"),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused_by_name(stack: Stack, tmp_path: Path, words: str, said: str) -> None:
+    error = CliRunner().invoke(app, [*words.split(), "-o", str(tmp_path / "out"), "--target", stack.target]).exception
+    assert isinstance(error, Problem)
+    assert (error.message.startswith(said), error.code) == (True, BAD_INPUT), error.message
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_work_is_typed_as_a_file_a_link_or_a_place(stack: Stack, studio: Studio, tmp_path: Path) -> None:

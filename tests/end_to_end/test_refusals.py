@@ -223,6 +223,8 @@ def test_a_generator_that_has_memorised_delivers_nothing(shop: Shop, studio: Stu
     report = verify(str(folder))
     assert report.is_intact
     assert (report.rows, report.refused_count, report.bytes_read) == (20, 20, 0)
+    packed = CliRunner().invoke(app, ["sprites", str(folder), "-o", str(folder.parent / "memory sprites")])
+    assert "no sprites" in str(packed.exception)
 
 
 def test_a_batch_says_how_near_its_images_are(shop: Shop) -> None:
@@ -237,6 +239,11 @@ def test_a_batch_says_how_near_its_images_are(shop: Shop) -> None:
     done = CliRunner().invoke(app, ["batch", "verify", str(folder), "--redraw", "8", "--target", shop.stack.target])
     assert done.exit_code == 0, done.output
     assert "every byte the same" in done.output
+    done = CliRunner().invoke(app, ["sprites", str(folder), "-o", str(folder.parent / "near sprites")])
+    assert done.exit_code == 0, (done.output, done.exception)
+    sprites = json.loads((folder.parent / "near sprites" / "atlas.json").read_text())["frames"].values()
+    attempts = {sprite["unikat"]["index"]: sprite["unikat"].get("attempt", 0) for sprite in sprites}
+    assert attempts == {row["index"]: row["attempt"] for row in there}
 
 
 def test_enforce_needs_an_index(studio: Studio) -> None:

@@ -10,20 +10,33 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
+from redis.exceptions import NoPermissionError
 
 from tests.end_to_end.shop import Shop, plan, running_shop
+from tests.queue.driver import draw_job, enqueue
 from tests.support.processes import eventually
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import running_valkey
 from tests.unikat.test_cli import unikat
 from unikat import Studio
+from unikat.batches.spec import BatchSpec, Cell
+from unikat.queue import tokens
 from unikat.queue.acl import USERS, acl_file
 from unikat.queue.activity import Activity, activity_key
+from unikat.queue.batches.keys import batch_key
+from unikat.queue.batches.store import BatchStore
+from unikat.queue.clients import connect
+from unikat.queue.clock import redis_time
+from unikat.queue.control import CONTROL_KEY
+from unikat.queue.stream import stream_key
+from unikat.queue.tokens import TOKENS_KEY
 from unikat.queue.workers import WORKER_TTL, WORKERS_KEY, WorkerStatus, worker_key
 
 IMAGES = 4000
@@ -143,8 +156,9 @@ def on_a_terminal(shop: Shop, *arguments: str, keys: bytes = b"") -> str:
     return seen.decode(errors="replace")
 
 
-def test_q_ends_it_and_gives_the_screen_back(shop: Shop) -> None:
-    seen = on_a_terminal(shop, "top", keys=b"q")
+@pytest.mark.parametrize("keys", [b"q", b"\x1b[Aq"])  # an arrow key first
+def test_q_ends_it_and_gives_the_screen_back(shop: Shop, keys: bytes) -> None:
+    seen = on_a_terminal(shop, "top", keys=keys)
     assert "\x1b[?1049h" in seen, "the other screen"
     assert seen.rindex("\x1b[?1049l") > seen.rindex("Workers")
 
@@ -178,9 +192,39 @@ def test_it_says_where_no_redis_is_and_what_to_do() -> None:
 def test_the_user_who_watches_can_do_no_more(tmp_path: Path) -> None:
     file = tmp_path / "users.acl"
     file.write_text(acl_file({name: name for name in (*USERS, "admin")}))
-    write_tiny_bundle(tmp_path / "models")
-    with running_valkey("everysec", aclfile=str(file)) as valkey:
-        url = valkey.tcp_url.replace("//", "//monitor:monitor@")
-        done = unikat("top", "--once", UNIKAT_REDIS_URL=url)
+    with running_valkey("everysec", aclfile=str(file)) as valkey, ExitStack() as exits:
+
+        def url(user: str) -> str:
+            return valkey.tcp_url.replace("//", f"//{user}:{user}@")
+
+        admin = exits.enter_context(connect(url("admin"), "test"))
+        fill(admin)
+        done = unikat("top", "--once", "--json", UNIKAT_REDIS_URL=url("monitor"))
         assert done.returncode == 0, done.stderr
-        assert "none is alive" in done.stdout
+        found = json.loads(done.stdout)
+        assert [worker["activity"]["jobs"] for worker in found["workers"]] == [3]
+        assert [(queue["model"], queue["jobs"], queue["work_s"]) for queue in found["queues"]] == [("tiny@1", 1, 2.5)]
+        assert [(batch["model"], batch["waitingShards"]) for batch in found["batches"]] == [("tiny@1", 3)]
+        assert admin.acl_log() == []
+        monitor = exits.enter_context(connect(url("monitor"), "test"))
+        reads = [("XRANGE", stream_key("one"), "-", "+"), ("HGETALL", TOKENS_KEY), ("HGETALL", CONTROL_KEY)]
+        for command in (
+            *reads,
+            *(("SET", key, "x") for key in (worker_key("w"), batch_key("b" * 16), "rq:queues", "other")),
+        ):
+            with pytest.raises(NoPermissionError):
+                monitor.execute_command(*command)
+
+
+def fill(admin: Redis) -> None:
+    """A worker with something in hand, a job that waits, a batch, a stream with an image, and a token."""
+    job = replace(draw_job(), seconds=2.5)
+    assert enqueue(admin, [("one", job)]) == ["queued"]
+    status = WorkerStatus("w", {job.model: job.digest}, "cpu", "x", "y", 1.0, 1.0, redis_time(admin))
+    admin.set(worker_key("w"), status.to_json())
+    admin.zadd(WORKERS_KEY, {"w": status.beat_at + WORKER_TTL})
+    admin.set(activity_key("w"), Activity(jobs=3).to_json())
+    admin.xadd(stream_key("one"), {"response": b"an image"}, "1-0")
+    spec = BatchSpec(job.model, job.digest, 1, 0.8, 1, 1, (Cell({}, 12),), "file:///out/b", shard_size=4)
+    BatchStore(admin).create("b" * 16, spec, "content")
+    tokens.create(admin, "anna", ["generate"], None)

@@ -124,7 +124,7 @@ def test_what_the_registry_has_drawn_is_below_its_call(stack: Stack, collector: 
     with registering(stack, tmp_path) as registry, grpc.insecure_channel(registry.target) as channel:
         metadata = (("traceparent", f"00-{trace}-{CALLER}-01"),)
         ProvenanceStub(channel).ClaimArtwork(Owner("anna").claim(7), timeout=30, metadata=metadata)
-    spans = whole(collector, trace, CLAIM, DRAW)
+        spans = whole(collector, trace, CLAIM, DRAW)
     [claim], [call] = named(spans, CLAIM), named(spans, DRAW)
     assert (claim.program, claim.span.parent_span_id.hex()) == ("unikat-registry", CALLER)
     assert (call.program, call.span.parent_span_id) == ("unikat-service", claim.span.span_id)

@@ -17,6 +17,7 @@ from tests.support.processes import Program
 from tests.support.tiny_model import write_tiny_bundle
 
 CLAIMS = 6  # of one visitor, an hour
+VERIFICATIONS = 20  # the same
 
 
 class Site:
@@ -39,6 +40,7 @@ class Site:
             "UNIKAT_GALLERY_CACHE_MB": "1",
             "UNIKAT_REGISTRY": registry,
             "UNIKAT_VISITOR_CLAIMS": str(CLAIMS),
+            "UNIKAT_VISITOR_VERIFICATIONS": str(VERIFICATIONS),
             "UNIKAT_METRICS": metrics,
         }
         self.program: Program | None = None

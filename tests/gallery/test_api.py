@@ -7,12 +7,13 @@ import zipfile
 from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
 
 from deploy import healthcheck
-from tests.gallery.site import Site, Visitor
+from tests.gallery.site import VERIFICATIONS, Site, Visitor
 from unikat.cli.batch.plan import parse_plan
 
 WALL = "/api/wall?model=tiny&seed=7&count=6&c.style=ink:0.5,oil:0.5"
@@ -187,7 +188,19 @@ def test_a_picture_is_verified_and_what_is_none_is_refused(visitor: Visitor, wor
         assert (response.status, list(json.loads(said)["fields"])) == (400, ["picture"])
 
 
-def test_one_visitor_draws_a_few_walls_at_once(site: Site, visitor: Visitor) -> None:
+def test_a_visitor_has_so_many_pictures_verified_an_hour(site: Site) -> None:
+    visitor = Visitor(site).enter()
+    for _ in range(VERIFICATIONS):
+        assert visitor.ask("POST", "/api/verify", b"no picture")[0].status == 400
+    response, said = visitor.ask("POST", "/api/verify", b"no picture")
+    assert (response.status, f"At most {VERIFICATIONS} pictures an hour" in json.loads(said)["message"]) == (429, True)
+    assert Visitor(site).enter().ask("POST", "/api/verify", b"no picture")[0].status == 400
+
+
+def test_one_visitor_draws_a_few_walls_at_once(site: Site, visitor: Visitor, works: list[dict[str, str]]) -> None:
+    album = visitor.json("POST", "/api/albums", {"title": "Sea"})["id"]
+    visitor.json("POST", f"/api/albums/{album}/works", {"id": works[0]["id"], "link": works[0]["link"]})
+    walk = "&".join(f"w={quote(work['link'])}" for work in works[:2])
     slow = "/api/wall?model=slow&seed=1&count=200"
     open_ones = []
     for _ in range(4):
@@ -198,6 +211,10 @@ def test_one_visitor_draws_a_few_walls_at_once(site: Site, visitor: Visitor) -> 
         open_ones.append((connection, response))
     ((name, _, said),) = visitor.events(slow)
     assert (name, "4 walls" in said["message"]) == ("problem", True)
+    film, sheet = f"/film.webp?{walk}&frames=2", f"/export/{album}/sheet.png"
+    for method, path in (("GET", film), ("GET", sheet), ("POST", "/api/taste?model=tiny")):
+        response, content = visitor.ask(method, path)
+        assert (response.status, json.loads(content)["reason"]) == (429, "TOO_MANY_CALLS")
     for connection, response in open_ones:
         response.close()
         connection.close()

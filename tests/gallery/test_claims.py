@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -15,6 +17,7 @@ from tests.gallery.site import CLAIMS, Site, Visitor
 from tests.provenance.registering import ORIGIN, Registering
 from unikat.certificate import Certificate
 from unikat.owner_key import public_of
+from unikat_gallery.context import REGISTRY_CALLS
 
 ANNA, BELA = public_of(b"a" * 32).hex(), public_of(b"b" * 32).hex()
 INK = "&c.style=ink&c.subject=sea"
@@ -147,6 +150,22 @@ def test_a_picture_is_verified_by_the_registry(visitor: Visitor, seeds: Iterator
     for wrong in (b"no picture", b"\0" * 16_000_001):
         response, said = visitor.ask("POST", "/api/verify", wrong)
         assert (response.status, list(json.loads(said)["fields"])) == (400, ["picture"])
+
+
+def test_certificates_are_shown_while_as_many_pictures_are_verified_as_can_be(
+    visitor: Visitor, seeds: Iterator[int]
+) -> None:
+    work = drawn(visitor, next(seeds))
+    noise = np.random.default_rng(1).integers(0, 256, (384, 384, 3), np.uint8)
+    Image.fromarray(noise).save(file := BytesIO(), "PNG")
+    asked = 0
+    with ThreadPoolExecutor(REGISTRY_CALLS) as pool:
+        verified = [pool.submit(visitor.json, "POST", "/api/verify", file.getvalue()) for _ in range(REGISTRY_CALLS)]
+        while not any(each.done() for each in verified):
+            assert visitor.json("GET", f"/api/certificates/{work['digest']}") == {"work": None}
+            asked += 1
+    assert asked > 10, "the first picture was verified before certificates were shown"
+    assert all("Nothing says" in each.result()["verdict"] for each in verified)
 
 
 def test_works_are_shown_while_the_registry_does_not_answer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any, cast
 
 import pytest
 from jsonschema import Draft202012Validator
+from starlette.requests import Request
 from starlette.routing import Route
 
 from tests.end_to_end.stack import Stack, free_port, running_stack
@@ -28,8 +30,10 @@ from tests.support.tiny_model import write_tiny_bundle
 from unikat.aio import AsyncStudio
 from unikat.artwork import Artwork
 from unikat.queue.tokens import revoke
+from unikat.v1.studio_pb2 import GenerateRequest
 from unikat_gallery.v1.document import document
 from unikat_gallery.v1.operations import OPERATIONS, PREFIX, mount
+from unikat_gallery.v1.requests import message_of
 
 SIX = {"model": "tiny@1", "seed": "7", "count": 6, "conditions": [{"attribute": "style", "category": "ink"}]}
 
@@ -140,9 +144,18 @@ def test_a_stream_that_was_cut_goes_on_after_the_last_event(site: Site, six: lis
     assert [(id, data["id"]) for _, id, data in works] == [("4", six[4].id), ("5", six[5].id)]
     _, nothing = post(site, "/v1/generate", SIX, "text/event-stream", Last_Event_ID="5")
     assert [name for name, _, _ in events_in(nothing)] == ["finished"]
-    for wrong, field in ((SIX, "6"), (SIX, "-1"), ({"model": "tiny", "count": 3}, "1")):
+    points = [{"point": {"seed": 7}, "weight": 1}]
+    varied: dict[str, Any] = SIX | {"recipe": {"points": points, "mutation": {"radius": 0.5}}}
+    del varied["seed"]  # the service would pick another one for the mutation
+    for wrong, field in ((SIX, "6"), (SIX, "-1"), ({"model": "tiny", "count": 3}, "1"), (varied, "3")):
         found = status_of(*post(site, "/v1/generate", wrong, "text/event-stream", Last_Event_ID=field))
         assert found[:2] == (400, ["last-event-id"])
+    varied["recipe"]["mutation"]["seed"] = 5
+    every, left = (
+        events_in(post(site, "/v1/generate", varied, "text/event-stream", **of)[1])
+        for of in ({}, {"Last_Event_ID": "3"})
+    )
+    assert [data["id"] for name, _, data in left if name == "artwork"] == [data["id"] for _, _, data in every[5:7]]
 
 
 def test_a_service_that_is_killed_meanwhile_is_a_pause(tmp_path: Path) -> None:
@@ -224,6 +237,10 @@ def test_models_are_listed_and_read(site: Site) -> None:
         ({"model": "tiny", "format": "gif"}, 400, "format", "IMAGE_FORMAT_WEBP"),
         ({"model": "tiny", "conditions": "ink"}, 400, "conditions", "[]"),
         ({"model": "tiny", "conditions": {"style": "ink"}}, 400, "conditions", "[]"),
+        ({"model": "tiny", "conditions": [{}] * 64 + [7]}, 400, "conditions", "at most 64, not 65"),
+        ({"model": "tiny", "walk": {"keyframes": [{"points": [{}] * 65}]}}, 400, "walk.keyframes[0].points", "65"),
+        ({"model": "tiny", "recipe": {"points": [{"vector": {"values": [0] * 65_536 + ["x"]}}]}}, 400,
+         "recipe.points[0].vector.values", "at most 65536, not 65537"),
         ({"model": "tiny", "recipe": 7}, 400, "recipe", "recipe"),
         ({"model": "tiny", "count": 0}, 400, "count", "1 to 4096"),
         ({"model": "tiny", "afterIndex": 0}, 400, "after_index", "needs the request_id"),
@@ -237,6 +254,26 @@ def test_nonsense_is_refused_by_name(site: Site, body: object, status: int, fiel
     assert (found_status, fields) == (status, [field]), message
     assert says in message
     assert site.stack.queued() == 0
+
+
+def test_others_are_served_while_a_body_is_read() -> None:
+    body = json.dumps(
+        {"recipe": {"points": [{"vector": {"values": [0] * 65_536}}] * 5}}, separators=(",", ":")
+    ).encode()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def turns() -> int:
+        """Of the event loop, until the message is there."""
+        reading = asyncio.ensure_future(message_of(Request({"type": "http"}, receive), GenerateRequest))
+        for turn in itertools.count():
+            if (await asyncio.wait([reading], timeout=0.001))[0]:
+                assert len(reading.result()[0].recipe.points) == 5
+                return turn
+        raise AssertionError
+
+    assert asyncio.run(turns()) > 20
 
 
 def test_what_is_no_answer_or_no_address_is_refused(site: Site) -> None:
@@ -288,7 +325,7 @@ def test_a_caller_shows_its_own_token_or_is_the_gallery(tmp_path: Path) -> None:
             assert response.status == 429, content
             assert int(response.getheader("retry-after") or 0) >= 1
             assert ask(port, "POST", "/v1/generate", two)[0].status == 200  # and the gallery's is not
-            refused = ask(port, "POST", "/v1/draw", {"model": "tiny"}, {"Authorization": f"Bearer {batch}"})
+            refused = ask(port, "POST", "/v1/draw", {"model": "tiny"}, {"Authorization": f"bearer {batch}"})
             assert refused[0].status == 403
             wrong = ask(port, "POST", "/v1/draw", {"model": "tiny"}, {"Authorization": f"Bearer {own[:-1]}"})
             assert wrong[0].status == 401

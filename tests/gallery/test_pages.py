@@ -158,6 +158,21 @@ def test_a_works_conditions_are_changed_under_the_hand_and_the_latest_wish_wins(
     expect(page).to_have_url(re.compile("ink:0.8,oil:0.2"))
 
 
+def test_an_album_whose_works_could_not_be_put_into_it_is_gone_on_with(page: Page) -> None:
+    on_wall(page)
+    page.locator(".tile").first.hover()
+    page.locator(".tile .favourite").first.click()
+    page.get_by_role("link", name="Favourites").click()
+    page.get_by_role("button", name="Put all into a new album").click()
+    page.route("**/api/albums/*/works", lambda route: route.abort(), times=1)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").locator(".problem")).to_be_visible()
+    page.get_by_role("button", name="Make the album").click()
+    expect(page.get_by_text("Album of 1 work")).to_be_visible()
+    page.get_by_role("link", name="Albums").click()
+    expect(page.locator(".covers li")).to_have_count(1)
+
+
 def test_an_album_is_made_exported_and_hung(page: Page) -> None:
     on_wall(page)
     for number in (0, 1):

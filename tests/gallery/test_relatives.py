@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from urllib.parse import quote
 
@@ -61,6 +62,22 @@ def test_a_cross_lies_between_two_works_and_is_a_work_like_any_other(visitor: Vi
     for query, field in wrong.items():
         response, said = visitor.ask("GET", f"/api/cross?one={quote(WORK)}&other={quote(other)}&{query}")
         assert (response.status, list(json.loads(said)["fields"])) == (400, [field])
+
+
+def test_a_film_is_saved_while_another_ones_frames_are_drawn(visitor: Visitor) -> None:
+    walks = {
+        name: "&".join(f"w={quote(f'model={name}&seed={seed}&c.style=ink')}" for seed in (1, 2))
+        for name in ("slow", "tiny")
+    }
+
+    def save(name: str, frames: int) -> int:
+        return visitor.ask("GET", f"/film.webp?{walks[name]}&frames={frames}")[0].status
+
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(save, "slow", 96)
+        assert visitor.events(f"/api/film?{walks['slow']}&frames=3")[-1][0] == "finished"  # the long one is drawn, too
+        assert (save("tiny", 2), long.done()) == (200, False)
+        assert long.result() == 200
 
 
 def test_a_walk_passes_its_works_and_is_saved_as_a_film(visitor: Visitor) -> None:

@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 from tests.gallery.site import Site, Visitor
 from unikat.errors import Overloaded
 from unikat.pictures import read_pixels
-from unikat_gallery.database import open_database
+from unikat_gallery.database import open_database, writing
 from unikat_gallery.limits import HOUR_S, Limit, Limits
 from unikat_gallery.settings import Settings
+from unikat_gallery.tables import VOTES
 from unikat_gallery.votes.ballot import Ballot
 from unikat_gallery.votes.command import app
 from unikat_gallery.votes.pictures import artist_pictures, in_pieces, read_artist_picture
-from unikat_gallery.votes.store import all_votes
+from unikat_gallery.votes.store import MOST_VOTES, all_votes
 from unikat_gallery.votes.taste import Taste, choose, features
 from unikat_gallery.votes.vote import Kind, Purpose, Question, Vote
 
@@ -163,6 +164,25 @@ def test_a_wall_of_what_one_likes_can_be_chosen_again_from_its_record(site: Site
     assert again.preferred > 0.5
 
 
+def test_a_voters_answers_are_bounded_and_what_is_beyond_is_not_asked(site: Site) -> None:
+    voter = Visitor(site).enter()
+    open_pair = voter.json("POST", "/api/vote", {})
+    engine = open_database(site.database)
+    row: dict[str, object] = {"chosen": "{}", "other": "{}", "chosen_features": b"", "other_features": b""}
+    row |= {"visitor": voter.cookie.partition("=")[2], "question": "like", "purpose": "pair", "chose_left": True}
+    with writing(engine) as db:
+        db.execute(VOTES.insert(), [row | {"pair": str(number)} for number in range(MOST_VOTES)])
+    try:
+        for path, body in (("/api/vote", {}), (f"/api/vote/{open_pair['pair']}", {"chosen": "left"})):
+            response, said = voter.ask("POST", path, body)
+            assert (response.status, b"votes: you answered" in said) == (409, True), said
+        assert voter.json("GET", "/api/vote")["answered"] == MOST_VOTES
+    finally:
+        with writing(engine) as db:
+            db.execute(VOTES.delete().where(VOTES.c.visitor == row["visitor"]))
+        engine.dispose()
+
+
 def test_too_many_pairs_a_minute_are_refused() -> None:
     limits = Limits(Limit(3, "At most 3 a minute."), Limit(5, "At most 5 of all.", HOUR_S))
     for _ in range(3):
@@ -178,12 +198,12 @@ def test_too_many_pairs_a_minute_are_refused() -> None:
 
 
 def test_what_is_open_is_bounded_for_each_voter() -> None:
-    ballot = Ballot(Limits(Limit(1), Limit(1)))
+    ballot = Ballot(Limits(Limit(1, ""), Limit(1, "")))
     purposes = [ballot.purpose("a", number) for number in range(600)]
     assert [ballot.purpose("a", number) for number in range(600)] == purposes
     assert purposes.count(Purpose.CONTROL) == purposes.count(Purpose.REPEAT) == 100
     assert purposes != [ballot.purpose("b", number) for number in range(600)]
-    assert purposes != [Ballot(Limits(Limit(1), Limit(1))).purpose("a", number) for number in range(600)]
+    assert purposes != [Ballot(Limits(Limit(1, ""), Limit(1, ""))).purpose("a", number) for number in range(600)]
 
 
 def test_artist_pictures_are_read_at_the_models_size_on_white(tmp_path: Path) -> None:

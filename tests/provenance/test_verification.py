@@ -18,6 +18,7 @@ from unikat import Artwork, Studio
 from unikat.certificate import Certificate
 from unikat.content_credentials.signing import sidecar
 from unikat.errors import InvalidRequest
+from unikat.metadata import png_info
 from unikat.registry import Registry
 from unikat.v1 import provenance_pb2 as pb
 
@@ -141,20 +142,28 @@ def test_what_nobody_claimed_is_drawn_again(claimed: Claimed) -> None:
 def test_metadata_of_one_work_in_the_file_of_another_are_a_contradiction(claimed: Claimed) -> None:
     with Image.open(BytesIO(claimed.unclaimed.data)) as other:
         stolen = other.info["XML:com.adobe.xmp"]
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    info.add_itxt("XML:com.adobe.xmp", stolen)
     file = BytesIO()
-    claimed.artwork.image().save(file, "PNG", pnginfo=info)
+    claimed.artwork.image().save(file, "PNG", pnginfo=png_info(stolen.encode()))
     found = claimed.client.verify(file.getvalue())
     assert found.verdict == pb.VERDICT_CONTRADICTION, found.summary
+
+
+@pytest.mark.parametrize("seed", ["-1", "18446744073709551616"])
+def test_a_recipe_that_nothing_can_be_drawn_from_says_nothing(claimed: Claimed, seed: str) -> None:
+    with Image.open(BytesIO(claimed.unclaimed.data)) as image:
+        packet = image.info["XML:com.adobe.xmp"].replace('"seed": "7"', f'"seed": "{seed}"')
+    file = BytesIO()
+    claimed.unclaimed.image().save(file, "PNG", pnginfo=png_info(packet.encode()))
+    found = claimed.client.verify(file.getvalue())
+    assert (found.verdict, found.HasField("redraw"), found.stated_digest) == (pb.VERDICT_UNCLAIMED, False, b"")
 
 
 def test_a_picture_of_more_pixels_than_are_looked_at_is_refused_with_the_limit(claimed: Claimed) -> None:
     with pytest.raises(InvalidRequest, match="2048 x 2049 pixels; at most 4,194,304") as refused:
         claimed.client.verify(saved(Image.new("1", (2048, 2049))))
     assert list(refused.value.fields) == ["picture"]
+    with pytest.raises(InvalidRequest, match=r"8193 x 64 pixels; .* and 8,192 a side"):
+        claimed.client.verify(saved(Image.new("1", (8193, 64))))
 
 
 def test_another_picture_is_nothing_and_no_picture_is_an_error(claimed: Claimed) -> None:

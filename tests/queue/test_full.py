@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
+from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -238,8 +239,14 @@ def test_the_jobs_of_a_dead_worker_wait_for_room(redis: Redis) -> None:
     before = everything(redis)
     with limit(redis, -8192), pytest.raises(RedisError):
         sweeper.sweep(0.001)
+    queue = Queue(QUEUE, connection=redis, serializer=JSONSerializer)
+    begun = cast(list[bytes], redis.zrange(queue.started_job_registry.key, 0, -1))
+    with limit(redis, -8192), pytest.raises(RedisError):  # that far it comes where it could still take its lock
+        sweeper._sweep_started(queue, begun)
     assert everything(redis) == before
+    assert sweeper.recovered == 0
     sweeper.sweep(0.001)
+    assert sweeper.recovered == 1
     assert redis.lrange(f"rq:queue:{QUEUE}", 0, -1) == [job.id.encode()]
     assert [taken.id for taken in take_jobs(redis, "worker-2")] == [job.id]
 

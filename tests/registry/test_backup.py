@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.registry.conftest import KEY, ORIGIN
-from tests.registry.test_log import fill
+from tests.registry.test_log import fill, leaves_of
 from tests.support.postgres import Postgres
 from unikat.transparency import check_views
 from unikat.transparency.mirror import Mirror
+from unikat_registry.backups import back_up, restore
 from unikat_registry.database import open_database, reading, writing
 from unikat_registry.details import Details, find, keep
 from unikat_registry.log import Log
@@ -82,7 +84,9 @@ def test_a_backup_that_is_older_than_what_was_published_is_refused_until_it_has_
     assert recover(again, after, Mirror(folder, KEY.verifier)).entries == range(SIZE, SIZE + LATER)
     after.check_published(folder)
     assert after.publish(folder) == log.checkpoint()
-    assert [after.leaf(index) for index in range(SIZE + LATER)] == [log.leaf(index) for index in range(SIZE + LATER)]
+    assert leaves_of(again) == leaves_of(engine)
+    if again.dialect.name == "sqlite":
+        assert (tmp_path / "restored.db-wal").stat().st_size == 0  # names that were erased again are not in it
     assert recover(again, after, Mirror(folder, KEY.verifier)).entries == range(SIZE + LATER, SIZE + LATER)
     with reading(again) as session:
         assert find(session, SIZE + 3) is None
@@ -98,3 +102,32 @@ def test_entries_of_another_log_are_not_taken(engine: Engine, restored: str, tmp
         recover(again, after, Mirror(tmp_path / "public", KEY.verifier))
     assert after.size() == SIZE + 1
     again.dispose()
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a lost hash": lambda file: change(file, "DELETE FROM log_nodes WHERE level = 2 AND place = 0"),
+    "a lost entry": lambda file: change(file, "DELETE FROM log_entries WHERE entry = 4"),
+    "another entry": lambda file: change(file, "UPDATE log_entries SET leaf = x'00' WHERE entry = 1"),
+    "half a file": lambda file: os.truncate(file, file.stat().st_size // 2),
+    "no database": lambda file: file.write_bytes(b"no database" * 1000),
+}
+
+
+def change(file: Path, statement: str) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_backup_is_said_to_be_damaged_and_restores_nothing(
+    engine: Engine, log: Log, tmp_path: Path, damage: str
+) -> None:
+    fill(engine, log, 5)
+    log.publish(tmp_path / "public")
+    back_up(engine, ORIGIN, tmp_path / "public", tmp_path / "backup")
+    DAMAGE[damage](tmp_path / "backup" / "registry.db")
+    empty = open_database(f"sqlite:///{tmp_path}/empty.db")
+    with pytest.raises(ValueError, match=r"backup/registry\.db is damaged: "):
+        restore(tmp_path / "backup", empty, ORIGIN, tmp_path / "public", is_log_lost=False)
+    assert leaves_of(empty) == []
+    empty.dispose()

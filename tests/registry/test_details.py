@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ from sqlalchemy import Engine
 
 from tests.registry.conftest import KEY, ORIGIN
 from unikat.transparency import salted_hash
+from unikat_registry import database
 from unikat_registry.database import open_database, reading, writing
 from unikat_registry.details import Details, erase, find, keep
+from unikat_registry.erasure import erase as erase_entries
 from unikat_registry.log import Log
 
 ADA = {"title": "Größe", "owner": "Ada Lovelace-Byron of Ockham"}
@@ -53,18 +57,42 @@ def test_details_are_erased_and_the_entry_is_still_proven(engine: Engine, log: L
         log.prove(index).verify(leaf, KEY.verifier)
 
 
-def test_erased_details_are_nowhere_in_the_files_of_sqlite(tmp_path: Path) -> None:
+def kept(tmp_path: Path) -> tuple[Engine, Log, Details]:
+    """A database in which details of entry 0 are in a file, at least."""
     engine = open_database(f"sqlite:///{tmp_path}/registry.db")
     log, details = Log(engine, ORIGIN, KEY), Details.fresh(ADA)
     with writing(engine) as session:
         keep(session, log.append(session, details.hash), details)
-    assert any(details.salt in each.read_bytes() for each in tmp_path.iterdir())
-    with writing(engine) as session:
-        erase(session, 0)
+    assert is_in(details, tmp_path)
+    return engine, log, details
+
+
+def is_in(details: Details, folder: Path) -> bool:
+    data = b"".join(file.read_bytes() for file in folder.iterdir())
+    return details.salt in data or ADA["owner"].encode() in data
+
+
+def test_erased_details_are_nowhere_in_the_files_of_sqlite_while_a_registry_runs(tmp_path: Path) -> None:
+    engine, log, details = kept(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "registry.db")) as other:
+        assert other.execute("SELECT size FROM log_size").fetchall() == [(1,)]
+        assert erase_entries(engine, log, [0, 0]) == {0: 1}
+        assert not is_in(details, tmp_path)
+        assert erase_entries(engine, log, [0]) == {}
     with reading(engine) as session:
         assert find(session, 0) is None
-    engine.dispose()  # the last connection moves the write-ahead log into the database, and removes it
-    (file,) = tmp_path.iterdir()
-    data = file.read_bytes()
-    assert details.salt not in data
-    assert ADA["owner"].encode() not in data
+    engine.dispose()
+
+
+def test_whoever_erases_what_somebody_reads_all_the_while_is_told_so_and_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCK_WAIT", 0.1)
+    engine, log, details = kept(tmp_path)
+    with reading(engine) as session:
+        assert find(session, 0) == details
+        with pytest.raises(sqlite3.OperationalError, match="erase the same entries once more"):
+            erase_entries(engine, log, [0])
+    assert erase_entries(engine, log, [0]) == {}
+    assert not is_in(details, tmp_path)
+    engine.dispose()

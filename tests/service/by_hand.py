@@ -25,7 +25,7 @@ from unikat.queue.keys import model_key
 from unikat.queue.scripts import HOT, Command, script
 from unikat.queue.workers import MODELS_KEY, WORKERS_KEY, WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
-from unikat.v1.studio_pb2 import Artwork, Finished, GenerateResponse
+from unikat.v1.studio_pb2 import Artwork, Finished, GenerateResponse, Refusal, Refused
 
 WORKER: Final = "w1"
 
@@ -52,6 +52,11 @@ class Hand:
     def publish(self, *indices: int) -> Published:
         """Publish images."""
         return self._publish(indices, [self._artwork(index) for index in indices])
+
+    def refuse(self, index: int) -> Published:
+        """Publish that an image is not delivered."""
+        refused = Refused(index=index, reason=Refusal.REFUSAL_CONTENT, detail="it is improper")
+        return self._publish((index,), [GenerateResponse(refused=refused).SerializeToString()])
 
     def finish(self) -> None:
         """Publish the end of a complete job, and settle it."""
@@ -105,11 +110,13 @@ class ByHand:
         self.models: set[str] = set()  # model keys of all that was ever announced
 
     def announce(
-        self, *models: Model, name: str = WORKER, rate: float = 10.0, seconds: float = 600.0, **more: list[str]
-    ) -> None:
+        self, *models: Model, name: str = WORKER, images: float = 100.0, rate: float = 10.0, seconds: float = 600.0,
+        **more: list[str],
+    ) -> None:  # fmt: skip
         """A worker that serves `models` (by default "tiny@1") and counts as alive for some seconds.
 
-        `more` are fields of its status: without any, it is of the release before they came.
+        `images` and jobs (`rate`) are what it says that it draws a second. `more` are fields of its status: without
+        any, it is of the release before they came.
         """
         served = {}
         for model in models or (described(tiny_model()),):
@@ -117,7 +124,7 @@ class ByHand:
             served[key_of(model)] = model.digest
             self.models.add(model_key(key_of(model), model.digest))
         runtime = ("cpu", "CPUExecutionProvider", "onnxruntime")
-        status = WorkerStatus(name, served, *runtime, 100.0, rate, time.time(), **more)  # type: ignore[arg-type]
+        status = WorkerStatus(name, served, *runtime, images, rate, time.time(), **more)  # type: ignore[arg-type]
         self.redis.set(worker_key(name), status.to_json(), px=round(seconds * 1000))
         self.redis.zadd(WORKERS_KEY, {name: time.time() + seconds})
 

@@ -173,7 +173,7 @@ def test_any_request_is_refused_by_field_or_produces_exactly_its_images(is_long:
             assert sum(plan.count for plan in batch.plans) == asked
             indices = [i for shard in shards for i in range(shard.first, shard.first + shard.count)]
             assert indices == list(range(asked))
-            assert [weights for shard in shards for weights in shard.weights] == expected_weights(wish)
+            assert [cell.weights for shard in shards for cell, _ in shard.places] == expected_weights(wish)
 
         answered()
         hand.take()  # which forgets owners without batches

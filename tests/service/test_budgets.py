@@ -175,6 +175,8 @@ def test_more_calls_than_a_service_serves_are_told_so_and_health_answers(valkey:
         assert all(next(call).HasField("accepted") for call in calls)
         refused(refusal_of(serving.generate, GenerateRequest(model="tiny")), Reason.TOO_MANY_CALLS, "--max-calls")
         refused(refusal_of(serving.batches.ListBatches, ListBatchesRequest()), Reason.TOO_MANY_CALLS, "--max-calls")
+        for method in ("Studio/Generate", "Batches/ListBatches"):
+            serving.program.wait_for_line(rf'refused .* method="/unikat.v1.{method}" why="this service serves 5 calls')
         assert HealthStub(serving.channel).Check(HealthCheckRequest()).status == 1
         calls[0].cancel()
         eventually(lambda: _accepted(serving))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,8 +15,26 @@ from tests.service.by_hand import image_of
 from tests.service.calls import code_of, fields_of, refusal_of
 from tests.service.conftest import Serving
 from tests.support.processes import eventually
+from unikat.call_records import CallRecord
 from unikat.errors import InvalidRequest, JobFailed, NotFound, Reason
-from unikat.v1.studio_pb2 import Artwork, Condition, GenerateRequest
+from unikat.v1.studio_pb2 import Artwork, Condition, GenerateRequest, GenerateResponse
+from unikat_service.studio import note_sent
+
+
+def test_what_neither_line_nor_span_says_is_not_read_in_an_image() -> None:
+    lines, response = logging.getLogger("unikat.calls"), GenerateResponse(artwork=Artwork(image=b"image"))
+    response.artwork.timings.drawn.FromSeconds(1)
+    found = {}
+    for level in (logging.INFO, logging.WARNING):
+        lines.setLevel(level)
+        found[level] = CallRecord("Draw", 1.0)
+        note_sent(found[level], response.SerializeToString(), 3.0)
+    note_sent(spanned := CallRecord("Draw", 1.0, trace="of a span"), response.SerializeToString(), 3.0)
+    lines.setLevel(logging.NOTSET)
+    assert [(record.first, record.images) for record in found.values()] == [(2.0, 1)] * 2
+    assert found[logging.INFO].stages == (0, 0, 1, 0)
+    assert found[logging.WARNING].stages is None
+    assert spanned.stages == found[logging.INFO].stages, "its span says them"
 
 
 @pytest.fixture

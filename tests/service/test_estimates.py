@@ -8,12 +8,14 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
+from tests.service.by_hand import described
 from tests.service.calls import error_from
 from tests.service.conftest import Serving, serving_on
 from tests.service.test_batches import OPEN, wish
 from tests.support.processes import eventually
+from tests.support.scrapes import ANY_PORT, scrape
 from tests.support.tiny_model import tiny_model
-from tests.support.valkey import running_valkey
+from tests.support.valkey import Valkey, running_valkey
 from tests.unikat.test_cli import unikat
 from unikat import Studio
 from unikat.errors import InvalidRequest, NotFound
@@ -100,13 +102,26 @@ def test_python_and_the_command_line_say_what_it_costs(shop: Serving) -> None:
     assert (told["images"], told["work"], told["price"]) == (3600, 36.0, pytest.approx(1.0))
 
 
+def test_workers_that_have_drawn_nothing_yet_do_not_make_what_waits_look_longer(valkey: Valkey) -> None:
+    new = tiny_model("new")
+    new.digest = "sha256:" + "ab" * 32
+    with serving_on(valkey, UNIKAT_METRICS=ANY_PORT) as serving:
+        call = serving.generate(GenerateRequest(model="tiny", count=50))
+        next(call)
+        for number in range(9):
+            serving.hand.announce(described(tiny_model()), new, name=f"fresh{number}", images=0.0)
+        eventually(lambda: scrape(serving.program).total("unikat_service_model_workers", model="tiny@1") == 10)
+        found = scrape(serving.program)
+        call.cancel()
+    assert found.by("unikat_service_model_images_per_second", "model") == {"tiny@1": RATE, "new@1": 0}
+    assert found.by("unikat_queue_work_seconds", "model") == {"tiny@1": pytest.approx(50 / RATE)}
+    assert set(found.by("unikat_batches_work_seconds", "model")) == {"tiny@1"}, "nobody has said how fast new@1 is"
+
+
 def test_where_no_worker_has_drawn_yet_nothing_is_known(shop: Serving) -> None:
     new = tiny_model("new")
     new.digest = "sha256:" + "ab" * 32
-    shop.hand.announce(new, name="fresh")
-    status = shop.redis.get("unikat:worker:fresh")
-    assert status is not None
-    shop.redis.set("unikat:worker:fresh", json.dumps(json.loads(status) | {"images_per_second": 0.0}), ex=60)
+    shop.hand.announce(new, name="fresh", images=0.0)
     with Studio(shop.target) as studio:
         estimate = eventually(lambda: studio.estimate("new", count=5))
     assert (estimate.work, estimate.expected, estimate.images_per_second, estimate.price(1)) == (None,) * 4

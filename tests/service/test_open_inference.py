@@ -17,18 +17,22 @@ from PIL import Image
 from redis import Redis
 
 from tests.end_to_end.stack import Stack, running_stack
-from tests.service.by_hand import image_of
+from tests.service.by_hand import described, image_of
 from tests.service.calls import fields_of, refusal_of
 from tests.service.conftest import Serving, serving_on
 from tests.service.stock_client import infer, stock
 from tests.support.callers import make_token
-from tests.support.tiny_model import write_tiny_bundle
+from tests.support.processes import eventually
+from tests.support.proxy import running_proxy
+from tests.support.tiny_model import tiny_model, write_tiny_bundle
 from tests.support.valkey import Valkey
 from unikat.aio import AsyncStudio
 from unikat.artwork import Artwork
-from unikat.errors import NotFound, Overloaded, PermissionDenied, Reason, Unauthenticated
+from unikat.errors import NotFound, Overloaded, PermissionDenied, Reason, Unauthenticated, WrongState
 from unikat.inference import open_inference_pb2 as pb
 from unikat.recipes.text import parse_mix
+from unikat.v1.operations_pb2 import UnloadModelRequest
+from unikat.v1.operations_pb2_grpc import OperationsStub
 
 SEED = {"seed": ["UINT64", [1], [7]]}
 
@@ -172,7 +176,10 @@ def wrong_steps() -> list[tuple[dict[str, Any], str]]:
         (infer("tiny", parameters={"format": 3}, inputs=SEED), "parameters[format]: must be string_param"),
         (infer("tiny", parameters={"colour": "red"}, inputs=SEED), "parameters[colour]: there is no such parameter"),
         (infer("tiny", ("pixels",), parameters={"format": "jpeg"}, inputs=SEED), "format: must be png or webp"),
-        (infer("sticker", inputs={"count": ["UINT32", [1], [2049]], **SEED}), "count: must be 1 to 2048"),
+        *(
+            (infer("sticker", outputs, inputs={"count": ["UINT32", [1], [2049]], **SEED}), "count: must be 1 to 2048")
+            for outputs in ((), ("artwork",))
+        ),
     ]
 
 
@@ -234,9 +241,8 @@ def test_what_stock_clients_do_not_send_is_refused_by_name_too(
 
 
 def model_infer(channel: grpc.Channel, method: str = "ModelInfer") -> Any:  # noqa: ANN401  # of any method
-    answers: dict[str, Any] = {"ModelInfer": pb.ModelInferResponse, "ModelMetadata": pb.ModelMetadataResponse}
-    path = f"/inference.GRPCInferenceService/{method}"
-    return channel.unary_unary(path, lambda message: message.SerializeToString(), answers[method].FromString)
+    path, answer = f"/inference.GRPCInferenceService/{method}", getattr(pb, f"{method}Response")
+    return channel.unary_unary(path, lambda message: message.SerializeToString(), answer.FromString)
 
 
 def test_elements_may_be_in_messages_as_well(stack: Stack) -> None:
@@ -285,6 +291,9 @@ def test_tokens_and_quotas_hold_for_it(valkey: Valkey) -> None:
         assert (type(spent), spent.reason) == (Overloaded, Reason.QUOTA_EXCEEDED)
         taken.complete()
         assert begun.result().raw_output_contents[0][4:] == image_of(0)
+        headers = {"authorization": f"Bearer {tokens['batch']}"}
+        (refused,) = stock(serving.target, infer("tiny", headers=headers))
+        assert refused["code"] == "StatusCode.PERMISSION_DENIED", refused
 
 
 def test_its_calls_are_counted_with_all_others(valkey: Valkey) -> None:
@@ -296,6 +305,66 @@ def test_its_calls_are_counted_with_all_others(valkey: Valkey) -> None:
         assert (type(refused), refused.reason) == (Overloaded, Reason.TOO_MANY_CALLS)
         taken.complete()
         assert begun.result().outputs[0].shape == [1]
+
+
+def test_an_answer_counts_until_it_is_sent(serving: Serving) -> None:
+    serving.hand.announce(described(tiny_model("large", size=1024)))
+    wait_until_served(serving, "large")
+    request, call = pb.ModelInferRequest(model_name="large"), model_infer(serving.channel)
+    request.inputs.append(tensor("count", datatype="UINT32", contents={"uint_contents": [10]}))
+    unlimited = [("grpc.max_receive_message_length", -1)]
+    with running_proxy(serving.target) as proxy, grpc.insecure_channel(proxy.target, options=unlimited) as channel:
+        slow = [model_infer(channel).future(request, timeout=60) for _ in range(4)]  # of 30 MiB each, by the pixels
+        taken = [serving.hand.take(500_000) for _ in slow]
+        proxy.stall()
+        for each in taken:
+            each.complete()
+        for each in taken:  # all have all their images
+            serving.program.wait_for_line(f"job={each.job_id} images=10 .*code=OK")
+        refused = refusal_of(call, request, 20)
+        assert (type(refused), refused.reason) == (Overloaded, Reason.TOO_MANY_CALLS)
+        assert "holds answers of 128 MiB" in str(refused)
+        proxy.heal()
+        assert [len(each.result().raw_output_contents[0]) for each in slow] == [10 * 500_004] * 4
+        begun = call.future(request, timeout=20)
+        serving.hand.take().complete()
+        assert begun.result().outputs[0].shape == [10]
+
+
+def wait_until_served(serving: Serving, *names: str) -> None:
+    """Until the index has these models, and no other."""
+    listed = model_infer(serving.channel, "RepositoryIndex")
+    eventually(lambda: tuple(each.name for each in listed(pb.RepositoryIndexRequest()).models) == names)
+
+
+def test_a_refused_image_ends_the_call_and_its_job(serving: Serving) -> None:
+    request = pb.ModelInferRequest(model_name="tiny")
+    request.inputs.append(tensor("count", datatype="UINT32", contents={"uint_contents": [3]}))
+    begun = model_infer(serving.channel).future(request, timeout=20)
+    taken = serving.hand.take()
+    taken.publish(0)
+    taken.refuse(1)
+    refused = refusal_of(begun.result)
+    assert (type(refused), refused.reason) == (WrongState, Reason.CONTENT)
+    assert "image 1 was drawn and is not delivered" in str(refused)
+    serving.program.wait_for_line(r"call method=ModelInfer .*refused=1 .*reason=CONTENT")
+    eventually(lambda: not serving.redis.keys("unikat:calls:*"))
+    assert taken.publish(2).state == "ended", "nobody waits for it"
+
+
+def test_a_model_is_ready_while_a_worker_serves_it_and_nobody_unloaded_it(serving: Serving) -> None:
+    def ready() -> list[bool]:
+        call = model_infer(serving.channel, "ModelReady")
+        return [call(pb.ModelReadyRequest(name=name)).ready for name in ("tiny", "other")]
+
+    serving.hand.announce(described(tiny_model("other")), name="w2")
+    wait_until_served(serving, "other", "tiny")
+    assert ready() == [True, True]
+    serving.hand.bury("w2")  # lately served: calls for it still wait for a worker
+    wait_until_served(serving, "tiny")
+    OperationsStub(serving.channel).UnloadModel(UnloadModelRequest(model="tiny@1"))
+    wait_until_served(serving)
+    assert ready() == [False, False]
 
 
 def shown(token: str) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,16 +17,19 @@ from tests.support.processes import Program, eventually
 from tests.support.scrapes import ANY_PORT, Scrape, scrape
 from tests.support.tiny_model import write_tiny_bundle
 from unikat import Studio
+from unikat.errors import UnikatError
 
 DOCUMENT: Final = ROOT / "docs" / "operations.md"
 PROGRAMS: Final = ("service", "worker", "registry", "gallery")
+NOBODY: Final = "nobody"  # a model that a caller asks for, and that there is not
+PATHS: Final = ("/nothing/here", "/v1/models", "/static/index.html")  # that a visitor asks for, beside the first page
 _OF_PROCESS: Final = ("process_",)
 
 
 @contextmanager
 def observed_programs(folder: Path) -> Iterator[dict[str, Program]]:
     """All programs with their numbers served, after a call, a refused one, a batch, a claim and a visit."""
-    write_tiny_bundle(folder / "models")
+    write_tiny_bundle(folder / "models", work=8000)  # slow enough that a few images show a rate
     (folder / "open").mkdir()
     with ExitStack() as exits:
         shop = exits.enter_context(running_shop(folder / "models", folder / "open", UNIKAT_METRICS=ANY_PORT))
@@ -36,17 +39,22 @@ def observed_programs(folder: Path) -> Iterator[dict[str, Program]]:
         site.start()
         exits.callback(site.stop)
         with Studio(shop.stack.target) as studio:
-            assert len(list(studio.generate("tiny", count=4, seed=1))) == 4
+            assert len(list(studio.generate("tiny", count=16, seed=1))) == 16
+            with suppress(UnikatError):
+                studio.draw(NOBODY, seed=1)
         shop.finish("batch", plans=plan(4))
         with registry.client() as client:
             client.claim(Owner("Anna").claim(seed=7))
-        Visitor(site).enter()
+        visitor = Visitor(site).enter()
+        for path in PATHS:
+            visitor.ask("GET", path)
         assert shop.stack.service is not None
         assert registry.program is not None
         assert site.program is not None
         found = {"service": shop.stack.service, "worker": shop.stack.workers[0]}
         found |= {"registry": registry.program, "gallery": site.program}
         eventually(lambda: scrape(found["worker"]).total("unikat_worker_jobs_total", kind="close") == 1)
+        eventually(lambda: scrape(found["service"]).by("unikat_queue_work_seconds", "model"))
         yield found
 
 

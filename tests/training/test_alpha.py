@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tests.training.making import TINY, operation, write_dataset
+from unikat.pictures import on_white
 from unikat.sampling import latents
 from unikat_training.batches import Batches
 from unikat_training.data.dataset import Dataset
-from unikat_training.data.pictures import on_white
 from unikat_training.errors import DatasetError
 from unikat_training.export import export, load_trained
 from unikat_training.graph import exported_generator, run_torch, write_graph

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unikat.batch import Plan
@@ -163,13 +166,39 @@ def test_the_owner_is_the_user_in_characters_that_an_owner_may_have() -> None:
 
 
 def test_weights_that_were_divided_by_their_sum_are_sent_so_that_they_come_back() -> None:
-    import numpy as np
-
     for given in ([0.1, 0.2, 0.3], [1.0, 1.0, 1.0], [0.7, 0.3], [3.0, 5.0, 7.0, 11.0], [0.15, 0.35, 0.05, 0.45]):
         weights = {str(i): weight / sum(given) for i, weight in enumerate(given)}
         sent = as_sent(weights)
         back = {name: np.float32(weight / sum(sent.values())) for name, weight in sent.items()}
         assert back == {name: np.float32(weight) for name, weight in weights.items()}
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"a": 0.0, "b": 0.0},
+        {"a": 1.0, "b": -1.0},
+        {"a": 1e38, "b": -1e38},
+        {"a": 1e308, "b": 1e308},
+        {"a": math.nan, "b": 1.0},
+        {"a": math.inf, "b": 1.0},
+        {"a": 0.3333, "b": 0.3333, "c": 0.3333},
+        {},
+    ],
+)
+def test_weights_that_do_not_sum_to_1_are_sent_as_they_are_for_the_service_to_refuse(weights: dict[str, float]) -> None:
+    sent = as_sent(weights)
+    assert list(sent) == list(weights)
+    assert np.array_equal(list(sent.values()), list(weights.values()), equal_nan=True)
+
+
+@pytest.mark.parametrize("off", [1e-4, 3e-7])
+def test_many_weights_of_which_no_scale_comes_back_hold_no_event_loop_up(off: float) -> None:
+    shares = np.random.default_rng(0).random(500)
+    weights = {str(i): float(share) for i, share in enumerate(shares / shares.sum() * (1 + off))}
+    began = time.process_time()
+    assert as_sent(weights) == weights
+    assert time.process_time() - began < 0.3
 
 
 @pytest.mark.parametrize(

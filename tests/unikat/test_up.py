@@ -176,6 +176,14 @@ def test_a_port_that_is_taken_is_named(models: Path) -> None:
     assert "Traceback" not in up.output
 
 
+def test_ports_of_metrics_that_there_are_not_are_refused(models: Path) -> None:
+    words = ("--models", str(models), "--data", str(models / "d"), "--workers", "3", "--metrics", "127.0.0.1:65531")
+    with spawn("unikat.cli", "up", *words) as up:
+        assert up.wait() == 2
+    assert "--metrics 127.0.0.1:65531: 3 workers, the gallery and the registry have the ports behind it" in up.output
+    assert "at most 65530" in up.output
+
+
 def test_a_redis_url_that_is_none_is_named_at_once(models: Path) -> None:
     for url, complaint in (
         ("nonsense", "--redis-url nonsense: Redis URL must specify one of the following schemes"),

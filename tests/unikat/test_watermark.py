@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import math
+import time
+import tracemalloc
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -13,10 +15,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from unikat.watermark import FALSE_ALARM, MIN_PRESENCE, Watermark, code, jpeg, visibility
+from unikat.watermark import FALSE_ALARM, MIN_PRESENCE, Watermark, code, geometry, jpeg, visibility
 from unikat.watermark.chance import evidence, log_chances
 from unikat.watermark.embedding import Marker, _pooled
 from unikat.watermark.layout import BANDS, UNDONE, basis, carriers, halved, pooled
+from unikat.watermark.matting import on_white
 
 Pixels = NDArray[np.uint8]
 
@@ -320,6 +323,28 @@ def test_a_sticker_is_found_alone_and_on_white(background: int | None) -> None:
     (digest,) = digests(1)
     marked = MARK.embed(sticker(), [digest])[0]
     assert MARK.detect(marked if background is None else on(background, marked)).payload == digest[:4]
+
+
+def test_a_maze_of_background_takes_no_longer_than_its_sides_allow() -> None:
+    maze = np.full((600, 600, 3), 200, np.uint8)
+    maze[[0, -1]] = maze[:, [0, -1]] = 100  # the border, and one way in, 178,000 pixels long
+    maze[2:-2:2, 2:-2] = maze[1, 2] = 100
+    maze[3:-3:4, -3] = maze[5:-3:4, 2] = 100
+    begun = time.process_time()
+    white = on_white(maze)
+    assert time.process_time() - begun < 8  # half a minute for all of the way
+    assert white is not None
+    assert (white[2, 2:-2] == 255).all()
+
+
+def test_windows_of_a_long_picture_leave_no_memory_behind() -> None:
+    grey = np.random.default_rng(1).integers(0, 256, (64, 8192)).astype(np.float64)
+    tracemalloc.start()
+    for windows in geometry.crops(*grey.shape):
+        geometry.blocks(grey, 20, windows)
+    left, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert left < 30e6  # bytes: tables of five lengths, not of a hundred windows
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,17 @@ from tests.support.processes import eventually
 from tests.support.tiny_model import tiny_graph, tiny_model, write_tiny_bundle
 from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import CARD, GRAPH, SAMPLES, TRAINING, Bundle, BundleError, write_bundle
+from unikat.queue.control import Action, Change, Control
 from unikat.queue.workers import WorkerStatus, worker_key
 from unikat.v1.model_pb2 import Model
 from unikat_worker.buckets import Limits
 from unikat_worker.catalogue import Catalogue, Memory, UnknownModel
+from unikat_worker.control import OperatorControl
 from unikat_worker.device import choose_device
+from unikat_worker.scheduler import Scheduler
 from unikat_worker.session import Session
 from unikat_worker.settings import DeviceName, Preload
+from unikat_worker.state import State
 
 CPU = choose_device(DeviceName.CPU, threads=1)
 LIMITS = Limits(images=4, seconds=0.05, bytes=2**28)
@@ -120,6 +124,33 @@ def test_what_is_preloaded_is_a_setting(tmp_path: Path, preload: Preload, versio
     assert catalogue.loaded == [digests[version] for version in versions]
     assert catalogue.peek(digests[1]) is None or preload is Preload.ALL
     assert catalogue.use(digests[1]).model.version == 1
+
+
+def test_what_was_freed_is_not_preloaded_again(tmp_path: Path) -> None:
+    first, second = (write_tiny_bundle(tmp_path, version=version, work=version) for version in (1, 2))
+    catalogue = catalogue_of(tmp_path, preload=Preload.ALL)
+    catalogue.free(second.model.digest)
+    third = write_tiny_bundle(tmp_path, version=3, work=3)
+    assert catalogue.scan()
+    assert set(catalogue.loaded) == {first.model.digest, third.model.digest}
+    assert catalogue.use(second.model.digest).model.version == 2
+
+
+def test_what_is_unloaded_while_another_is_loaded_is_not_loaded(tmp_path: Path) -> None:
+    class Interrupted(Catalogue):
+        def use(self, digest: str) -> Session:
+            operators.heed(Control(unloaded={"tiny@2": change}), ())
+            return super().use(digest)
+
+    digests = [write_tiny_bundle(tmp_path, version=version, work=version).model.digest for version in (1, 2)]
+    catalogue = Interrupted(tmp_path, CPU, LIMITS, Memory(Preload.NONE, 2**30))
+    catalogue.scan()
+    scheduler = Scheduler(1, 1, limit=lambda digest: 4, tell=lambda shard: None, one_at_a_time=False)
+    operators = OperatorControl("w", catalogue, scheduler, State())
+    change = Change(Action.LOAD, "", "olga", "", 1.0)
+    operators.heed(Control(loaded={"tiny@1": change, "tiny@2": change}), ())
+    operators.preload()
+    assert catalogue.loaded == digests[:1]
 
 
 def test_a_graph_that_was_changed_since_the_scan_is_not_drawn(tmp_path: Path) -> None:

@@ -8,16 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 from rq import Queue, SimpleWorker
 from rq.job import JobStatus
 from rq.results import Result
 from rq.serializers import JSONSerializer
 from typer.testing import CliRunner
 
+from tests.queue.driver import draw_job
 from tests.worker.bench import Bench
+from tests.worker.test_catalogue import catalogue_of
 from unikat.bundle import Bundle
 from unikat.identity import artwork_digest, short_id
+from unikat.queue.activity import STAGES, Activity, Running
+from unikat.queue.draws import Taken
 from unikat_worker.__main__ import app
+from unikat_worker.active import ActiveJob
+from unikat_worker.metrics import WorkerMetrics
 from unikat_worker.processors import usable_cores
 from unikat_worker.rates import Rates
 from unikat_worker.settings import Settings
@@ -71,6 +78,23 @@ def test_rates_are_averages_over_busy_time() -> None:
     before = rates.images_per_second
     rates.update()
     assert rates.images_per_second == before  # idle is not slow
+
+
+def test_a_beat_says_the_times_of_the_last_64_jobs() -> None:
+    rates = Rates()
+    for number in range(300):
+        rates.finished((number + 0.123456,) * len(STAGES))
+    activity = Activity(loaded=["tiny@1"], oldest=[Running("c-1", "tiny@1", "anna", 4, 1, 0.5)], recent=rates.recent())
+    assert activity.recent == [[number + 0.1235] * len(STAGES) for number in range(236, 300)]
+    assert Activity.from_json(activity.to_json()) == activity
+
+
+def test_images_that_another_worker_drew_are_none_that_this_one_published(bundle: Bundle) -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry, catalogue_of(bundle.path.parents[1]))
+    taken = Taken("id", "queue", "execution", b"", b"", b"", 2, 0, 0, -1, 600, 0, 0.0)
+    metrics.published(ActiveJob(taken, draw_job()), 2)  # its stream says so, though no batch of it was drawn here
+    assert not [sample for family in registry.collect() for sample in family.samples if sample.value]
 
 
 def test_an_identity_is_what_its_documentation_says() -> None:

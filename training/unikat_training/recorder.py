@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from unikat.pictures import on_white
 from unikat.sampling import latents
 from unikat_training.checkpoint import Progress, best_figure, save_best
 from unikat_training.data.dataset import Dataset
-from unikat_training.data.pictures import on_white
 from unikat_training.environment import peak_memory
 from unikat_training.metrics import METRICS, TensorBoard, append, read_metrics
 from unikat_training.pictures import COLUMNS, choose_rows, curves

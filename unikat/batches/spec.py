@@ -195,14 +195,9 @@ class ShardJob(Common):
         return sum(cell.count for cell in self.cells)
 
     @property
-    def weights(self) -> list[Weights]:
-        """For each image, the weights that were asked for."""
-        return [cell.weights for cell in self.cells for _ in range(cell.count)]
-
-    @property
-    def mixes(self) -> list[Mix | None]:
-        """For each image, its latent, None where it is that of the batch's seed."""
-        return [cell.mix(position) for cell in self.cells for position in range(cell.count)]
+    def places(self) -> list[tuple[Cell, int]]:
+        """For each image, its cell, and where it is in it."""
+        return [(cell, position) for cell in self.cells for position in range(cell.count)]
 
     def to_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the RQ job: JSON values only."""

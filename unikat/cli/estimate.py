@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unikat.cli.batch.words import span
+from unikat.cli.batch.words import seconds
 from unikat.cli.output import counted, print_json, stdout
 
 if TYPE_CHECKING:
@@ -38,20 +38,15 @@ def _lines(estimate: Estimate, price_per_hour: float | None, price: float | None
     if estimate.work is None or estimate.expected is None:
         return [f"{what}, {workers}: how long they take is not known, because none has drawn for a call yet."]
     rate = f"{estimate.images_per_second or 0:,.1f} images/s"
-    lines = [f"{what}: {duration(estimate.work)} of work for {workers} ({rate} together)."]
+    lines = [f"{what}: {seconds(estimate.work)} of work for {workers} ({rate} together)."]
     if estimate.ahead >= 0.05:
-        after = f"{duration(estimate.ahead)} of work are in progress: if all of that comes first, "
-        lines.append(f"{after}the last image is there in about {duration(estimate.expected)}.")
+        after = f"{seconds(estimate.ahead)} of work are in progress: if all of that comes first, "
+        lines.append(f"{after}the last image is there in about {seconds(estimate.expected)}.")
     else:
-        lines.append(f"Nothing is in progress: the last image is there in about {duration(estimate.expected)}.")
+        lines.append(f"Nothing is in progress: the last image is there in about {seconds(estimate.expected)}.")
     if price is not None:
         lines.append(f"At {price_per_hour:,.2f} for an hour of one worker: {money(price)}.")
     return lines
-
-
-def duration(seconds: float) -> str:
-    """ "0.8 s", "3 min 05 s"."""
-    return f"{seconds:.1f} s" if seconds < 60 else span(seconds)
 
 
 def money(amount: float) -> str:

@@ -47,7 +47,9 @@ class Order:
         list[str] | None,
         typer.Option(help="Condition: attribute=category, or a blend attribute=one:0.7,other:0.3. Repeat it."),
     ] = None
-    count: Annotated[int, typer.Option("--count", "-n", help="Number of images.")] = 16
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", help="Number of images: 16 if not given, and 1 of a recipe.")
+    ] = None
     first_index: Annotated[
         int, typer.Option(help="Index of the first image: draws any images of a seed without those before.")
     ] = 0
@@ -77,7 +79,7 @@ class Order:
     @property
     def asked(self) -> int:
         """How many images are asked for: a recipe has one."""
-        return self.count if self.recipe is None else 1
+        return (16 if self.recipe is None else 1) if self.count is None else self.count
 
     @cached_property
     def conditions(self) -> Where:
@@ -235,7 +237,7 @@ def _command(order: Order, model: str, seed: int) -> str:
     words = ["unikat", "generate", model]
     for condition in format_where(order.conditions):
         words += ["--where", condition]
-    words += ["-n", str(order.count), "--seed", str(seed)] if order.recipe is None else ["--recipe", order.recipe]
+    words += ["-n", str(order.asked), "--seed", str(seed)] if order.recipe is None else ["--recipe", order.recipe]
     words += [] if order.first_index == 0 else ["--first-index", str(order.first_index)]
     words += [] if order.truncation is None else ["--truncation", f"{order.truncation!r}"]
     words += ["--background", order.background] if order.background else []

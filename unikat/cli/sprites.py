@@ -28,7 +28,18 @@ PICTURES: Final = (".png", ".webp", ".jpg", ".jpeg")
 _DRAWN: Final = re.compile(r"(?P<model>.+)-s(?P<seed>[0-9]+)-(?P<index>[0-9]{5,})(-[0-9a-f]{8})?")
 _DRAWING: Final = ("where", "count", "first_index", "seed", "truncation", "background")
 _SAID_AGAIN: Final = ("first_index", "truncation", "background", "padding", "extrude", "trim", "columns", "max_size")
-_FACTS: Final = ("id", "model", "model_digest", "seed", "index", "truncation", "background", "conditions")
+_FACTS: Final = (
+    "id",
+    "model",
+    "model_digest",
+    "recipe",
+    "seed",
+    "index",
+    "attempt",
+    "truncation",
+    "background",
+    "conditions",
+)
 
 
 @dataclass(frozen=True)
@@ -113,14 +124,19 @@ def _drawn(order: Order) -> tuple[list[Sprite], str]:
 def _sprite_of(artwork: Artwork, model: str) -> Sprite:
     from unikat.sprites import Sprite
 
-    facts = _facts(vars(artwork) | {"model": model})
+    facts = _facts(vars(artwork) | {"model": model, "attempt": artwork.recipe.attempt})
     return Sprite(file_stem(model, artwork.seed, artwork.index), artwork.image(), facts)
 
 
 def _facts(known: dict[str, object]) -> dict[str, object]:
-    """What an image can be drawn again by. The seed as text: 64 bits are more than a number of JavaScript holds."""
-    facts = {name: known[name] for name in _FACTS if known.get(name) not in (None, "")}
-    return facts | {"seed": str(facts["seed"])}
+    """What an image can be drawn again by. The seed as text: 64 bits are more than a number of JavaScript holds.
+
+    An image of a recipe is not that of its batch's seed.
+    """
+    others = {"seed", "index"} if known.get("recipe") else {"recipe"}
+    others |= set() if known.get("attempt") else {"attempt"}
+    facts = {name: known[name] for name in _FACTS if name not in others and known.get(name) not in (None, "")}
+    return facts | ({"seed": str(facts["seed"])} if "seed" in facts else {})
 
 
 def _command(order: Order, model: str, seed: int, where: list[str]) -> str:
@@ -173,6 +189,8 @@ def _of_batch(folder: Path) -> Iterator[Sprite]:
     with (folder / layout.MANIFEST).open("rb") as manifest:
         rows = open_parquet(manifest).read(use_threads=False).to_pylist()
     for row in rows:
+        if not row["file"]:  # refused
+            continue
         file = (folder / row["file"]).resolve()
         if not file.is_relative_to(folder.resolve()):
             raise Problem(f"{folder / layout.MANIFEST}: {row['file']} lies outside")

@@ -62,13 +62,19 @@ class Variations:
 
     work: Work
     count: Annotated[int, typer.Option("--count", "-n", help="Number of variations.")] = 16
-    radius: Annotated[float, typer.Option(help="How far they are from it: 0 (the work itself) to 1 (strangers).")] = 0.3
+    radius: Annotated[
+        float | None,
+        typer.Option(help="How far they are from it: 0 (the work itself) to 1 (strangers); 0.3 if not given."),
+    ] = None
     seed: options.Seed = None
     direction: Annotated[
         str | None,
         typer.Option(help="Move it along this direction of the model instead: `unikat models show` lists them."),
     ] = None
-    strength: Annotated[float, typer.Option(help="How far to both sides, in standard deviations.")] = 3.0
+    strength: Annotated[
+        float | None,
+        typer.Option(help="How far along it to both sides, in standard deviations; 3 if not given."),
+    ] = None
     sheet: WithSheet = True
     how: Delivered = Delivered()
 
@@ -77,37 +83,47 @@ def vary(asked: Variations) -> None:
     """Draw variations of a work: around it, near ones with a small radius, or along a direction of its model."""
     from unikat.request import given_or_picked, sent_where
 
+    _check(asked)
     parent = _with(work.read_work(asked.work).recipe, asked.how.where)
-    seed = given_or_picked(asked.seed)
+    seed, radius = given_or_picked(asked.seed), 0.3 if asked.radius is None else asked.radius
+    strength = 3.0 if asked.strength is None else asked.strength
     order = asked.how.order(parent, asked.count, asked.sheet)
     words = ["unikat", "vary", parent.link, "-n", str(asked.count)]
     if asked.direction is None:
-        words += ["--radius", f"{asked.radius!r}", "--seed", str(seed)]
+        words += ["--radius", f"{radius!r}", "--seed", str(seed)]
     else:
-        words += ["--direction", asked.direction, "--strength", f"{asked.strength!r}"]
+        words += ["--direction", asked.direction, "--strength", f"{strength!r}"]
     with connect(asked.how.at, flag=flag_of) as studio:
         studio.model(parent.model)  # whoever mistyped the target is told at once
         if asked.direction is None:
             what = f"variations, seed {seed}"
-            drawn = studio.vary(parent, asked.radius, count=asked.count, seed=seed, **asked.how.options)
+            drawn = studio.vary(parent, radius, count=asked.count, seed=seed, **asked.how.options)
         else:
-            what = f"along direction {asked.direction}, {asked.strength:g} to both sides"
+            what = f"along direction {asked.direction}, {strength:g} to both sides"
             drawn = studio.generate(
-                parent.model, sent_where(parent.where), walk=_along(parent.mix, asked), truncation=parent.truncation,
-                background=parent.background, attempt=parent.attempt, **asked.how.options,
+                parent.model, sent_where(parent.where), walk=_along(parent.mix, asked, strength),
+                truncation=parent.truncation, background=parent.background, attempt=parent.attempt, **asked.how.options,
             )  # fmt: skip
         with drawn as generation:
             deliver(generation, order, what, shlex.join([*words, *how_words(order), "-o", str(order.out)]))
 
 
-def _along(mix: Mix, asked: Variations) -> Walk:
+def _check(asked: Variations) -> None:
+    """Raises Problem for a flag that would do nothing."""
+    unused, how = (("strength",), "without") if asked.direction is None else (("radius", "seed"), "with")
+    for name in unused:
+        if getattr(asked, name) is not None:
+            raise Problem(f"--{name}: does nothing {how} --direction; leave it out", code=BAD_INPUT)
+
+
+def _along(mix: Mix, asked: Variations, strength: float) -> Walk:
     """Equal steps along a direction, the work itself in the middle of an odd number. Raises Problem."""
     from unikat.recipes.mix import mix_of
     from unikat.recipes.sequence import Walk
 
     if asked.count < 2:
         raise Problem(f"--count: must be at least 2 along a direction, not {asked.count}", code=BAD_INPUT)
-    both = (-asked.strength, asked.strength)
+    both = (-strength, strength)
     try:
         ends = [mix_of(mix.points, [*mix.shifts, (str(asked.direction), by)]) for by in both]
     except ValueError as error:

@@ -53,6 +53,7 @@ def is_file(typed: str) -> bool:
 
 def _of_file(file: Path) -> TypedWork:
     from unikat.artwork import SUFFIXES
+    from unikat.conditions import where_of_weights
     from unikat.metadata import read_statement
     from unikat.recipes.artwork import ArtworkRecipe
     from unikat.recipes.mix import mix_of
@@ -66,8 +67,9 @@ def _of_file(file: Path) -> TypedWork:
         hint = "Say what draws it: model:seed:index, with --where, or a link"
         raise Problem(f"{file} does not say what it was drawn from", hint, code=BAD_INPUT)
     found = said.recipe
-    where = {name: next(iter(of)) if len(of) == 1 else of for name, of in found.weights.items()}
     mix = found.mix or mix_of([((found.seed, found.index), 1.0)])
-    recipe = ArtworkRecipe(found.model, mix, where, found.truncation, found.background, found.attempt)
+    recipe = ArtworkRecipe(
+        found.model, mix, where_of_weights(found.weights), found.truncation, found.background, found.attempt
+    )
     is_lossy = data[:2] == b"\xff\xd8" or file.suffix.lower() in SUFFIXES["image/jpeg"]
     return TypedWork(recipe, found.model_digest, b"" if is_lossy else data)

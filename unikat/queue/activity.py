@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from unikat.conditions import is_finite
@@ -12,7 +12,7 @@ from unikat.json_text import parse_json
 
 MAX_ACTIVITY: Final = 2**18  # bytes, far more than a worker says
 SHOWN: Final = 5  # jobs in hand that a worker names, the oldest
-RECENT: Final = 256  # finished jobs whose times are kept, the newest
+RECENT: Final = 64  # finished jobs whose times are kept, the newest
 WINDOW_S: Final = 60.0  # and no longer than this
 STAGES: Final = ("queued", "batched", "drawn", "encoded", "elapsed")  # of a finished job's times
 
@@ -57,7 +57,8 @@ class Activity:
 
     def to_json(self) -> str:
         """JSON text, as stored under `activity_key(name)`."""
-        return json.dumps(asdict(self))
+        # `asdict` would copy every number of `recent` with every beat.
+        return json.dumps(vars(self) | {"oldest": [vars(job) for job in self.oldest]})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Activity:

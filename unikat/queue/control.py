@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -90,10 +90,14 @@ def _warn(text: str, of: object) -> None:
     log.warning(text, CONTROL_KEY, of)
 
 
-def arguments(action: Action, subject: str, who: str, why: str) -> Sequence[Argument]:
-    """Of control.lua, which makes a change; `time_of` reads its reply. They may be sent twice."""
+def arguments(action: Action, subject: str, who: str, why: str, gone: Iterable[str] = ()) -> Sequence[Argument]:
+    """Of control.lua, which makes a change; `time_of` reads its reply. They may be sent twice.
+
+    `gone` are workers that were to leave and have: nothing more holds of them.
+    """
     sets, removes = _fields(action, subject)
-    return [secrets.token_hex(8), RECORD_KEPT, action, subject, who, why, sets, *removes]
+    forgotten = [f"{Action.DRAIN} {name}" for name in gone]
+    return [secrets.token_hex(8), RECORD_KEPT, action, subject, who, why, sets, *removes, *forgotten]
 
 
 def _fields(action: Action, subject: str) -> tuple[str, list[str]]:

@@ -19,6 +19,7 @@ from unikat.queue.unready import PASSING, Unready
 
 OLDEST: Final = (7, 0)  # scripts that begin with `#!lua`: a full server refuses them whole
 PROBE_KEY: Final = "unikat:probe:"
+FULL: Final = 0.8  # of maxmemory, from which on services refuse calls as they come
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between tries
 _REPEAT_S: Final = 10.0  # after which a reason to wait that stays the same is said again

@@ -14,6 +14,7 @@ MODELS_KEY: Final = "unikat:models"  # hash: model digest -> model.json with the
 WORKERS_KEY: Final = "unikat:workers"  # sorted set: worker name -> Redis' time of its last beat plus WORKER_TTL
 MAX_STATUS: Final = 2**20  # bytes of a status: some 6,000 models
 WORKER_TTL: Final = 10.0  # seconds without a beat after which a worker counts as dead
+LATE_BEAT_S: Final = 5.0  # since the last beat: workers beat every 1.7 s, unless their leases are longer
 
 
 def worker_key(name: str) -> str:

@@ -50,10 +50,24 @@ def blocks(grey: Doubles, rows: int, windows: tuple[tuple[Window, ...], tuple[Wi
     return found[..., :-1, :-1].reshape(-1, rows, rows)
 
 
-@lru_cache(maxsize=2048)
 def cosines(rows: int, size: int, window: Window) -> Doubles:
     """(rows + 1, size): what each pixel of a side adds to the coefficient of each frequency, and last to the mean."""
-    length = size if window == WHOLE else max(size, round(size / window.length))
+    if window == WHOLE:
+        return _whole(rows, size)
+    length = max(size, round(size / window.length))
+    table = _whole(rows, length)
+    source = np.clip(((np.arange(length) + 0.5) / length - window.start) / window.length * size - 0.5, 0, size - 1)
+    left = np.floor(source).astype(np.intp)
+    share = source - left
+    gathered = np.zeros((size, rows + 1))
+    np.add.at(gathered, left, (table * (1 - share)).T)
+    np.add.at(gathered, np.minimum(left + 1, size - 1), (table * share).T)
+    return gathered.T
+
+
+@lru_cache(maxsize=64)  # a picture needs 40, of 2.5 MB at most: windows of one length share theirs
+def _whole(rows: int, length: int) -> Doubles:
+    """(rows + 1, length): `cosines` of a side that is there as a whole."""
     place = (np.arange(length) + 0.5) / length
     weight = np.array([taper(each) for each in place.tolist()])
     table = np.sqrt(2) * np.cos(np.pi * np.arange(rows)[:, None] * (place - MARGIN) / INNER) * weight / (length * INNER)
@@ -61,16 +75,7 @@ def cosines(rows: int, size: int, window: Window) -> Doubles:
     between = between_margins(length)
     mean = np.zeros((1, length))
     mean[0, between] = 1 / (between.stop - between.start)
-    table = np.concatenate([table, mean])
-    if window == WHOLE:
-        return table
-    source = np.clip((place - window.start) / window.length * size - 0.5, 0, size - 1)
-    left = np.floor(source).astype(np.intp)
-    share = source - left
-    gathered = np.zeros((size, rows + 1))
-    np.add.at(gathered, left, (table * (1 - share)).T)
-    np.add.at(gathered, np.minimum(left + 1, size - 1), (table * share).T)
-    return gathered.T
+    return np.concatenate([table, mean])
 
 
 def mirrored(found: Doubles) -> Doubles:

@@ -11,14 +11,12 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from unikat.batches.layout import DrawnImage
-from unikat.batches.spec import ShardJob
-from unikat.conditions import Weights
+from unikat.batches.spec import Cell, ShardJob
 from unikat.queue.batches.keys import shard_of
 from unikat.queue.batches.progress import TakenOfBatch
 from unikat.queue.draws import Taken
 from unikat.queue.job import DrawJob
 from unikat.queue.stream import is_refusal
-from unikat.recipes.mix import Mix
 from unikat.recipes.sequence import MixSequence, sequence_from_json
 from unikat_worker.rows import Row, Terms, terms_of
 
@@ -279,21 +277,19 @@ class ActiveShard(OfBatch, Drawable):
 
     job: ShardJob
     owner: str
-    weights: list[Weights] = field(init=False)
-    mixes: list[Mix | None] = field(init=False)
+    places: list[tuple[Cell, int]] = field(init=False)
     terms: Terms | None = field(init=False)
     drawn: list[DrawnImage] = field(default_factory=list)
     signed: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.weights = self.job.weights
-        self.mixes = self.job.mixes if self.job.recipes else []
+        self.places = self.job.places  # not their mixes: those of a large shard take a second
         self.terms = terms_of(self.job)
 
     @property
     def count(self) -> int:
         """See `Drawable`."""
-        return len(self.weights)
+        return len(self.places)
 
     @property
     def digest(self) -> str:
@@ -310,8 +306,9 @@ class ActiveShard(OfBatch, Drawable):
         job = self.job
         place = job.seed, job.first + position
         finish = job.background, job.encoder, job.mark
-        mix = self.mixes[position] if self.mixes else None
-        return Row(self.weights[position], *place, job.truncation, *finish, terms=self.terms, mix=mix)
+        cell, place_in_cell = self.places[position]
+        mix = cell.mix(place_in_cell) if job.recipes else None
+        return Row(cell.weights, *place, job.truncation, *finish, terms=self.terms, mix=mix)
 
     @property
     def is_begun(self) -> bool:

@@ -30,7 +30,7 @@ def activity_of(scheduler: Scheduler, executor: Executor, state: State) -> Activ
         jobs_per_second=round(finished, 3),
         jobs=len(jobs),
         shards=len(shards),
-        work_s=round(_seconds(left, executor, rates.images_per_second), 3),
+        work_s=round(seconds_of(left, executor, rates.images_per_second), 3),
         memory=resident_bytes(),
         loaded=[key_of(model) for model in models if model.digest in loaded],
         oldest=[_running(job, now) for job in oldest],
@@ -38,8 +38,8 @@ def activity_of(scheduler: Scheduler, executor: Executor, state: State) -> Activ
     )
 
 
-def _seconds(left: Sequence[tuple[str, int]], executor: Executor, images_per_second: float) -> float:
-    """Of work: at the worker's rate, or where no call has shown one yet, at what sessions take on one thread."""
+def seconds_of(left: Sequence[tuple[str, int]], executor: Executor, images_per_second: float) -> float:
+    """Of images left of digests: at the worker's rate, or where no call has shown one, at what its sessions take."""
     if images_per_second > 0:
         return sum(images for _, images in left) / images_per_second
     known = (executor.seconds(digest, images) for digest, images in left)

@@ -31,6 +31,7 @@ class _Entry:
     bundle: Bundle
     directions: dict[str, float]  # name -> strength
     session: Session | None = None
+    is_freed: bool = False  # since it was used last: it is not loaded before it is asked for
     loading: threading.Lock = field(default_factory=threading.Lock)
 
     def version(self) -> int:
@@ -90,7 +91,10 @@ class Catalogue:
         """Drop a session from memory; who draws with it keeps it until it is done, and `use` loads it again."""
         with self._lock:
             entry = self._entries.get(digest)
-            if entry is not None and entry.session is not None:
+            if entry is None:
+                return
+            entry.is_freed = True
+            if entry.session is not None:
                 entry.session = None
                 log.info("freed the memory of %s", key_of(entry.bundle.model))
 
@@ -122,7 +126,7 @@ class Catalogue:
         with entry.loading:
             if entry.session is None:
                 entry.bundle.verify()  # what was admitted may have been replaced since
-                entry.session = Session(entry.bundle, self._device, self._limits)
+                entry.session, entry.is_freed = Session(entry.bundle, self._device, self._limits), False
                 self._drop_others(keep=digest)
             return entry.session
 
@@ -156,7 +160,7 @@ class Catalogue:
         room = self._memory.limit - sum(entry.session.bytes for entry in entries if entry.session)
         for entry in chosen[self._memory.preload]:
             size = sum(file.size for file in entry.bundle.model.files if file.path == GRAPH)
-            if entry.session is not None or size > room:
+            if entry.session is not None or entry.is_freed or size > room:
                 continue
             room -= size
             try:

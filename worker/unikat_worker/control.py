@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Final
 
 from unikat.bundle import BundleError
+from unikat.queue.clients import REPLY_S
 from unikat.queue.control import Control
 from unikat.v1.model_pb2 import Model
 from unikat_worker.catalogue import Catalogue, UnknownModel
@@ -19,7 +20,6 @@ from unikat_worker.state import State
 # of it within one, and what they let in before then is drawn. A job that comes later yet (of a service that was cut
 # off, of a worker that was lost) has the model served again until it is drawn.
 GRACE_S: Final = 5.0
-_LAST_TAKE_S: Final = 2.5  # seconds after which no take is under way that was sent before a draining began
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ class OperatorControl:
         """The worker is known from now on; to drain one of its name was said of another before."""
         self._began = self._state.clock.now()
 
-    def heed(self, control: Control, waiting: Mapping[str, bool]) -> None:
-        """`waiting`: of "name@version", whether jobs of calls wait for it."""
+    def heed(self, control: Control, wanted: Collection[str]) -> None:
+        """`wanted`: each "name@version" of what is unloaded that calls wait for, or batches."""
         busy = {job.digest for job in (*self._scheduler.jobs, *self._scheduler.shards)}
         now = self._state.clock.now()
         models = self._catalogue.models
@@ -61,7 +61,7 @@ class OperatorControl:
             self._withdrawn = {
                 key
                 for key in control.unloaded.keys() & models.keys()
-                if not waiting.get(key, False)
+                if key not in wanted
                 and models[key].digest not in busy
                 and (key in before or now - control.unloaded[key].at > GRACE_S)
             }
@@ -74,13 +74,11 @@ class OperatorControl:
 
     def preload(self) -> None:
         """Load models that an operator wants loaded; each once, so that memory's limit decides afterwards."""
-        with self._lock:
-            wanted = {key: change.at for key, change in self._control.loaded.items()}
-        for key, at in wanted.items():
-            model = self._catalogue.models.get(key)
-            if model is None or self._preloaded.get(key) == at:
-                continue
-            self._preloaded[key] = at
+        for key in sorted(self._control.loaded):
+            model, change = self._catalogue.models.get(key), self._control.loaded.get(key)
+            if model is None or change is None or self._preloaded.get(key) == change.at:
+                continue  # `change`: what came before takes a while, and this may be unloaded since
+            self._preloaded[key] = change.at
             try:
                 self._catalogue.use(model.digest)
                 log.info("loaded %s, as an operator wants it", key)
@@ -88,13 +86,14 @@ class OperatorControl:
                 log.error("%s cannot be loaded: %s", key, error)
 
     def _drain(self, control: Control, moment: float) -> None:
-        said = control.draining.get(self._name)
-        if said is None or self._began is None or said.at < self._began:
-            return
         if self._draining_since is None:
+            said = control.draining.get(self._name)
+            if said is None or self._began is None or said.at < self._began:
+                return
             self._draining_since = moment
             self._state.draining = True
             log.info("taking nothing more: %s wants this worker to leave (%s)", said.who, said.why or "no reason given")
-        if moment - self._draining_since > _LAST_TAKE_S and not self._state.executions:
+        # A take that was sent before has brought its job by then, or nothing waits for its reply any more.
+        if moment - self._draining_since > REPLY_S and not self._state.executions:
             log.info("nothing is in hand any more: this worker ends")
             self._state.stop.set()

@@ -7,14 +7,14 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from google.protobuf import json_format
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from rq import Queue, SimpleWorker, worker_registration
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE, Execution
 from rq.suspension import WORKERS_SUSPENDED
@@ -22,6 +22,7 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from unikat.bundle import key_of
 from unikat.queue.activity import Activity, activity_key
+from unikat.queue.batches.progress import BatchProgress
 from unikat.queue.control import CONTROL_KEY, Action, Control
 from unikat.queue.draws import RECORD_TTL
 from unikat.queue.keys import QUEUES_KEY, WORKERS_QUEUE, model_key, queues_key, turns_key
@@ -49,13 +50,13 @@ log = logging.getLogger(__name__)
 class Said:
     """What the worker says of itself, asked for at every beat, and what is told before: what operators said.
 
-    `heed` also gets, of each "name@version", whether jobs of calls wait for it.
+    `heed` also gets, of what is unloaded, each "name@version" that jobs wait for, or batches that have not ended.
     """
 
     status: Callable[[], WorkerStatus]
     models: Callable[[], list[Model]] = list
     activity: Callable[[], Activity] = Activity
-    heed: Callable[[Control, Mapping[str, bool]], None] = lambda control, waiting: None
+    heed: Callable[[Control, Collection[str]], None] = lambda control, wanted: None
 
 
 class Heartbeat:
@@ -75,6 +76,7 @@ class Heartbeat:
         self._tell_suspended = suspend
         self._worker = worker
         self._redis: Redis = worker.connection
+        self._batches = BatchProgress(self._redis)
         self._sweeper = sweeper
         self._lease_ms = math.ceil(lease_s * 1000)
         self._period = lease_s / 3
@@ -131,23 +133,35 @@ class Heartbeat:
         self._serve({queue.decode(errors="replace") for queues in rest[: len(status.models)] for queue in queues})
 
     def _listen(self) -> None:
-        """Ask what operators said, which models jobs wait for, and which Redis does not know."""
+        """Ask what operators said, and which models Redis does not know."""
         models = self._said.models()
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.hgetall(CONTROL_KEY)
         for model in models:
-            pipeline.exists(turns_key(model_key(key_of(model), model.digest)))
-        for model in models:
             pipeline.hexists(MODELS_KEY, model.digest)
-        control, *rest = pipeline.execute(raise_on_error=False)
-        for reply in rest:
+        found, *known = pipeline.execute(raise_on_error=False)
+        for reply in known:
             if isinstance(reply, Exception):
                 raise reply
-        waiting, known = rest[: len(models)], rest[len(models) :]
         self._describe([model for model, is_known in zip(models, known, strict=True) if not is_known])
-        named = zip(map(key_of, models), map(bool, waiting), strict=True)
         # Where it cannot be read, nothing was said: a worker does not end for that.
-        self._said.heed(Control.of(control) if isinstance(control, dict) else Control(), dict(named))
+        control = Control.of(found) if isinstance(found, dict) else Control()
+        self._said.heed(control, self._wanted([model for model in models if key_of(model) in control.unloaded]))
+
+    def _wanted(self, unloaded: Sequence[Model]) -> set[str]:
+        """Those that jobs of calls wait for, and those of batches that have not ended."""
+        if not unloaded:
+            return set()
+        try:
+            pipeline = self._redis.pipeline(transaction=False)
+            for model in unloaded:
+                pipeline.exists(turns_key(model_key(key_of(model), model.digest)))
+            waits = zip(unloaded, pipeline.execute(), strict=True)
+            drawn = self._batches.digests()
+        except ResponseError as error:  # somebody else wrote there: nothing is freed for that
+            log.warning("what unloaded models are wanted for cannot be read: %s", error)
+            return {key_of(model) for model in unloaded}
+        return {key_of(model) for model, is_waited_for in waits if is_waited_for or model.digest in drawn}
 
     def _describe(self, unknown: list[Model]) -> None:
         """Models that Redis does not know, or has lost in a failover; without a description nobody can ask for one."""

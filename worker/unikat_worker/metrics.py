@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from prometheus_client.registry import Collector
 from unikat.metrics import IMAGES, SECONDS, Buckets, Histogram
 from unikat.v1.studio_pb2 import Refusal
 from unikat_worker.active import ActiveClose, ActiveJob, ActiveShard, Batch, Item
+from unikat_worker.activity import seconds_of
 from unikat_worker.catalogue import Catalogue
 from unikat_worker.drawing import DrawnBatch
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 KIND: Final = ("model", "kind")
 CALL, SHARD, CLOSE = "call", "shard", "close"
-SECONDS_AN_IMAGE: Final = 1.0  # where nothing has been drawn yet
 
 _PREFIX: Final = "unikat_worker"
 
@@ -76,6 +75,8 @@ class WorkerMetrics:
         self._drawn(model, kind).inc(size)
         self._sizes(model, kind).observe(size)
         self._failures(model)  # at 0
+        if kind == SHARD:
+            self._written(model)  # at 0, or `increase` misses a worker's first shard
         self._drawing(model, kind).observe(drawn.drawn, size)
         self._encoding(model, kind).observe(drawn.encoded, size)
         for job, positions in batch.shares:
@@ -92,6 +93,8 @@ class WorkerMetrics:
 
     def published(self, job: ActiveJob, images: int) -> None:
         """Redis has some more images of a job."""
+        if not job.drawn_at:  # another worker drew them, and has counted them
+            return
         model = self._name(job.digest)
         self._published(model).inc(images)
         self._times["published"](model).observe(time.monotonic() - job.drawn_at, images)
@@ -152,20 +155,20 @@ class Process(Collector):
         )
 
     def _in_hand(self) -> Iterable[Metric]:
-        scheduler, rates = self._parts.shared.scheduler, self._parts.shared.state.rates
-        names = {model.digest: key for key, model in self._parts.shared.executor.catalogue.models.items()}
-        jobs, shards = scheduler.jobs, scheduler.shards
-        held: dict[tuple[str, ...], float] = {(name, kind): 0 for name in names.values() for kind in (CALL, SHARD)}
-        images: Counts[str] = Counts()
-        for kind, items in ((CALL, jobs), (SHARD, shards)):
-            for item in items:
-                model = names.get(item.digest, "")
-                held[model, kind] = held.get((model, kind), 0) + 1
-                images[model] += item.count - item.published if isinstance(item, ActiveJob) else item.remaining
+        shared, rates = self._parts.shared, self._parts.shared.state.rates
+        names = {model.digest: key for key, model in shared.executor.catalogue.models.items()}
+        left: dict[tuple[str, ...], list[tuple[str, int]]] = {
+            (name, kind): [] for name in names.values() for kind in (CALL, SHARD)
+        }
+        items: list[ActiveJob | ActiveShard] = [*shared.scheduler.jobs, *shared.scheduler.shards]
+        for item in items:
+            is_call = isinstance(item, ActiveJob)
+            images = item.count - item.published if isinstance(item, ActiveJob) else item.remaining
+            left.setdefault((names.get(item.digest, ""), CALL if is_call else SHARD), []).append((item.digest, images))
+        held: dict[tuple[str, ...], float] = {of: len(each) for of, each in left.items()}
         yield _gauge("jobs_in_hand", "Jobs that this worker has begun, under its lease.", held, *KIND)
-        pace = 1 / rates.images_per_second if rates.images_per_second > 0 else SECONDS_AN_IMAGE
-        work: dict[tuple[str, ...], float] = {(model,): images[model] * pace for model in names.values()}
-        yield _gauge("work_seconds", "Seconds that this worker will take for what it has in hand.", work, "model")
+        work = {of: seconds_of(each, shared.executor, rates.images_per_second) for of, each in left.items()}
+        yield _gauge("work_seconds", "Seconds that this worker will take for what it has in hand.", work, *KIND)
         yield _gauge(
             "images_per_second",
             "Images that this worker draws a second while it has work, about.",

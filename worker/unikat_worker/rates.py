@@ -50,7 +50,7 @@ class Rates:
     def recent(self) -> list[list[float]]:
         """The times of the jobs that were finished in the last minute, newest last, at most RECENT."""
         since = time.monotonic() - WINDOW_S
-        return [[round(seconds, 5) for seconds in times] for at, times in self._recent.copy() if at >= since]
+        return [[round(seconds, 4) for seconds in times] for at, times in self._recent.copy() if at >= since]
 
     def lately(self) -> tuple[float, float]:
         """Images and jobs per second of the last minute, idle time included."""

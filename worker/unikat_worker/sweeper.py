@@ -169,12 +169,14 @@ class Sweeper:
             pipeline.zrem(queue.started_job_registry.key, execution.composite_key)
             pipeline.execute()
             return
+        recovered = given_up = 0
         if job.get_status(refresh=False) == JobStatus.STARTED:
             progress = Progress.of(newest[0][0] if newest else None, 2**63 - 1)
             published = progress.published
             crashes, untried = _crashes(fields, published, tried)
             if crashes > self._max_crashes or untried > _IN_COMPANY * self._max_crashes:
                 self._fail(pipeline, queue, job, crashes + untried)
+                given_up = 1
             else:
                 how = "its stream has ended" if progress.ended else f"goes on at image {published}"
                 log.warning(
@@ -182,14 +184,15 @@ class Sweeper:
                 )
                 pipeline.hset(job.key, mapping={CRASHES: crashes, UNTRIED: untried, CRASHED_AT: published})
                 requeue(queue, job, pipeline)
-                self.recovered += 1
+                recovered = 1
         execution.delete(job, pipeline)
         pipeline.execute()
+        self.recovered += recovered
+        self.given_up += given_up
 
     def _fail(self, pipeline: Pipeline, queue: Queue, job: Job, crashes: int) -> None:
         error = WorkerLost(f"{crashes} workers in a row were lost with this job, without one more image")
         log.error("job %s: %s; it is failed", job.id, error, extra={"job": job.id})
-        self.given_up += 1
         if model_of(queue.name):
             close(pipeline, job.id, _NEVER, lost_status(job.id, error), self._result_ttl_s)
         else:
@@ -203,15 +206,17 @@ class Sweeper:
                 pipeline.watch(Job.key_for(job_id))
                 job = restored(queue, job_id, _fields(pipeline, job_id))
                 pipeline.multi()
+                recovered = 0
                 if job is not None and job.get_status(refresh=False) in _WAITING:
                     text = "job %s: taken from the queue and never begun; it goes back to the front"
                     log.warning(text, job_id, extra={"job": job_id})
                     requeue(queue, job, pipeline)
-                    self.recovered += 1
+                    recovered = 1
                 pipeline.execute_command(
                     "LREM", queue.intermediate_queue_key, 1, entry
                 )  # the signature knows text only
                 pipeline.execute()
+                self.recovered += recovered
             except WatchError:
                 log.debug("job %s: somebody else took care of it", job_id)
 

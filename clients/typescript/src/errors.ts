@@ -34,13 +34,20 @@ export class StudioError extends Error {
     this.retryAfterMs = delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6;
   }
 
-  /** The typed error for anything that a call throws. */
-  static from(thrown: unknown): StudioError {
+  /** The typed error for anything that a call throws, which its `signal` may have called off. */
+  static from(thrown: unknown, signal?: AbortSignal): StudioError {
+    if (signal?.aborted) return StudioError.of(Code.Canceled, "the call was cancelled");
     return thrown instanceof StudioError ? thrown : new StudioError(ConnectError.from(thrown));
   }
 
   /** An error that this client found. */
   static of(code: Code, message: string): StudioError {
     return new StudioError(new ConnectError(message, code), true);
+  }
+
+  /** A field that this client found to be wrong, and what is allowed. */
+  static refusing(field: string, description: string): StudioError {
+    const details = [{ desc: BadRequestSchema, value: { fieldViolations: [{ field, description }] } }];
+    return new StudioError(new ConnectError(`${field}: ${description}`, Code.InvalidArgument, undefined, details), true);
   }
 }

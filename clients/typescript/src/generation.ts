@@ -38,7 +38,7 @@ export class Generation implements AsyncIterable<Artwork> {
         yield* this.#connected();
         if (!this.finished) throw StudioError.of(Code.Unavailable, "the service ended the stream before its end");
       } catch (thrown) {
-        await this.#patience.pauseAfter(this.#typed(thrown), this.#signal);
+        await this.#patience.pauseAfter(StudioError.from(thrown, this.#signal), this.#signal);
       }
     }
   }
@@ -91,10 +91,6 @@ export class Generation implements AsyncIterable<Artwork> {
     if (index !== this.#due) throw lost(`image ${this.#due} is due, but image ${index} arrived`);
     this.#received += 1;
     this.#patience.progressed();
-  }
-
-  #typed(thrown: unknown): StudioError {
-    return this.#signal?.aborted ? StudioError.of(Code.Canceled, "the call was cancelled") : StudioError.from(thrown);
   }
 }
 

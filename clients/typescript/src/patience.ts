@@ -36,12 +36,12 @@ export class Patience {
     const grown = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures) * (0.5 + Math.random() / 2);
     const pause = Math.max(grown, (error.retryAfterMs ?? 0) * (1 + Math.random() / 10));
     const end = Math.min(this.#giveUpAt, this.#deadline ?? Infinity);
-    if (!error.isLost || signal?.aborted || now + pause > end) throw error;
+    if (!error.isLost || now + pause > end) throw error;
     this.#failures += 1;
     try {
       await wait(pause, undefined, signal ? { signal } : {});
     } catch {
-      throw error; // called off meanwhile
+      throw StudioError.from(error, signal); // called off meanwhile
     }
   }
 }

@@ -1,7 +1,9 @@
 import { randomBytes, randomUUID } from "node:crypto";
 
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 
+import { StudioError } from "./errors.js";
 import {
   type Condition,
   ConditionSchema,
@@ -20,6 +22,7 @@ const FORMATS = { png: ImageFormat.PNG, webp: ImageFormat.WEBP, jpeg: ImageForma
 const ORIGINALITY = { off: OriginalityMode.OFF, warn: OriginalityMode.WARN, enforce: OriginalityMode.ENFORCE } as const;
 
 const SCALES = 4096;
+const MAX_SEED = 2n ** 64n - 1n;
 
 export type Format = keyof typeof FORMATS;
 
@@ -54,7 +57,11 @@ export interface GenerateOptions extends DrawOptions {
   count?: number;
 }
 
-/** A request that can be sent twice and mean the same: it has a seed, a recipe or a walk, and a request_id. */
+/**
+ * A request that can be sent twice and mean the same: it has a seed, a recipe or a walk, and a request_id.
+ *
+ * Throws StudioError for a number that its field does not hold: sent, it would look like a service that was lost.
+ */
 export function requestOf(model: string, where: Where, options: GenerateOptions): GenerateRequest {
   const { seed, recipe, walk } = options;
   const request = create(GenerateRequestSchema, {
@@ -71,7 +78,12 @@ export function requestOf(model: string, where: Where, options: GenerateOptions)
     ...(recipe === undefined ? {} : { recipe }),
     ...(walk === undefined ? {} : { walk }),
   });
-  if (seed !== undefined || (recipe === undefined && walk === undefined)) request.seed = BigInt(seed ?? pickedSeed());
+  if (seed !== undefined || (recipe === undefined && walk === undefined)) request.seed = seedOf(seed ?? pickedSeed());
+  try {
+    toBinary(GenerateRequestSchema, request);
+  } catch (thrown) {
+    throw new StudioError(ConnectError.from(thrown, Code.InvalidArgument), true);
+  }
   return request;
 }
 
@@ -105,6 +117,12 @@ function conditionOf(attribute: string, value: string | Readonly<Record<string, 
   return typeof value === "string"
     ? create(ConditionSchema, { attribute, value: { case: "category", value } })
     : create(ConditionSchema, { attribute, value: { case: "blend", value: { weights: { ...value } } } });
+}
+
+function seedOf(seed: bigint | number): bigint {
+  const isWhole = typeof seed === "bigint" || Number.isInteger(seed);
+  if (isWhole && seed >= 0 && seed <= MAX_SEED) return BigInt(seed);
+  throw StudioError.refusing("seed", `must be a whole number from 0 to ${MAX_SEED}, not ${seed}`);
 }
 
 /** 53 bits: it survives JSON and spreadsheets. */

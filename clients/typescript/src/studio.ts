@@ -59,7 +59,7 @@ export class Studio {
     this.#reconnectMs = options.reconnectMs ?? 60_000;
   }
 
-  /** Draws `count` images of a model: "portraits", or "portraits@1". Iterating throws `StudioError`. */
+  /** Draws `count` images of a model: "portraits", or "portraits@1". It and its iteration throw `StudioError`. */
   generate(model: string, where: Where = {}, options: GenerateOptions = {}): Generation {
     const patience = new Patience(this.#reconnectMs, options.timeoutMs);
     return new Generation(this.client, requestOf(model, where, options), patience, options.signal);
@@ -105,7 +105,7 @@ export class Studio {
       try {
         return await call({ ...(remaining === undefined ? {} : { timeoutMs: remaining }), ...(signal ? { signal } : {}) });
       } catch (thrown) {
-        await patience.pauseAfter(StudioError.from(thrown), signal);
+        await patience.pauseAfter(StudioError.from(thrown, signal), signal);
       }
     }
   }

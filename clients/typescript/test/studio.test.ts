@@ -92,6 +92,20 @@ describe("a studio", () => {
     assert.match(wrong.fields["conditions[0].category"] ?? "", /did you mean "ink"/);
   });
 
+  test("refuses numbers that no field holds before they are sent", async () => {
+    for (const seed of [-1n, 2n ** 64n, -1, 1.5, NaN, 2 ** 64]) {
+      const wrong = await failureOf(studio.draw("tiny", {}, { seed }));
+      assert.deepEqual([wrong.code, Object.keys(wrong.fields), wrong.isLost], [Code.InvalidArgument, ["seed"], false]);
+      assert.match(wrong.message, new RegExp(`seed: must be .* 0 to 18446744073709551615, not ${seed}`));
+    }
+    const points = [{ base: { case: "point" as const, value: { seed: -1n } }, weight: 1 }];
+    for (const options of [{ recipe: { points } }, { count: -1 }, { index: 0.5 }]) {
+      const wrong = await failureOf((async () => all(studio.generate("tiny", {}, options)))());
+      assert.equal(wrong.code, Code.InvalidArgument);
+      assert.match(wrong.message, /Point\.seed|count|first_index/);
+    }
+  });
+
   test("goes on behind the last image where its service was killed", async () => {
     const drawn: Drawn[] = [];
     for await (const artwork of studio.generate("slow", {}, { seed: 5, count: 60 })) {
@@ -114,6 +128,8 @@ describe("a studio", () => {
       })(),
     );
     assert.equal((await stopped).code, Code.Canceled);
+    const options = { seed: 9, signal: AbortSignal.abort() };
+    assert.equal((await failureOf(studio.draw("slow", {}, options))).code, Code.Canceled);
     const late = await failureOf(all(studio.generate("slow", {}, { seed: 8, count: 4096, timeoutMs: 300 })));
     assert.equal(late.code, Code.DeadlineExceeded);
   });
@@ -146,5 +162,9 @@ describe("a connection", () => {
     assert.equal((await failureOf(studio.draw("tiny"))).code, Code.Unavailable);
     assert.ok(Date.now() - began < 5000);
     studio.close();
+    const patient = new Studio(`127.0.0.1:${address.port}`);
+    const stopped = await failureOf(patient.draw("tiny", {}, { signal: AbortSignal.timeout(400) }));
+    assert.equal(stopped.code, Code.Canceled); // while it waited for the next try
+    patient.close();
   });
 });

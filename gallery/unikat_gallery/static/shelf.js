@@ -17,10 +17,11 @@ export async function favouritesPage() {
 const go = (address) => dispatchEvent(new CustomEvent("visit", { detail: address }));
 
 async function albumOf(works) {
+  let made; // it stays where a work cannot be put into it: the next try goes on with it
   const album = await askText({
     title: "A new album", label: "Title", value: "Favourites", action: "Make the album",
     send: async (title) => {
-      const made = await send("POST", "/api/albums", { title });
+      made ??= await send("POST", "/api/albums", { title });
       for (const work of [...works].reverse()) await send("POST", `/api/albums/${made.id}/works`, { id: work.id, link: work.link });
       return made;
     },

@@ -16,24 +16,11 @@ from starlette.types import ASGIApp
 from unikat.artwork import SUFFIXES
 from unikat.errors import UnikatError
 from unikat.v1.studio_pb2 import Accepted, Artwork, GenerateResponse
+from unikat_gallery.problems import STATUSES
 from unikat_gallery.v1.requests import EVENTS, PARTS
 from unikat_gallery.walls import EVENTS as EVENT_HEADERS
 from unikat_gallery.walls import RETRY, event
 
-# As googleapis maps them (google/rpc/code.proto).
-STATUSES: Final = {
-    grpc.StatusCode.CANCELLED: 499,
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.PERMISSION_DENIED: 403,
-    grpc.StatusCode.UNAUTHENTICATED: 401,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.FAILED_PRECONDITION: 400,
-    grpc.StatusCode.UNIMPLEMENTED: 501,
-    grpc.StatusCode.UNAVAILABLE: 503,
-}
 # Headers of an image, of a part with one, and of an answer of several.
 HEADERS: Final = {
     "Unikat-Index": "Index of the image.",

@@ -14,7 +14,8 @@ from starlette.routing import Route
 
 from unikat.v1.studio_pb2 import GenerateRequest
 from unikat_gallery.context import context_of
-from unikat_gallery.v1.answers import HEADERS, STATUSES
+from unikat_gallery.problems import STATUSES
+from unikat_gallery.v1.answers import HEADERS
 from unikat_gallery.v1.operations import OPERATIONS, PREFIX, Operation
 from unikat_gallery.v1.requests import EVENTS, JSON, PARTS
 from unikat_gallery.v1.schema import comments, descriptor_of, reference, schemas_of

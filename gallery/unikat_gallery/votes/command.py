@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from unikat.cli.problems import Problem
-from unikat_gallery.database import open_database
+from unikat_gallery.database import open_existing
 from unikat_gallery.settings import Settings
 from unikat_gallery.votes.page import page_of
 from unikat_gallery.votes.report import report_of
@@ -42,7 +42,7 @@ def report(
     if not database.is_file():
         raise Problem(f"--database: {database} is not there", "`unikat gallery --database` says where it keeps it.")
     try:
-        engine = open_database(database)
+        engine = open_existing(database)
         with engine.connect() as db:
             found = report_of(all_votes(db))
         engine.dispose()

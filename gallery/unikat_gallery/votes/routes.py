@@ -22,7 +22,7 @@ from unikat_gallery.problems import refuse
 from unikat_gallery.votes.ballot import Pair
 from unikat_gallery.votes.entries import entries
 from unikat_gallery.votes.pairs import next_pair
-from unikat_gallery.votes.store import counts_of, enter, taste_of
+from unikat_gallery.votes.store import check_room, counts_of, enter, taste_of
 from unikat_gallery.votes.taste import UNIT, Features, Taste, choose, features
 from unikat_gallery.votes.vote import Question
 from unikat_gallery.walls import facts
@@ -47,6 +47,7 @@ async def ask(request: Request) -> JSONResponse:
     if wanted not in ("", *possible):
         refuse("ask", f"one of {', '.join(possible)}, or nothing for any of them, not {str(wanted)[:40]!r}")
     context.ballot.limits.take(visitor)
+    await context.read(lambda db: check_room(db, visitor))
     pair = await next_pair(context, visitor, await entries(context), [Question(wanted)] if wanted else possible)
     token = context.ballot.open(pair)
     return JSONResponse({"question": pair.question, "pair": token} | {p: f"/api/vote/{token}/{p}.png" for p in PLACES})
@@ -86,14 +87,18 @@ async def _progress(context: Context, visitor: str) -> dict[str, Any]:
 async def proposed(request: Request) -> JSONResponse:
     """A wall by what a visitor likes: for each place the best of several drawings, with the record of the choice."""
     context, visitor = context_of(request), visitor_of(request)
+    with context.streaming(visitor):
+        return JSONResponse(await _proposal(request, context, visitor))
+
+
+async def _proposal(request: Request, context: Context, visitor: str) -> dict[str, Any]:
     given = [pair for pair in request.query_params.multi_items() if pair[0] not in ("recipe", "index", "attempt")]
     asked = Link.parse([*given, ("seed", str(secrets.randbits(63)))])
     _, pairs = await context.read(lambda db: counts_of(db, visitor))
     if pairs < LEAST_PAIRS:
         refuse("taste", f"answer {LEAST_PAIRS} pairs first: {pairs} so far", Code.FAILED_PRECONDITION)
     taste, pairs = await context.read(lambda db: (taste_of(db, visitor), counts_of(db, visitor)[1]))
-    with context.streaming(visitor):
-        model, works = await _drawn(context, asked)
+    model, works = await _drawn(context, asked)
     if not works:
         refuse("taste", "what was drawn may not be shown: ask for other conditions", Code.FAILED_PRECONDITION)
     found = await asyncio.to_thread(_features, works)
@@ -104,7 +109,7 @@ async def proposed(request: Request) -> JSONResponse:
     cost = {"preferred": chosen.preferred, "variety": chosen.variety, "plain_variety": chosen.plain_variety}
     tiles = [facts(each, model) for each in wall]
     record = _record(replace(asked, model=model), works, wall) | _learnt(taste, pairs)
-    return JSONResponse({"works": tiles, "cost": cost, "record": record})
+    return {"works": tiles, "cost": cost, "record": record}
 
 
 async def _drawn(context: Context, link: Link) -> tuple[str, list[Artwork]]:

@@ -7,18 +7,22 @@ from dataclasses import asdict
 from typing import Final
 
 import numpy as np
+from google.rpc.code_pb2 import Code
 from sqlalchemy import Connection, Row, and_, func, select
 from sqlalchemy.dialects.sqlite import insert as insert_or_not
 
+from unikat_gallery.problems import refuse
 from unikat_gallery.tables import VOTES
 from unikat_gallery.votes.taste import SIZE, Features, Taste
 from unikat_gallery.votes.vote import Kind, Purpose, Question, Side, Vote
 
+MOST_VOTES: Final = 5000  # of one visitor; each pair and each taste is found among all of them
 _TELLS: Final = and_(VOTES.c.question == Question.LIKE, VOTES.c.purpose == Purpose.PAIR)  # of what a visitor likes
 
 
 def enter(db: Connection, vote: Vote, chosen: Features, other: Features) -> None:
-    """Keep an answer with the features (SIZE,) of both sides; sent twice, it is kept once."""
+    """Keep an answer with the features (SIZE,) of both sides; sent twice, it is kept once. Raises WrongState."""
+    check_room(db, vote.voter)
     row = {
         "visitor": vote.voter,
         "pair": vote.pair,
@@ -31,6 +35,14 @@ def enter(db: Connection, vote: Vote, chosen: Features, other: Features) -> None
         "other_features": other.astype(np.uint8).tobytes(),
     }
     db.execute(insert_or_not(VOTES).values(row).on_conflict_do_nothing())
+
+
+def check_room(db: Connection, visitor: str) -> None:
+    """Raises WrongState for a visitor of whom no more answers are kept."""
+    if counts_of(db, visitor)[0] >= MOST_VOTES:
+        refuse(
+            "votes", f"you answered {MOST_VOTES} pairs, and no more are asked of one visitor", Code.FAILED_PRECONDITION
+        )
 
 
 def all_votes(db: Connection) -> list[Vote]:

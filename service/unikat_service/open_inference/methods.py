@@ -15,7 +15,7 @@ from google.rpc.code_pb2 import Code
 from unikat.bundle import key_of
 from unikat.call_records import current_record
 from unikat.conditions import FieldError
-from unikat.errors import NotFound, Reason, Unavailable, UnikatError, error_of, retry_later
+from unikat.errors import NotFound, Reason, Unavailable, UnikatError, WrongState, error_of, retry_later
 from unikat.inference import open_inference_pb2 as pb
 from unikat.queue.stream import is_refusal
 from unikat.statuses import invalid
@@ -33,7 +33,7 @@ from unikat_service.terms import not_delivered
 
 NAME: Final = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 EXTENSIONS: Final = ("model_configuration",)
-# What all answers that are put together hold at a time; beyond it, calls are told to come back.
+# What all answers hold at a time, until gRPC has sent them; beyond it, calls are told to come back.
 MAX_HELD_BYTES: Final = 4 * MAX_ANSWER_BYTES
 RETRY_S: Final = 1.0
 
@@ -84,7 +84,7 @@ class OpenInference:
         request = parse(pb.ModelReadyRequest, data)
         try:
             model = await self._find(request.name, request.version)
-        except (NotFound, Unavailable):
+        except (NotFound, Unavailable, WrongState):
             return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=key_of(model) in self._service.catalogue.snapshot.live)
 
@@ -106,11 +106,12 @@ class OpenInference:
         return pb.ModelConfigResponse(config=config(await self._find(request.name, request.version)))
 
     async def repository_index(self, data: bytes, context: Context) -> Message:
-        """The models that are served."""
+        """The models that a live worker serves."""
         request = parse(pb.RepositoryIndexRequest, data)
         if request.repository_name:
             raise invalid([FieldError("repository_name", "must be left out: there is one repository")])
-        models = (await self._service.catalogue.current()).sorted()
+        snapshot = await self._service.catalogue.current()
+        models = [model for model in snapshot.sorted() if key_of(model) in snapshot.live]
         kind = pb.RepositoryIndexResponse.ModelIndex
         return pb.RepositoryIndexResponse(
             models=[kind(name=model.name, version=str(model.version), state="READY") for model in models]
@@ -127,16 +128,15 @@ class OpenInference:
         check_answer(order, asked.outputs)
         # Of several images: one is held no longer than by Draw.
         size = answer_bytes(order, asked.outputs) if order.request.count > 1 else 0
-        if self._held and self._held + size > MAX_HELD_BYTES:
-            text = (
-                f"this service puts together answers of {MAX_HELD_BYTES >> 20} MiB already; come back in {RETRY_S:g} s"
-            )
+        if self._held + size > MAX_HELD_BYTES:
+            text = f"this service holds answers of {MAX_HELD_BYTES >> 20} MiB already; come back in {RETRY_S:g} s"
             raise error_of(retry_later(Code.RESOURCE_EXHAUSTED, text, Reason.TOO_MANY_CALLS, RETRY_S))
         self._held += size
-        try:
-            return await self._drawn(request.id, asked, order, context)
-        finally:
-            self._held -= size
+        context.add_done_callback(lambda _: self._give_back(size))  # type: ignore[arg-type]  # as in Room
+        return await self._drawn(request.id, asked, order, context)
+
+    def _give_back(self, size: int) -> None:
+        self._held -= size
 
     async def _drawn(self, id: str, asked: Asked, order: Order, context: Context) -> pb.ModelInferResponse:
         responses: list[bytes] = []
@@ -146,18 +146,16 @@ class OpenInference:
             while len(responses) < order.request.count:
                 response = await call.next()
                 assert response is not None, "a job ended before its last image"
+                if is_refusal(response):  # raised in the block: nobody waits for the images behind it
+                    note_sent(record, response, time.perf_counter())
+                    raise not_delivered(GenerateResponse.FromString(response).refused)
                 responses.append(response)
-                if is_refusal(response):
-                    break
-        found = [GenerateResponse.FromString(response) for response in responses]
-        if found[-1].HasField("refused"):
-            raise not_delivered(found[-1].refused)
         answer = pb.ModelInferResponse(model_name=order.model.name, model_version=str(order.model.version), id=id)
         answer.parameters["seed"].uint64_param = accepted.seed
         answer.parameters["first_index"].int64_param = accepted.first_index
         answer.parameters["job_id"].string_param = accepted.job_id
         answer.parameters["model_digest"].string_param = accepted.model_digest
-        artworks: list[Artwork] = [response.artwork for response in found]
+        artworks: list[Artwork] = [GenerateResponse.FromString(response).artwork for response in responses]
         filled_in = await asyncio.to_thread(filled, answer, asked.outputs, order.model, artworks)
         for response in responses:
             note_sent(record, response, time.perf_counter())  # all of them can be sent only now

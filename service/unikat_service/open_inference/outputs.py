@@ -22,9 +22,10 @@ _MODES: Final = {3: "RGB", 4: "RGBA"}
 
 
 def answer_bytes(order: Order, outputs: Sequence[str]) -> int:
-    """What an answer has at most, but for some headers."""
+    """What an answer has at most, but for some headers. Without images it counts as with: their files are held, too."""
     model = order.model
-    return order.request.count * model.width * model.height * channels_of(model) * len({*outputs} & {IMAGE, PIXELS})
+    pictures = max(1, len({*outputs} & {IMAGE, PIXELS}))
+    return order.request.count * model.width * model.height * channels_of(model) * pictures
 
 
 def check_answer(order: Order, outputs: Sequence[str]) -> None:

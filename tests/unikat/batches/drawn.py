@@ -49,7 +49,8 @@ def images_of(spec: BatchSpec, shard: int) -> list[DrawnImage]:
     job = spec.shard_job("b", shard)
     name = _PILLOW_NAMES[job.image_format]
     images = []
-    for index, weights in enumerate(job.weights, job.first):
+    for index, (cell, _) in enumerate(job.places, job.first):
+        weights = cell.weights
         identity = short_id(artwork_digest(job.digest, weights, job.seed, index, job.truncation))
         images.append(DrawnImage(index, identity, weights, image_file(index, name)))
     return images

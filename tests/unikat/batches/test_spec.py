@@ -32,7 +32,7 @@ def test_shards_cover_every_image_once_and_in_order(asked: list[Cell], size: int
     expected = [cell.weights for cell in asked for _ in range(cell.count)]
     shards = [spec.shard_job("b", shard) for shard in range(spec.shard_count)]
     assert [i for shard in shards for i in range(shard.first, shard.first + shard.count)] == list(range(spec.total))
-    assert [weights for shard in shards for weights in shard.weights] == expected
+    assert [cell.weights for shard in shards for cell, _ in shard.places] == expected
     assert all(shard.count == size for shard in shards[:-1])
     assert 0 < shards[-1].count <= size
 

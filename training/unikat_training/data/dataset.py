@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE, digest_of
+from unikat.pictures import on_white
 from unikat.v1 import model_pb2
 from unikat_training.data import fields
-from unikat_training.data.pictures import on_white
 from unikat_training.data.split import LEAST_VALIDATION, Chosen, places, unseen_rows
 from unikat_training.data.split import Shares as Shares
 from unikat_training.errors import DatasetError

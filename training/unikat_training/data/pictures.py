@@ -99,14 +99,6 @@ def on_colour(image: Image.Image, colour: Colour) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, colour), image).convert("RGB")
 
 
-def on_white(layers: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Images (n, H, W, 3 or 4) without alpha, (n, H, W, 3)."""
-    if layers.shape[-1] == 3:
-        return layers
-    colour, alpha = layers[..., :3].astype(np.uint16), layers[..., 3:].astype(np.uint16)
-    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
 def fingerprint(image: Image.Image) -> bytes:
     """Equal for two pictures of the same size and pixels, whatever files they came from."""
     head = f"{image.width}x{image.height}x{len(image.getbands())}:"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from unikat.pictures import on_white
 from unikat_training.data.build import Picture, Recipe
 from unikat_training.data.colours import COLOURS, colour_name
 from unikat_training.data.dataset import Attribute
 from unikat_training.data.parallel import map_in_order
-from unikat_training.data.pictures import on_white
 from unikat_training.data.portraits.styles import definition, source
 from unikat_training.data.report import Problem
 from unikat_training.data.svg import rasterised

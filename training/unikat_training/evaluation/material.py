@@ -16,8 +16,8 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from unikat.pictures import on_white
 from unikat_training.data.dataset import Dataset
-from unikat_training.data.pictures import on_white
 from unikat_training.evaluation.extractors import FeatureExtractor, Halves, Pixels, with_levels
 from unikat_training.evaluation.hashing import Hashes, hashes
 from unikat_training.evaluation.neighbours import Floats

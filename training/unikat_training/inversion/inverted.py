@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from unikat.bundle import key_of
 from unikat.cli.where import format_where
+from unikat.conditions import where_of_weights
 from unikat.files import write_whole
 from unikat.metadata import of_several
 from unikat.recipes.artwork import ArtworkRecipe
@@ -48,8 +49,7 @@ class Inverted:
     @property
     def recipe(self) -> ArtworkRecipe:
         """With every attribute named: a vector has none of its own."""
-        weights = self.found.conditions.weights
-        where = {name: next(iter(of)) if len(of) == 1 else of for name, of in weights.items()}
+        where = where_of_weights(self.found.conditions.weights)
         return ArtworkRecipe(key_of(self.model), self.found.mix, where, TRUNCATION)
 
     @property

@@ -40,6 +40,13 @@ def span(seconds: float) -> str:
     return f"{hours} h {minutes % 60:02} min" if days == 0 else f"{days} d {hours % 24} h"
 
 
+def seconds(amount: float) -> str:
+    """ "0 ms", "4.2 ms", "380 ms", "3.1 s", "3 min 05 s"."""
+    if amount < 1:
+        return f"{amount * 1000:.3g} ms" if amount * 1000 < 100 else f"{amount * 1000:.0f} ms"
+    return f"{amount:.1f} s" if amount < 60 else span(amount)
+
+
 def age(moment: datetime) -> str:
     """How long ago something was."""
     return span((datetime.now(UTC) - moment).total_seconds())

@@ -14,8 +14,6 @@ from unikat.cli.problems import Problem
 from unikat.cli.up.address import redis_url_of
 
 _NAMED: Final = 4  # workers that are listed each
-LATE_BEAT_S: Final = 5.0  # since the last beat: workers beat every 1.7 s, unless their leases are longer
-FULL_PERCENT: Final = 80.0  # of maxmemory, from which on services refuse calls as they come
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -45,7 +43,8 @@ def service(at: options.Service) -> Iterator[Finding]:
     if offered:
         yield Finding(Level.OK, "service", f"{at.target} answers and offers {offered}")
     else:
-        remedy = "start a worker with --models on a folder that holds a bundle"
+        remedy = "start a worker with --models on a folder that holds a bundle; `unikat models history` says whether "
+        remedy += "all were unloaded"
         yield Finding(Level.PROBLEM, "service", f"{at.target} answers, but offers no model", remedy)
 
 
@@ -103,6 +102,8 @@ def _server(name: str, connection: Redis, facts: dict[str, Any]) -> Iterator[Fin
 
 def _workers(overview: Overview) -> Iterator[Finding]:
     """Who is alive; more than a few are counted, and listed with --all."""
+    from unikat.queue.workers import LATE_BEAT_S
+
     every = overview.workers
     if not every:
         yield Finding(Level.PROBLEM, "workers", "none is alive", "start one: `unikat work`, or all with `unikat up`")
@@ -144,7 +145,9 @@ def _waiting(overview: Overview) -> Iterator[Finding]:
 
 
 def _memory(overview: Overview) -> Iterator[Finding]:
-    if overview.max_memory and overview.memory > FULL_PERCENT / 100 * overview.max_memory:
+    from unikat.queue.server import FULL
+
+    if overview.max_memory and overview.memory > FULL * overview.max_memory:
         percent = 100 * overview.memory / overview.max_memory
         remedy = "raise its maxmemory, or delete batches that have ended: a full one takes no new calls"
         yield Finding(Level.PROBLEM, "Redis", f"is filled to {percent:.0f}% of its maxmemory", remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 import termios
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from unikat.queue.overview import Overview
 
 PERIOD_S: Final = 1.0
-_QUIT: Final = frozenset("qQ\x03\x04")
+_QUIT: Final = frozenset(b"qQ\x03\x04")
 
 
 def top(
@@ -60,10 +61,10 @@ def top(
 def _print_all(redis: Redis, overview: Overview, once: bool) -> None:
     from unikat.queue.overview import read_overview
 
-    with _keys() as pressed:
+    with _keys() as is_ended:
         while True:
             print_json(as_dict(overview))
-            if once or pressed(PERIOD_S) in _QUIT:
+            if once or is_ended(PERIOD_S):
                 return
             overview = read_overview(redis)
 
@@ -78,10 +79,10 @@ def _watch(redis: Redis, overview: Overview, place: str) -> None:
 
     console, trouble = stdout(), ""
     console.soft_wrap = False  # what is drawn over and over again must fit
-    with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
+    with _keys() as is_ended, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             live.update(frame(overview, place, Room.of(console.height), trouble), refresh=True)
-            if pressed(PERIOD_S) in _QUIT:
+            if is_ended(PERIOD_S):
                 return
             try:
                 overview, trouble = read_overview(redis), ""
@@ -90,17 +91,17 @@ def _watch(redis: Redis, overview: Overview, place: str) -> None:
 
 
 class _Keys:
-    """Keys of a terminal as they are pressed; "" where none is within `seconds`."""
+    """Whether a key that ends it is pressed within `seconds`; another one ends the wait."""
 
     def __init__(self, is_terminal: bool) -> None:
         self._is_terminal = is_terminal
 
-    def __call__(self, seconds: float) -> str:
-        if not self._is_terminal:
-            select.select([], [], [], seconds)
-            return ""
-        ready, _, _ = select.select([sys.stdin], [], [], seconds)
-        return (sys.stdin.read(1) or "q") if ready else ""  # a terminal that is gone reads as ended
+    def __call__(self, seconds: float) -> bool:
+        ready, _, _ = select.select([sys.stdin] if self._is_terminal else [], [], [], seconds)
+        if not ready:
+            return False
+        keys = os.read(sys.stdin.fileno(), 1024)  # `sys.stdin` would keep what `select` does not see
+        return not keys or not _QUIT.isdisjoint(keys)  # a terminal that is gone reads as ended
 
 
 @contextmanager

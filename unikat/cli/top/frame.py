@@ -11,15 +11,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from unikat.cli.batch.words import rate, span
+from unikat.cli.batch.words import rate, seconds, span
 from unikat.cli.output import counted
 from unikat.printable import printable
 from unikat.queue.activity import STAGES, Running
 from unikat.queue.overview import LiveWorker, ModelQueue, Overview, percentile
+from unikat.queue.server import FULL
+from unikat.queue.workers import LATE_BEAT_S
 from unikat.v1.batches_pb2 import Batch
 
-OLD_BEAT_S: Final = 5.0  # a worker whose last beat is older may be gone
-FULL: Final = 0.9  # of what Redis may use, from which on it is shown in red
 _BAR: Final = 10  # columns
 _OLDEST: Final = 5  # jobs that are named
 _STALE: Final = "red"
@@ -140,7 +140,7 @@ def _workers(workers: Sequence[LiveWorker], room: int) -> Table | None:
     table = _table("name", "state", "models", "images/s#", "in hand#", "work#", "memory#", "beat#", giving=(0, 2))
     for worker in workers[:room]:
         doing = worker.activity
-        beat = Text(f"{worker.age:.1f} s", style=_STALE if worker.age > OLD_BEAT_S else "")
+        beat = Text(f"{worker.age:.1f} s", style=_STALE if worker.age > LATE_BEAT_S else "")
         numbers = ["", "", "", ""]
         if doing is not None:
             hand = f"{doing.jobs}+{doing.shards}" if doing.shards else str(doing.jobs)
@@ -201,13 +201,6 @@ def _outlook(batch: Batch) -> Text:
     if batch.HasField("pause"):
         return Text("paused", style="yellow")
     return Text(span(batch.remaining.ToTimedelta().total_seconds()) if batch.HasField("remaining") else "")
-
-
-def seconds(amount: float) -> str:
-    """ "0 ms", "4.2 ms", "380 ms", "3.1 s", "3 min 05 s"."""
-    if amount < 1:
-        return f"{amount * 1000:.3g} ms" if amount * 1000 < 100 else f"{amount * 1000:.0f} ms"
-    return f"{amount:.1f} s" if amount < 60 else span(amount)
 
 
 def size(amount: float) -> str:

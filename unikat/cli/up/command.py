@@ -16,7 +16,6 @@ from unikat.cli.up import gallery as galleries
 from unikat.cli.up import registry as registries
 from unikat.cli.up import stack
 from unikat.cli.up.supervisor import Signals, Supervisor
-from unikat.observed import host_and_port
 
 DESTINATIONS: Final = "UNIKAT_DESTINATIONS"
 DEFAULT_OPEN: Final = "out"
@@ -96,7 +95,7 @@ def up(
         raise Problem(f"--models {models}: there is no such folder", "It holds <name>/<version>/.", code=BAD_INPUT)
     stack.check_listen(listen)
     if metrics:
-        host_and_port(metrics)
+        stack.check_metrics(metrics, workers)
     stack.check_installed(embedded=redis_url is None)
     if redis_url is not None:
         stack.wait_for_redis(redis_url, allow_volatile, _say, READY_WITHIN)

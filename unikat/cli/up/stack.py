@@ -20,6 +20,7 @@ from unikat.cli.problems import BAD_INPUT, Problem
 from unikat.cli.up.address import make_socket, socket_of
 from unikat.cli.up.process import Program
 from unikat.loopback import is_loopback
+from unikat.observed import host_and_port
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -125,6 +126,19 @@ def check_listen(listen: str) -> None:
             f"--listen {listen}: other machines reach this address, and nothing would be encrypted",
             "Make keys: unikat keys init --name HOST; then set UNIKAT_TLS_CERT and UNIKAT_TLS_KEY to its files.",
             "Where a proxy or a closed network does it: UNIKAT_ALLOW_PLAINTEXT=1.",
+            code=BAD_INPUT,
+        )
+
+
+def check_metrics(metrics: str, workers: int) -> None:
+    """Raise Problem if a program has no port there, by `Settings.metrics_of`, or BadParameter for no address."""
+    _, port = host_and_port(metrics)
+    highest = 65535 - workers - len([GALLERY, REGISTRY])
+    if port > highest:
+        programs = f"{workers} worker{'s' if workers > 1 else ''}, the gallery and the registry"
+        raise Problem(
+            f"--metrics {metrics}: {programs} have the ports behind it, and the last one is 65535",
+            f"Choose a port of at most {highest}, or 0 for free ones.",
             code=BAD_INPUT,
         )
 

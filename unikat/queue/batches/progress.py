@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, cast
 from uuid import uuid4
@@ -147,6 +148,18 @@ class BatchProgress:
             for owner in owners:
                 pipe.lrange(OF_OWNER + owner.decode(errors="replace"), 0, -1)
             return [batch.decode(errors="replace") for batches in pipe.execute() for batch in batches]
+
+    def digests(self) -> set[str]:
+        """Of the models of batches that have not ended; those that are damaged in Redis are left out."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for batch in self.active():
+                pipe.hget(batch_key(batch), r.HEAD)
+            heads = pipe.execute()
+        found = set()
+        for head in heads:
+            with suppress(*DAMAGED):
+                found.add(BatchSpec.from_json(head or b"", "[]").digest)
+        return found
 
     def is_done(self, batch: str, shard: int) -> bool:
         """Whether a shard is written."""

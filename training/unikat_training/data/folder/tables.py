@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from unikat.batches.layout import parse_conditions
 from unikat.batches.parquet import open_parquet
+from unikat.conditions import where_of_weights
 from unikat.tables import TableError, plain, read_csv, read_text
 from unikat_training.data.fields import Object
 from unikat_training.data.folder.embedded import class_names, picture_names, plain_columns
@@ -288,5 +289,4 @@ def _class(value: object, names: list[str]) -> str | None:
 
 def _drawn(conditions: Mapping[str, str]) -> Object:
     """Conditions as a batch records them: a category, or the weights of a blend, which is no category."""
-    weights = parse_conditions(conditions)
-    return {name: next(iter(of)) if len(of) == 1 else dict(of) for name, of in weights.items()}
+    return {**where_of_weights(parse_conditions(conditions))}

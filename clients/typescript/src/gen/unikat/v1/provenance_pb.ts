@@ -299,7 +299,7 @@ export const GetCertificateRequestSchema: GenMessage<GetCertificateRequest> = /*
  */
 export type VerifyArtworkRequest = Message<"unikat.v1.VerifyArtworkRequest"> & {
   /**
-   * A file: PNG, WebP or JPEG of at most 4,194,304 pixels.
+   * A file: PNG, WebP or JPEG of at most 4,194,304 pixels, and 8,192 a side.
    *
    * @generated from field: bytes picture = 1;
    */
