@@ -69,7 +69,7 @@ def triggers() -> dict[str, str]:
 
 
 QUEUE, SERVICE = 'unikat_queue_work_seconds{model="a", instance=', "unikat_service_workers"
-WORK, BUSY = "unikat_worker_work_seconds{instance=", "unikat_worker_busy_seconds_total{instance="
+WORK, BUSY = 'unikat_worker_work_seconds{kind="call", instance=', "unikat_worker_busy_seconds_total{instance="
 BATCHES = 'unikat_batches_work_seconds{model="a", instance='
 # What is scraped, as it stays or (0+7.5x8) grows from scrape to scrape, and what the query of a trigger makes of it.
 ASKED: Final[dict[str, tuple[str, dict[str, str], float | None]]] = {
@@ -77,7 +77,7 @@ ASKED: Final[dict[str, tuple[str, dict[str, str], float | None]]] = {
         "waiting", {QUEUE + '"s1"}': "8", QUEUE + '"s2"}': "8", WORK + '"w1"}': "3", WORK + '"w2"}': "4"}, 15,
     ),
     "shards of batches are not calls": (
-        "waiting", {QUEUE + '"s1"}': "8", WORK + '"w1", kind="shard"}': "9", WORK + '"w1", kind="call"}': "1"}, 9,
+        "waiting", {QUEUE + '"s1"}': "8", WORK.replace("call", "shard") + '"w1"}': "9", WORK + '"w1"}': "1"}, 9,
     ),
     "a service is there, and says nothing of the queue": ("waiting", {SERVICE: "1", WORK + '"w1"}': "2"}, 2),
     "no service is scraped": ("waiting", {WORK + '"w1"}': "2"}, None),
