@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib import pyplot as plt
 
 from benchmarks.autoscaling.load import Call, Phase
 from benchmarks.figures import percentile
-from benchmarks.plots import OTHERS, OURS, plt
+from benchmarks.plots import OTHERS, OURS
 
 if TYPE_CHECKING:
     from benchmarks.autoscaling.command import Reading
