@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from benchmarks.autoscaling.command import autoscaling
 from benchmarks.claims import claims
 from benchmarks.curve.command import curve
 from benchmarks.gallery import gallery
@@ -38,6 +39,7 @@ app.command()(taste)
 app.command()(recipes)
 app.command()(gallery)
 app.command()(metrics)
+app.command()(autoscaling)
 
 
 @app.command()

@@ -181,6 +181,16 @@ def test_promtool_parses_every_expression_of_a_dashboard(path: Path, promtool: s
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_autoscaler_asks_for_what_there_is(names: set[str]) -> None:
+    scaled = yaml.safe_load((DEPLOY / "kubernetes/autoscaling/scaledobject.yaml").read_text(encoding="utf-8"))
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for trigger in scaled["spec"]["triggers"]:
+        asked = set(OWN.findall(trigger["metadata"]["query"]))
+        assert asked, trigger["name"]
+        assert asked <= names, trigger["name"]
+        assert f"| `{trigger['name']}` |" in text
+
+
 def test_prometheus_asks_the_containers_where_they_serve() -> None:
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))
     asked = {

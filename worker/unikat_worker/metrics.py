@@ -201,6 +201,8 @@ class Process(Collector):
 
     def _leases(self) -> Iterable[Metric]:
         parts = self._parts
+        busy = parts.shared.state.rates.busy_seconds()
+        yield _count("busy_seconds", "Seconds in which this worker had calls in hand.", busy)
         yield _count("lease_renewals", "Times that this worker renewed its lease.", parts.heartbeat.beats)
         yield _count(
             "lease_failures",

@@ -23,6 +23,7 @@ class Rates:
         self._images = 0
         self._jobs = 0
         self._busy = 0.0
+        self._busy_before = 0.0  # all of it but for the time since `_busy_since`
         self._busy_since: float | None = None
         self._began = time.monotonic()
         self._intervals: deque[tuple[float, int, int]] = deque()  # end, images, jobs of those of the last minute
@@ -69,7 +70,14 @@ class Rates:
         with self._lock:
             if self._busy_since is not None:
                 self._busy += moment - self._busy_since
+                self._busy_before += moment - self._busy_since
             self._busy_since = moment if busy else None
+
+    def busy_seconds(self) -> float:
+        """Seconds so far in which there was work."""
+        with self._lock:
+            now = 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
+            return self._busy_before + now
 
     def update(self) -> None:
         """Take the time since the last update into the averages, if there was enough to do in it."""
