@@ -14,6 +14,7 @@ import yaml
 
 from tests.deploy.compose_files import DEPLOY, ROOT, Node, load
 from tests.support.scrapes import Scrape, promtool, scrape
+from tests.tools.dashboards import BLOCKED, CALM, FULL, KILLED, course
 from tests.tools.metrics import DOCUMENT, NOBODY, observed_programs, tables
 from unikat_gallery.metrics import NO_ROUTE
 
@@ -233,3 +234,21 @@ def test_grafana_finds_what_is_provisioned() -> None:
     [provider] = yaml.safe_load((provisioning / "dashboards/unikat.yaml").read_text(encoding="utf-8"))["providers"]
     assert sorted(here(provider["options"]["path"]).glob("*.json")) == DASHBOARDS
     assert here(node["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]) in DASHBOARDS
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_the_dashboards_show_a_killed_worker_a_full_valkey_and_a_failing_destination(tmp_path: Path) -> None:
+    found = course(tmp_path, 30.0)
+    assert found.alerts[CALM] == set()
+    assert {"UnikatProgramDown", "UnikatWorkersLost"} <= found.alerts[KILLED]
+    assert {"UnikatRedisFull", "UnikatRefusing"} <= found.alerts[FULL]
+    assert "UnikatBatchPaused" in found.alerts[BLOCKED]
+    workers = "Workers by model"
+    assert (min(found.of(workers, KILLED)), max(found.of(workers, FULL))) == (1, 2)
+    assert max(found.of("Recovered, retried, given up", KILLED)) > 0
+    assert max(found.of("Redis memory", FULL)) > 0.8
+    assert max(found.of("Refused because of a limit", FULL)) > 0
+    assert (max(found.of("Paused", FULL)), max(found.of("Paused", BLOCKED))) == (0, 1)
+    written = found.of("Images written an hour", BLOCKED), found.of("Images written an hour", CALM)
+    assert (min(written[0]), written[1][-1] > 0) == (0, True)
