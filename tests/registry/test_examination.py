@@ -76,7 +76,7 @@ def test_works_are_found_by_the_first_bytes_of_their_digests(engine: Engine, log
 def test_pictures_of_calls_that_were_cancelled_leave_the_threads_to_claims(
     engine: Engine, log: Log, tmp_path: Path
 ) -> None:
-    noise = np.random.default_rng(1).integers(0, 256, (768, 768, 3), np.uint8)
+    noise = np.random.default_rng(1).integers(0, 256, (384, 384, 3), np.uint8)
     request = pb.VerifyArtworkRequest(picture=saved(noise), skip_redraw=True).SerializeToString()
 
     async def verify_and_leave() -> None:
