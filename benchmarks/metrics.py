@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from psutil import Process
 
 from benchmarks.figures import ROOT, machine, newest, write
 from benchmarks.programs import Reading
@@ -38,6 +39,7 @@ SETTINGS: Final[dict[str, dict[str, str]]] = {
     SPANS: {},  # with the collector's
 }
 LOADS: Final = {(64, 1): "64 clients, `Draw`", (8, 32): "8 clients, `Generate`, 32 images a call"}
+SCRAPES: Final = 50
 PROGRAMS: Final = ("service", "worker", "Valkey")
 
 Found = dict[tuple[int, int], dict[str, list[dict[str, float]]]]  # load -> stack -> CPU ms an image of each program
@@ -92,7 +94,20 @@ def stacks(bundle: Bundle) -> Iterator[dict[str, Stack]]:
         }
 
 
-def table(bundle: Bundle, found: Found, rounds: int) -> list[str]:
+def scraping(stack: Stack) -> dict[str, float]:
+    """Milliseconds of a program's processor that a scrape takes."""
+    assert stack.service is not None
+    found = {}
+    for name, program in (("service", stack.service), ("worker", stack.workers[0])):
+        process = Process(program.process.pid)
+        before = sum(process.cpu_times()[:2])
+        for _ in range(SCRAPES):
+            scrape(program)
+        found[name] = 1000 * (sum(process.cpu_times()[:2]) - before) / SCRAPES
+    return found
+
+
+def table(bundle: Bundle, found: Found, rounds: int, scrapes: Mapping[str, float]) -> list[str]:
     """Markdown: medians over all rounds, and of the rounds' ratios."""
     lines = [
         f"{machine(bundle)}; {rounds} rounds; CPU ms an image of service, worker and Valkey together.",
@@ -108,7 +123,8 @@ def table(bundle: Bundle, found: Found, rounds: int) -> list[str]:
         for program in PROGRAMS:
             of = [f"{statistics.median(row[program] for row in found[which][kind]):.3f}" for kind in SETTINGS]
             lines.append(f"| – {program} | {' | '.join(of)} | | | |")
-    return lines
+    told = ", ".join(f"{ms:.1f} ms of the {name}'s" for name, ms in scrapes.items())
+    return [*lines, "", f"A scrape takes {told} processor."]
 
 
 def _cost(totals: Mapping[str, list[float]], without: str, with_it: str) -> str:
@@ -137,7 +153,8 @@ def metrics(
                 for name in order:
                     row = one_turn(running[name], key, clients, count, seconds)
                     found[clients, count][name].append(row)
-    lines = table(bundle, found, rounds)
+        scrapes = scraping(running[NUMBERS])
+    lines = table(bundle, found, rounds, scrapes)
     print("\n".join(lines))
     if keep:
         write(f"metrics {model}", lines)

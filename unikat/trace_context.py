@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from contextvars import ContextVar
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
 
 HEADER: Final = "traceparent"
 EXPORTER: Final = "OTEL_TRACES_EXPORTER"  # OpenTelemetry's variable: where this program sends its spans
@@ -43,6 +46,9 @@ def outgoing() -> tuple[tuple[str, str], ...]:
 def _current_span() -> str:
     api = sys.modules.get("opentelemetry.trace")  # loaded by a program that uses it
     span = None if api is None else api.get_current_span().get_span_context()
-    if span is None or not span.is_valid:
-        return ""
+    return text_of(span) if span is not None and span.is_valid else ""
+
+
+def text_of(span: SpanContext) -> str:
+    """What OpenTelemetry knows of a span, as W3C text."""
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{int(span.trace_flags):02x}"

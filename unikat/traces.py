@@ -21,7 +21,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from unikat.observed import NotServed
-from unikat.trace_context import EXPORTER, HEADER, carried
+from unikat.trace_context import EXPORTER, HEADER, carried, text_of
 
 if TYPE_CHECKING:
     from unikat.call_records import CallRecord  # with gRPC, which a worker does without
@@ -74,12 +74,6 @@ def parent(context: str) -> Context:
     return _PROPAGATOR.extract({HEADER: context})
 
 
-def text_of(span: Span) -> str:
-    """The span's context as W3C text."""
-    of = span.get_span_context()
-    return f"00-{of.trace_id:032x}-{of.span_id:016x}-{int(of.trace_flags):02x}"
-
-
 class CallSpans:
     """A span for every call of a server."""
 
@@ -91,7 +85,7 @@ class CallSpans:
         _, service, name = method.split("/")
         said = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
         span = self._tracer.start_span(method[1:], parent(record.trace), SpanKind.SERVER, said)
-        record.trace = text_of(span)
+        record.trace = text_of(span.get_span_context())
         return span
 
     def end(self, record: CallRecord, span: Span) -> None:
@@ -109,7 +103,7 @@ class CallSpans:
 def command_span(tracer: Tracer, name: str) -> Iterator[None]:
     """A span around what a person typed; the calls that it makes are of its trace."""
     span = tracer.start_span(f"unikat {name}", kind=SpanKind.CLIENT)
-    carried.set(text_of(span))
+    carried.set(text_of(span.get_span_context()))
     try:
         yield
     except SystemExit as end:

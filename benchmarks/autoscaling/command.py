@@ -49,7 +49,7 @@ def follow(cluster: Cluster, load: Load, scaled: ScaledObject) -> list[Reading]:
     while load.running:
         if load.now >= due:
             due += SYNC_S
-            values = tuple(cluster.prometheus.ask(trigger.query) for trigger in scaled.triggers)
+            values = tuple(cluster.prometheus.value(trigger.query) for trigger in scaled.triggers)
             before = len(cluster.workers)
             wanted = autoscaler.decide(load.now, before, values)
             cluster.scale(wanted)

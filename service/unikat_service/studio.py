@@ -10,6 +10,7 @@ import grpc
 
 from unikat.bundle import key_of
 from unikat.call_records import CallRecord, Stages, current_record
+from unikat.call_records import log as lines
 from unikat.conditions import FieldError
 from unikat.paging import check_page
 from unikat.queue.stream import is_refusal
@@ -37,7 +38,6 @@ from unikat_service.terms import not_delivered, require_terms
 
 NAME: Final = DESCRIPTOR.services_by_name["Studio"].full_name
 _ARTWORK_TAG: Final = GenerateResponse.ARTWORK_FIELD_NUMBER << 3 | 2  # of a field with a length
-_lines: Final = logging.getLogger("unikat.calls")
 
 ACCEPTED_WITHIN_S: Final = 0.02
 
@@ -159,7 +159,7 @@ def note_sent(record: CallRecord, response: bytes, since: float) -> None:
     if response[0] == _ARTWORK_TAG:
         if not record.images:
             record.first = since - record.begun
-            if record.trace or _lines.isEnabledFor(logging.INFO):  # a span or a line says them; the rest goes unread
+            if record.trace or lines.isEnabledFor(logging.INFO):  # a span or a line says them; the rest goes unread
                 of = GenerateResponse.FromString(response).artwork.timings
                 record.stages = Stages(
                     *(each.seconds + each.nanos / 1e9 for each in (of.queued, of.batched, of.drawn, of.encoded))

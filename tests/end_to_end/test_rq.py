@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from rq import Worker
 
 from tests.end_to_end.stack import free_port, running_stack
@@ -73,3 +76,41 @@ def dashboard_jobs(url: str, queue: str) -> str:
         found = eventually(answer)
         assert found is not None
         return found
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_the_exporter_counts_shards_and_jobs(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "models", work=8000)
+    (tmp_path / "out").mkdir()
+    program = tmp_path / "venv" / "bin" / "rq-exporter"  # it wants an RQ before 3
+    subprocess.run([sys.executable, "-m", "venv", program.parent.parent], check=True)
+    subprocess.run([program.with_name("pip"), "install", "-q", "rq-exporter==3.1.0"], check=True)
+    settings = {"UNIKAT_DESTINATIONS": str(tmp_path / "out")}
+    with running_stack(tmp_path / "models", 1, **settings) as stack, Studio(stack.target) as studio:
+        batch = studio.create_batch("tiny", to=tmp_path / "out" / "new", count=400, shard_size=20)
+        port = free_port()
+        with subprocess.Popen([program, "--port", str(port), "--redis-url", stack.valkey.tcp_url]) as exporter:
+            try:
+                counted = partial(_counted, port, f"unikat-batch-{batch.id}")
+                found = eventually(counted)
+                assert found["started"] >= 1
+                assert found["queued"] + found["started"] + found["finished"] == 20
+                *_, last = studio.watch_batch(batch.id, timeout=120)
+                assert last.state == "SUCCEEDED"
+                eventually(lambda: counted().get("finished") == 21)  # with the one that closes the batch
+                studio.draw("tiny")
+                eventually(lambda: _counted(port, stack.queue().name).get("finished") == 1)
+            finally:
+                exporter.terminate()
+
+
+def _counted(port: int, queue: str) -> dict[str, float]:
+    """What rq-exporter says of the jobs of a queue, by their states."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+            families = list(text_string_to_metric_families(response.read().decode()))
+    except OSError:
+        return {}
+    jobs = [sample for family in families if family.name == "rq_jobs" for sample in family.samples]
+    return {each.labels["status"]: each.value for each in jobs if each.labels["queue"] == queue}

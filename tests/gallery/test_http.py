@@ -203,6 +203,10 @@ def test_one_image_is_its_file(site: Site, six: list[Artwork]) -> None:
     said = json.loads(content)
     assert (base64.b64decode(said["image"]), said["index"], said["accepted"]["seed"]) == (six[2].data, 2, "7")
     assert status_of(*post(site, "/v1/generate", SIX, "image/png"))[:2] == (400, ["count"])
+    context = f"00-{7:032x}-{7:016x}-00"
+    _, content = post(site, "/v1/draw", one, "application/json", traceparent=context)
+    job = json.loads(content)["accepted"]["jobId"]
+    assert context in str(site.stack.redis.hget(f"rq:job:{job}", "unikat")), "the job is of the caller's trace"
     found = status_of(*post(site, "/v1/draw", one | {"format": "IMAGE_FORMAT_JPEG"}, "image/png"))
     assert found[:2] == (400, ["format"])
 
@@ -415,6 +419,7 @@ def test_the_document_has_the_routes_and_the_page_shows_them(site: Site) -> None
     for each in OPERATIONS:
         assert f"{each.method} {PREFIX}{each.path}" in page.decode()
     assert f"curl {site.address}/v1/draw" in page.decode()
+    assert b'href="/api"' in ask(site.port, "GET", "/")[1]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

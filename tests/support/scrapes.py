@@ -45,10 +45,14 @@ class Scrape:
         return found
 
 
+def port_of(program: Program) -> int:
+    """Where a program serves its numbers."""
+    return int(program.wait_for_line(r"Numbers for Prometheus are on http://127\.0\.0\.1:(\d+)/metrics")[1])
+
+
 def scrape(program: Program) -> Scrape:
     """Ask a program that serves its numbers."""
-    port = int(program.wait_for_line(r"Numbers for Prometheus are on http://127\.0\.0\.1:(\d+)/metrics")[1])
-    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", port_of(program), timeout=20)
     connection.request("GET", "/metrics")
     response = connection.getresponse()
     text = response.read().decode()

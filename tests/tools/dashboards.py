@@ -10,25 +10,19 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
-import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-from urllib.error import URLError
-from urllib.parse import urlencode
-from urllib.request import urlopen
-
-import yaml
+from typing import Final
 
 from benchmarks.figures import ROOT
-from tests.end_to_end.stack import Stack, free_port, running_stack
-from tests.support.processes import Program, eventually
+from tests.end_to_end.stack import Stack, running_stack
+from tests.support.processes import eventually
+from tests.support.prometheus import Prometheus, running_prometheus
 from tests.support.scrapes import ANY_PORT
 from tests.support.tiny_model import write_tiny_bundle
 from unikat import Studio
@@ -36,6 +30,7 @@ from unikat.errors import UnikatError
 
 FOLDER: Final = ROOT / "deploy" / "observability"
 PICTURE: Final = ROOT / "docs" / "images" / "dashboards.png"
+INTERVALS: Final = {"scrape_interval": "1s", "evaluation_interval": "1s"}
 RATE: Final = "10s"  # what Grafana makes of $__rate_interval: four scrapes at least
 CALM, KILLED, FULL, BLOCKED = "", "a worker is killed", "Valkey is full", "a destination fails"
 COLOURS: Final = {KILLED: "#b23a48", FULL: "#e09f3e", BLOCKED: "#3d5a80"}
@@ -44,49 +39,6 @@ PANELS: Final = (
     ("service", "Recovered, retried, given up"), ("service", "Redis memory"), ("service", "Refused because of a limit"),
     ("studio", "Images left by model"), ("studio", "Images written an hour"), ("studio", "Paused"),
 )  # fmt: skip
-
-
-@dataclass
-class Prometheus:
-    """One that runs, and answers."""
-
-    port: int
-    targets: Path
-
-    def ask(self, path: str, **query: str) -> Any:  # noqa: ANN401  # JSON
-        """The data of an answer of its API."""
-        with urlopen(f"http://127.0.0.1:{self.port}/api/v1/{path}?{urlencode(query)}", timeout=20) as response:
-            return json.load(response)["data"]
-
-    def series(
-        self, expression: str, since: float, until: float
-    ) -> list[tuple[dict[str, str], list[float], list[float]]]:
-        """Of an expression, once a second: labels, moments, values."""
-        found = self.ask("query_range", query=expression, start=str(since), end=str(until), step="1")
-        return [
-            (each["metric"], [float(at) for at, _ in each["values"]], [float(value) for _, value in each["values"]])
-            for each in found["result"]
-        ]
-
-    def has_scraped(self) -> bool:
-        """Whether it has started, and service and workers answer it."""
-        try:
-            return bool(self.ask("query", query="sum(up) == 3")["result"])
-        except URLError:
-            return False
-
-    def alerts(self) -> set[str]:
-        """Those that fire, or would if what they see lasted."""
-        return {alert["labels"]["alertname"] for alert in self.ask("alerts")["alerts"]}
-
-    def watch(self, service: Program, workers: Sequence[Program]) -> None:
-        """Scrape these programs from now on."""
-        found = {"unikat-service": [service], "unikat-worker": workers}
-        told = [
-            {"labels": {"job": job}, "targets": [f"127.0.0.1:{_port(each)}" for each in programs]}
-            for job, programs in found.items()
-        ]
-        self.targets.write_text(json.dumps(told), encoding="utf-8")
 
 
 @dataclass
@@ -119,10 +71,11 @@ def course(folder: Path, seconds: float) -> Course:
     settings = {"UNIKAT_METRICS": ANY_PORT, "UNIKAT_DESTINATIONS": str(folder / "out")}
     with ExitStack() as exits:
         stack = exits.enter_context(running_stack(folder / "models", 2, **settings))
-        prometheus = exits.enter_context(_prometheus(folder))
+        prometheus = exits.enter_context(running_prometheus(folder, INTERVALS, FOLDER / "alerts.yml"))
         assert stack.service is not None
-        prometheus.watch(stack.service, stack.workers)
-        eventually(prometheus.has_scraped)
+        service = {"unikat-service": [stack.service]}
+        prometheus.watch(service | {"unikat-worker": stack.workers})
+        eventually(lambda: prometheus.value("sum(up)") == 3)
         exits.enter_context(_load(stack))
         studio = exits.enter_context(Studio(stack.target))
         studio.create_batch("tiny", to=folder / "out" / "long", count=200_000, shard_size=500)
@@ -130,15 +83,16 @@ def course(folder: Path, seconds: float) -> Course:
         def phase(name: str) -> None:
             found.phases.append((name, time.time()))  # as Prometheus has it
             time.sleep(seconds)
-            found.alerts.setdefault(name, prometheus.alerts())  # of the calm that is the first one
+            seen = prometheus.ask("alerts")["alerts"]  # that fire, or would if what they see lasted
+            found.alerts.setdefault(name, {alert["labels"]["alertname"] for alert in seen})  # the first calm's
 
         phase(CALM)
         lost = stack.workers[0]
         stack.kill(lost)
-        prometheus.watch(stack.service, [lost, *stack.workers])
+        prometheus.watch(service | {"unikat-worker": [lost, *stack.workers]})
         phase(KILLED)
         stack.start_worker().wait_for_line("worker ready")
-        prometheus.watch(stack.service, stack.workers)
+        prometheus.watch(service | {"unikat-worker": stack.workers})
         phase(CALM)
         used = int(stack.redis.info("memory")["used_memory"])
         stack.redis.config_set("maxmemory", int(used / 0.9))
@@ -164,32 +118,12 @@ def _panel(
     (panel,) = (each for each in loaded["panels"] if each["title"] == title)
     for target in panel["targets"]:
         expression = target["expr"].replace("$__rate_interval", RATE).replace("$model", ".*")
-        for labels, moments, values in prometheus.series(expression, found.phases[0][1], found.end):
+        span = {"start": str(found.phases[0][1]), "end": str(found.end), "step": "1"}
+        for each in prometheus.ask("query_range", query=expression, **span)["result"]:
+            labels, moments = each["metric"], [float(at) for at, _ in each["values"]]
+            values = [float(value) for _, value in each["values"]]
             name = re.sub(r"{{(\w+)}}", lambda found: labels.get(found[1], ""), target.get("legendFormat", ""))  # noqa: B023
             yield name.strip(), moments, values
-
-
-@contextmanager
-def _prometheus(folder: Path) -> Iterator[Prometheus]:
-    program = shutil.which("prometheus")
-    assert program is not None, "there is no prometheus: apt install prometheus"
-    targets, data, port = folder / "targets.json", folder / "prometheus", free_port()
-    targets.write_text("[]", encoding="utf-8")
-    shutil.copy(FOLDER / "alerts.yml", folder)
-    discovery = [{"files": [str(targets)], "refresh_interval": "1s"}]
-    configuration = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": ["alerts.yml"],
-        "scrape_configs": [{"job_name": "unikat", "file_sd_configs": discovery}],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
-    command = [program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={data}", "--log.level=error"]
-    process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"])
-    try:
-        yield Prometheus(port, targets)
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @contextmanager
@@ -213,10 +147,6 @@ def _load(stack: Stack) -> Iterator[None]:
         stopped.set()
         for thread in threads:
             thread.join()
-
-
-def _port(program: Program) -> str:
-    return program.wait_for_line(r"Numbers for Prometheus are on http://127\.0\.0\.1:(\d+)/metrics")[1]
 
 
 def draw(found: Course, path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -35,9 +35,6 @@ from unikat.cli.vary import Crossing, Variations, cross, vary
 from unikat.cli.verify import verify
 from unikat.observed import NotServed, traced
 from unikat.settings import command_of, ungrouped
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Tracer
 
 app = typer.Typer(
     cls=Commands,
@@ -90,37 +87,23 @@ def _program(
 # What a person types to have something drawn or looked up; programs that serve have a span for each call instead.
 _CALLING: Final = frozenset(
     (
-        "generate",
-        "vary",
-        "cross",
-        "sprites",
-        "animate",
-        "series",
-        "models",
-        "batch",
-        "verify",
-        "claim",
-        "certificate",
-        "transfer",
+        "generate", "vary", "cross", "sprites", "animate", "series", "models", "batch", "verify", "claim",
+        "certificate", "transfer",
     )
-)
+)  # fmt: skip
 
 
 def _run() -> None:
     command = next(iter(sys.argv[1:]), "")
-    if command not in _CALLING:
-        app()
     try:
-        with traced("client") as tracer, nullcontext() if tracer is None else _span(tracer, command):
+        with ExitStack() as exits:
+            if command in _CALLING and (tracer := exits.enter_context(traced("client"))) is not None:
+                from unikat.traces import command_span  # with OpenTelemetry
+
+                exits.enter_context(command_span(tracer, command))
             app()
     except NotServed as error:
         raise Problem(str(error)) from error
-
-
-def _span(tracer: Tracer, command: str) -> AbstractContextManager[None]:
-    from unikat.traces import command_span  # with OpenTelemetry
-
-    return command_span(tracer, command)
 
 
 def main() -> None:

@@ -29,17 +29,8 @@ _DRAWN: Final = re.compile(r"(?P<model>.+)-s(?P<seed>[0-9]+)-(?P<index>[0-9]{5,}
 _DRAWING: Final = ("where", "count", "first_index", "seed", "truncation", "background")
 _SAID_AGAIN: Final = ("first_index", "truncation", "background", "padding", "extrude", "trim", "columns", "max_size")
 _FACTS: Final = (
-    "id",
-    "model",
-    "model_digest",
-    "recipe",
-    "seed",
-    "index",
-    "attempt",
-    "truncation",
-    "background",
-    "conditions",
-)
+    "id", "model", "model_digest", "recipe", "seed", "index", "attempt", "truncation", "background", "conditions",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
