@@ -14,6 +14,7 @@ from typing import Final
 from tests.drills.callers import Callers
 from tests.drills.system import ROADS, System
 from tests.support.frames import CANCEL, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR
+from tests.support.processes import stopped
 from tests.support.proxy import Proxy, running_proxy
 
 STORM: Final = 50  # calls that are called off, or whose callers vanish
@@ -69,7 +70,7 @@ def kill_valkey(stage: Stage) -> Iterator[None]:
 @contextmanager
 def stop_worker(stage: Stage) -> Iterator[None]:
     """Now and then for longer than its lease, so that it wakes up as one whose jobs others have."""
-    with stage.system.stopped(stage.dice.choice(stage.system.workers)):
+    with stopped(stage.dice.choice(stage.system.workers)):
         yield
         if stage.dice.random() < 0.3:
             time.sleep(6)
@@ -77,7 +78,7 @@ def stop_worker(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def stop_service(stage: Stage) -> Iterator[None]:
-    with stage.system.stopped(stage.dice.choice(stage.system.services)):
+    with stopped(stage.dice.choice(stage.system.services)):
         yield
 
 

@@ -122,17 +122,8 @@ class System:
         self.valkey, self.redis, self._spare = new, found, self.valkey
 
     @contextmanager
-    def stopped(self, program: Program) -> Iterator[None]:
-        """SIGSTOP, and SIGCONT at the end of the block."""
-        program.signal_group(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            program.signal_group(signal.SIGCONT)
-
-    @contextmanager
     def stopped_valkey(self) -> Iterator[None]:
-        """The same of Valkey."""
+        """SIGSTOP, and SIGCONT at the end of the block."""
         self.valkey.signal(signal.SIGSTOP)
         try:
             yield

@@ -26,7 +26,7 @@ from tests.end_to_end.shop import plan
 from tests.end_to_end.stack import free_port
 from tests.support.batch_calls import BatchCalls
 from tests.support.clocks import REREAD_S, MachineClock
-from tests.support.processes import Program, eventually
+from tests.support.processes import Program, eventually, stopped
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import running_valkey
 from unikat import Studio
@@ -160,15 +160,17 @@ def a_cancelled_batch_waits_for_its_destination(those: Machines) -> None:
     with BatchCalls(those.targets[0]) as calls:
         batch = calls.create(batch_request(folder, plan(20_000)))
         calls.wait(batch.id, lambda found: found.drawn_count > 0)
-        aside = folder.rename(folder.with_name("aside"))
-        folder.write_text("There is no folder any more.")
+        with stopped(*those.workers):  # they would make the folder again in between
+            aside = folder.rename(folder.with_name("aside"))
+            folder.write_text("There is no folder any more.")
         paused = calls.wait(batch.id, lambda found: found.HasField("pause"))
         assert abs(paused.pause.since.ToMicroseconds() / 1e6 - redis_time(those.redis)) < 5
         calls.cancel(batch.id)
         time.sleep(2)  # in which a worker whose clock is ahead must not give the destination up
         assert not calls.get(batch.id).HasField("end_time")
-        folder.unlink()
-        aside.rename(folder)
+        with stopped(*those.workers):
+            folder.unlink()
+            aside.rename(folder)
         ended = calls.wait(batch.id, lambda found: found.HasField("end_time"))
     assert ended.manifest
     assert_in_order(ended)

@@ -12,6 +12,7 @@ import pytest
 from tests.end_to_end.shop import Shop, plan, running_shop
 from tests.support.batch_calls import difference, tree
 from tests.support.chaos import Chaos, Victim
+from tests.support.processes import stopped
 from tests.support.tiny_model import write_tiny_bundle
 from unikat.batches.record import CANCELLED
 from unikat.batches.verify import verify
@@ -59,8 +60,7 @@ def test_a_destination_that_breaks_pauses_the_batch_until_it_works_again(shop: S
     paused = shop.calls.wait(batch.id, lambda found: found.HasField("pause"))
     assert paused.state == pb.Batch.STATE_RUNNING
     assert paused.pause.reason
-    folder.unlink()
-    aside.rename(folder)
+    mended(shop, folder, aside)
     ended = shop.calls.finish(batch.id)
     assert not ended.HasField("pause")
     assert ended.failed_count == 0
@@ -83,6 +83,14 @@ def broken(shop: Shop, folder: Path, **fields: Any) -> tuple[pb.Batch, Path]:  #
     """A batch whose destination, with images in it, turned into a file; and where the folder is now."""
     batch = shop.create(folder.name, **fields)
     shop.calls.wait(batch.id, lambda found: found.drawn_count > 0)
-    aside = folder.rename(folder.with_name(f"{folder.name}-aside"))
-    folder.write_text("There is no folder any more.")
+    with stopped(*shop.stack.workers):  # they would make the folder again in between
+        aside = folder.rename(folder.with_name(f"{folder.name}-aside"))
+        folder.write_text("There is no folder any more.")
     return batch, aside
+
+
+def mended(shop: Shop, folder: Path, aside: Path) -> None:
+    """The folder is back."""
+    with stopped(*shop.stack.workers):
+        folder.unlink()
+        aside.rename(folder)

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from tests.support.batch_calls import BatchCalls
-from tests.support.processes import Program, eventually
+from tests.support.processes import Program, eventually, stopped
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey, running_valkey
 from unikat import Studio
@@ -79,11 +79,13 @@ def test_the_whole_path_and_batches_work_with_them(guarded: Guarded, tmp_path: P
         calls.delete(drawn.id)
         failing = calls.create(request("failing", out, 100_000))
         calls.wait(failing.id, lambda found: found.drawn_count > 0)
-        broken = (out / "failing").rename(out / "aside")  # a destination that breaks, and works again
-        (out / "failing").write_text("")
+        with stopped(second):  # a destination that breaks, and works again
+            broken = (out / "failing").rename(out / "aside")
+            (out / "failing").write_text("")
         calls.wait(failing.id, lambda found: found.HasField("pause"))
-        (out / "failing").unlink()
-        broken.rename(out / "failing")
+        with stopped(second):
+            (out / "failing").unlink()
+            broken.rename(out / "failing")
         calls.wait(failing.id, lambda found: not found.HasField("pause"))
         calls.cancel(failing.id)
         assert second.terminate() == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +12,10 @@ import pytest
 
 from tests.service.calls import indices
 from tests.service.conftest import Serving, serving_on
-from tests.support.processes import eventually
+from tests.support.processes import eventually, stopped
 from tests.support.valkey import Valkey
 from unikat.queue.inbox import TTL_S
 from unikat.v1.studio_pb2 import GenerateRequest
-
-
-@contextmanager
-def stopped(serving: Serving) -> Iterator[None]:
-    """The service does nothing for the length of the block."""
-    serving.program.signal_group(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        serving.program.signal_group(signal.SIGCONT)
 
 
 @contextmanager
@@ -59,7 +48,7 @@ def test_a_redis_that_went_back_in_time_costs_no_image_and_doubles_none(durable:
     assert next(call).HasField("accepted")
     assert [next(call).artwork.index for _ in range(10)] == list(range(10))
     if lags:
-        with stopped(durable):
+        with stopped(durable.program):
             with forgotten(durable.valkey):
                 taken.publish(*range(10, 20))
             assert taken.publish(*range(20, 30)).last == 10, "published behind a hole"
@@ -91,7 +80,7 @@ def test_an_inbox_that_was_trimmed_or_lost_costs_a_moment(serving: Serving) -> N
     taken = serving.hand.take()
     assert next(call).HasField("accepted")
     inbox = inbox_of(serving)
-    with stopped(serving):
+    with stopped(serving.program):
         taken.publish(*range(10))
         taken.publish(*range(10, 20))
         serving.redis.xtrim(inbox, maxlen=1, approximate=False)

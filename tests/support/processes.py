@@ -80,13 +80,17 @@ class Program:
         self._close()
 
     def terminate(self, deadline: float = 20.0) -> int:
-        """SIGTERM; the exit code. Raises subprocess.TimeoutExpired."""
+        """SIGTERM, then `wait`."""
         self.process.send_signal(signal.SIGTERM)
         return self.wait(deadline)
 
     def wait(self, deadline: float = 20.0) -> int:
-        """The exit code. Raises subprocess.TimeoutExpired."""
-        code = self.process.wait(deadline)
+        """The exit code. Raises subprocess.TimeoutExpired with what it printed."""
+        try:
+            code = self.process.wait(deadline)
+        except subprocess.TimeoutExpired as error:
+            error.add_note(self.output)
+            raise
         self._close()
         return code
 
@@ -138,6 +142,18 @@ def spawn(
         if ready is not None:
             program.wait_for_line(ready, deadline)
         yield program
+
+
+@contextmanager
+def stopped(*programs: Program) -> Iterator[None]:
+    """SIGSTOP to programs and to what they started, SIGCONT at the end of the block."""
+    for program in programs:
+        program.signal_group(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.signal_group(signal.SIGCONT)
 
 
 def eventually(what: Callable[[], T], deadline: float = 20.0, pause: float = 0.02) -> T:

@@ -21,7 +21,7 @@ from typing import Final
 
 from benchmarks.figures import ROOT
 from tests.end_to_end.stack import Stack, running_stack
-from tests.support.processes import eventually
+from tests.support.processes import eventually, stopped
 from tests.support.prometheus import Prometheus, running_prometheus
 from tests.support.scrapes import ANY_PORT
 from tests.support.tiny_model import write_tiny_bundle
@@ -99,11 +99,13 @@ def course(folder: Path, seconds: float) -> Course:
         phase(FULL)
         stack.redis.config_set("maxmemory", 0)
         phase(CALM)
-        (folder / "out" / "long").rename(folder / "away")
-        (folder / "out" / "long").write_bytes(b"a file where the folder was")
+        with stopped(*stack.workers):  # they would make the folder again in between
+            (folder / "out" / "long").rename(folder / "away")
+            (folder / "out" / "long").write_bytes(b"a file where the folder was")
         phase(BLOCKED)
-        (folder / "out" / "long").unlink()
-        (folder / "away").rename(folder / "out" / "long")
+        with stopped(*stack.workers):
+            (folder / "out" / "long").unlink()
+            (folder / "away").rename(folder / "out" / "long")
         phase(CALM)
         found.end = time.time()
         for dashboard, title in PANELS:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -120,6 +122,15 @@ def test_an_idle_worker_ends_at_once(bench: Bench, bundle: Bundle) -> None:
         program.process.send_signal(signal.SIGINT)
         assert program.wait() == 0
         assert time.monotonic() - begun < 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, and signals that are sent to a thread")
+def test_a_signal_that_another_thread_gets_ends_it_too(bench: Bench, bundle: Bundle) -> None:
+    with bench.worker() as worker:
+        pid = worker.process.pid
+        threads = {int(name) for name in os.listdir(f"/proc/{pid}/task")} - {pid}
+        os.kill(min(threads), signal.SIGTERM)
+        assert worker.wait(10) == 0
 
 
 def test_a_job_that_kills_every_worker_is_failed(bench: Bench, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ from unikat_worker.settlement import Settler
 from unikat_worker.state import State
 from unikat_worker.sweeper import Sweeper
 
+_LOOK: Final = 0.5  # seconds between looks at whether a signal came
 _RESCAN: Final = 2.0  # seconds between looks at the models folder
 _COLLECT_EVERY: Final = 50_000  # objects
 _THREADS: Final = frozenset({"inference", "batches", "watch"})  # first part of the names of those it cannot be without
@@ -135,7 +136,10 @@ class DrawWorker(SimpleWorker):
         # What was made so far stays, and jobs leave next to no cycles: the collector need not look every 700 objects.
         gc.freeze()
         gc.set_threshold(_COLLECT_EVERY)
-        self._threads.stop.wait()
+        # The kernel may give a signal to a thread that starts another just then. Python's handler still runs in this
+        # thread, when it next does something.
+        while not self._threads.stop.wait(_LOOK):
+            pass
         try:
             self._leave([*threads, batches])
         finally:
