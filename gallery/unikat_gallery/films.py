@@ -19,6 +19,7 @@ from unikat.errors import UnikatError
 from unikat.film.formats import write_webp
 from unikat.film.reel import Film
 from unikat.metadata import Derivation
+from unikat.recipes.sequence import place_of
 from unikat_gallery.context import Context, context_of
 from unikat_gallery.links import Link
 from unikat_gallery.problems import refuse, shown
@@ -63,13 +64,8 @@ def frames_of(request: Request) -> list[Link]:
         refuse("w", f"2 to {MOST_WORKS} works, not {len(works)}")
     frames = _whole(request, "frames", "48", (len(works), MOST_FRAMES))
     is_loop = said.get("loop") == "1"
-    ways, steps = (len(works), frames) if is_loop else (len(works) - 1, frames - 1)
-    found = []
-    for frame in range(frames):
-        way, rest = divmod(frame * ways, steps)
-        one = works[way % len(works)]
-        found.append(crossed(one, works[(way + 1) % len(works)], rest / steps) if rest else one)
-    return found
+    places = [place_of(frame, len(works), frames, is_loop) for frame in range(frames)]
+    return [crossed(works[one], works[other], share) if share else works[one] for one, other, share in places]
 
 
 def _whole(request: Request, name: str, otherwise: str, bounds: tuple[int, int]) -> int:

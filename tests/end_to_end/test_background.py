@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from unikat.errors import InvalidRequest
 from unikat.metadata import read_statement
 from unikat.recipes.sequence import Walk
 from unikat.recipes.text import parse_mix
+from unikat.request import sent_where
 
 pytestmark = pytest.mark.xdist_group("background")
 
@@ -205,7 +207,7 @@ def test_a_series_says_of_every_banner_from_what_it_was_made(stack: Stack, studi
         assert (said.source.hex(), said.changes) == (entry["made_from"], entry["changes"])
         artwork = studio.draw(
             recipe["model"], recipe["conditions"], index=recipe["index"], seed=int(recipe["seed"]),
-            truncation=recipe["truncation"], background=recipe["background"],
+            truncation=recipe["truncation"], background=recipe["background"], attempt=recipe["attempt"],
         )  # fmt: skip
         assert artwork.digest.hex() == entry["made_from"]
         assert (tmp_path / "out" / entry["drawing"]).read_bytes() == artwork.data
@@ -269,10 +271,36 @@ def test_a_film_goes_from_a_file_to_a_link_under_their_conditions(stack: Stack, 
     assert (tmp_path / "walk.png").read_bytes() == data
 
 
-def test_works_of_two_models_or_conditions_make_no_film(stack: Stack, studio: Studio) -> None:
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_film_goes_from_condition_to_condition(stack: Stack, studio: Studio, tmp_path: Path, loop: bool) -> None:
+    one, other = (
+        studio.draw("person", {"style": style}, seed=7, truncation=by).recipe
+        for style, by in (("ink", 0.5), ("oil", 1))
+    )
+    way = ("--from", one.link, "--to", other.link, "--to", "9:3", "--scale", "1")
+    again = ("--frames", "6", "--loop") if loop else ("--frames", "5")
+    said = run("animate", "person", *way, *again, "-o", tmp_path / "walk.png", "--target", stack.target)
+    last = replace(other, mix=parse_mix("9:3"))  # what it does not say is as before it
+    works = [one, one.crossed(other), other, other.crossed(last), last, *([last.crossed(one)] if loop else [])]
+    data = (tmp_path / "walk.png").read_bytes()
+    with Image.open(tmp_path / "walk.png") as film:
+        assert getattr(film, "n_frames") == len(works)  # noqa: B009  (mypy does not know it)
+        for number, work in enumerate(works):
+            film.seek(number)
+            drawn = studio.draw(work.model, sent_where(work.where), recipe=work.mix, truncation=work.truncation)
+            assert np.array_equal(np.asarray(film.convert("RGB")), drawn.array())
+    statement = read_statement(data)
+    assert statement is not None
+    assert json.loads(statement.prompt)["works"] == [one.link, other.link, last.link]
+    run(*shlex.split(said.rpartition("The same again: ")[2])[1:], "--target", stack.target)
+    assert (tmp_path / "walk.png").read_bytes() == data
+
+
+def test_works_that_make_no_film_are_refused(stack: Stack, studio: Studio) -> None:
     ink, oil = (studio.draw("person", {"style": style}, seed=7).recipe.link for style in ("ink", "oil"))
     for start, end, said in (
-        (ink, oil, "its style is oil, but that of --from"),
+        (ink, oil.replace("style=oil", "style=fresco"), "style=fresco"),
+        (ink, oil.replace("7:0", "7:0*-1"), "--to unikat:person@1?recipe=7:0*-1"),
         ("tiny:7:0", ink, "--from tiny:7:0: is of tiny, not of person@1"),
         ("tiny:7:0", "9:3", "--from tiny:7:0: is of tiny, not of person"),
         ("person:7", "none.png", "--to none.png: must be seed:index, a mix such as"),

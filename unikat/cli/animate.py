@@ -1,4 +1,4 @@
-"""`unikat animate`: a walk between latents, as a film."""
+"""`unikat animate`: a walk between latents, or between works whose conditions differ, as a film."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import typer
 
 from unikat.cli import options
-from unikat.cli.keyframes import FORM, Keyframe, common_recipe, read_keyframe
+from unikat.cli.keyframes import FORM, Keyframe, read_keyframe, stations
 from unikat.cli.output import counted, progress, stdout
 from unikat.cli.problems import BAD_INPUT, Problem, connect
 from unikat.cli.where import format_where, parse_where, typed_flag
@@ -24,14 +27,19 @@ from unikat.cli.where import format_where, parse_where, typed_flag
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from unikat.artwork import Accepted
+    from unikat.artwork import Accepted, Artwork
+    from unikat.client import Studio
     from unikat.film.formats import Encoder
     from unikat.film.reel import Film
-    from unikat.recipes.sequence import Walk
+    from unikat.recipes.artwork import ArtworkRecipe
     from unikat.resuming import Generation
+    from unikat.v1.model_pb2 import Model
 
 SIDE: Final = 256  # pixels that a film has at least: players enlarge smaller ones smoothly
 MAX_FRAMES: Final = 4096  # a service's limit of a call
+AHEAD: Final = 16  # frames that are calls of their own and drawn at the same time
+# The call as it was resolved, what the film is drawn from, and its frames.
+Drawn: TypeAlias = "tuple[Accepted, dict[str, object], Iterator[Artwork]]"
 
 
 @dataclass(frozen=True)
@@ -63,32 +71,31 @@ class Order:
 
 
 def animate(order: Order) -> None:
-    """Draw a walk from one latent to others, frame by frame, and write it as a film."""
+    """Draw a walk from one work or latent to others, frame by frame, and write it as a film.
+
+    Conditions that differ are blended on the way.
+    """
     from unikat.background import is_opaque
     from unikat.recipes.artwork import ArtworkRecipe
-    from unikat.recipes.sequence import Walk
-    from unikat.request import sent_where
 
     encoder, keyframes = _encoder(order.out), _keyframes(order)
     named = ArtworkRecipe(
         order.model, keyframes[0].mix, parse_where(order.where or []), order.truncation, order.background or ""
     )
-    common = common_recipe(named, keyframes)
-    walk = Walk(tuple(each.mix for each in keyframes), order.frames, order.loop, order.easing == "smooth")
-    with connect(order.at, flag=partial(typed_flag, common.where)) as studio:
-        model = studio.model(common.model)
+    works = stations(named, keyframes)
+    with connect(order.at, flag=partial(typed_flag, works[0].where)) as studio:
+        model = studio.model(works[0].model)
         factor = order.scale or math.ceil(SIDE / min(model.width, model.height))
-        with studio.generate(
-            common.model, sent_where(common.where), walk=walk,
-            truncation=common.truncation, background=common.background, attempt=common.attempt,
-        ) as generation:  # fmt: skip
-            accepted = generation.accepted
+        is_walk = all(replace(each, mix=works[0].mix) == works[0] for each in works)
+        if not is_walk:
+            _check_works(model, keyframes, works, order.loop)
+        with (_walked if is_walk else _crossed)(studio, order, model, works) as (accepted, recipe, drawn):
             mode = "RGB" if is_opaque(accepted.background) else "RGBA"
             if mode == "RGBA" and order.out.suffix.lower() == ".mp4":
-                raise Problem(f"--background {common.background}: MP4 has no alpha", code=BAD_INPUT)
-            film = _film(order, walk, accepted, (model.width * factor, model.height * factor), mode)
+                raise Problem(f"--background {works[0].background}: MP4 has no alpha", code=BAD_INPUT)
+            film = _film(order, recipe, accepted, (model.width * factor, model.height * factor), mode)
             with progress(f"Drawing {accepted.model}", order.frames) as show:
-                frames = _frames(generation, film, lambda done: show(done, order.frames))
+                frames = _frames(drawn, film, lambda done: show(done, order.frames))
                 _write(order.out, partial(encoder, film, frames))
     seconds = order.frames / order.fps
     console = stdout()
@@ -110,32 +117,117 @@ def _keyframes(order: Order) -> list[Keyframe]:
     return [read_keyframe(flag, text) for flag, text in typed]
 
 
-def _film(order: Order, walk: Walk, accepted: Accepted, size: tuple[int, int], mode: str) -> Film:
+def _check_works(model: Model, keyframes: list[Keyframe], works: list[ArtworkRecipe], is_loop: bool) -> None:
+    """Raises Problem for a work whose conditions the model does not have, and for two that cannot be crossed."""
+    from unikat.conditions import FieldError, check_conditions
+    from unikat.request import conditions_of
+
+    for each in keyframes:
+        try:
+            check_conditions(model, conditions_of(each.work.where if each.work else {}))
+        except FieldError as error:
+            raise Problem(f"{each.flag} {each.typed}: {error.message}", code=BAD_INPUT) from error
+    ways = list(zip(works, works[1:] + works[:1], keyframes[1:] + keyframes[:1], strict=True))
+    for one, other, to in ways if is_loop else ways[:-1]:
+        try:
+            one.crossed(other)
+        except ValueError as error:
+            raise Problem(f"{to.flag} {to.typed}: {error}", code=BAD_INPUT) from error
+
+
+@contextmanager
+def _walked(studio: Studio, order: Order, model: Model, works: Sequence[ArtworkRecipe]) -> Iterator[Drawn]:
+    """One call: the works differ in their latents alone."""
+    from unikat.recipes.sequence import Walk
+    from unikat.recipes.text import shortest
+    from unikat.request import sent_where
+
+    one = works[0]
+    walk = Walk(tuple(each.mix for each in works), order.frames, order.loop, order.easing == "smooth")
+    with studio.generate(
+        one.model, sent_where(one.where), walk=walk,
+        truncation=one.truncation, background=one.background, attempt=one.attempt,
+    ) as generation:  # fmt: skip
+        accepted = generation.accepted
+        recipe = {
+            "model": accepted.model, "walk": walk.to_json(), "conditions": accepted.conditions,
+            "truncation": shortest(accepted.truncation), "background": accepted.background,
+        }  # fmt: skip
+        yield accepted, recipe, _delivered(generation)
+
+
+@contextmanager
+def _crossed(studio: Studio, order: Order, model: Model, works: Sequence[ArtworkRecipe]) -> Iterator[Drawn]:
+    """A call for each frame: a cross of the works beside it."""
+    works = [replace(each, model=f"{model.name}@{model.version}") for each in works]
+    recipe = {
+        "works": [each.link for each in works], "frames": order.frames, "loop": order.loop, "easing": order.easing,
+    }  # fmt: skip
+    with ThreadPoolExecutor(AHEAD) as pool:
+        drawn = _in_order(studio, order, works, pool)
+        try:
+            first = next(drawn)
+            assert first.accepted is not None  # `draw` sets it
+            yield first.accepted, recipe, chain([first], drawn)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(
+    studio: Studio, order: Order, works: Sequence[ArtworkRecipe], pool: ThreadPoolExecutor
+) -> Iterator[Artwork]:
+    """Raises Problem where a frame is not delivered."""
+    from unikat.errors import WrongState
+    from unikat.recipes.sequence import place_of
+    from unikat.request import sent_where
+
+    def draw(frame: int) -> Artwork:
+        one, other, share = place_of(frame, len(works), order.frames, order.loop, order.easing == "smooth")
+        work = works[one].crossed(works[other], share) if share else works[one]
+        return studio.draw(
+            work.model, sent_where(work.where), recipe=work.mix,
+            truncation=work.truncation, background=work.background, attempt=work.attempt,
+        )  # fmt: skip
+
+    ahead: deque[Future[Artwork]] = deque()
+    for frame in range(order.frames):
+        while len(ahead) < AHEAD and frame + len(ahead) < order.frames:
+            ahead.append(pool.submit(draw, frame + len(ahead)))
+        try:
+            yield ahead.popleft().result()
+        except WrongState as error:
+            raise Problem(f"frame {frame} is not delivered: {error}") from error
+
+
+def _film(order: Order, recipe: dict[str, object], accepted: Accepted, size: tuple[int, int], mode: str) -> Film:
     from unikat.film.reel import Film
     from unikat.metadata import Derivation
-    from unikat.recipes.text import shortest
 
-    recipe = {
-        "model": accepted.model, "walk": walk.to_json(), "conditions": accepted.conditions,
-        "truncation": shortest(accepted.truncation), "background": accepted.background, "fps": order.fps,
-    }  # fmt: skip
     lossless = order.out.suffix.lower() == ".png"
     changes = (
-        f"A film of {order.frames} artworks, the frames of a walk between latents, enlarged by whole pixels to "
+        f"A film of {order.frames} artworks, the frames of a walk, enlarged by whole pixels to "
         f"{size[0]} x {size[1]}" + (", without loss." if lossless else ", encoded with loss.")
     )
-    derivation = Derivation(accepted.model, accepted.model_digest, json.dumps(recipe, ensure_ascii=False), changes)
+    derivation = Derivation(
+        accepted.model, accepted.model_digest, json.dumps(recipe | {"fps": order.fps}, ensure_ascii=False), changes
+    )
     return Film(size, mode, order.frames, order.fps, order.loop, derivation.packet)
 
 
-def _frames(generation: Generation, film: Film, show: Callable[[int], None]) -> Iterator[Image]:
-    """The frames as they arrive, enlarged. Raises Problem where one is not delivered."""
+def _frames(drawn: Iterator[Artwork], film: Film, show: Callable[[int], None]) -> Iterator[Image]:
+    """The frames as they arrive, enlarged."""
     from PIL import Image
 
+    for number, artwork in enumerate(drawn, 1):
+        yield artwork.image().convert(film.mode).resize(film.size, Image.Resampling.NEAREST)
+        show(number)
+
+
+def _delivered(generation: Generation) -> Iterator[Artwork]:
+    """Raises Problem where one is not."""
     for artwork in generation:
         _check_delivered(generation)
-        yield artwork.image().convert(film.mode).resize(film.size, Image.Resampling.NEAREST)
-        show(artwork.index + 1)
+        yield artwork
     _check_delivered(generation)
 
 

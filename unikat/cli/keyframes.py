@@ -1,17 +1,17 @@
-"""Keyframes of a film as they are typed: latents, or works, whose conditions then hold for the whole film."""
+"""Keyframes of a film as they are typed: latents, or works, whose conditions the film passes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from unikat.cli.problems import BAD_INPUT, Problem
-from unikat.cli.where import describe
 
 if TYPE_CHECKING:
     from unikat.recipes.artwork import ArtworkRecipe
     from unikat.recipes.mix import Mix
+    from unikat.request import Where
 
 FORM: Final = "seed:index, a mix such as 7:0*0.8,9:3*0.6, a file that Unikat drew, a link, or model:seed:index"
 V = TypeVar("V")
@@ -52,11 +52,12 @@ def read_keyframe(flag: str, typed: str) -> Keyframe:
     return Keyframe(flag, typed, work.mix, work)
 
 
-def common_recipe(named: ArtworkRecipe, keyframes: Sequence[Keyframe]) -> ArtworkRecipe:
-    """What all frames have in common beside their latents; its mix is the first one's.
+def stations(named: ArtworkRecipe, keyframes: Sequence[Keyframe]) -> list[ArtworkRecipe]:
+    """The artworks that a film passes. What was `named` for the film wins.
 
-    What was `named` for the film wins. Raises Problem where works are of another model, or differ in a condition, the
-    truncation or the background that was not named, or in what no flag of the film can say for them.
+    Conditions and a truncation that a keyframe does not say are those of the one before it; of the first, those of the
+    next that says them. So they change slowly or not at all. Raises Problem where works are of another model, of
+    another attempt, or on another background that was not named.
     """
     works = [each for each in keyframes if each.work]
     pinned = next((of for of in (named.model, *(each.work.model for each in works if each.work)) if "@" in of), "")
@@ -67,26 +68,28 @@ def common_recipe(named: ArtworkRecipe, keyframes: Sequence[Keyframe]) -> Artwor
     if models and _agreed("model", models) != named.model.partition("@")[0]:
         raise Problem(f"{works[0].flag} {works[0].typed}: is of {models[0][1]}, not of {named.model}", code=BAD_INPUT)
     attempts = [(each, each.work.attempt if each.work else 0) for each in keyframes]
-    names = dict.fromkeys(name for each in works if each.work for name in each.work.where)
-    agreed = {name: _condition(name, works) for name in names if name not in named.where}
-    truncation, background = named.truncation, named.background
-    if truncation is None:
-        said = [(each, each.work.truncation) for each in works if each.work and each.work.truncation is not None]
-        truncation = _agreed("truncation", said, "All frames have one: name it with --truncation.")
+    background = named.background
     if not background:
         behind = [(each, each.work.background) for each in works if each.work and each.work.background]
         background = _agreed("background", behind, "All frames have one: name it with --background.") or ""
-    return replace(
-        named, model=pinned or named.model, mix=keyframes[0].mix, where={**agreed, **named.where},
-        truncation=truncation, background=background, attempt=_agreed("attempt", attempts) or 0,
-    )  # fmt: skip
+    film = replace(named, model=pinned or named.model, background=background, attempt=_agreed("attempt", attempts) or 0)
+    where: Where = {}
+    truncation: float | None = None
+    for each in reversed(works):
+        where, truncation = _with(each, where, truncation)
+    found = []
+    for each in keyframes:
+        where, truncation = _with(each, where, truncation)
+        asked = truncation if named.truncation is None else named.truncation
+        found.append(replace(film, mix=each.mix, where={**where, **named.where}, truncation=asked))
+    return found
 
 
-def _condition(name: str, works: Sequence[Keyframe]) -> str | Mapping[str, float]:
-    said = [(each, each.work.where[name]) for each in works if each.work and name in each.work.where]
-    hint = f"All frames have one: name it with --where {name}=..."
-    _agreed(name, [(each, describe(of)) for each, of in said], hint)
-    return said[0][1]
+def _with(each: Keyframe, where: Where, truncation: float | None) -> tuple[Where, float | None]:
+    """Conditions and truncation, where a keyframe says none itself."""
+    if each.work is None:
+        return where, truncation
+    return {**where, **each.work.where}, truncation if each.work.truncation is None else each.work.truncation
 
 
 def _agreed(what: str, said: Sequence[tuple[Keyframe, V]], hint: str = "All frames have one.") -> V | None:

@@ -159,6 +159,7 @@ def _write(path: Path, banner: Image, artwork: Artwork, model: str, changes: str
     write_whole(path, buffer.getvalue())
     recipe = {
         "model": model, "model_digest": artwork.model_digest, "seed": str(artwork.seed), "index": artwork.index,
+        "attempt": artwork.recipe.attempt,
         "conditions": artwork.conditions, "truncation": artwork.truncation, "background": artwork.background,
     }  # fmt: skip
     return {

@@ -47,20 +47,21 @@ class Walk:
 
     def at(self, index: int) -> Mix:
         """The mix of a frame, 0 to `frames` - 1; of a keyframe, exactly that. Raises ValueError as `between` does."""
-        count = len(self.keyframes)
-        ways, steps = (count, self.frames) if self.loop else (count - 1, self.frames - 1)
-        way, rest = divmod(index * ways, steps)
-        if not rest:
-            return self.keyframes[way % count]
-        share = rest / steps
-        if self.smooth:
-            share = share * share * (3.0 - 2.0 * share)
-        return between(self.keyframes[way], self.keyframes[(way + 1) % count], share)
+        one, other, share = place_of(index, len(self.keyframes), self.frames, self.loop, self.smooth)
+        return between(self.keyframes[one], self.keyframes[other], share) if share else self.keyframes[one]
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, as jobs have them."""
         said: dict[str, Any] = {"keyframes": [text_of(mix) for mix in self.keyframes], "frames": self.frames}
         return said | ({"loop": True} if self.loop else {}) | ({"smooth": True} if self.smooth else {})
+
+
+def place_of(frame: int, keyframes: int, frames: int, loop: bool, smooth: bool = False) -> tuple[int, int, float]:
+    """Between which two keyframes a frame lies, by number, and how much of the way it is from the first of them."""
+    ways, steps = (keyframes, frames) if loop else (keyframes - 1, frames - 1)
+    way, rest = divmod(frame * ways, steps)
+    share = rest / steps
+    return way % keyframes, (way + 1) % keyframes, share * share * (3.0 - 2.0 * share) if smooth else share
 
 
 MixSequence: TypeAlias = Mutations | Walk
