@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import io
 import struct
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.chromium import is_wanted, running_browser
 from unikat.film.formats import FORMATS, encoder_of
 from unikat.film.mp4 import mp4_of
 from unikat.film.reel import Film, Reel
@@ -83,7 +85,6 @@ def test_no_frame_is_kept(ending: str, tmp_path: Path) -> None:
 
 
 def test_mp4_holds_the_samples_and_the_recipe() -> None:
-    """What an independent player shows was looked at by hand: FFmpeg's wheels hold parts under the GPL."""
     data = written(".mp4", Film((64, 64), "RGB", 5, 12, True, PACKET), frames("RGB", 5))
     kinds = [data[at + 4 : at + 8] for at in box_starts(data)]
     assert kinds == [b"ftyp", b"uuid", b"moov", b"mdat"]
@@ -92,6 +93,41 @@ def test_mp4_holds_the_samples_and_the_recipe() -> None:
     sizes = struct.unpack_from(">5I", data, data.index(b"stsz") + 16)
     assert start == data.index(b"mdat") + 4
     assert start + sum(sizes) == len(data)
+
+
+# The middle pixel of each frame of a film, as the browser plays it.
+PLAYED = """async ([source, count, fps]) => {
+  const video = document.createElement("video"), canvas = document.createElement("canvas");
+  const happens = (what) => new Promise((then, fail) => {
+    video.addEventListener(what, then, {once: true});
+    video.addEventListener("error", () => fail(video.error.message), {once: true});
+  });
+  video.muted = true;
+  video.src = source;
+  await happens("loadeddata");
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  const seen = [], context = canvas.getContext("2d");
+  for (let frame = 0; frame < count; frame++) {
+    video.currentTime = (frame + 0.5) / fps;
+    await happens("seeked");
+    context.drawImage(video, 0, 0);
+    seen.push([...context.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data.slice(0, 3)]);
+  }
+  return [video.duration, canvas.width, canvas.height, seen];
+}"""
+
+
+@pytest.mark.skipif(not is_wanted(), reason="there is no Chromium")
+def test_a_browser_plays_mp4() -> None:
+    colours = [(200, 30, 30), (30, 180, 40), (20, 40, 220), (240, 240, 240), (10, 10, 10)]
+    pictures = [Image.new("RGB", (96, 64), colour) for colour in colours]
+    data = written(".mp4", Film((96, 64), "RGB", 5, 12, False, PACKET), pictures)
+    source = "data:video/mp4;base64," + base64.b64encode(data).decode()
+    with running_browser() as browser:
+        duration, *size, seen = browser.new_page().evaluate(PLAYED, [source, 5, 12])
+    assert duration == pytest.approx(5 / 12, abs=0.01)
+    assert size == [96, 64]
+    assert np.abs(np.array(seen) - np.array(colours)).max() <= 6
 
 
 def box_starts(data: bytes) -> Iterator[int]:
