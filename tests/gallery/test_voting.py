@@ -21,10 +21,11 @@ from unikat_gallery.settings import Settings
 from unikat_gallery.tables import VOTES
 from unikat_gallery.votes.ballot import Ballot
 from unikat_gallery.votes.command import app
-from unikat_gallery.votes.pictures import artist_pictures, in_pieces, read_artist_picture
+from unikat_gallery.votes.pairs import by_lot
+from unikat_gallery.votes.pictures import Shown, artist_pictures, in_pieces, read_artist_picture
 from unikat_gallery.votes.store import MOST_VOTES, all_votes
 from unikat_gallery.votes.taste import Taste, choose, features
-from unikat_gallery.votes.vote import Kind, Purpose, Question, Vote
+from unikat_gallery.votes.vote import Kind, Purpose, Question, Side, Vote
 
 ANSWERED = 24  # pairs of each of three voters: four blocks
 
@@ -77,10 +78,15 @@ def test_repetitions_show_the_same_works_and_controls_are_told_by_who_looks(vote
         before = first[vote.voter, vote.pair]
         assert (vote.question, {vote.chosen, vote.other}) == (before.question, {before.chosen, before.other})
         assert vote.chosen == before.chosen, "this voter chooses by the pixels, and they are the same"
-    assert {vote.chose_left == first[vote.voter, vote.pair].chose_left for vote in repeated} == {True, False}
     on_artist = [vote for vote in votes if vote.purpose is Purpose.CONTROL and vote.question is Question.ARTIST]
     assert on_artist
     assert all(vote.is_passed for vote in on_artist)
+
+
+def test_sides_are_drawn_by_lot_again_for_a_repetition() -> None:
+    shown = [Shown(Side(Kind.DRAWING, work), np.zeros((8, 8, 3), dtype=np.uint8)) for work in ("one", "other")]
+    pairs = [by_lot("ann", Question.LIKE, Purpose.REPEAT, "pair", shown) for _ in range(64)]
+    assert {tuple(side.side.work for side in pair.sides) for pair in pairs} == {("one", "other"), ("other", "one")}
 
 
 def test_pairs_compare_entries_under_one_condition_or_with_the_artist(votes: list[Vote]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
 import time
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from rq.job import Job
 from rq.registry import CanceledJobRegistry
 from rq.serializers import DefaultSerializer, JSONSerializer
 
-from tests.support.processes import Program, eventually
+from tests.support.processes import Program, eventually, stopped
 from tests.worker.bench import Bench, assert_complete
 from unikat.bundle import Bundle
 from unikat.errors import Cancelled, DeadlineExceeded, JobFailed, Reason, error_of, make_status
@@ -75,27 +73,29 @@ def test_a_cancelled_job_stops_within_a_batch(shared_bench: Bench, shared_bundle
     assert job.id in CanceledJobRegistry(queue=shared_bench.queue).get_job_ids()
 
 
-def test_a_job_that_rq_cancelled_too_stays_cancelled(shared_bench: Bench, shared_bundle: Bundle) -> None:
+def test_a_job_that_rq_cancelled_too_stays_cancelled(
+    shared_bench: Bench, shared_bundle: Bundle, shared_worker: Program
+) -> None:
     job = shared_bench.enqueue(shared_bundle.model.digest, count=4000)
     shared_bench.wait_for_state(job, "started")
-    job.cancel()
-    close_stream(shared_bench, job)
+    with stopped(shared_worker):  # it could draw all of them in between
+        job.cancel()
+        close_stream(shared_bench, job)
     probe = shared_bench.enqueue(shared_bundle.model.digest, count=1)
     assert_complete(shared_bench.outcome(probe), 1)
     shared_bench.wait_for_state(probe, "finished")
     assert shared_bench.state(job) == "canceled"
 
 
-def test_a_job_cancelled_in_the_queue_is_never_drawn(shared_bench: Bench, shared_bundle: Bundle) -> None:
-    os.kill(worker_pid(shared_bench), signal.SIGSTOP)
-    try:
+def test_a_job_cancelled_in_the_queue_is_never_drawn(
+    shared_bench: Bench, shared_bundle: Bundle, shared_worker: Program
+) -> None:
+    with stopped(shared_worker):
         job = shared_bench.enqueue(shared_bundle.model.digest, count=3)
         close_stream(shared_bench, job)
         job.cancel()
         late = shared_bench.enqueue(shared_bundle.model.digest, count=3)
         close_stream(shared_bench, late)  # the service died before it could tell RQ
-    finally:
-        os.kill(worker_pid(shared_bench), signal.SIGCONT)
     shared_bench.wait_for_state(late, "canceled")
     assert shared_bench.state(job) == "canceled"
     assert shared_bench.outcome(job).ids == [END_ID]
@@ -249,13 +249,6 @@ class Bomb:
 def close_stream(bench: Bench, job: Job) -> None:
     """What the service does when a caller has gone."""
     bench.redis.xadd(stream_key(job.id), {STATUS: CANCELLED.SerializeToString()}, id=END_ID)
-
-
-def worker_pid(bench: Bench) -> int:
-    """Process id of the only worker."""
-    (worker,) = Worker.all(connection=bench.redis)
-    assert worker.pid is not None
-    return worker.pid
 
 
 def current_rate(bench: Bench, name: str) -> float:

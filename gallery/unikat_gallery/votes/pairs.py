@@ -32,20 +32,26 @@ async def next_pair(context: Context, visitor: str, among: Sequence[Entry], aske
             vote = RANDOM.choice(again)
             with suppress(InvalidRequest):  # a model or a picture that was shown is gone: an ordinary pair instead
                 sides = [await drawn_again(context, side, size) for side in (vote.chosen, vote.other)]
-                return _by_lot(visitor, vote.question, purpose, vote.pair, sides)
+                return by_lot(visitor, vote.question, purpose, vote.pair, sides)
         purpose = Purpose.PAIR
     if purpose is Purpose.CONTROL:
         whole = await _control(context, among, question)
         sides = [whole, whole.in_pieces]
     else:
         sides = await _sides(context, among, question)
-    return _by_lot(visitor, question, purpose, secrets.token_hex(8), sides)
+    return by_lot(visitor, question, purpose, secrets.token_hex(8), sides)
 
 
 def repeatable(votes: Sequence[Vote]) -> list[Vote]:
     """Ordinary answers that are far enough back and were not repeated yet."""
     repeated = {vote.pair for vote in votes if vote.purpose is Purpose.REPEAT}
     return [vote for vote in votes[:-APART] if vote.purpose is Purpose.PAIR and vote.pair not in repeated]
+
+
+def by_lot(visitor: str, question: Question, purpose: Purpose, pair: str, sides: list[Shown]) -> Pair:
+    """Which of two sides is on the left is drawn, for a repetition anew."""
+    left, right = RANDOM.sample(sides, 2)
+    return Pair(visitor, question, purpose, pair, (left, right), (file_of(left.pixels), file_of(right.pixels)))
 
 
 async def _control(context: Context, among: Sequence[Entry], question: Question) -> Shown:
@@ -65,8 +71,3 @@ async def _sides(context: Context, among: Sequence[Entry], question: Question) -
         return [one, await picture(context, size)]
     other, _ = await drawn(context, others[0] if others else first, conditions)
     return [one, other]
-
-
-def _by_lot(visitor: str, question: Question, purpose: Purpose, pair: str, sides: list[Shown]) -> Pair:
-    left, right = RANDOM.sample(sides, 2)
-    return Pair(visitor, question, purpose, pair, (left, right), (file_of(left.pixels), file_of(right.pixels)))
