@@ -85,7 +85,9 @@ class Driver:
         self.redis = redis
         self.worker = SimpleWorker([QUEUE], name=name, connection=redis, serializer=JSONSerializer)
         self.worker.register_birth()
-        self.scheduler = Scheduler(1, 256, lambda digest: 8, lambda shard: None, one_at_a_time=False)
+        self.scheduler = Scheduler(
+            1, 256, lambda digest: 8, lambda digest: 0.01, lambda shard: None, one_at_a_time=False
+        )
         self.settler = Settler(self.worker, LIMITS.result_ttl)
 
     def take(self) -> ActiveJob | None:

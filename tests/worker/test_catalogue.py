@@ -145,7 +145,9 @@ def test_what_is_unloaded_while_another_is_loaded_is_not_loaded(tmp_path: Path) 
     digests = [write_tiny_bundle(tmp_path, version=version, work=version).model.digest for version in (1, 2)]
     catalogue = Interrupted(tmp_path, CPU, LIMITS, Memory(Preload.NONE, 2**30))
     catalogue.scan()
-    scheduler = Scheduler(1, 1, limit=lambda digest: 4, tell=lambda shard: None, one_at_a_time=False)
+    scheduler = Scheduler(
+        1, 1, limit=lambda digest: 4, seconds=lambda digest: 0.01, tell=lambda shard: None, one_at_a_time=False
+    )
     operators = OperatorControl("w", catalogue, scheduler, State())
     change = Change(Action.LOAD, "", "olga", "", 1.0)
     operators.heed(Control(loaded={"tiny@1": change, "tiny@2": change}), ())

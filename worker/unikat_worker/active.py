@@ -77,6 +77,7 @@ class Drawable(Item, ABC):
     next: int = field(default=0, kw_only=True)
     again: list[int] = field(default_factory=list, kw_only=True)  # a heap
     in_flight: int = field(default=0, kw_only=True)  # batches with images of it
+    is_fresh: bool = field(default=True, kw_only=True)  # no batch has taken an image of it here
     solo: bool = field(default=False, kw_only=True)  # shares no batch: it was there when a batch or a worker died
     suspect: bool = field(default=False, kw_only=True)  # workers died with it; one such job is drawn at a time
 
@@ -119,6 +120,7 @@ class Drawable(Item, ABC):
                 images.append(self.next)
                 self.next += 1
         self.in_flight += 1
+        self.is_fresh = False
         return images
 
     def give_back(self, positions: Iterable[int]) -> None:
@@ -186,11 +188,6 @@ class ActiveJob(Drawable):
     def is_complete(self) -> bool:
         """Whether its stream holds every image."""
         return self.published == self.draw.count
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether no image of it was drawn here yet."""
-        return self.next == self.published and not self.in_flight
 
     def advance(self, published: int) -> None:
         """The stream holds so many images, whoever published them: more than was known, or after a loss fewer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -15,6 +15,7 @@ from unikat_worker.drawing import Drawn
 
 MOST_PUBLISHED: Final = 64  # images in one script call, a job's and those of all
 _LOOK_AGAIN: Final = 0.1  # seconds after which it is asked whether the stream of a waiting job is still open
+_WORK_S: Final = 30.0  # seconds of work of a thread, beyond which it takes only what it draws next
 _STOPS: Final = 10.0  # seconds for which a job that is to be stopped may not have been heard of
 
 D = TypeVar("D", bound=Drawable)
@@ -41,20 +42,25 @@ class Scheduler:
         threads: int,
         max_jobs: int,
         limit: Callable[[str], int],
+        seconds: Callable[[str], float],
         tell: Callable[[ActiveShard | None], None],
         *,
         one_at_a_time: bool,
     ) -> None:
-        """`limit`: images in the largest batch of a model. `one_at_a_time`: a GPU draws one batch after the other.
+        """`limit`: images in the largest batch of a model; `seconds`: what one image takes, about.
 
-        `tell` is called with a shard that is drawn or has ended, and with None when a batch was cut from one.
+        `one_at_a_time`: a GPU draws one batch after the other. `tell` is called with a shard that is drawn or has
+        ended, and with None when a batch was cut from one.
         """
         self._threads = threads
         self._max_jobs = max_jobs
         self._limit = limit
+        self._seconds = seconds
         self._one_at_a_time = one_at_a_time
         self._news = threading.Condition()
-        self._jobs: list[ActiveJob] = []  # in the order of their turns
+        self._jobs: list[ActiveJob] = []  # in the order of their turns, among those of one caller
+        self._turns: dict[str, int] = {}  # callers: number of the last image that was theirs
+        self._images = 0  # that were put into batches
         self._ended: deque[ActiveJob] = deque()
         self._suspects: list[ActiveJob | ActiveShard] = []
         self._shards: list[ActiveShard] = []  # oldest first
@@ -117,7 +123,10 @@ class Scheduler:
             for job in sorted(jobs, key=lambda job: job.suspect):
                 if job.ending is None and self._was_stopped(job.id):
                     job.ending = Ending.STOPPED
-                (self._jobs if job.ending is None else self._ended).append(job)
+                if job.ending is None:
+                    self._jobs.insert(self._first_turn(job), job)
+                else:
+                    self._ended.append(job)
                 self._suspects += [job] * job.suspect
             self._news.notify_all()
 
@@ -262,12 +271,28 @@ class Scheduler:
         tried = next((job for job in self._suspects if job.is_begun), None)
         return (job for job in jobs if job.remaining and (tried in (None, job) or not job.suspect))
 
+    def _first_turn(self, new: ActiveJob) -> int:
+        """Where a new job is put: between the first that are not new, one of them before each new one of its caller.
+
+        So one image does not wait for a turn of everything that is drawn.
+        """
+        same = [at for at, job in enumerate(self._jobs) if job.draw.caller == new.draw.caller]
+        last = max((number for number, at in enumerate(same) if self._jobs[at].is_fresh), default=-1)
+        return len(self._jobs) if new.suspect or last + 2 >= len(same) else same[last + 2]
+
     def _room(self) -> int:
-        """Jobs to take. Only as many as soon have their turn: other workers want some too."""
+        """Jobs to take: as many as soon have their turn, while there is not work for long. Other workers want some too.
+
+        Until then all are begun that wait, so that a call for one image does not wait for the end of large ones.
+        """
         if self.suspended or self.stopping:
             return 0
-        fresh = sum(job.is_fresh for job in self._jobs)
-        return max(0, min(self._max_jobs - len(self._jobs), self._threads * self._cut - fresh))
+        images: Counter[str] = Counter()
+        for job in self._jobs:
+            images[job.draw.digest] += job.remaining
+        work = sum(count * self._seconds(digest) for digest, count in images.items() if count)
+        held = sum(job.is_fresh or work > _WORK_S * self._threads for job in self._jobs)
+        return max(0, min(self._max_jobs - len(self._jobs), self._threads * self._cut - held))
 
     def _due(self) -> tuple[list[ActiveJob], bool]:
         """Jobs of a turn, and whether there are no others: one script call has so many images, and takes below 5 ms."""
@@ -320,7 +345,8 @@ class Scheduler:
         return Batch(shard.digest, [(shard, shard.take(size))], alone=False)
 
     def _compose(self) -> Batch | None:
-        open_jobs = list(self._open(self._jobs))
+        # Of the caller who has waited longest first.
+        open_jobs = sorted(self._open(self._jobs), key=lambda job: self._turns.get(job.draw.caller, -1))
         if not open_jobs:
             return None
         first = open_jobs[0]
@@ -336,7 +362,11 @@ class Scheduler:
         spread = self._threads - self._drawing if self.backlog else 2 * self._threads
         if self._one_at_a_time:
             spread = 1
-        shares = [(job, job.take(count)) for job, count in _deal(members, min(self._cut, -(-available // spread)))]
+        dealt = _deal(members, min(self._cut, -(-available // spread)))
+        self._turns = {job.draw.caller: self._turns.get(job.draw.caller, -1) for job in open_jobs}
+        self._turns |= {job.draw.caller: self._images + number for number, job in enumerate(dealt)}
+        self._images += len(dealt)
+        shares = [(job, job.take(count)) for job, count in Counter(dealt).items()]
         if len(self._jobs) > len(shares):
             served = {id(job) for job, _ in shares}
             self._jobs = [job for job in self._jobs if id(job) not in served] + [job for job, _ in shares]
@@ -344,13 +374,21 @@ class Scheduler:
         return Batch(first.draw.digest, shares, alone)
 
 
-def _deal(members: Sequence[ActiveJob], size: int) -> list[tuple[ActiveJob, int]]:
-    """`size` images over jobs, one each in turn."""
-    counts = [0] * len(members)
-    left = size
-    while left:
-        for position, job in enumerate(members):
-            if left and counts[position] < job.remaining:
-                counts[position] += 1
-                left -= 1
-    return [(job, count) for job, count in zip(members, counts, strict=True) if count]
+def _deal(members: Sequence[ActiveJob], size: int) -> list[ActiveJob]:
+    """Whose `size` images are: callers in turn, and the jobs of each in turn. The members want so many."""
+    lines: dict[str, deque[ActiveJob]] = {}
+    for job in members:
+        lines.setdefault(job.draw.caller, deque()).append(job)
+    left = {job: job.remaining for job in members}
+    turns = deque(lines.values())
+    dealt: list[ActiveJob] = []
+    while len(dealt) < size:
+        line = turns.popleft()
+        job = line.popleft()
+        dealt.append(job)
+        left[job] -= 1
+        if left[job]:
+            line.append(job)
+        if line:
+            turns.append(line)
+    return dealt

@@ -83,6 +83,7 @@ class DrawWorker(SimpleWorker):
             device.inference_threads,
             settings.max_jobs,
             executor.limit,
+            lambda digest: executor.seconds(digest, 1),
             self._threads.events.put,
             one_at_a_time=device.is_cuda,
         )
