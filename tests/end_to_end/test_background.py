@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -273,14 +272,16 @@ def test_a_film_goes_from_a_file_to_a_link_under_their_conditions(stack: Stack, 
 
 @pytest.mark.parametrize("loop", [False, True])
 def test_a_film_goes_from_condition_to_condition(stack: Stack, studio: Studio, tmp_path: Path, loop: bool) -> None:
-    one, other = (
-        studio.draw("person", {"style": style}, seed=7, truncation=by).recipe
-        for style, by in (("ink", 0.5), ("oil", 1))
+    # They leave the subject out: each has its own, which is blended, too.
+    one, other, last = (
+        studio.draw("person@1", {"style": style}, recipe=place, truncation=by).recipe
+        for place, style, by in (("7:0", "ink", 0.5), ("8:0", "oil", 1.0), ("9:3", "oil", 1.0))
     )
-    way = ("--from", one.link, "--to", other.link, "--to", "9:3", "--scale", "1")
+    assert len({str(work.where["subject"]) for work in (one, other, last)}) > 1
+    ends = [f"unikat:person?recipe={place}&truncation={by}" for place, by in (("7:0", "0.5"), ("8:0", "1"))]
+    way = ("--from", f"{ends[0]}&style=ink", "--to", f"{ends[1]}&style=oil", "--to", "9:3", "--scale", "1")
     again = ("--frames", "6", "--loop") if loop else ("--frames", "5")
     said = run("animate", "person", *way, *again, "-o", tmp_path / "walk.png", "--target", stack.target)
-    last = replace(other, mix=parse_mix("9:3"))  # what it does not say is as before it
     works = [one, one.crossed(other), other, other.crossed(last), last, *([last.crossed(one)] if loop else [])]
     data = (tmp_path / "walk.png").read_bytes()
     with Image.open(tmp_path / "walk.png") as film:

@@ -159,7 +159,8 @@ def _walked(studio: Studio, order: Order, model: Model, works: Sequence[ArtworkR
 @contextmanager
 def _crossed(studio: Studio, order: Order, model: Model, works: Sequence[ArtworkRecipe]) -> Iterator[Drawn]:
     """A call for each frame: a cross of the works beside it."""
-    works = [replace(each, model=f"{model.name}@{model.version}") for each in works]
+    # Conditions that a work leaves out depend on those that are said: they are looked up once, and blended then.
+    works = [_resolved(studio, replace(each, model=f"{model.name}@{model.version}")) for each in works]
     recipe = {
         "works": [each.link for each in works], "frames": order.frames, "loop": order.loop, "easing": order.easing,
     }  # fmt: skip
@@ -173,30 +174,40 @@ def _crossed(studio: Studio, order: Order, model: Model, works: Sequence[Artwork
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _in_order(
-    studio: Studio, order: Order, works: Sequence[ArtworkRecipe], pool: ThreadPoolExecutor
-) -> Iterator[Artwork]:
-    """Raises Problem where a frame is not delivered."""
+def _resolved(studio: Studio, work: ArtworkRecipe) -> ArtworkRecipe:
+    """With all that it leaves out."""
+    return replace(_draw(studio, work, work.link).recipe, attempt=work.attempt)
+
+
+def _draw(studio: Studio, work: ArtworkRecipe, what: str) -> Artwork:
+    """Raises Problem where it is not delivered."""
     from unikat.errors import WrongState
-    from unikat.recipes.sequence import place_of
     from unikat.request import sent_where
 
-    def draw(frame: int) -> Artwork:
-        one, other, share = place_of(frame, len(works), order.frames, order.loop, order.easing == "smooth")
-        work = works[one].crossed(works[other], share) if share else works[one]
+    try:
         return studio.draw(
             work.model, sent_where(work.where), recipe=work.mix,
             truncation=work.truncation, background=work.background, attempt=work.attempt,
         )  # fmt: skip
+    except WrongState as error:
+        raise Problem(f"{what} is not delivered: {error}") from error
+
+
+def _in_order(
+    studio: Studio, order: Order, works: Sequence[ArtworkRecipe], pool: ThreadPoolExecutor
+) -> Iterator[Artwork]:
+    from unikat.recipes.sequence import place_of
+
+    def draw(frame: int) -> Artwork:
+        one, other, share = place_of(frame, len(works), order.frames, order.loop, order.easing == "smooth")
+        work = works[one].crossed(works[other], share) if share else works[one]
+        return _draw(studio, work, f"frame {frame}")
 
     ahead: deque[Future[Artwork]] = deque()
     for frame in range(order.frames):
         while len(ahead) < AHEAD and frame + len(ahead) < order.frames:
             ahead.append(pool.submit(draw, frame + len(ahead)))
-        try:
-            yield ahead.popleft().result()
-        except WrongState as error:
-            raise Problem(f"frame {frame} is not delivered: {error}") from error
+        yield ahead.popleft().result()
 
 
 def _film(order: Order, recipe: dict[str, object], accepted: Accepted, size: tuple[int, int], mode: str) -> Film:
