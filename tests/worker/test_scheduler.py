@@ -47,6 +47,19 @@ def test_one_image_does_not_wait_for_a_turn_of_everything() -> None:
     assert "one" in drawn(scheduler) + drawn(scheduler)
 
 
+def test_a_new_job_does_not_wait_behind_one_that_workers_died_with() -> None:
+    scheduler = scheduler_of()
+    scheduler.add(job_of(f"large-{number}") for number in range(9))
+    for _ in range(9):
+        drawn(scheduler)
+    suspects = [job_of(f"suspect-{number}") for number in range(3)]
+    for suspect in suspects:
+        suspect.suspect = True
+    scheduler.add(suspects)
+    scheduler.add([job_of("one", 1)])
+    assert [job.id for job in scheduler.jobs][1] == "one"
+
+
 def test_what_is_drawn_gets_on_whatever_comes() -> None:
     scheduler = scheduler_of()
     scheduler.add(job_of(f"large-{number}") for number in range(4))

@@ -276,9 +276,12 @@ class Scheduler:
 
         So one image does not wait for a turn of everything that is drawn.
         """
-        same = [at for at, job in enumerate(self._jobs) if job.draw.caller == new.draw.caller]
+        if new.suspect:
+            return len(self._jobs)
+        caller = new.draw.caller
+        same = [at for at, job in enumerate(self._jobs) if job.draw.caller == caller and not job.suspect]
         last = max((number for number, at in enumerate(same) if self._jobs[at].is_fresh), default=-1)
-        return len(self._jobs) if new.suspect or last + 2 >= len(same) else same[last + 2]
+        return same[last + 2] if last + 2 < len(same) else len(self._jobs)
 
     def _room(self) -> int:
         """Jobs to take: as many as soon have their turn, while there is not work for long. Other workers want some too.
