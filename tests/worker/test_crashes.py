@@ -16,7 +16,7 @@ from google.rpc.code_pb2 import Code
 from rq import Worker
 from rq.job import Job
 
-from tests.support.processes import Program, eventually
+from tests.support.processes import Program, eventually, stopped
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
 from tests.worker.bench import Bench, assert_complete
@@ -74,10 +74,9 @@ def test_a_worker_that_wakes_up_publishes_nothing_twice(bench: Bench, bundle: Bu
         job = bench.enqueue(bundle.model.digest, count=4000)
         eventually(lambda: bench.published(job) > 0)
         sleeper = worker_of(bench, job, workers)
-        sleeper.signal_group(signal.SIGSTOP)
-        name = worker_name(bench, job)
-        eventually(lambda: worker_name(bench, job) not in ("", name))
-        sleeper.signal_group(signal.SIGCONT)
+        with stopped(sleeper):
+            name = worker_name(bench, job)
+            eventually(lambda: worker_name(bench, job) not in ("", name))
         assert_complete(bench.outcome(job), 4000)
         bench.wait_for_state(job, "finished")
         probes = [bench.enqueue(bundle.model.digest, count=2, seed=seed) for seed in range(20)]

@@ -32,7 +32,8 @@ def drawn(scheduler: Scheduler) -> list[str]:
     scheduler.drawn(batch, [(job, position, b"") for job, positions in batch.shares for position in positions])
     for job, positions in batch.shares:
         assert isinstance(job, ActiveJob)
-        scheduler.observe(job, positions[-1] + 1)
+        assert positions == list(range(job.published, job.published + len(positions)))
+        scheduler.observe(job, job.published + len(positions))
         if job.is_complete:
             scheduler.finished(job)
     return [job.id for job, positions in batch.shares for _ in positions]

@@ -21,6 +21,25 @@ _STOPS: Final = 10.0  # seconds for which a job that is to be stopped may not ha
 D = TypeVar("D", bound=Drawable)
 
 
+class Served:
+    """Who was served last: the one who has waited longest is next, and who is new before all."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+        self._count = 0
+
+    def last(self, name: str) -> int:
+        """A number that is the smaller, the longer a name has waited."""
+        return self._last.get(name, -1)
+
+    def note(self, names: Iterable[str], waiting: Iterable[str]) -> None:
+        """`names` were served, in this order; forget all that are not among the `waiting`."""
+        self._last = {name: self.last(name) for name in waiting}
+        for name in names:
+            self._last[name] = self._count
+            self._count += 1
+
+
 @dataclass(frozen=True)
 class Turn:
     """What a thread is to do at Redis before it draws.
@@ -59,13 +78,11 @@ class Scheduler:
         self._one_at_a_time = one_at_a_time
         self._news = threading.Condition()
         self._jobs: list[ActiveJob] = []  # in the order of their turns, among those of one caller
-        self._turns: dict[str, int] = {}  # callers: number of the last image that was theirs
-        self._images = 0  # that were put into batches
+        self._callers = Served()  # with images of jobs
         self._ended: deque[ActiveJob] = deque()
         self._suspects: list[ActiveJob | ActiveShard] = []
         self._shards: list[ActiveShard] = []  # oldest first
-        self._served: dict[str, int] = {}  # owners of shards: number of the last shard batch that was theirs
-        self._shard_batches = 0
+        self._owners = Served()  # with batches of shards
         self._tell = tell
         self._stops: dict[str, float] = {}  # jobs that an operator stopped and that are not here, since when
         self._drawing = 0
@@ -338,10 +355,8 @@ class Scheduler:
         shards = list(self._open(self._shards))
         if not shards:
             return None
-        self._served = {shard.owner: self._served.get(shard.owner, -1) for shard in shards}
-        shard = min(shards, key=lambda each: self._served[each.owner])
-        self._shard_batches += 1
-        self._served[shard.owner] = self._shard_batches
+        shard = min(shards, key=lambda each: self._owners.last(each.owner))
+        self._owners.note([shard.owner], (each.owner for each in shards))
         share = -(-sum(each.remaining for each in shards) // self._threads)
         size = min(self._limit(shard.digest), share, shard.remaining)
         self._tell(None)
@@ -349,7 +364,7 @@ class Scheduler:
 
     def _compose(self) -> Batch | None:
         # Of the caller who has waited longest first.
-        open_jobs = sorted(self._open(self._jobs), key=lambda job: self._turns.get(job.draw.caller, -1))
+        open_jobs = sorted(self._open(self._jobs), key=lambda job: self._callers.last(job.draw.caller))
         if not open_jobs:
             return None
         first = open_jobs[0]
@@ -366,13 +381,11 @@ class Scheduler:
         if self._one_at_a_time:
             spread = 1
         dealt = _deal(members, min(self._cut, -(-available // spread)))
-        self._turns = {job.draw.caller: self._turns.get(job.draw.caller, -1) for job in open_jobs}
-        self._turns |= {job.draw.caller: self._images + number for number, job in enumerate(dealt)}
-        self._images += len(dealt)
+        self._callers.note((job.draw.caller for job in dealt), (job.draw.caller for job in open_jobs))
         shares = [(job, job.take(count)) for job, count in Counter(dealt).items()]
         if len(self._jobs) > len(shares):
-            served = {id(job) for job, _ in shares}
-            self._jobs = [job for job in self._jobs if id(job) not in served] + [job for job, _ in shares]
+            served = dict(shares)
+            self._jobs = [*(job for job in self._jobs if job not in served), *served]
         self.together += 0.2 * (len(shares) - self.together)
         return Batch(first.draw.digest, shares, alone)
 
