@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
@@ -85,11 +84,12 @@ def animate(order: Order) -> None:
     works = stations(named, keyframes)
     with connect(order.at, flag=partial(typed_flag, works[0].where)) as studio:
         model = studio.model(works[0].model)
+        works = [replace(each, model=f"{model.name}@{model.version}") for each in works]
         factor = order.scale or math.ceil(SIDE / min(model.width, model.height))
         is_walk = all(replace(each, mix=works[0].mix) == works[0] for each in works)
         if not is_walk:
             _check_works(model, keyframes, works, order.loop)
-        with (_walked if is_walk else _crossed)(studio, order, model, works) as (accepted, recipe, drawn):
+        with (_walked if is_walk else _crossed)(studio, order, works) as (accepted, recipe, drawn):
             mode = "RGB" if is_opaque(accepted.background) else "RGBA"
             if mode == "RGBA" and order.out.suffix.lower() == ".mp4":
                 raise Problem(f"--background {works[0].background}: MP4 has no alpha", code=BAD_INPUT)
@@ -136,7 +136,7 @@ def _check_works(model: Model, keyframes: list[Keyframe], works: list[ArtworkRec
 
 
 @contextmanager
-def _walked(studio: Studio, order: Order, model: Model, works: Sequence[ArtworkRecipe]) -> Iterator[Drawn]:
+def _walked(studio: Studio, order: Order, works: Sequence[ArtworkRecipe]) -> Iterator[Drawn]:
     """One call: the works differ in their latents alone."""
     from unikat.recipes.sequence import Walk
     from unikat.recipes.text import shortest
@@ -157,26 +157,19 @@ def _walked(studio: Studio, order: Order, model: Model, works: Sequence[ArtworkR
 
 
 @contextmanager
-def _crossed(studio: Studio, order: Order, model: Model, works: Sequence[ArtworkRecipe]) -> Iterator[Drawn]:
+def _crossed(studio: Studio, order: Order, works: Sequence[ArtworkRecipe]) -> Iterator[Drawn]:
     """A call for each frame: a cross of the works beside it."""
-    # Conditions that a work leaves out depend on those that are said: they are looked up once, and blended then.
-    works = [_resolved(studio, replace(each, model=f"{model.name}@{model.version}")) for each in works]
-    recipe = {
-        "works": [each.link for each in works], "frames": order.frames, "loop": order.loop, "easing": order.easing,
-    }  # fmt: skip
     with ThreadPoolExecutor(AHEAD) as pool:
-        drawn = _in_order(studio, order, works, pool)
         try:
-            first = next(drawn)
-            assert first.accepted is not None  # `draw` sets it
-            yield first.accepted, recipe, chain([first], drawn)
+            # Conditions that a work leaves out depend on those that are said: looked up here, they are blended, too.
+            drawn = list(pool.map(lambda work: _draw(studio, work, work.link), works))
+            frames = _in_order(studio, order, works, drawn, pool)
+            accepted = drawn[0].accepted
+            assert accepted is not None  # `draw` sets it
+            links = [each.recipe.link for each in drawn]
+            yield accepted, {"works": links, "frames": order.frames, "loop": order.loop, "easing": order.easing}, frames
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _resolved(studio: Studio, work: ArtworkRecipe) -> ArtworkRecipe:
-    """With all that it leaves out."""
-    return replace(_draw(studio, work, work.link).recipe, attempt=work.attempt)
 
 
 def _draw(studio: Studio, work: ArtworkRecipe, what: str) -> Artwork:
@@ -194,14 +187,16 @@ def _draw(studio: Studio, work: ArtworkRecipe, what: str) -> Artwork:
 
 
 def _in_order(
-    studio: Studio, order: Order, works: Sequence[ArtworkRecipe], pool: ThreadPoolExecutor
+    studio: Studio, order: Order, works: Sequence[ArtworkRecipe], drawn: Sequence[Artwork], pool: ThreadPoolExecutor
 ) -> Iterator[Artwork]:
+    """The frames; `drawn` are the works, which are some of them."""
     from unikat.recipes.sequence import place_of
+
+    whole = [replace(each.recipe, attempt=work.attempt) for each, work in zip(drawn, works, strict=True)]
 
     def draw(frame: int) -> Artwork:
         one, other, share = place_of(frame, len(works), order.frames, order.loop, order.easing == "smooth")
-        work = works[one].crossed(works[other], share) if share else works[one]
-        return _draw(studio, work, f"frame {frame}")
+        return _draw(studio, whole[one].crossed(whole[other], share), f"frame {frame}") if share else drawn[one]
 
     ahead: deque[Future[Artwork]] = deque()
     for frame in range(order.frames):
