@@ -8,52 +8,26 @@ import itertools
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from email.message import Message
-from email.parser import BytesParser
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tests.end_to_end.stack import Stack, free_port, running_stack
+from tests.end_to_end.stack import running_stack
+from tests.gallery.http_calls import SIX, ask, events_in, gallery_before, parts_in, post, status_of
 from tests.gallery.site import Site
 from tests.service.stock_client import infer, stock
-from tests.support.callers import make_token
-from tests.support.processes import spawn
 from tests.support.tiny_model import write_tiny_bundle
 from unikat.aio import AsyncStudio
 from unikat.artwork import Artwork
-from unikat.queue.tokens import revoke
 from unikat.v1.studio_pb2 import GenerateRequest
 from unikat_gallery.v1.document import document
 from unikat_gallery.v1.operations import OPERATIONS, PREFIX, mount
 from unikat_gallery.v1.requests import message_of
-
-SIX = {"model": "tiny@1", "seed": "7", "count": 6, "conditions": [{"attribute": "style", "category": "ink"}]}
-
-
-def ask(
-    port: int, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
-) -> tuple[HTTPResponse, bytes]:
-    """The response and its whole body; what is no bytes is sent as JSON. Nothing says that it is a browser."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    connection.request(method, path, data, dict(headers or {}))
-    response = connection.getresponse()
-    content = response.read()
-    connection.close()
-    return response, content
-
-
-def post(site: Site, path: str, body: object, accept: str = "", **headers: str) -> tuple[HTTPResponse, bytes]:
-    said = ({"Accept": accept} if accept else {}) | {name.replace("_", "-"): text for name, text in headers.items()}
-    return ask(site.port, "POST", path, body, said)
 
 
 def drawn(target: str, model: str, where: Any = None, **options: Any) -> list[Artwork]:  # noqa: ANN401
@@ -69,29 +43,6 @@ def drawn(target: str, model: str, where: Any = None, **options: Any) -> list[Ar
 @pytest.fixture(scope="module")
 def six(site: Site) -> list[Artwork]:
     return drawn(site.stack.target, "tiny@1", {"style": "ink"}, seed=7, count=6)
-
-
-def events_in(content: bytes) -> list[tuple[str, str, Any]]:
-    """Name, id and data of each event."""
-    found = []
-    for block in content.decode().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines())
-        if "event" in fields:
-            found.append((fields["event"], fields.get("id", ""), json.loads(fields["data"])))
-    return found
-
-
-def parts_in(response: HTTPResponse, content: bytes) -> list[Message]:
-    """The parts of an answer, by a reader that is not ours."""
-    head = f"Content-Type: {response.getheader('content-type')}\r\n\r\n".encode()
-    return cast(list[Message], BytesParser().parsebytes(head + content).get_payload())
-
-
-def status_of(response: HTTPResponse, content: bytes) -> tuple[int, list[str], str]:
-    """HTTP status, fields and message of an error."""
-    said = json.loads(content)
-    bad = [each for each in said["details"] if each["@type"].endswith("google.rpc.BadRequest")]
-    return response.status, [each["field"] for of in bad for each in of["fieldViolations"]], said["message"]
 
 
 def test_images_are_parts_of_one_answer(site: Site, six: list[Artwork]) -> None:
@@ -176,19 +127,6 @@ def test_a_service_that_is_killed_meanwhile_is_a_pause(tmp_path: Path) -> None:
         assert [id for name, id, _ in found if name == "artwork"] == [str(index) for index in range(60)]
         assert [name for name, _, _ in found if name != "artwork"] == ["accepted", "finished"]
         connection.close()
-
-
-@contextmanager
-def gallery_before(stack: Stack, folder: Path, **settings: str) -> Iterator[int]:
-    """A gallery of its own; its port."""
-    port = free_port()
-    environment = {
-        "UNIKAT_TARGET": stack.target,
-        "UNIKAT_GALLERY_LISTEN": f"127.0.0.1:{port}",
-        "UNIKAT_GALLERY_DATABASE": str(folder / "gallery.db"),
-    }
-    with spawn("unikat_gallery", env=environment | settings, ready="gallery ready"):
-        yield port
 
 
 def test_one_image_is_its_file(site: Site, six: list[Artwork]) -> None:
@@ -291,72 +229,6 @@ def test_what_is_no_answer_or_no_address_is_refused(site: Site) -> None:
         assert (response.status, response.getheader("www-authenticate")) == (401, "Bearer"), (wrong, content)
 
 
-def test_pages_of_other_sites_call_it_only_where_they_are_named(tmp_path: Path, site: Site) -> None:
-    art, evil = "https://art.example", "https://evil.example"
-    for origin, fetch in ((evil, "cross-site"), (evil, ""), (art, "cross-site")):
-        response, content = post(site, "/v1/draw", SIX, Origin=origin, Sec_Fetch_Site=fetch)
-        assert (response.status, json.loads(content)["code"]) == (403, 7)
-    assert post(site, "/v1/draw", SIX | {"count": 1}, Origin=site.address)[0].status == 200
-    assert ask(site.port, "GET", "/v1/models", headers={"Sec-Fetch-Site": "cross-site"})[0].status == 403
-    assert ask(site.port, "GET", "/v1/models", headers={"Host": "evil.example"})[0].status == 403
-    with gallery_before(site.stack, tmp_path, UNIKAT_GALLERY_CORS_ORIGINS=f"{art}, https://b.example/") as port:
-        asked = {
-            "Origin": art,
-            "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization",
-        }
-        response, _ = ask(port, "OPTIONS", "/v1/draw", headers=asked)
-        assert (response.status, response.getheader("access-control-allow-origin")) == (200, art)
-        response, _ = ask(port, "POST", "/v1/draw", SIX | {"count": 1}, {"Origin": art, "Sec-Fetch-Site": "cross-site"})
-        assert (response.status, response.getheader("access-control-allow-origin")) == (200, art)
-        assert "Unikat-Id" in (response.getheader("access-control-expose-headers") or "")
-        response, _ = ask(port, "POST", "/v1/draw", {"model": "x"}, {"Origin": art})
-        assert (response.status, response.getheader("access-control-allow-origin")) == (404, art)
-        assert ask(port, "POST", "/v1/draw", SIX, {"Origin": evil})[0].status == 403
-        assert ask(port, "GET", "/api/models", headers={"Origin": art})[0].status == 403
-
-
-def test_a_caller_shows_its_own_token_or_is_the_gallery(tmp_path: Path) -> None:
-    write_tiny_bundle(tmp_path / "models")
-    write_tiny_bundle(tmp_path / "models", "slow", size=32, work=5000)
-    with running_stack(tmp_path / "models", UNIKAT_CALLER_IMAGES_PER_MINUTE="3") as stack:
-        own, gallery = (make_token(stack.redis, name, "generate") for name in ("own", "gallery"))
-        batch = make_token(stack.redis, "batch-only", "batch")
-        with gallery_before(stack, tmp_path, UNIKAT_TOKEN=gallery) as port:
-            two, shown = {"model": "tiny", "count": 2}, {"Authorization": f"Bearer {own}"}
-            assert ask(port, "POST", "/v1/generate", two, shown)[0].status == 200
-            response, content = ask(port, "POST", "/v1/generate", two, shown)  # its quota is spent
-            assert response.status == 429, content
-            assert int(response.getheader("retry-after") or 0) >= 1
-            assert ask(port, "POST", "/v1/generate", two)[0].status == 200  # and the gallery's is not
-            refused = ask(port, "POST", "/v1/draw", {"model": "tiny"}, {"Authorization": f"bearer {batch}"})
-            assert refused[0].status == 403
-            wrong = ask(port, "POST", "/v1/draw", {"model": "tiny"}, {"Authorization": f"Bearer {own[:-1]}"})
-            assert wrong[0].status == 401
-            for name, accept in (("first", "text/event-stream"), ("second", "multipart/mixed")):
-                assert ended_by_revoking(stack, port, name, accept) == (16, "UNAUTHENTICATED")
-
-
-def ended_by_revoking(stack: Stack, port: int, name: str, accept: str) -> tuple[int, str]:
-    """Code and reason with which a stream ends, as the last of it, whose caller's token is revoked meanwhile."""
-    shown = {"Authorization": f"Bearer {make_token(stack.redis, name, 'generate')}", "Accept": accept}
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("POST", "/v1/generate", json.dumps({"model": "slow", "count": 3000}), shown)
-    response = connection.getresponse()
-    content = response.read1()
-    revoke(stack.redis, name)
-    content += response.read()
-    connection.close()
-    if accept == "multipart/mixed":
-        last = parts_in(response, content)[-1]
-        assert (last.get_content_type(), last["unikat-event"]) == ("application/json", "error")
-        said = json.loads(cast(bytes, last.get_payload(decode=True)))
-    else:
-        event, _, said = events_in(content)[-1]
-        assert event == "error"
-    return said["code"], said["details"][0]["reason"]
-
-
 def test_what_is_drawn_and_not_delivered_has_its_place(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path / "models")
     with (
@@ -376,23 +248,6 @@ def test_what_is_drawn_and_not_delivered_has_its_place(tmp_path: Path) -> None:
         one = {"index": ["UINT32", [1], [refused[0]]], "seed": ["UINT64", [1], [7]]}
         (result,) = stock(stack.target, infer("tiny", inputs=one))  # and by the Open Inference Protocol
         assert result["code"] == "StatusCode.FAILED_PRECONDITION"
-
-
-def test_an_address_has_as_many_streams_as_a_visitor(site: Site) -> None:
-    slow, open_ones = {"model": "slow", "seed": 1, "count": 200}, []
-    for _ in range(4):
-        connection = HTTPConnection("127.0.0.1", site.port, timeout=60)
-        connection.request("POST", "/v1/generate", json.dumps(slow))
-        response = connection.getresponse()
-        response.read1(100)
-        open_ones.append((connection, response))
-    status, _, message = status_of(*post(site, "/v1/generate", slow))
-    assert (status, "4 calls" in message) == (429, True)
-    for connection, response in open_ones:
-        response.close()
-        connection.close()
-    site.stop()
-    site.start()
 
 
 def test_the_document_has_the_routes_and_the_page_shows_them(site: Site) -> None:

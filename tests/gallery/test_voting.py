@@ -78,6 +78,7 @@ def test_repetitions_show_the_same_works_and_controls_are_told_by_who_looks(vote
         before = first[vote.voter, vote.pair]
         assert (vote.question, {vote.chosen, vote.other}) == (before.question, {before.chosen, before.other})
         assert vote.chosen == before.chosen, "this voter chooses by the pixels, and they are the same"
+    assert {vote.chose_left for vote in votes} == {True, False}
     on_artist = [vote for vote in votes if vote.purpose is Purpose.CONTROL and vote.question is Question.ARTIST]
     assert on_artist
     assert all(vote.is_passed for vote in on_artist)

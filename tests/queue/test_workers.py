@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -27,7 +26,7 @@ from rq.serializers import JSONSerializer
 
 from tests.end_to_end.stack import free_port
 from tests.queue.driver import enqueue_arguments, enqueue_head, run
-from tests.support.processes import eventually, spawn
+from tests.support.processes import eventually, spawn, stopped
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
 from tests.worker.batching import Batches
@@ -130,10 +129,9 @@ def test_a_worker_without_the_model_leaves_batches_to_others_and_no_shard_spends
         jobs.bench("left").worker(destinations=batches.opened) as left,
         jobs.bench("right").worker(destinations=batches.opened) as right,
     ):
-        right.signal_group(signal.SIGSTOP)  # it could draw all of them before the other one looks
-        created = [batches.create(owner=owner) for owner in ("ann", "bob")]
-        left.wait_for_line("left to workers that have its model")
-        right.signal_group(signal.SIGCONT)
+        with stopped(right):  # it could draw all of them before the other one looks
+            created = [batches.create(owner=owner) for owner in ("ann", "bob")]
+            left.wait_for_line("left to workers that have its model")
         for batch in created:
             batches.assert_complete(batch)
             shards = [jobs.job(f"b-{batch}-{shard:05}") for shard in range(7)]
@@ -148,12 +146,11 @@ def test_a_version_goes_while_its_jobs_wait(jobs: Jobs, tmp_path: Path, replaced
     shutil.copytree(tmp_path / "first", tmp_path / "second")
     news = write_tiny_bundle(tmp_path / "other", "tiny", 1, work=3)
     with jobs.bench("first").worker(worker_name="first") as first:
-        first.signal_group(signal.SIGSTOP)
-        enqueued = [jobs.enqueue(f"picture-{number}", bundle, number) for number in range(20)]
-        shutil.rmtree(tmp_path / "first" / "tiny" / "1")  # never drawn here, so it is not in memory
-        if replaced:
-            shutil.copytree(news.path, tmp_path / "first" / "tiny" / "1")
-        first.signal_group(signal.SIGCONT)
+        with stopped(first):
+            enqueued = [jobs.enqueue(f"picture-{number}", bundle, number) for number in range(20)]
+            shutil.rmtree(tmp_path / "first" / "tiny" / "1")  # never drawn here, so it is not in memory
+            if replaced:
+                shutil.copytree(news.path, tmp_path / "first" / "tiny" / "1")
         first.wait_for_line(f"serving tiny@1 .*{news.model.digest}" if replaced else "no longer serving tiny@1")
         eventually(lambda: all(jobs.bench("first").state(job) == "queued" for job in enqueued))
         with jobs.bench("second").worker(worker_name="second"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 import uuid
@@ -17,7 +16,7 @@ from rq.job import Job
 from tests.service.by_hand import described
 from tests.service.calls import indices, refusal_of
 from tests.service.conftest import Serving
-from tests.support.processes import eventually
+from tests.support.processes import eventually, stopped
 from tests.support.tiny_model import tiny_model
 from unikat.errors import Cancelled, Overloaded, Reason, Unavailable
 from unikat.queue.calls import DONE_TTL_S
@@ -45,11 +44,10 @@ def wish() -> GenerateRequest:
 
 
 def test_sixty_four_calls_of_one_moment_are_few_round_trips(serving: Serving) -> None:
-    serving.program.signal_group(signal.SIGSTOP)
-    calls = [serving.generate(GenerateRequest(model="tiny", count=1)) for _ in range(64)]
-    time.sleep(0.5)  # until all requests are in the service's socket; there is nothing to wait for
-    before = scripts_run(serving.redis)
-    serving.program.signal_group(signal.SIGCONT)
+    with stopped(serving.program):
+        calls = [serving.generate(GenerateRequest(model="tiny", count=1)) for _ in range(64)]
+        time.sleep(0.5)  # until all requests are in the service's socket; there is nothing to wait for
+        before = scripts_run(serving.redis)
     eventually(lambda: len(serving.hand.queued) == 64)
     assert scripts_run(serving.redis) - before < 56
     for _ in calls:
