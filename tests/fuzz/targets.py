@@ -240,7 +240,12 @@ TARGETS: Final = {
     "bundle": Target(bundle, (ValueError,), ("unikat.bundle",)),
     "graph": Target(check_self_contained, (ValueError,), ("unikat.onnx_file",)),
     "directions": Target(directions, (ValueError,), ("unikat.directions",)),
-    "parquet": Target(parquet, (DatasetError,), ("unikat.batches.parquet", "unikat_training.data.folder.tables")),
+    "parquet": Target(
+        parquet,
+        (DatasetError,),
+        ("unikat.batches.parquet", "unikat.batches.parquet_process", "unikat_training.data.folder.tables"),
+        is_limited=True,
+    ),
     "archive": Target(
         archive, (DatasetError,), ("unikat_training.data.folder.container", "unikat_training.data.folder.archives")
     ),

@@ -58,7 +58,11 @@ def most_claimed(size: int) -> int:
 def _check_cells(file: pq.ParquetFile, size: int) -> None:
     # Not by `metadata.row_group(i).column(j)`, in which a damaged file ends the process (pyarrow 26).
     cells = file.metadata.num_rows * max(1, file.metadata.num_columns)
-    claimed = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
+    groups = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
+    rows = [group.num_rows for group in groups]
+    if min(rows, default=0) < 0 or sum(rows) != file.metadata.num_rows:  # Arrow reserves what a group claims
+        raise pa.ArrowInvalid(f"its parts claim {sum(rows)} rows, and the whole {file.metadata.num_rows}")
+    claimed = sum(group.total_byte_size for group in groups)
     if claimed > most_claimed(size):
         raise ParquetBomb(f"its columns take {claimed} bytes unpacked, of {size}")
     if cells > _FREE_CELLS + _CELLS_A_BYTE * size:
@@ -69,20 +73,24 @@ def _check_lists(file: pq.ParquetFile, source: BinaryIO | pa.BufferReader, size:
     """How long lists are is known only by reading them, so a process with limits does so first. Manifests have none."""
     if not any(column.max_repetition_level for column in _columns(file)):
         return
-    most = _LIST_BYTES + _LIST_A_BYTE * size
     source.seek(0)
+    _read_lists_apart(source.read(), _LIST_BYTES + _LIST_A_BYTE * size)
+
+
+def _read_lists_apart(content: bytes, most: int) -> None:
+    """In a process that may take `most` bytes. Raises ParquetBomb."""
     # The pool of the system: Arrow's own reserves far more addresses than it uses.
     environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
     command = [sys.executable, "-P", parquet_process.__file__, str(most)]
     try:
         done = subprocess.run(
-            command, input=source.read(), env=environment, capture_output=True, timeout=_SECONDS, check=False
+            command, input=content, env=environment, capture_output=True, timeout=_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise ParquetBomb(f"its lists take more than {_SECONDS:.0f} s to read") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise ParquetBomb(f"its lists cannot be read within {most >> 20} MB, in a file of {size} bytes: {said}")
+        raise ParquetBomb(f"its lists cannot be read within {most >> 20} MB, in a file of {len(content)} bytes: {said}")
 
 
 def _check_texts(file: pq.ParquetFile, source: BinaryIO | pa.BufferReader, size: int) -> None:

@@ -14,9 +14,13 @@ from unikat.memory_limit import limit_memory
 
 
 def main() -> None:
-    """Reads the columns in which a value may be a list, a group of rows at a time."""
     content = sys.stdin.buffer.read()
     limit_memory(int(sys.argv[1]))
+    read_lists(content)
+
+
+def read_lists(content: bytes) -> None:
+    """Reads the columns in which a value may be a list, a group of rows at a time."""
     file = pq.ParquetFile(io.BytesIO(content), pre_buffer=False)
     columns = [file.schema.column(position) for position in range(file.metadata.num_columns)]
     repeated = [column.path for column in columns if column.max_repetition_level]

@@ -78,7 +78,7 @@ class Common:
 
 @dataclass(frozen=True)
 class BatchSpec(Common):
-    """A batch, fully resolved. `destination` is a URL.
+    """A batch, fully resolved. `destination` is a URL; `trace` the W3C context of the call that made it ("": none).
 
     Image i of the batch is image i of its seed: cells follow one another, and shards are cut without regard to them.
     """
@@ -89,6 +89,7 @@ class BatchSpec(Common):
     owner: str = "default"
     labels: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
+    trace: str = ""
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -163,7 +164,7 @@ class BatchSpec(Common):
             spec = cls(cells=_from_lists(parse_json(cells)), **known)
         except (TypeError, KeyError) as error:
             raise ValueError(f"not a batch: {error}") from error
-        texts = (spec.destination, spec.owner, spec.request_id)
+        texts = (spec.destination, spec.owner, spec.request_id, spec.trace)
         whole = (spec.image_format, spec.layout, spec.shard_size, *(cell.count for cell in spec.cells))
         is_whole = all(type(number) is int and 0 <= number < 2**32 for number in whole) and spec.shard_size > 0
         has_labels = isinstance(spec.labels, dict) and all(isinstance(text, str) for text in spec.labels.values())
@@ -175,7 +176,9 @@ class BatchSpec(Common):
 _SHOWN: Final = 200  # characters of what is no shard, in messages
 # Came after the first release.
 _LATER: Final = ("encoder", "background", "mark", "encryption_key", "originality", "deny", "recipes", "credentials")
-_NOT_WRITTEN: Final = frozenset({"destination", "owner", "labels", "request_id", "encryption_key", "credentials"})
+_NOT_WRITTEN: Final = frozenset(
+    {"destination", "owner", "labels", "request_id", "encryption_key", "credentials", "trace"}
+)
 
 
 @dataclass(frozen=True)

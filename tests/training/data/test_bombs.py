@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, PngImagePlugin
 
+from tests.fuzz.__main__ import CORPUS
 from tests.training.data.preparing import TAKE_ALL, fill, picture, png, prepare
 from unikat.batches.parquet import ParquetBomb, open_parquet
 from unikat_training.data.folder import archives
@@ -279,6 +280,7 @@ def test_a_folder_of_bombs_takes_little_more_memory_than_one_of_pictures(tmp_pat
         "large.jpg": saved("JPEG", (10_000, 10_000)),
         "progressive.jpg": saved("JPEG", (4000, 4000), progressive=True, subsampling=0),
         "deep.png": saved("PNG", (9000, 9000), "I;16"),
+        "denied.gif": (CORPUS / "picture" / "frames-denied").read_bytes(),  # 78 megapixels, damaged in its second frame
     }
     fill(tmp_path / "ordinary", ordinary)
     fill(tmp_path / "bombs", ordinary | bombs)

@@ -83,7 +83,7 @@ def orientation(image: Image.Image) -> int:
 
 def _bytes(image: Image.Image, pixels: int) -> int:
     each = _FORMATS.get(image.format or "", _MODES.get(image.mode, _OTHER))
-    if image.format != "TIFF" and getattr(image, "is_animated", False):
+    if image.format != "TIFF" and getattr(image, "n_frames", 1) > 1:  # `is_animated` may deny frames that are counted
         each += _ANIMATED
     if isinstance(image, TiffImageFile):
         tile = _tag(image, 322) * _tag(image, 323)  # one may be larger than the picture
@@ -98,7 +98,7 @@ def _tag(image: TiffImageFile, number: int) -> int:
 
 def _icon_sizes(content: bytes) -> Iterator[tuple[int, int]]:
     """Of the pictures in an icon, by their own headers: its directory says at most 256 x 256."""
-    for entry in range(6, 6 + 16 * int.from_bytes(content[4:6], "little"), 16):
+    for entry in range(6, min(len(content), 6 + 16 * int.from_bytes(content[4:6], "little")), 16):
         start = int.from_bytes(content[entry + 12 : entry + 16], "little")
         head = content[start : start + 24]
         if len(head) == 24:

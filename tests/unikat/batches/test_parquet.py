@@ -1,9 +1,10 @@
-"""Lists of a Parquet file that would fill the memory are refused, and ordinary ones are read."""
+"""Parquet files that would fill the memory are refused, and ordinary ones are read."""
 
 from __future__ import annotations
 
 import io
 import resource
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,3 +41,10 @@ def test_lists_of_a_repeated_value_are_refused_before_they_are_read(
 def test_ordinary_lists_are_read() -> None:
     table = pa.table({"one_hot": [[0, 1, 0], [1, 0, 0]] * 5000, "texts": [["a", "b"], []] * 5000})
     assert open_parquet(packed(table)).read(use_threads=False).equals(table)
+
+
+def test_a_part_that_claims_other_rows_than_the_file_is_refused() -> None:
+    """Found by the fuzzer: 1,756 bytes whose first row group claims 65 billion rows, for which Arrow took 24 GB."""
+    damaged = Path(__file__).parents[2] / "fuzz" / "corpus" / "parquet" / "rows-of-a-part"
+    with pytest.raises(pa.ArrowInvalid, match="its parts claim 65336702590 rows, and the whole 2"):
+        open_parquet(io.BytesIO(damaged.read_bytes()))
