@@ -189,6 +189,7 @@ def main(
         require(bool(bundles), f"{models} holds a bundle to serve")
         with TemporaryDirectory(prefix="unikat-") as folder:
             variables = keys_in(Path(folder)) | {
+                "UNIKAT_ADDRESS": "0.0.0.0",
                 "UNIKAT_PORT": str(free_port()),
                 "UNIKAT_WORKERS": str(workers),
                 "UNIKAT_MODELS_DIR": str(models.resolve()),

@@ -62,7 +62,8 @@ class Stack:
 
     def run(self, service: str, *args: str) -> str:
         """The last line that a container of its own prints. Raises EngineError."""
-        return self._compose("run", "--rm", "-T", service, *args).strip().rpartition("\n")[2]
+        # Docker would find a service of a profile by its name.
+        return self._compose("--profile", "tools", "run", "--rm", "-T", service, *args).strip().rpartition("\n")[2]
 
     def down(self) -> None:
         """Stop everything, and remove containers, networks and volumes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import yaml
 
@@ -23,14 +23,7 @@ class _Loader(yaml.SafeLoader):
     """YAML with compose's tags."""
 
 
-class _Override(list[Any]):
-    """`!override`: what takes the place of a list, where others are added to it."""
-
-
 _Loader.add_constructor("!reset", lambda loader, node: _Reset())
-_Loader.add_constructor(
-    "!override", lambda loader, node: _Override(loader.construct_sequence(cast(yaml.SequenceNode, node)))
-)
 
 
 def load(*names: str) -> Node:
@@ -47,8 +40,6 @@ def _merge(base: Node, over: Node) -> Node:
     for key, value in over.items():
         if isinstance(value, _Reset):
             merged.pop(key, None)
-        elif isinstance(value, _Override):
-            merged[key] = list(value)
         elif isinstance(value, dict):
             merged[key] = _merge(merged.get(key, {}), value)
         elif isinstance(value, list):

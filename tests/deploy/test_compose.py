@@ -65,9 +65,9 @@ def test_a_container_is_checked_restarted_and_given_time_to_stop(stack: str, ser
 
 
 @each_stack
-def test_only_the_service_is_published_and_in_plaintext_to_this_machine_only(stack: str) -> None:
+def test_only_the_service_is_published_and_to_this_machine_only_unless_told_otherwise(stack: str) -> None:
     published = {name: node.get("ports") for name, node in load(*FILES[stack])["services"].items()}
-    ports = "${UNIKAT_PORT:-50051}:50051" if stack == "tls" else "127.0.0.1:${UNIKAT_PORT:-50051}:50051"
+    ports = "${UNIKAT_ADDRESS:-127.0.0.1}:${UNIKAT_PORT:-50051}:50051"
     assert published == {"valkey": None, "service": [ports], "tokens": None, "worker": None}
 
 
