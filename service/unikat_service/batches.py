@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import grpc
@@ -140,13 +141,13 @@ class Batches:
         """
         problems = await self._in_thread(lambda: list(field_problems(request, self._settings, caller)))
         model = await find_model(self._catalogue, request.model, problems)
-        snapshot = self._catalogue.snapshot
+        snapshot, trace = self._catalogue.snapshot, current_record().trace
 
         def resolved() -> BatchSpec:
             spec = resolve(request, model, self._settings, caller, problems)
             terms = Terms(spec.originality, deny=spec.deny, recipe=spec.recipes, credentials=spec.credentials)
             require_terms(model, terms, snapshot)
-            return spec
+            return replace(spec, trace=trace)
 
         return model, resolved
 

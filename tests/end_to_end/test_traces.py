@@ -18,11 +18,14 @@ from tests.support.processes import Program, eventually
 from tests.support.spans import Collector, Kept, collecting
 from tests.support.tiny_model import write_tiny_bundle
 from unikat.client import Studio
+from unikat.v1.batches_pb2 import CreateBatchRequest, Plan
+from unikat.v1.batches_pb2_grpc import BatchesStub
 from unikat.v1.provenance_pb2_grpc import ProvenanceStub
 from unikat.v1.studio_pb2 import GenerateRequest
 from unikat.v1.studio_pb2_grpc import StudioStub
 
 GENERATE, DRAW = "unikat.v1.Studio/Generate", "unikat.v1.Studio/Draw"
+CREATE: Final = "unikat.v1.Batches/CreateBatch"
 CLAIM: Final = "unikat.v1.Provenance/ClaimArtwork"
 CALLER: Final = "00f067aa0ba902b7"  # the caller's span
 
@@ -38,7 +41,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
     folder = tmp_path_factory.mktemp("models")
     write_tiny_bundle(folder)
     write_tiny_bundle(folder, "slow", work=800)  # about 2 ms an image
-    with running_stack(folder, 1, **collector.environment) as stack:
+    open_to = {"UNIKAT_DESTINATIONS": f"file://{tmp_path_factory.getbasetemp()}"}
+    with running_stack(folder, 1, **open_to, **collector.environment) as stack:
         yield stack
 
 
@@ -106,6 +110,31 @@ def test_a_batch_has_links_to_the_other_jobs_in_it(studio: StudioStub, collector
     linked = [link for batch in named(first, "batch") for link in batch.span.links]
     assert {(link.trace_id.hex(), link.span_id) for link in linked} == {(traces[1], job.span.span_id)}
     assert sum(cast(int, each.said["unikat.images"]) for each in named(first, "batch")) == 100
+
+
+def test_a_batch_of_shards_is_one_trace_from_its_call_to_its_manifest(
+    stack: Stack, collector: Collector, tmp_path: Path
+) -> None:
+    trace = "8" * 32
+    asked = CreateBatchRequest(
+        model="tiny", plans=[Plan(count=50)], shard_size=20, destination=f"file://{tmp_path}/out"
+    )
+    with grpc.insecure_channel(stack.target) as channel:
+        metadata = (("traceparent", f"00-{trace}-{CALLER}-01"),)
+        batch = BatchesStub(channel).CreateBatch(asked, timeout=30, metadata=metadata)
+    eventually(lambda: {CREATE, "close"} <= {each.span.name for each in collector.of(trace)})
+    spans = collector.of(trace)
+    [call], shards, [close] = named(spans, CREATE), named(spans, "shard"), named(spans, "close")
+    assert {each.span.parent_span_id for each in (*shards, close)} == {call.span.span_id}
+    assert sorted(cast(int, each.said["unikat.images"]) for each in shards) == [10, 20, 20]
+    for shard in shards:
+        within = [each for each in spans if each.span.parent_span_id == shard.span.span_id]
+        drawn, written = named(within, "batch"), named(within, "write")
+        assert sum(cast(int, each.said["unikat.images"]) for each in drawn) == shard.said["unikat.images"]
+        assert [each.said["unikat.images"] for each in written] == [shard.said["unikat.images"]]
+        assert {each.said["unikat.ending"] for each in (shard, close)} == {"finished"}
+        assert {each.said["unikat.batch"] for each in (shard, close)} == {batch.id}
+        assert written[0].span.end_time_unix_nano <= shard.span.end_time_unix_nano <= close.span.end_time_unix_nano
 
 
 def test_calls_of_the_client_go_on_with_the_current_span_of_its_program(stack: Stack, collector: Collector) -> None:

@@ -23,7 +23,6 @@ from unikat.queue.keys import DRAW
 from unikat.queue.scripts import Argument
 from unikat.refusal import MODES
 from unikat.sampling import MAX_ATTEMPT
-from unikat.trace_context import trace_id_of
 from unikat.v1.batches_pb2 import CreateBatchRequest
 from unikat.v1.studio_pb2 import GenerateRequest
 
@@ -81,11 +80,6 @@ class DrawJob:
     deny: Denied = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def trace_id(self) -> str:
-        """Of `trace`; "" where it is no W3C context."""
-        return trace_id_of(self.trace)
 
     def to_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the RQ job: JSON values only."""

@@ -18,6 +18,7 @@ from unikat.queue.draws import Taken
 from unikat.queue.job import DrawJob
 from unikat.queue.stream import is_refusal
 from unikat.recipes.sequence import MixSequence, sequence_from_json
+from unikat.trace_context import trace_id_of
 from unikat_worker.rows import Row, Terms, terms_of
 
 _DUE_BYTES: Final = 2**24  # of a job's images that are published at a time; one image always is
@@ -46,6 +47,7 @@ class Item:
     ending: Ending | None = field(default=None, kw_only=True)
     error: BaseException | None = field(default=None, kw_only=True)
     taken_at: float = field(default_factory=time.monotonic, kw_only=True)  # on the monotonic clock
+    trace: str = field(default="", kw_only=True)  # W3C context of the call that wanted it
 
     @property
     def id(self) -> str:
@@ -60,7 +62,8 @@ class Item:
     @property
     def fields(self) -> dict[str, str]:
         """What lines of a JSON log that are about it have beside their text."""
-        return {"job": self.id}
+        trace_id = trace_id_of(self.trace)
+        return {"job": self.id} | ({"trace_id": trace_id} if trace_id else {})
 
     def refuse(self, message: str) -> None:
         """It fails without a try."""
@@ -151,6 +154,7 @@ class ActiveJob(Drawable):
 
     def __post_init__(self) -> None:
         self.next = max(self.next, self.published)
+        self.trace = self.draw.trace
         self.terms = terms_of(self.draw)
         self.sequence = sequence_from_json(self.draw.recipe) if self.draw.recipe else None
 
@@ -167,9 +171,7 @@ class ActiveJob(Drawable):
     @property
     def fields(self) -> dict[str, str]:
         """See `Item`."""
-        draw = self.draw
-        fields = super().fields | {"model": draw.model, "caller": draw.caller}
-        return fields | ({"trace_id": draw.trace_id} if draw.trace_id else {})
+        return super().fields | {"model": self.draw.model, "caller": self.draw.caller}
 
     def row(self, position: int) -> Row:
         """See `Drawable`."""

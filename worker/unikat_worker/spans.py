@@ -1,4 +1,4 @@
-"""Spans of the jobs that a worker draws, each in the trace of the call that wanted it.
+"""Spans of the jobs that a worker draws or closes, each in the trace of the call that wanted it.
 
 Times are by Redis' clock, as those of jobs are.
 """
@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer, set_sp
 from unikat.queue.clock import RedisClock
 from unikat.trace_context import is_sampled
 from unikat.traces import parent
-from unikat_worker.active import ActiveJob, Batch, Ending, Item
+from unikat_worker.active import ActiveClose, ActiveJob, ActiveShard, Batch, Drawable, Ending, Item
 from unikat_worker.drawing import DrawnBatch
 
 _GOOD: Final = (Ending.FINISHED, Ending.CANCELLED, Ending.RETURNED)
@@ -25,19 +25,20 @@ class WorkerSpans:
     """Of a job: "wait" until it was taken, then "job" with its batches in it; of a batch: "draw" and "encode".
 
     "publish" is from the end of a job's last batch until Redis has its images. A batch is in the trace of every job
-    that it has images of, with links to the jobs that it has others of.
+    that it has images of, with links to the jobs that it has others of. Of jobs of CreateBatch: "shard", in which
+    "write" follows its batches, and "close", which writes the manifest.
     """
 
     def __init__(self, tracer: Tracer, clock: RedisClock) -> None:
         self._tracer = tracer
         self._clock = clock
         self._lock = Lock()  # inference threads make and end spans
-        self._jobs: WeakKeyDictionary[ActiveJob, Span] = WeakKeyDictionary()
-        self._drawn_at: WeakKeyDictionary[ActiveJob, float] = WeakKeyDictionary()
+        self._jobs: WeakKeyDictionary[Item, Span] = WeakKeyDictionary()
+        self._drawn_at: WeakKeyDictionary[Item, float] = WeakKeyDictionary()
 
     def drawn(self, batch: Batch, drawn: DrawnBatch) -> None:
         """A batch was drawn: its images are ready to be published."""
-        shares = [(job, positions) for job, positions in batch.shares if isinstance(job, ActiveJob)]
+        shares = batch.shares
         spans = [(job, len(positions), span) for job, positions in shares if (span := self._span_of(job)) is not None]
         now, images = time.monotonic(), len(drawn.images)
         encoding = drawn.begun + drawn.drawn
@@ -55,44 +56,51 @@ class WorkerSpans:
     def failed(self, batch: Batch, error: BaseException) -> None:
         """A batch could not be drawn."""
         for job, _ in batch.shares:
-            if isinstance(job, ActiveJob) and (span := self._span_of(job)) is not None:
+            if (span := self._span_of(job)) is not None:
                 span.record_exception(error, timestamp=self._moment(time.monotonic()))
 
     def published(self, job: ActiveJob, images: int) -> None:
         """Redis has some more images of a job."""
-        with self._lock:
-            span, since = self._jobs.get(job), self._drawn_at.get(job)
-        if span is not None and since is not None:
-            of = self._begin("publish", span, since)
-            of.set_attribute("unikat.images", images)
-            of.end(self._moment(time.monotonic()))
+        self._put("publish", job, images)
 
     def ended(self, item: Item) -> None:
         """A job has ended here, and Redis knows."""
-        span = self._span_of(item) if isinstance(item, ActiveJob) else None
+        span = self._span_of(item)
         if span is None or item.ending is None:
             return
+        if isinstance(item, ActiveShard) and item.ending is Ending.FINISHED:
+            self._put("write", item, item.count)
         span.set_attribute("unikat.ending", item.ending.name.lower())
         if item.ending not in _GOOD:
             span.set_status(StatusCode.ERROR, str(item.error or item.ending.name.lower()))
         span.end(self._moment(time.monotonic()))
 
-    def _span_of(self, job: ActiveJob) -> Span | None:
+    def _put(self, name: str, job: Item, images: int) -> None:
+        """Some images of a job are where they are wanted: a span since they were drawn."""
+        with self._lock:
+            span, since = self._jobs.get(job), self._drawn_at.get(job)
+        if span is not None and since is not None:
+            of = self._begin(name, span, since)
+            of.set_attribute("unikat.images", images)
+            of.end(self._moment(time.monotonic()))
+
+    def _span_of(self, job: Item) -> Span | None:
         """The job's, begun when it was taken; None where nobody wants its trace."""
-        context = job.draw.trace
-        if not is_sampled(context):
+        if not is_sampled(job.trace):
             return None
         with self._lock:
             span = self._jobs.get(job)
             if span is None:
-                of, taken = parent(context), round(job.taken.begun_at * 1e9)
-                waiting = self._tracer.start_span(
-                    "wait", of, SpanKind.INTERNAL, start_time=round(job.draw.enqueued_at * 1e9)
-                )
-                waiting.end(taken)
-                span = self._jobs[job] = self._tracer.start_span("job", of, SpanKind.CONSUMER, start_time=taken)
+                of, taken = parent(job.trace), round(job.taken.begun_at * 1e9)
+                if isinstance(job, ActiveJob):
+                    queued = round(job.draw.enqueued_at * 1e9)
+                    self._tracer.start_span("wait", of, SpanKind.INTERNAL, start_time=queued).end(taken)
+                kind = {ActiveShard: "shard", ActiveClose: "close"}.get(type(job), "job")
+                span = self._jobs[job] = self._tracer.start_span(kind, of, SpanKind.CONSUMER, start_time=taken)
                 named = {f"unikat.{name}": value for name, value in job.fields.items() if name != "trace_id"}
-                span.set_attributes(named | {"unikat.images": job.count, "unikat.attempts": job.taken.attempts})
+                span.set_attributes(named | {"unikat.attempts": job.taken.attempts})
+                if isinstance(job, Drawable):
+                    span.set_attribute("unikat.images", job.count)
             return span
 
     def _begin(self, name: str, within: Span, at: float, links: list[Link] | None = None) -> Span:

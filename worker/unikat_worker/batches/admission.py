@@ -28,7 +28,7 @@ def admit(found: TakenOfBatch) -> OfBatch:
         refused = OfBatch(found.job, found)
         refused.refuse(str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}")
         return refused
-    item.destination, item.encryption_key = about.destination, about.encryption_key
+    item.destination, item.encryption_key, item.trace = about.destination, about.encryption_key, about.trace
     if not found.head:
         item.ending = Ending.CANCELLED  # the batch was deleted
     elif isinstance(item, ActiveClose):
@@ -57,12 +57,14 @@ class _About(NamedTuple):
     owner: str
     destination: str
     encryption_key: str
+    trace: str
 
 
 def _about(found: TakenOfBatch) -> _About:
     try:
         facts = json.loads(found.head) if found.head else {"owner": "", "destination": ""}
-        return _About(str(facts["owner"]), str(facts["destination"]), str(facts.get("encryption_key", "")))
+        later = (str(facts.get(name, "")) for name in ("encryption_key", "trace"))
+        return _About(str(facts["owner"]), str(facts["destination"]), *later)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"its batch is not readable: {type(error).__name__}: {error}") from error
 
