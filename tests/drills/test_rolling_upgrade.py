@@ -16,11 +16,13 @@ SECONDS: Final = 6.0  # of a phase
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_services_and_workers_of_two_releases_replace_each_other_under_load(tmp_path: Path) -> None:
-    write_tiny_bundle(tmp_path, work=200)
+    for version in (1, 2):
+        write_tiny_bundle(tmp_path, version=version, work=200)
     commit = release_before()
     with checked_out(commit) as release:
         callers = upgrade((release, Release(ROOT)), tmp_path, "tiny", SECONDS)
-    print(f"\nfrom {commit}: {sum(callers.calls.values())} calls in {len(callers.calls)} phases, of either service")
+    calls = f"{sum(callers.calls.values())} calls in {len(callers.calls)} phases, of either service"
+    print(f"\nfrom {commit}: {calls}, by {callers.version}")
     assert callers.problems == []
     phases = {phase for phase, _ in callers.calls}
     assert len(phases) == 7, phases  # work was in flight in each

@@ -3,7 +3,8 @@
 The service and the worker of an earlier commit serve; those of this one join, the old ones leave one by one, an old
 worker comes back, the new one goes. Meanwhile callers of both services draw without a pause: no call may fail, no index
 may be missing, and an image has the same pixels whoever draws it. Two batches, one of each service, are drawn beside by
-whichever workers there are: both must be whole, with the same pixels.
+whichever workers there are: both must be whole, with the same pixels. Callers name the model without a version. Where
+the release before knows how, an operator has pinned the one before the newest: all images must be that version's.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from grpc import StatusCode
 from PIL import Image
 
 from tests.support.valkey import running_valkey
 from unikat import Studio
 from unikat.batches.verify import verify
+from unikat.errors import UnikatError
 
 ROOT: Final = Path(__file__).parents[2]
 CALLERS: Final = 3  # of each service
@@ -78,9 +81,10 @@ class Release:
 
 @dataclass
 class Callers:
-    """Threads that draw without a pause, and what they saw."""
+    """Threads that draw a model without a pause, and what they saw. `version` is what its name stands for."""
 
     model: str
+    version: str
     phase: str = ""
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -110,6 +114,8 @@ class Callers:
                 except Exception as error:
                     self.problems.append(f"{self.phase}, {name} service: {type(error).__name__}: {error}")
                     continue
+                if {artwork.model for artwork in artworks} != {self.version}:
+                    self.problems.append(f"{self.phase}, {name} service: seed {seed} was drawn by another model")
                 if [artwork.index for artwork in artworks] != list(range(count)):
                     self.problems.append(f"{self.phase}, {name} service: seed {seed} has holes")
                 pixels = np.asarray(Image.open(io.BytesIO(artworks[0].data))).tobytes()
@@ -121,7 +127,8 @@ class Callers:
 def upgrade(releases: tuple[Release, Release], models: Path, model: str, seconds: float) -> Callers:
     """The whole course from the one release to the other, `seconds` a phase."""
     old, new = releases
-    callers = Callers(model)
+    *_, before, newest = sorted(int(folder.name) for folder in (models / model).iterdir())
+    callers = Callers(model, f"{model}@{newest}")
 
     def phase(name: str, factor: float = 1.0) -> None:
         callers.phase = name
@@ -137,6 +144,8 @@ def upgrade(releases: tuple[Release, Release], models: Path, model: str, seconds
         }  # fmt: skip
         old_worker.enter_context(old.program("worker", env))
         _, ready = olds.enter_context(old.program("service", env))
+        if _pin(_target(ready), f"{model}@{before}"):
+            callers.version = f"{model}@{before}"
         olds.enter_context(callers.of("old", _target(ready)))
         batches = [_begin_batch(_target(ready), model, Path(out) / "old")]
         phase("1 old service, old worker")
@@ -158,6 +167,19 @@ def upgrade(releases: tuple[Release, Release], models: Path, model: str, seconds
         with new.program("worker", env), new.program("service", env) as (_, ready):
             callers.problems += _batch_problems(_target(ready), batches, Path(out))
     return callers
+
+
+def _pin(target: str, version: str) -> bool:
+    """Have a model's name mean this version; False for a release that does not know how."""
+    with Studio(target) as studio:
+        try:
+            studio.operations.pin(version, "an upgrade changes nothing of it")
+        except UnikatError as error:
+            if error.code is not StatusCode.UNIMPLEMENTED:
+                raise
+            return False
+    time.sleep(2.0)  # services read it every second
+    return True
 
 
 def _begin_batch(target: str, model: str, folder: Path) -> str:
@@ -219,13 +241,14 @@ def main() -> int:
     """Run it; 1 if anything went wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--release", help="commit of the release before")
-    parser.add_argument("--model", default="emoji@2")
+    parser.add_argument("--model", default="emoji", help="name of a model of several versions")
     parser.add_argument("--seconds", type=float, default=6.0, help="of a phase")
     asked = parser.parse_args()
     with checked_out(asked.release or release_before()) as release:
         callers = upgrade((release, Release(ROOT)), ROOT / "models", asked.model, asked.seconds)
     for (phase, name), calls in sorted(callers.calls.items()):
         print(f"{phase}: {calls} calls of the {name} service")
+    print(f"{asked.model} was {callers.version} all the time")
     print(f"{len(callers.problems)} problems", *callers.problems[:20], sep="\n")
     return bool(callers.problems)
 
