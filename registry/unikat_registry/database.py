@@ -99,7 +99,10 @@ def _engine(url: str, *, must_exist: bool = False) -> Engine:
     if backend not in DRIVERS or driver not in ("", "psycopg", "pysqlite"):
         raise ValueError(f"the database's URL begins with sqlite:// or postgresql://, not {parsed.drivername}://")
     if backend == "postgresql":
-        return create_engine(parsed.set(drivername=DRIVERS[backend]), pool_pre_ping=True, hide_parameters=True)
+        postgresql = parsed.set(drivername=DRIVERS[backend])
+        # Of a database that was made with the locale C, texts would come as bytes.
+        utf8 = {"client_encoding": "utf8"}
+        return create_engine(postgresql, pool_pre_ping=True, connect_args=utf8, hide_parameters=True)
     if not parsed.database or parsed.database == ":memory:":
         raise ValueError("the database's URL names a file: sqlite:///path")
     if must_exist and not Path(parsed.database).is_file():

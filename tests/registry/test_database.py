@@ -13,10 +13,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from tests.registry.conftest import KEY, ORIGIN
 from tests.registry.writers import CONTEXT
 from tests.support import postgres
 from unikat_registry.database import open_database, reading, writing
-from unikat_registry.details import Details, keep
+from unikat_registry.details import Details, find, keep
+from unikat_registry.log import Log
 from unikat_registry.tables import METADATA
 
 
@@ -74,6 +76,20 @@ def test_without_postgresql_its_tests_fail_where_it_is_asked_for_and_are_not_the
     assert postgres.kinds_of_databases() == ["sqlite", "postgresql"]
     with pytest.raises(AssertionError, match="no PostgreSQL in PATH"), postgres.running_postgres():
         pass
+
+
+@pytest.mark.skipif(not postgres.binaries(), reason="PostgreSQL is not installed")
+def test_a_postgresql_that_was_made_with_the_locale_c_keeps_texts(request: pytest.FixtureRequest) -> None:
+    """Its encoding is then SQL_ASCII, for which the driver gives bytes, and SQLAlchemy cannot even read the version."""
+    server: postgres.Postgres = request.getfixturevalue("postgres")
+    with server.new_database("template0", "SQL_ASCII") as name:
+        engine = open_database(server.url(name))
+        with writing(engine) as session:
+            Log(engine, ORIGIN, KEY).append(session, b"entry")
+            keep(session, 0, Details(bytes(32), {"owner": "Bärbel 日本"}))
+        with reading(engine) as session:
+            assert find(session, 0) == Details(bytes(32), {"owner": "Bärbel 日本"})
+        engine.dispose()
 
 
 def test_sqlite_writes_ahead_checks_keys_and_overwrites_what_is_erased(tmp_path: Path) -> None:

@@ -67,10 +67,10 @@ class Postgres:
         return _SHARED
 
     @contextmanager
-    def new_database(self, template: str = "template1") -> Iterator[str]:
+    def new_database(self, template: str = "template1", encoding: str = "UTF8") -> Iterator[str]:
         """The name of a further one, empty or as another one is, until the end of the block."""
         name = f"test_{secrets.token_hex(4)}"
-        self._sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self._sql(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING '{encoding}'")
         yield name
         self._sql(f"DROP DATABASE {name} WITH (FORCE)")
 
