@@ -10,7 +10,7 @@ demo: .venv/.demo ## Sets everything up, draws a sheet through the whole path, p
 	$(BIN)/unikat demo
 
 test: .venv/.dev lint ## Lint, types, proto lint and drift, and the tests.
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --durations 30 --durations-min 5
 
 # Tests of other folders that try more with --long.
 LONGER := tests/queue/test_any_order.py tests/queue/test_any_batch_order.py $(addprefix tests/service/test_,batch_load.py batch_plans.py raw_bytes.py requests.py)

@@ -243,7 +243,7 @@ TARGETS: Final = {
     "parquet": Target(
         parquet,
         (DatasetError,),
-        ("unikat.batches.parquet", "unikat.batches.parquet_process", "unikat_training.data.folder.tables"),
+        ("unikat.batches.parquet", "unikat_training.data.folder.tables"),
         is_limited=True,
     ),
     "archive": Target(
