@@ -62,7 +62,7 @@ class Stack:
 
     def run(self, service: str, *args: str) -> str:
         """The last line that a container of its own prints. Raises EngineError."""
-        # Docker would find a service of a profile by its name.
+        # Docker finds a service of a profile by its name, podman-compose only with its profile.
         return self._compose("--profile", "tools", "run", "--rm", "-T", service, *args).strip().rpartition("\n")[2]
 
     def down(self) -> None:

@@ -77,7 +77,10 @@ def keep(name: str, found: Path) -> None:
     subprocess.run(command, capture_output=True, check=True)
     target = CORPUS / name
     there = {file.read_bytes() for file in target.glob("*")}
-    for file in sorted(merged.glob("*"), key=lambda file: file.stat().st_size)[:KEPT]:
+    found_again = sorted(merged.glob("*"), key=lambda file: file.stat().st_size)
+    if not found_again:
+        raise RuntimeError(f"{name}: the merge kept nothing, not even what was there")
+    for file in found_again[:KEPT]:
         if file.read_bytes() not in there:
             shutil.copyfile(file, target / file.name[:16])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shlex
 import sys
 import time
 from typing import Final
@@ -54,7 +55,9 @@ def main() -> None:
     # The longest wall time is generous: others may have the processor.
     limits = [f"-rss_limit_mb={(begun_with + MOST_BYTES) >> 20}", "-timeout=60", f"-max_len={target.longest}"]
     print(f"begins with {begun_with >> 20} MB", file=sys.stderr, flush=True)
-    atheris.Setup([sys.argv[0], *limits, *sys.argv[2:]], timed)
+    # A merge has a shell run this program again, by the first word.
+    again = f"{shlex.quote(sys.executable)} -m tests.fuzz.run {sys.argv[1]}"
+    atheris.Setup([again, *limits, *sys.argv[2:]], timed)
     atheris.Fuzz()
 
 
