@@ -38,7 +38,7 @@ def test_a_container_is_checked_restarted_and_given_time_to_stop(service: str) -
 
 def test_the_database_is_reached_by_the_registry_only_and_the_registry_by_this_machine() -> None:
     stack = load(*FILES)
-    assert stack["networks"] == {"database": {"internal": True}}
+    assert stack["networks"] == {"default": {}, "database": {"internal": True}}
     reached = {name for name, node in stack["services"].items() if "database" in node.get("networks", ())}
     assert reached == {"postgres", "registry"}
     assert service_of("postgres")["networks"] == ["database"]
