@@ -9,7 +9,7 @@ from email.message import Message
 from email.parser import BytesParser
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from tests.end_to_end.stack import Stack, free_port
 from tests.gallery.site import Site
@@ -34,16 +34,6 @@ def ask(
 def post(site: Site, path: str, body: object, accept: str = "", **headers: str) -> tuple[HTTPResponse, bytes]:
     said = ({"Accept": accept} if accept else {}) | {name.replace("_", "-"): text for name, text in headers.items()}
     return ask(site.port, "POST", path, body, said)
-
-
-def events_in(content: bytes) -> list[tuple[str, str, Any]]:
-    """Name, id and data of each event."""
-    found = []
-    for block in content.decode().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines())
-        if "event" in fields:
-            found.append((fields["event"], fields.get("id", ""), json.loads(fields["data"])))
-    return found
 
 
 def parts_in(response: HTTPResponse, content: bytes) -> list[Message]:

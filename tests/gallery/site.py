@@ -104,12 +104,17 @@ class Visitor:
     def events(self, path: str, headers: Mapping[str, str] | None = None) -> list[tuple[str, str, Any]]:
         """Name, id and data of all events of a stream."""
         _, content = self.ask("GET", path, headers=headers)
-        found = []
-        for block in content.decode().split("\n\n"):
-            fields = dict(line.split(": ", 1) for line in block.splitlines())
-            if "event" in fields:
-                found.append((fields["event"], fields.get("id", ""), json.loads(fields["data"])))
-        return found
+        return events_in(content)
+
+
+def events_in(content: bytes) -> list[tuple[str, str, Any]]:
+    """Name, id and data of each event."""
+    found = []
+    for block in content.decode().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines())
+        if "event" in fields:
+            found.append((fields["event"], fields.get("id", ""), json.loads(fields["data"])))
+    return found
 
 
 def write_artist_pictures(folder: Path) -> None:

@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from tests.end_to_end.stack import running_stack
-from tests.gallery.http_calls import SIX, ask, events_in, gallery_before, parts_in, post, status_of
-from tests.gallery.site import Site
+from tests.gallery.http_calls import SIX, ask, gallery_before, parts_in, post, status_of
+from tests.gallery.site import Site, events_in
 from tests.service.stock_client import infer, stock
 from tests.support.tiny_model import write_tiny_bundle
 from unikat.aio import AsyncStudio

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from tests.end_to_end.stack import Stack, running_stack
-from tests.gallery.http_calls import SIX, ask, events_in, gallery_before, parts_in, post, status_of
-from tests.gallery.site import Site
+from tests.gallery.http_calls import SIX, ask, gallery_before, parts_in, post, status_of
+from tests.gallery.site import Site, events_in
 from tests.support.callers import make_token
 from tests.support.tiny_model import write_tiny_bundle
 from unikat.queue.tokens import revoke

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from unikat.batches.layout import DrawnImage
 from unikat.batches.spec import Cell, ShardJob
@@ -41,8 +41,9 @@ class Refused(ValueError):
 
 @dataclass(eq=False)
 class Item:
-    """A job that this worker has begun."""
+    """A job that this worker has begun. `kind` is the name of its span."""
 
+    kind: ClassVar[str] = "job"
     taken: Taken
     ending: Ending | None = field(default=None, kw_only=True)
     error: BaseException | None = field(default=None, kw_only=True)
@@ -274,6 +275,7 @@ class ActiveShard(OfBatch, Drawable):
     `signed` are Content Credentials by the images' indexes, kept for a next try to write it.
     """
 
+    kind = "shard"
     job: ShardJob
     owner: str
     places: list[tuple[Cell, int]] = field(init=False)
@@ -324,6 +326,7 @@ class ActiveShard(OfBatch, Drawable):
 class ActiveClose(OfBatch):
     """The job that writes a batch's manifest and ends it, once no other job of it is running."""
 
+    kind = "close"
     round: int
     look_at: float = field(default_factory=time.monotonic)  # when it is next seen whether the others are through
     manifest: str = ""

@@ -15,7 +15,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer, set_sp
 from unikat.queue.clock import RedisClock
 from unikat.trace_context import is_sampled
 from unikat.traces import parent
-from unikat_worker.active import ActiveClose, ActiveJob, ActiveShard, Batch, Drawable, Ending, Item
+from unikat_worker.active import ActiveJob, ActiveShard, Batch, Drawable, Ending, Item
 from unikat_worker.drawing import DrawnBatch
 
 _GOOD: Final = (Ending.FINISHED, Ending.CANCELLED, Ending.RETURNED)
@@ -38,8 +38,7 @@ class WorkerSpans:
 
     def drawn(self, batch: Batch, drawn: DrawnBatch) -> None:
         """A batch was drawn: its images are ready to be published."""
-        shares = batch.shares
-        spans = [(job, len(positions), span) for job, positions in shares if (span := self._span_of(job)) is not None]
+        spans = [(job, len(own), span) for job, own in batch.shares if (span := self._span_of(job)) is not None]
         now, images = time.monotonic(), len(drawn.images)
         encoding = drawn.begun + drawn.drawn
         for job, own, span in spans if images else ():
@@ -95,8 +94,7 @@ class WorkerSpans:
                 if isinstance(job, ActiveJob):
                     queued = round(job.draw.enqueued_at * 1e9)
                     self._tracer.start_span("wait", of, SpanKind.INTERNAL, start_time=queued).end(taken)
-                kind = {ActiveShard: "shard", ActiveClose: "close"}.get(type(job), "job")
-                span = self._jobs[job] = self._tracer.start_span(kind, of, SpanKind.CONSUMER, start_time=taken)
+                span = self._jobs[job] = self._tracer.start_span(job.kind, of, SpanKind.CONSUMER, start_time=taken)
                 named = {f"unikat.{name}": value for name, value in job.fields.items() if name != "trace_id"}
                 span.set_attributes(named | {"unikat.attempts": job.taken.attempts})
                 if isinstance(job, Drawable):
