@@ -20,9 +20,9 @@ from playwright.sync_api import Page
 
 from benchmarks.figures import ROOT, machine, newest, percentile, write
 from benchmarks.peers.usage import pss_mib
-from tests.end_to_end.stack import free_port, running_stack
+from tests.end_to_end.stack import running_stack
 from tests.support.chromium import running_browser
-from tests.support.processes import Program
+from tests.support.processes import Program, free_port
 
 WORKS: Final = 48  # of a wall: what the page asks for at once
 AT_ONCE: Final = 6  # images that a browser fetches from one host at the same time

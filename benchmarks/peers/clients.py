@@ -13,7 +13,8 @@ from benchmarks.figures import ROOT
 from benchmarks.peers.doors import Door, Order
 from benchmarks.peers.harness import run_load
 from benchmarks.peers.load import Load
-from benchmarks.peers.running import free_port, wait_for_port
+from benchmarks.peers.running import wait_for_port
+from tests.support.processes import free_port
 
 DOORS: Final = (
     Door("unary", "unary", "/bench.Wait/Unary", "plain"),

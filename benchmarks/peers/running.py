@@ -26,6 +26,7 @@ from benchmarks.peers.doors import Door, Order, png_in, request
 from benchmarks.peers.environments import last_lines
 from benchmarks.peers.usage import kill_tree
 from benchmarks.work import Drawer, Job, Setup
+from tests.support.processes import free_port
 
 START_S: Final = 90.0
 _SEED: Final = 7
@@ -140,11 +141,3 @@ def wait_for_port(port: int) -> None:
             return
         time.sleep(0.02)
     raise TimeoutError(f"nobody listens on port {port} within {START_S:.0f} s")
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -10,7 +10,7 @@ import pytest
 
 from deploy import healthcheck
 from tests.deploy.compose_files import ROOT, Node, load, stages
-from tests.end_to_end.stack import free_port
+from tests.support.processes import free_port
 
 FILES = ("compose.yaml", "compose.cpu.yaml", "compose.gallery.yaml")
 

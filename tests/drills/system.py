@@ -14,8 +14,7 @@ from typing import Final, cast
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.end_to_end.stack import free_port
-from tests.support.processes import Program, eventually
+from tests.support.processes import Program, eventually, free_port
 from tests.support.proxy import Proxy, running_proxy
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey, running_valkey

@@ -23,10 +23,9 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from tests.end_to_end.shop import plan
-from tests.end_to_end.stack import free_port
 from tests.support.batch_calls import BatchCalls
 from tests.support.clocks import REREAD_S, MachineClock
-from tests.support.processes import Program, eventually, stopped
+from tests.support.processes import Program, eventually, free_port, stopped
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import running_valkey
 from unikat import Studio

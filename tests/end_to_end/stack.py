@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from rq import Queue, Worker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from tests.support.processes import Program, eventually
+from tests.support.processes import Program, eventually, free_port
 from tests.support.valkey import Valkey, running_valkey
 from unikat.queue.draws import model_of
 from unikat.queue.stream import stream_key
@@ -119,11 +118,3 @@ def running_stack(models: Path, workers: int = 1, fsync: str = "always", **setti
 def pause(program: Program) -> None:
     """SIGSTOP: alive, and silent."""
     os.kill(program.process.pid, signal.SIGSTOP)
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

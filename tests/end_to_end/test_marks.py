@@ -15,9 +15,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from tests.end_to_end.shop import plan
-from tests.end_to_end.stack import Stack, free_port, running_stack
+from tests.end_to_end.stack import Stack, running_stack
 from tests.support.batch_calls import BatchCalls
-from tests.support.processes import spawn
+from tests.support.processes import free_port, spawn
 from tests.support.tiny_model import write_tiny_bundle
 from unikat import Artwork, Studio
 from unikat.batches.verify import pick

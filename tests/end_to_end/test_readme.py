@@ -22,8 +22,7 @@ import pytest
 from PIL import Image
 
 from tests.end_to_end.reflection import call_by_reflection
-from tests.end_to_end.stack import free_port
-from tests.support.processes import ROOT, Program, eventually
+from tests.support.processes import ROOT, Program, eventually, free_port
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.M | re.S)

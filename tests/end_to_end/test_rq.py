@@ -13,8 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rq import Worker
 
-from tests.end_to_end.stack import free_port, running_stack
-from tests.support.processes import eventually, spawn
+from tests.end_to_end.stack import running_stack
+from tests.support.processes import eventually, free_port, spawn
 from tests.support.tiny_model import write_tiny_bundle
 from unikat import Studio
 from unikat.queue.keys import DRAW

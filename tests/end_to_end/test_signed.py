@@ -17,9 +17,9 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from tests.end_to_end.stack import Stack, free_port, running_stack
+from tests.end_to_end.stack import Stack, running_stack
 from tests.support.content import Signing, time_stamps
-from tests.support.processes import ROOT, Program
+from tests.support.processes import ROOT, Program, free_port
 from tests.support.tiny_model import write_tiny_bundle
 from unikat import Studio
 from unikat.artwork import Artwork

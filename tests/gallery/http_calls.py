@@ -11,9 +11,9 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import cast
 
-from tests.end_to_end.stack import Stack, free_port
+from tests.end_to_end.stack import Stack
 from tests.gallery.site import Site
-from tests.support.processes import spawn
+from tests.support.processes import free_port, spawn
 
 SIX = {"model": "tiny@1", "seed": "7", "count": 6, "conditions": [{"attribute": "style", "category": "ink"}]}
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-from tests.end_to_end.stack import Stack, free_port, running_stack
-from tests.support.processes import Program
+from tests.end_to_end.stack import Stack, running_stack
+from tests.support.processes import Program, free_port
 from tests.support.tiny_model import write_tiny_bundle
 
 CLAIMS = 6  # of one visitor, an hour

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.end_to_end.stack import Stack, free_port, running_stack
-from tests.support.processes import Program
+from tests.end_to_end.stack import Stack, running_stack
+from tests.support.processes import Program, free_port
 from unikat.certificate import transfer_text
 from unikat.key_file import add_key, read_keys
 from unikat.registry import Registry

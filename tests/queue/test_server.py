@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.end_to_end.stack import free_port
 from tests.support.failover import watched_pair
-from tests.support.processes import Program
+from tests.support.processes import Program, free_port
 from tests.support.unready import CONFIG, WAYS
 from tests.support.valkey import Valkey, running_valkey
 from unikat.cli.doctor.finding import Level

@@ -24,9 +24,8 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from tests.end_to_end.stack import free_port
 from tests.queue.driver import enqueue_arguments, enqueue_head, run
-from tests.support.processes import eventually, spawn, stopped
+from tests.support.processes import eventually, free_port, spawn, stopped
 from tests.support.tiny_model import write_tiny_bundle
 from tests.support.valkey import Valkey
 from tests.worker.batching import Batches

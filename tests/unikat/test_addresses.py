@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.end_to_end.stack import Stack, free_port, running_stack
-from tests.support.processes import Program, eventually
+from tests.end_to_end.stack import Stack, running_stack
+from tests.support.processes import Program, eventually, free_port
 from tests.support.tiny_model import write_tiny_bundle
 from unikat import Studio
 from unikat.errors import UnikatError

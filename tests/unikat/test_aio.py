@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.stack import Stack, free_port, running_stack
-from tests.support.processes import eventually
+from tests.end_to_end.stack import Stack, running_stack
+from tests.support.processes import eventually, free_port
 from tests.support.tiny_model import write_tiny_bundle
 from tests.unikat.test_client import unfinished
 from unikat import AsyncStudio

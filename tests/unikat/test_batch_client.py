@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.stack import Stack, free_port, running_stack
-from tests.support.processes import eventually
+from tests.end_to_end.stack import Stack, running_stack
+from tests.support.processes import eventually, free_port
 from tests.support.tiny_model import STYLES, write_tiny_bundle
 from unikat import AsyncStudio, Batch, BatchState, Plan, Studio
 from unikat.errors import Cancelled, InvalidRequest, NotFound, Unavailable, WrongState

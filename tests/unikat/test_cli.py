@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.stack import Stack, free_port, running_stack
+from tests.end_to_end.stack import Stack, running_stack
 from tests.support.forked import ROOT, can_fork, server_of
+from tests.support.processes import free_port
 from tests.support.tiny_model import STYLES, write_tiny_bundle
 from unikat.bundle import GRAPH, SAMPLES, read_bundle
 from unikat.cli.generate import write_sheet

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.stack import Stack, free_port, running_stack
-from tests.support.processes import eventually, spawn
+from tests.end_to_end.stack import Stack, running_stack
+from tests.support.processes import eventually, free_port, spawn
 from tests.support.tiny_model import STYLES, SUBJECTS, write_tiny_bundle
 from unikat import Studio
 from unikat.errors import Cancelled, DeadlineExceeded, InvalidRequest, NotFound, Unavailable

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from tests.end_to_end.stack import Stack, free_port, pause, running_stack
-from tests.support.processes import eventually
+from tests.end_to_end.stack import Stack, pause, running_stack
+from tests.support.processes import eventually, free_port
 from tests.support.tiny_model import STYLES, write_tiny_bundle
 from unikat import Artwork, AsyncStudio, Studio
 from unikat.errors import Cancelled, DeadlineExceeded, InvalidRequest, NotFound, Unavailable
