@@ -81,6 +81,26 @@ def test_a_damaged_copy_is_found(neighbours: Neighbours, training: Pixels, damag
     assert found.near.mean() >= 0.9
 
 
+@pytest.fixture(scope="module")
+def shades() -> Neighbours:
+    """Of 900 pictures: 300 drawings, and each twice more in darker colours on the same white."""
+    lightest = drawings(1, 300)
+    white = (lightest == 255).all(axis=3, keepdims=True)
+    darker = [np.where(white, 255, np.rint(lightest / factor)).astype(np.uint8) for factor in (1.08, 1.16)]
+    return Neighbours(index(np.concatenate([lightest, *darker])))
+
+
+@pytest.mark.parametrize("move", [(-2, -2), (-2, 2), (2, -2), (2, 2)])
+def test_a_moved_copy_is_not_looked_for_in_the_colours_of_another(
+    shades: Neighbours, training: Pixels, move: tuple[int, int]
+) -> None:
+    down, right = (np.clip(np.arange(SIDE) + by, 0, SIDE - 1) for by in move)
+    copies = training[:100, down][:, :, right]
+    found = shades.measure(copies, CONDITIONS * 100)
+    assert found.near.all()
+    assert (found.nearest == range(100)).mean() >= 0.95  # a few are as near to another shade: brightness is fitted
+
+
 def test_the_same_is_measured_in_every_batch_and_order_of_memory(neighbours: Neighbours, training: Pixels) -> None:
     drawn = np.concatenate([drawings(6, 5), training[:3]])
     together = neighbours.measure(drawn, CONDITIONS * 8)

@@ -19,77 +19,82 @@ _FROM, _TO, _SEEN_TO = 24, 200, 240  # grey levels that tell of the brightness
 
 
 def distances(grey: Floats, colours: Floats, training: tuple[Floats, Floats], inside: tuple[Floats, Floats]) -> Floats:
-    """Of P pairs: grey (P, L, L) and colours (P, 2, C, C), training pictures of the same shapes; (P,).
+    """Of training pictures (…, L, L) and (…, 2, C, C), each with a drawing laid on it in W ways: (…, W).
 
-    Root of the mean square of what damages do not explain; 0 for a copy. `inside` (P, L, L) and (P, C, C) is 1 for
-    cells that count. The same float32 on every machine.
+    `grey` is (…, W, L, L), `colours` (2, …, W, C, C). Root of the mean square of what damages do not explain; 0 for a
+    copy. `inside` (…, W, L, L) and (…, W, C, C) is 1 for cells that count. The same float32 on every machine.
     """
-    factor = brightness(grey, training[0], inside[0])
-    lit = np.minimum(training[0] * factor, np.float32(255))
+    wide, hues = training[0][..., None, :, :], np.moveaxis(training[1], -3, 0)[..., None, :, :]
+    factor = brightness(grey, wide, inside[0])
+    lit = np.minimum(wide * factor, np.float32(255))
     # What is made brighter may stop at any level on its way: white stays white.
-    apart = np.maximum(grey - np.maximum(lit, training[0]), np.minimum(lit, training[0]) - grey)
+    apart = np.maximum(grey - np.maximum(lit, wide), np.minimum(lit, wide) - grey)
     apart -= FREE
-    apart -= MASKED * unevenness(grey, training[0])
+    apart -= MASKED * unevenness(grey, wide)
     left = np.maximum(apart, 0) * inside[0]
-    own, theirs = (each.reshape(-1, *each.shape[2:]) for each in (colours, training[1]))
-    spread = unevenness(own, theirs).reshape(colours.shape)
     # Where red is white already, only green and blue become brighter: the colour changes by half of that.
     side = LUMA // CHROMA
-    light = training[0].reshape(len(grey), CHROMA, side, CHROMA, side).sum(axis=(2, 4)) / np.float32(side**2)
+    light = wide.reshape(*wide.shape[:-2], CHROMA, side, CHROMA, side).sum(axis=(-3, -1)) / np.float32(side**2)
     paler = light * np.maximum(factor - 1, 0) / 2
-    free = FREE_COLOUR + MASKED * spread + paler[:, None]
-    coloured = np.maximum(np.abs(colours - training[1]) - free, 0) * inside[1][:, None]
-    return np.sqrt(_mean_square(left, inside[0]) + _mean_square(coloured, inside[1])).astype(np.float32)
+    free = FREE_COLOUR + MASKED * unevenness(colours, hues) + paler
+    coloured = np.maximum(np.abs(colours - hues) - free, 0) * inside[1]
+    squares = _mean_square(left, inside[0]) + _mean_square(coloured, inside[1]).sum(axis=0)
+    found: Floats = np.sqrt(squares).astype(np.float32)
+    return found
 
 
 def brightness(grey: Floats, training: Floats, inside: Floats) -> Floats:
-    """By how much the drawing is brighter than the training picture, (P, 1, 1): by least squares."""
+    """By how much the drawing is brighter than the training picture, (..., 1, 1): by least squares."""
     counts = (training >= _FROM) & (training <= _TO) & (grey <= _SEEN_TO) & (inside > 0)
     wide, seen = np.where(counts, training, 0).astype(np.float64), grey.astype(np.float64)
     over, under = _dot(wide, seen), _dot(wide, wide)
     factor = np.clip(np.where(under > 0, over / np.maximum(under, 1), 1.0), DARKEST, BRIGHTEST)
-    found: Floats = factor.astype(np.float32)[:, None, None]
+    found: Floats = factor.astype(np.float32)[..., None, None]
     return found
 
 
 def unevenness(*pictures: Floats) -> Floats:
-    """(P, S, S): root of the mean variance of the 3 × 3 cells around each, of the pictures (P, S, S) together."""
-    total: Floats = np.zeros_like(pictures[0])
-    for each in pictures:
-        padded = _padded(each)
-        total += 9 * _three(padded * padded)
-        total -= _three(padded) ** 2
+    """(..., S, S): root of the mean variance of the 3 × 3 cells around each, of the pictures (..., S, S) together."""
+    total = sum(map(_variances, pictures))
     deviation: Floats = np.sqrt(total / np.float32(81 * len(pictures)))
     return deviation
 
 
+def _variances(pictures: Floats) -> Floats:
+    """81 times the variance of the 3 × 3 cells around each."""
+    padded = _padded(pictures)
+    total: Floats = 9 * _three(padded * padded)
+    total -= _three(padded) ** 2
+    return total
+
+
 def _padded(pictures: Floats) -> Floats:
     """With the border once more around it: `numpy.pad` takes longer than all that follows."""
-    count, rows, columns = pictures.shape
-    wider = np.empty((count, rows + 2, columns + 2), np.float32)
-    wider[:, 1:-1, 1:-1] = pictures
-    wider[:, 0], wider[:, -1] = wider[:, 1], wider[:, -2]
-    wider[:, :, 0], wider[:, :, -1] = wider[:, :, 1], wider[:, :, -2]
+    *count, rows, columns = pictures.shape
+    wider = np.empty((*count, rows + 2, columns + 2), np.float32)
+    wider[..., 1:-1, 1:-1] = pictures
+    wider[..., 0, :], wider[..., -1, :] = wider[..., 1, :], wider[..., -2, :]
+    wider[..., 0], wider[..., -1] = wider[..., 1], wider[..., -2]
     return wider
 
 
 def _three(padded: Floats) -> Floats:
-    rows = padded[:, :-2] + padded[:, 1:-1]
-    rows += padded[:, 2:]
-    total: Floats = rows[:, :, :-2] + rows[:, :, 1:-1]
-    total += rows[:, :, 2:]
+    rows = padded[..., :-2, :] + padded[..., 1:-1, :]
+    rows += padded[..., 2:, :]
+    total: Floats = rows[..., :-2] + rows[..., 1:-1]
+    total += rows[..., 2:]
     return total
 
 
 def _mean_square(left: Floats, inside: Floats) -> Doubles:
     # Sums of floats depend on their order, which differs between processors: 1/256 of a level are whole numbers.
     parts = np.rint(left * np.float32(256)).astype(np.float64)
-    counted = np.maximum(inside.reshape(len(inside), -1).sum(axis=1, dtype=np.float64), 1)
+    counted = np.maximum(inside.sum(axis=(-2, -1), dtype=np.float64), 1)
     means: Doubles = _dot(parts, parts) / (counted * 65536.0)
     return means
 
 
 def _dot(one: Doubles, other: Doubles) -> Doubles:
-    """(P,) of (P, …): sums of products of whole numbers, which float64 holds exactly up to 2^53."""
-    found: Doubles = np.einsum("pi,pi->p", one.reshape(len(one), -1), other.reshape(len(other), -1))
+    """(...) of (..., S, S): sums of products of whole numbers, which float64 holds exactly up to 2^53."""
+    found: Doubles = np.einsum("...ij,...ij->...", one, other)
     return found

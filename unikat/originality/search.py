@@ -15,18 +15,15 @@ from unikat.originality.index import Index
 from unikat.originality.windows import COARSE
 from unikat.watermark.matting import on_white
 
-CANDIDATES: Final = 192
-FINE: Final = 32  # of them through every window
-COMPARED: Final = 4  # of these in every detail
+CANDIDATES: Final = 96
+SURE: Final = 32  # of them are the nearest ones of the drawing as it is
+COMPARED: Final = 4  # of them in every detail
+WAYS: Final = 2  # to lay each of these, beside the whole picture
 WHITE: Final = 253
-_BLOCK: Final = 64  # training pictures of which the nearest one is looked at first
-_BLOCKS: Final = 48
-_FIRST: Final = [  # of ways and windows: every way, the whole picture and the middle of what it was cropped from
-    way * len(windows.WINDOWS) + window for way in range(8) for window in (windows.STILL, windows.MIDDLE)
-]
+TONES: Final = np.array([1, 1.04, 1.08], np.float32)  # a drawing is looked for as it is, and made darker by these
+_LEAF: Final = 16  # training pictures that are alike
+_LEAVES: Final = 256  # of these that are looked into
 _FAR: Final = np.float32(2**22)
-AS_IS: Final = np.float32(1)
-TONE: Final = np.float32(1.08)  # candidates are looked for as a drawing is, and with it made darker by this
 
 
 def _orbits(side: int) -> Floats:
@@ -53,7 +50,7 @@ def to_white(grey: Floats) -> Floats:
     return lit
 
 
-def darkened(grey: Floats, factor: Floats | np.float32) -> Floats:
+def darkened(grey: Floats, factor: Floats) -> Floats:
     """Divided by `factor`, but for what is white."""
     return np.where(grey >= WHITE, grey, np.rint(grey / factor))
 
@@ -75,14 +72,34 @@ def _are_on_white(pixels: Pixels) -> NDArray[np.bool_]:
     return found
 
 
-def _squares(seen: Floats, pictures: Pixels) -> Floats:
+def _squares(one: Floats, other: Floats) -> Floats:
     """(N, A, B) squared distances of (N, A, K) from (N, B, K)."""
-    theirs = pictures.astype(np.float32)
-    found: Floats = seen @ theirs.swapaxes(1, 2)
-    found *= -2
-    found += (seen * seen).sum(axis=2)[:, :, None]
-    found += (theirs * theirs).sum(axis=2)[:, None]
+    found: Floats = (-2 * one) @ other.swapaxes(1, 2)
+    found += (one * one).sum(axis=2)[:, :, None]
+    found += (other * other).sum(axis=2)[:, None]
     return found
+
+
+def _alike(features: Floats) -> NDArray[np.int64]:
+    """An order of whole numbers (count, K) in which every `_LEAF` are alike: a tree of halves by what differs most."""
+    parts, order = [np.arange(len(features))], []
+    while parts:
+        part = parts.pop()
+        if len(part) <= _LEAF:
+            order.append(part)
+            continue
+        own = features[part].astype(np.float64)
+        widest = (len(part) * (own * own).sum(axis=0) - own.sum(axis=0) ** 2).argmax()
+        part = part[own[:, widest].argsort(kind="stable")]
+        half = -(-len(part) // _LEAF) // 2 * _LEAF
+        parts += [part[half:], part[:half]]
+    return np.concatenate(order)
+
+
+def _with_half_squares(features: Floats) -> Floats:
+    """(..., K) to (..., K + 1): at the end minus half of the square."""
+    half = -np.rint((features * features).sum(axis=-1, keepdims=True) / 2)
+    return np.concatenate([features, half], axis=-1).astype(np.float32)
 
 
 class Search:
@@ -100,13 +117,13 @@ class Search:
             self._coarse[start : start + 4096] = coarse
             kept.append(invariants(coarse, colours.reshape(len(grey), 2, -1)))
         features = np.concatenate(kept)
-        # Padded to whole blocks by pictures that are far from everything; picture i is in block i % blocks. The last
-        # row is minus half of a column's square.
-        self._blocks = -(-count // _BLOCK)
-        self._features = np.zeros((features.shape[1] + 1, self._blocks * _BLOCK), np.float32)
-        self._features[:-1, :count] = features.T
-        self._features[-1] = -_FAR
-        self._features[-1, :count] = -np.rint((features * features).sum(axis=1) / 2)
+        order = _alike(features)
+        missing = -count % _LEAF  # of the last leaf: filled up by what is far from everything
+        self._leaves = np.pad(order, (0, missing), "edge").reshape(-1, _LEAF)
+        self._features = _with_half_squares(features[self._leaves])  # (leaves, _LEAF, K + 1)
+        self._features[-1, _LEAF - missing :] = 0
+        self._features[-1, _LEAF - missing :, -1] = -_FAR
+        self._centres = _with_half_squares(np.rint(features[self._leaves].mean(axis=1, dtype=np.float64)))
 
     def nearest(self, pixels: Pixels) -> tuple[Floats, NDArray[np.int64]]:
         """Distances (N,) of pictures (N, H, W, 3 or 4), and which training pictures these are from, (N,)."""
@@ -121,11 +138,10 @@ class Search:
 
     def _nearest(self, pixels: Pixels) -> tuple[Floats, NDArray[np.int64]]:
         found = planes(pixels)  # (3, N, SIDE, SIDE)
-        candidates, tones = self._candidates(found)
-        pairs = self._best(found[0], candidates, tones)
-        apart = self._compare(found, *pairs).reshape(len(pixels), -1)
+        pictures, ways = self._best(found[0], *self._candidates(found))
+        apart = self._compare(found, pictures, ways)
         best, every = apart.argmin(axis=1), np.arange(len(pixels))
-        return apart[every, best], pairs[0][every, best]
+        return apart[every, best], pictures[every, best]
 
     def _on_white(self, pixels: Pixels) -> Iterator[tuple[int, Pixels]]:
         """Places of stickers on one colour, and how they look on white.
@@ -139,60 +155,64 @@ class Search:
             if white is not None:
                 yield at, white
 
-    def _candidates(self, found: Planes) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _candidates(self, found: Planes) -> tuple[NDArray[np.int64], Floats]:
         """(N, CANDIDATES) training pictures whose invariants are nearest, and the tone to compare at, (N,)."""
-        whole, part = (self._coarse_of(found, rows) for rows in (windows.STILL_ROWS, windows.MIDDLE_ROWS))
-        asked = [
-            invariants(darkened(grey, tone), colours)
-            for (grey, colours), tone in ((whole, AS_IS), (whole, TONE), (part, AS_IS))
-        ]
-        wanted, count = np.concatenate(asked), found.shape[1]
-        half = np.rint((wanted * wanted).sum(axis=1, keepdims=True) / 2)
-        ones = np.ones((len(wanted), 1), np.float32)
-        scores = np.concatenate([wanted, ones], axis=1) @ self._features - half  # minus half of the squared distance
-        scores = scores.reshape(len(asked), count, -1)
-        tones = np.where(scores.max(axis=2).argmax(axis=0) == 1, TONE, AS_IS)
-        best = scores.max(axis=0)  # (N, blocks · _BLOCK)
-        blocks = best.reshape(count, _BLOCK, self._blocks).max(axis=1)
-        near = np.sort(_largest(blocks, min(_BLOCKS, self._blocks)), axis=1)  # (N, taken)
-        places = (near[:, None] + np.arange(_BLOCK)[:, None] * self._blocks).reshape(count, -1)
-        chosen = _largest(np.take_along_axis(best, places, axis=1), min(CANDIDATES, len(self._pictures)))
+        whole, *others = (self._coarse_of(found, *window) for window in windows.SOUGHT)
+        asked = [(darkened(whole[0], tone), whole[1]) for tone in TONES] + others
+        wanted = np.stack([invariants(*each) for each in asked], axis=1)  # (N, A, K)
+        half = np.rint((wanted * wanted).sum(axis=2, keepdims=True) / 2)
+        wanted = np.concatenate([wanted, np.ones_like(half)], axis=2)
+        # Scores are minus half of the squared distance.
+        near = (wanted @ self._centres.T - half).max(axis=1)
+        leaves = np.sort(_largest(near, min(_LEAVES, len(self._leaves))), axis=1)
+        tones, as_is, best = np.ones(len(wanted), np.float32), [], []
+        for i, each in enumerate(leaves):
+            scores = wanted[i] @ self._features[each].reshape(-1, wanted.shape[2]).T - half[i]
+            nearest = scores.max(axis=1).argmax()
+            if nearest < len(TONES):
+                tones[i] = TONES[nearest]
+            as_is.append(scores[0])
+            best.append(scores.max(axis=0))
+        count = len(self._pictures)
+        ranks = np.stack(best)
+        np.put_along_axis(ranks, _largest(np.stack(as_is), min(SURE, count)), np.float32(_FAR), axis=1)
+        chosen = _largest(ranks, min(CANDIDATES, count))
+        places = self._leaves[leaves].reshape(len(leaves), -1)
         return np.sort(np.take_along_axis(places, chosen, axis=1), axis=1), tones
 
     @staticmethod
-    def _coarse_of(found: Planes, rows: Floats) -> tuple[Floats, Floats]:
-        area = rows.sum(axis=1)
-        seen = np.rint(rows @ found.astype(np.float32) @ rows.T / np.outer(area, area)).reshape(3, -1, COARSE**2)
+    def _coarse_of(found: Planes, rows: Floats, columns: Floats) -> tuple[Floats, Floats]:
+        area = np.outer(rows.sum(axis=1), columns.sum(axis=1))
+        seen = np.rint(rows @ found.astype(np.float32) @ columns.T / area).reshape(3, -1, COARSE**2)
         return to_white(seen[0]), seen[1:].swapaxes(0, 1)
 
     def _best(
         self, grey: Planes, candidates: NDArray[np.int64], tones: Floats
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """For each picture the candidates to be compared, and way and window of each: (N, 2 · COMPARED).
+        """For each picture the candidates to be compared (N, C), and ways and windows of each, (N, C, WAYS + 1).
 
-        The window by which it is nearest, and that of the whole picture.
+        Those by which it is nearest, and the whole picture in the way of the first.
         """
-        seen = windows.tried(grey.astype(np.float32)).reshape(len(grey), -1, COARSE**2)
-        seen = darkened(to_white(seen), tones[:, None, None])  # (N, ways · windows, COARSE²)
-        first = _squares(seen[:, _FIRST], self._coarse[candidates]).min(axis=1)
-        kept = np.sort(_largest(-first, min(FINE, candidates.shape[1])), axis=1)
-        candidates = np.take_along_axis(candidates, kept, axis=1)
-        squares = _squares(seen, self._coarse[candidates])  # (N, ways · windows, FINE)
-        count = min(COMPARED, candidates.shape[1])
-        chosen = np.argsort(squares.min(axis=1), axis=1, kind="stable")[:, :count]
-        ways = np.take_along_axis(squares, chosen[:, None], axis=2).argmin(axis=1)
-        whole = ways - ways % len(windows.WINDOWS) + windows.STILL
-        pictures = np.take_along_axis(candidates, chosen, axis=1)
-        return np.concatenate([pictures, pictures], axis=1), np.concatenate([ways, whole], axis=1)
+        seen = to_white(windows.tried(grey.astype(np.float32)).reshape(len(grey), -1, COARSE**2))
+        pictures = self._coarse[candidates].astype(np.float32)
+        squares = _squares(pictures, seen)  # (N, candidates, ways · windows)
+        if (tones != 1).any():
+            np.minimum(squares, _squares(pictures, darkened(seen, tones[:, None, None])), out=squares)
+        chosen = np.argsort(squares.min(axis=2), axis=1, kind="stable")[:, :COMPARED]
+        squares = np.take_along_axis(squares, chosen[:, :, None], axis=1)
+        ways = np.argsort(squares, axis=2, kind="stable")[:, :, :WAYS]
+        whole = ways[:, :, :1] // len(windows.WINDOWS) * len(windows.WINDOWS) + windows.STILL
+        return np.take_along_axis(candidates, chosen, axis=1), np.concatenate([ways, whole], axis=2)
 
     def _compare(self, found: Planes, pictures: NDArray[np.int64], ways: NDArray[np.int64]) -> Floats:
-        """(P,) distances of pictures (3, N, SIDE, SIDE) to training pictures (N, pairs)."""
-        way, window = divmod(ways.reshape(-1), len(windows.WINDOWS))
-        drawn = np.repeat(np.arange(found.shape[1]), pictures.shape[1])
-        laid = np.stack([windows.turned(found[:, at], by) for at, by in zip(drawn, way.tolist(), strict=True)])
-        laid = laid.astype(np.float32)  # (P, 3, SIDE, SIDE)
-        grey = windows.LUMA_ROWS[window] @ laid[:, 0] @ windows.LUMA_COLUMNS[window].swapaxes(1, 2)
-        colours = windows.CHROMA_ROWS[window, None] @ laid[:, 1:] @ windows.CHROMA_COLUMNS[window, None].swapaxes(2, 3)
-        grey, colours = np.rint(grey / windows.LUMA_AREA[window]), np.rint(colours / windows.CHROMA_AREA[window, None])
+        """(N, C) distances of drawings (3, N, SIDE, SIDE) to training pictures, by the best of ways (N, C, W)."""
+        way, window = divmod(ways, len(windows.WINDOWS))
+        wide = found.astype(np.float32)
+        laid = np.stack([windows.turned(wide, each) for each in range(8)], axis=2)
+        laid = laid[:, np.arange(len(ways))[:, None, None], way]  # (3, N, C, W, SIDE, SIDE)
+        grey = windows.LUMA_ROWS[window] @ laid[0] @ windows.LUMA_COLUMNS[window].swapaxes(-1, -2)
+        colours = windows.CHROMA_ROWS[window] @ laid[1:] @ windows.CHROMA_COLUMNS[window].swapaxes(-1, -2)
+        grey, colours = np.rint(grey / windows.LUMA_AREA[window]), np.rint(colours / windows.CHROMA_AREA[window])
         inside = windows.LUMA_INSIDE[window], windows.CHROMA_INSIDE[window]
-        return distances(grey, colours, levels(self._pictures[pictures.reshape(-1)]), inside)
+        apart: Floats = distances(grey, colours, levels(self._pictures[pictures]), inside).min(axis=2)
+        return apart

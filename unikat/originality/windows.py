@@ -6,12 +6,14 @@ numbers.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unikat.originality.descriptor import CHROMA, LUMA, SIDE, Floats
+
+T = TypeVar("T", bound=np.generic)
 
 EIGHTHS: Final = 8
 COARSE: Final = 8  # cells a side at which windows are tried
@@ -22,8 +24,6 @@ _PARTS: Final = [(-EIGHTHS * SIDE * cut // _KEPT, EIGHTHS * SIDE * SIDE // _KEPT
 GROUPS: Final = (_WHOLE, _PARTS)
 WINDOWS: Final = [(row, column) for group in GROUPS for row in group for column in group]
 STILL: Final = WINDOWS.index(((0, EIGHTHS * SIDE), (0, EIGHTHS * SIDE)))  # the picture as it is
-
-MIDDLE: Final = WINDOWS.index((_PARTS[1], _PARTS[1]))  # what a crop left, if it took nearly the middle
 
 
 def _edges(start: int, length: int, side: int) -> NDArray[np.int64]:
@@ -51,11 +51,13 @@ def inside(window: tuple[int, int], side: int) -> NDArray[np.bool_]:
 
 COARSE_ROWS: Final = [np.concatenate([weights(window, COARSE) for window in group]) for group in GROUPS]
 COARSE_AREA: Final = [np.outer(rows.sum(axis=1), rows.sum(axis=1)) for rows in COARSE_ROWS]  # 64ths of a pixel
-
-
-STILL_ROWS: Final = weights((0, EIGHTHS * SIDE), COARSE)
 _AROUND: Final = EIGHTHS * SIDE * SIDE // _KEPT
-MIDDLE_ROWS: Final = weights(((EIGHTHS * SIDE - _AROUND) // 2, _AROUND), COARSE)  # of which a crop took the middle
+_STILL, _UP, _DOWN = (weights((EIGHTHS * by, EIGHTHS * SIDE), COARSE) for by in (0, -1, 1))
+_MIDDLE: Final = weights(((EIGHTHS * SIDE - _AROUND) // 2, _AROUND), COARSE)  # of which a crop took the middle
+# Rows and columns of the windows by which candidates are looked for. All moves are within a pixel of one of them.
+SOUGHT: Final = (
+    (_STILL, _STILL), (_MIDDLE, _MIDDLE), (_UP, _UP), (_UP, _DOWN), (_DOWN, _UP), (_DOWN, _DOWN)
+)  # fmt: skip
 
 
 def _stacked(side: int, *, columns: bool) -> Floats:
@@ -93,6 +95,6 @@ def _mirrored(wide: Floats) -> tuple[Floats, Floats]:
     return wide, wide[:, :, ::-1, :, ::-1]
 
 
-def turned(pictures: NDArray[np.int32], way: int) -> NDArray[np.int32]:
+def turned(pictures: NDArray[T], way: int) -> NDArray[T]:
     """(..., SIDE, SIDE) by one of the eight ways, in the order of `tried`."""
     return np.rot90(pictures[..., ::-1] if way >= 4 else pictures, way % 4, (-2, -1))
