@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from torch import Tensor
 from tests.training.making import TINY, operation, write_dataset
 from unikat_training.checkpoint import TENSORS, checkpoints, load_checkpoint
 from unikat_training.config import Config
-from unikat_training.environment import record_environment
+from unikat_training.environment import record_environment, slow_precision
 from unikat_training.errors import TrainingError
 from unikat_training.loop import train
 from unikat_training.metrics import METRICS, read_metrics
@@ -112,6 +113,17 @@ def test_a_run_in_bfloat16_learns_alike_and_resumes_exactly(tmp_path: Path) -> N
     record_environment(tmp_path / "float32", torch.device("cpu"), "bfloat16", processes=2)
     recorded = json.loads((tmp_path / "float32" / "environment.json").read_text())
     assert recorded["hardware"] == "CPU, 1 core, then 2 x CPU, 1 core"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="reads /proc/cpuinfo of x86")
+@pytest.mark.parametrize(("precision", "flag"), [("bfloat16", "bf16"), ("float16", "fp16")])
+def test_a_number_format_that_the_processor_has_no_instructions_for_is_told(precision: str, flag: str) -> None:
+    has = {f"avx512_{flag}", f"amx_{flag}"} & set(Path("/proc/cpuinfo").read_text().split())
+    told = slow_precision(torch.device("cpu"), precision)
+    assert (told is None) == bool(has)
+    assert told is None or f"use --no-{flag}" in told
+    assert slow_precision(torch.device("cpu"), "float32") is None
+    assert slow_precision(torch.device("cuda"), precision) is None
 
 
 def test_a_run_killed_at_any_moment_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:

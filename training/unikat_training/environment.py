@@ -47,6 +47,16 @@ def record_environment(run: Path, device: torch.device, precision: str, processe
     path.write_text(json.dumps(document, indent=2) + "\n")
 
 
+def slow_precision(device: torch.device, precision: str) -> str | None:
+    """What to say where a processor has no instructions for a number format: torch converts each number then."""
+    flag = {"bfloat16": "bf16", "float16": "fp16"}.get(precision)
+    if flag is None or device.type != "cpu":
+        return None
+    if any(flag in name and has for name, has in torch.cpu.get_capabilities().items()):
+        return None
+    return f"{flag}: this processor has no instructions for {precision}, and converts each number; use --no-{flag}"
+
+
 def cpu_cores(count: int) -> str:
     return f"CPU, {count} core{'s' if count > 1 else ''}"
 

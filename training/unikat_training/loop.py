@@ -15,7 +15,7 @@ from unikat_training.changes import change_config
 from unikat_training.checkpoint import Progress, checkpoints, load_checkpoint, save_checkpoint
 from unikat_training.config import CONFIG, Config, check_same_run, save_config
 from unikat_training.data.dataset import Dataset
-from unikat_training.environment import choose_device, record_environment
+from unikat_training.environment import choose_device, record_environment, slow_precision
 from unikat_training.metrics import forget_after
 from unikat_training.operation import Operation
 from unikat_training.parallel import anywhere, check_shares, is_main_process, own_device, process_group, processes, wait
@@ -56,6 +56,8 @@ def train(dataset: Dataset, run: Path, config: Config, operation: Operation, par
         recorder = None
         if is_main_process():
             record_environment(run, device, operation.precision, processes())
+            if slow := slow_precision(device, operation.precision):
+                log.warning(slow)
             forget_after(run, progress)
             recorder = Recorder(run, trainer, parts.validation)
         with stop_signals() as stopped:
