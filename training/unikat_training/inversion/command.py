@@ -25,7 +25,8 @@ from unikat_training.errors import TrainingError
 from unikat_training.inversion.eye import Eye
 from unikat_training.inversion.inverted import Inverted, said, write_inverted
 from unikat_training.inversion.optimise import Optimiser, Scale, has_weights, load_generator
-from unikat_training.inversion.search import Artist, Search, nearest_points
+from unikat_training.inversion.search import TRUNCATION, Search, nearest_points
+from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.progress import progress_bar
 from unikat_training.session import open_graph
 
@@ -132,17 +133,20 @@ def invert_picture(bundle: Bundle, picture: tuple[str, Pixels], asked: Weights, 
     Raises TrainingError where the features' weights cannot be fetched.
     """
     name, pixels = picture
-    artist, eye = Artist(bundle.model, open_graph(bundle.graph)), Eye(pixels)
+    session, eye = open_graph(bundle.graph), Eye(pixels)
     with progress_bar(effort.points, 0, "image", effort.progress) as bar:
         bar.set_description("looking for the nearest point")
-        starts = nearest_points(artist, eye, Search(asked, effort.seed, effort.points, STARTS), bar.update)
+        sampler = GraphSampler(session, TRUNCATION, bar.update)
+        starts = nearest_points(bundle.model, sampler, eye, Search(asked, effort.seed, effort.points, STARTS))
     nearest = starts[0]
     inverted = Inverted(bundle.model, name, pixels, eye.name, nearest)
     if not (effort.steps and has_weights(bundle)):
         return inverted
     with progress_bar(effort.steps, 0, "step", effort.progress) as bar:
         bar.set_description("optimising the latent")
-        found = Optimiser(load_generator(bundle), artist, eye, effort.steps, bar.update).nearer(starts)
+        found = Optimiser(
+            load_generator(bundle), GraphSampler(session, TRUNCATION), eye, effort.steps, bar.update
+        ).nearer(starts)
     scale = Scale.of(nearest.distance)
     best = min([nearest, *found], key=lambda each: scale.score(each.distance))
     return Inverted(bundle.model, name, pixels, eye.name, nearest, best)

@@ -20,7 +20,8 @@ from unikat.recipes.mix import mix_of
 from unikat.recipes.text import vector_bytes
 from unikat_training.card import config_of
 from unikat_training.inversion.eye import Distance, Eye
-from unikat_training.inversion.search import Artist, Candidate
+from unikat_training.inversion.search import Candidate
+from unikat_training.latent_tools.drawing import GraphSampler
 from unikat_training.networks.base import Generator
 from unikat_training.networks.build import build_generator
 from unikat_training.state import under
@@ -62,10 +63,10 @@ def load_generator(bundle: Bundle) -> Generator:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """Moves latents nearer to the picture of `eye`. `generator` is the network of what `artist` draws with."""
+    """Moves latents nearer to the picture of `eye`. `generator` is the network of what `sampler` draws with."""
 
     generator: Generator
-    artist: Artist
+    sampler: GraphSampler
     eye: Eye
     steps: int
     stepped: Callable[[], object]  # called after each step
@@ -75,7 +76,7 @@ class Optimiser:
         condition = np.stack([each.conditions.vector for each in starts])  # (S, C)
         latent = np.stack([each.latent for each in starts])  # (S, Z)
         found = self.descend(Scale.of(starts[0].distance), latent, condition)
-        drawings = self.artist.draw(found, condition)
+        drawings = self.sampler.draw(found, condition)
         mixes = [mix_of([(vector_bytes(each.tolist()), 1.0)]) for each in found]
         return [
             Candidate(mix, each, start.conditions, drawing, self.eye.distance(drawing))

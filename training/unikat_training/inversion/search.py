@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from unikat.conditions import CompleteConditions, Schema, Weights
 from unikat.recipes.mix import Mix, mix_of
 from unikat.sampling import condition_uniforms, latents
 from unikat.v1.model_pb2 import Model
 from unikat_training.inversion.eye import Distance, Eye
-from unikat_training.session import run_graph
+from unikat_training.latent_tools.drawing import BATCH, GraphSampler
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-BATCH = 32
 # Drawn at 1, style and latent are as they come: below, nothing that lies far from the typical picture can be drawn.
 TRUNCATION = 1.0
 
@@ -35,18 +32,6 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Artist:
-    """Draws with a bundle's graph, as the service does."""
-
-    model: Model
-    session: onnxruntime.InferenceSession
-
-    def draw(self, latent: Floats, condition: Floats) -> Pixels:
-        """Latents (B, Z) and conditions (B, C) to images (B, H, H, 3), on white where the model has alpha."""
-        return run_graph(self.session, latent, condition, TRUNCATION)
-
-
-@dataclass(frozen=True)
 class Search:
     """How many points of which seed are compared, under which conditions, and how many of them are kept."""
 
@@ -56,14 +41,14 @@ class Search:
     kept: int
 
 
-def nearest_points(artist: Artist, eye: Eye, search: Search, drawn: Callable[[int], object]) -> list[Candidate]:
-    """The nearest points in the features, the nearest first. Calls `drawn` with the number of images of each batch."""
-    seed, schema, best = search.seed, Schema(artist.model), list[Candidate]()
+def nearest_points(model: Model, sampler: GraphSampler, eye: Eye, search: Search) -> list[Candidate]:
+    """The nearest points in the features, the nearest first."""
+    seed, schema, best = search.seed, Schema(model), list[Candidate]()
     for start in range(0, search.count, BATCH):
         indices = range(start, min(start + BATCH, search.count))
-        latent = latents(seed, indices, artist.model.latent_size)  # (B, Z)
+        latent = latents(seed, indices, model.latent_size)  # (B, Z)
         complete = schema.complete_rows([search.asked] * len(indices), condition_uniforms(seed, indices))
-        drawings = artist.draw(latent, schema.stacked(complete))
+        drawings = sampler.draw(latent, schema.stacked(complete))
         features, levels = eye.look(drawings)
         best += [
             Candidate(
@@ -73,5 +58,4 @@ def nearest_points(artist: Artist, eye: Eye, search: Search, drawn: Callable[[in
             for row, index in enumerate(indices)
         ]  # fmt: skip
         best = sorted(best, key=lambda each: each.distance.features)[: search.kept]
-        drawn(len(indices))
     return best
