@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
+import venv
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -85,12 +87,19 @@ def test_the_image_holds_a_list_of_its_contents(file: str) -> None:
 
 
 def test_the_command_of_the_images_writes_a_valid_list(tmp_path: Path) -> None:
-    """Here of the environment of the tests, in the same words."""
+    """In the same words, of an environment in which the service's packages are."""
+    venv.create(tmp_path / "environment", symlinks=True, with_pip=False)
+    [site] = tmp_path.glob("environment/lib/python*/site-packages")
+    locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements" / "service.txt").read_text(), re.MULTILINE)
+    there = {each.name.lower(): each for each in distributions() if each.name.lower() in {*locked, "unikat"}}
+    for each in there.values():
+        [metadata] = {file.parts[0] for file in each.files or () if file.name == "METADATA"}
+        (site / metadata).symlink_to(str(each.locate_file(metadata)))
     [command] = [step for step in stages("service.Dockerfile")[0].all("RUN") if "cyclonedx_py" in step]
     target = tmp_path / "sbom.cdx.json"
     words = {
         "python3": sys.executable,
-        "/opt/unikat/bin/python": sys.executable,
+        "/opt/unikat/bin/python": str(tmp_path / "environment" / "bin" / "python"),
         "/opt/unikat/sbom.cdx.json": str(target),
     }
     done = subprocess.run(
@@ -100,7 +109,8 @@ def test_the_command_of_the_images_writes_a_valid_list(tmp_path: Path) -> None:
     found = json.loads(target.read_bytes())
     assert (found["bomFormat"], found["metadata"]["component"]["name"]) == ("CycloneDX", "unikat")
     components = {component["name"].lower(): component["version"] for component in found["components"]}
-    assert {"grpcio", "redis", "rq", "onnxruntime"} <= components.keys()
+    assert components == {name: each.version for name, each in there.items() if name != "unikat"}
+    assert {"grpcio", "redis", "rq"} <= components.keys()
 
 
 @each_file
