@@ -88,7 +88,8 @@ def spread(part: Dataset, count: int) -> list[int]:
 def report(subject: Subject, count: int) -> Iterator[str]:
     """Tables, as Markdown."""
     trained, checked = subject.division.trained, subject.division.validation or subject.division.test
-    assert checked is not None  # an index is calibrated with what was held out
+    if checked is None:
+        raise typer.BadParameter(f"{key_of(subject.bundle.model)} was trained on all pictures: there are no others")
     yield f"`{key_of(subject.bundle.model)}`, {len(trained):,} training pictures:"
     yield from ("", "| pictures | measured | nearer than their limit |", "| --- | ---: | ---: |")
     chosen = spread(checked, count)

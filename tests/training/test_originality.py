@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from tests.support.tiny_model import tiny_graph, tiny_model
 from tests.training.making import write_dataset
-from unikat.bundle import CARD, GRAPH, ORIGINALITY, SAMPLES, Bundle, digest_of, write_bundle
+from unikat.bundle import CARD, GRAPH, MANIFEST, ORIGINALITY, SAMPLES, Bundle, digest_of, write_bundle
 from unikat.conditions import Schema
-from unikat.originality import Neighbours
+from unikat.originality import Index, Neighbours
 from unikat.v1.model_pb2 import TrainingRun
+from unikat_training.cli import app
 from unikat_training.data.dataset import IMAGES, METADATA, Dataset, Shares
 from unikat_training.errors import TrainingError
 from unikat_training.export import export
@@ -103,6 +106,28 @@ def test_another_data_set_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     other = write_dataset(tmp_path / "other").path
     with pytest.raises(TrainingError, match=r"is not what .* was trained on"):
         add_originality(bundle.path, other, bundle.path.parent / "3")
+
+
+def test_other_pictures_set_the_limits_where_none_were_held_out(
+    bundle: Bundle, dataset: Dataset, tmp_path: Path
+) -> None:
+    shutil.copytree(bundle.path, tmp_path / "patches" / "1")
+    document = json.loads((bundle.path / MANIFEST).read_text())
+    document["training"]["config"] = "{}"  # nothing was held out
+    (tmp_path / "patches" / "1" / MANIFEST).write_text(json.dumps(document))
+    whole, out = tmp_path / "patches" / "1", tmp_path / "patches" / "2"
+    with pytest.raises(TrainingError, match="name others with --test"):
+        add_originality(whole, dataset.path, out)
+    with pytest.raises(TrainingError, match="--test: resolution must be 32, not 16"):
+        add_originality(whole, dataset.path, out, write_dataset(tmp_path / "small", 8, 16).path)
+    others = write_dataset(tmp_path / "others", 200, SIDE)
+    done = CliRunner().invoke(
+        app, ["export", str(whole), "--dataset", str(dataset.path), "--test", str(others.path), "--out", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    found = Index.from_bytes((out / ORIGINALITY).read_bytes())
+    assert len(found.pictures) == len(dataset)
+    assert f"the {len(dataset)} training pictures" in (out / CARD).read_text()
 
 
 def test_without_enough_held_out_pictures_there_is_no_index(conditional_run: Path, tmp_path: Path) -> None:

@@ -81,6 +81,15 @@ def test_a_damaged_copy_is_found(neighbours: Neighbours, training: Pixels, damag
     assert found.near.mean() >= 0.9
 
 
+def test_a_copy_of_grey_on_black_is_found_among_many() -> None:
+    """Descriptors hold black as a step's middle, which stands out where nothing else does."""
+    grey = np.repeat(drawings(7, 3000)[..., :1], 3, axis=3)
+    garments = np.where(grey == 255, 0, 40 + grey // 8).astype(np.uint8)
+    found = Neighbours(index(garments)).measure(garments[::30], CONDITIONS * 100)
+    assert found.nearest.tolist() == list(range(0, 3000, 30))
+    assert found.distance.tolist() == [0] * 100
+
+
 @pytest.fixture(scope="module")
 def shades() -> Neighbours:
     """Of 900 pictures: 300 drawings, and each twice more in darker colours on the same white."""

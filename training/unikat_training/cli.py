@@ -198,7 +198,7 @@ def export(
         if (run / MANIFEST).is_file():
             if votes:
                 raise TrainingError("--votes: is for the export of a run; what a bundle's card says stays as it is")
-            typer.echo(add_originality(run, dataset, out).path)
+            typer.echo(add_originality(run, dataset, out, EvaluationSettings.of(given).test).path)
             return
         release = Release(truncation, checkpoint, licence, weights, originality, training_weights, votes)
         evaluation = EvaluationSettings.of(given)

@@ -30,7 +30,7 @@ from unikat_training.latent_tools.tools import latent_tools
 from unikat_training.naming import name_and_version
 from unikat_training.networks.base import Generator
 from unikat_training.networks.build import build_generator
-from unikat_training.originality import LEAST_HELD, measure_originality
+from unikat_training.originality import LEAST_HELD, measure_originality, measured_on
 from unikat_training.parity import Parity
 from unikat_training.pictures import COLUMNS, choose_rows
 from unikat_training.progress import progress_bar
@@ -114,7 +114,8 @@ def export(
         evaluated = NOT_EVALUATED
         if evaluation:
             evaluated = evaluate_release(Subject(graph, model), trained.whole, evaluation, out.parent)
-        evaluated = with_originality(evaluated, trained) if release.originality else evaluated
+        if release.originality:
+            evaluated = with_originality(evaluated, trained, evaluation.test if evaluation else None)
         if judgement:
             evaluated = replace(evaluated, section=f"{evaluated.section}\n\n{judgement.section}")
         model.metrics.extend(evaluated.metrics)
@@ -130,9 +131,10 @@ def export(
         return write_bundle(out, model, files)
 
 
-def with_originality(evaluated: ReleaseEvaluation, trained: Trained) -> ReleaseEvaluation:
+def with_originality(evaluated: ReleaseEvaluation, trained: Trained, test: Path | None) -> ReleaseEvaluation:
     """With the index of the training pictures and its figures, where enough was held out to calibrate it."""
-    found = measure_originality(trained.whole.split(trained.config.shares), trained.dataset.channels == RGBA)
+    division = measured_on(trained.whole.split(trained.config.shares), test)
+    found = measure_originality(division, trained.dataset.channels == RGBA)
     if found is None:
         section = f"## Originality\n\nNot measured: fewer than {LEAST_HELD} pictures were held out."
         return replace(evaluated, section=f"{evaluated.section}\n\n{section}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +69,24 @@ class Originality:
     file: bytes
     metrics: list[Metric]
     section: str  # Markdown
+
+
+def measured_on(division: Division, test: Path | None) -> Division:
+    """With the data set `test` in the place of what was held out, if one is named.
+
+    Raises DatasetError for what is no data set, TrainingError for one of other attributes or another size.
+    """
+    if test is None:
+        return division
+    others, trained = Dataset.load(test), division.trained
+    for what in ("resolution", "channels"):
+        if getattr(others, what) != getattr(trained, what):
+            raise TrainingError(f"--test: {what} must be {getattr(trained, what)}, not {getattr(others, what)}")
+    if [(each.name, each.categories) for each in others.attributes] != [
+        (each.name, each.categories) for each in trained.attributes
+    ]:
+        raise TrainingError(f"--test: {test} has not the attributes and categories of {trained.name}")
+    return replace(division, test=others, validation=None)
 
 
 def measure_originality(division: Division, has_alpha: bool) -> Originality | None:
@@ -253,10 +271,11 @@ def percent(chosen: Chosen) -> str:
     return f"{share(chosen):.1%}" if len(chosen) else "–"
 
 
-def add_originality(source: Path, dataset: Path | None, out: Path) -> Bundle:
+def add_originality(source: Path, dataset: Path | None, out: Path, test: Path | None = None) -> Bundle:
     """The bundle `source` once more as `out`, a later version, with an index of the pictures it was trained on.
 
-    Raises TrainingError for no or another data set, one of which too little was held out, and a version that is there;
+    `test` is a data set of others to set the limits with, in the place of what was held out. Raises TrainingError for
+    no or another data set, one of which too little was held out, and a version that is there;
     BundleError for a bundle that cannot be read.
     """
     if dataset is None:
@@ -269,11 +288,11 @@ def add_originality(source: Path, dataset: Path | None, out: Path) -> Bundle:
         raise TrainingError(
             f"--dataset: {dataset} is not what {source} was trained on ({bundle.model.training.data_set})"
         )
-    division = data.split(Shares.of(json.loads(bundle.model.training.config)))
+    division = measured_on(data.split(Shares.of(json.loads(bundle.model.training.config))), test)
     found = measure_originality(division, bundle.model.channels == RGBA)
     if found is None:
         raise TrainingError(
-            f"--dataset: fewer than {LEAST_HELD} pictures of {dataset} were held out; nothing to compare"
+            f"--dataset: fewer than {LEAST_HELD} pictures of {dataset} were held out; name others with --test"
         )
     model = Model()
     model.CopyFrom(bundle.model)

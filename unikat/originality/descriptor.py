@@ -60,6 +60,13 @@ def _overlaps(length: int, side: int) -> NDArray[np.int64]:
     return shared.clip(0)
 
 
+def in_steps(found: Planes) -> Planes:
+    """Planes as descriptors have what is frequent: black is 4, white 252, and what has no colour 130."""
+    grey, *colours = found
+    clipped = grey.clip(LUMA_STEP // 2, 256 - LUMA_STEP // 2)
+    return np.stack([clipped, *(each // CHROMA_STEP * CHROMA_STEP + CHROMA_STEP // 2 for each in colours)])
+
+
 def describe(pixels: Pixels) -> Pixels:
     """Descriptors (N, SIZE) of pictures (N, H, W, 3 or 4)."""
     grey, *colours = planes(pixels)

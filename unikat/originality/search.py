@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unikat.originality import windows
 from unikat.originality.comparison import distances
-from unikat.originality.descriptor import LUMA, Floats, Pixels, Planes, levels, planes
+from unikat.originality.descriptor import LUMA, Floats, Pixels, Planes, in_steps, levels, planes
 from unikat.originality.index import Index
 from unikat.originality.windows import COARSE
 from unikat.watermark.matting import on_white
@@ -21,6 +21,7 @@ COMPARED: Final = 4  # of them in every detail
 WAYS: Final = 2  # to lay each of these, beside the whole picture
 WHITE: Final = 253
 TONES: Final = np.array([1, 1.04, 1.08], np.float32)  # a drawing is looked for as it is, and made darker by these
+NEARLY: Final = 2  # a drawing may be a brighter copy where a darker tone's squared distance is at most so much larger
 _LEAF: Final = 16  # training pictures that are alike
 _LEAVES: Final = 256  # of these that are looked into
 _FAR: Final = np.float32(2**22)
@@ -138,7 +139,8 @@ class Search:
 
     def _nearest(self, pixels: Pixels) -> tuple[Floats, NDArray[np.int64]]:
         found = planes(pixels)  # (3, N, SIDE, SIDE)
-        pictures, ways = self._best(found[0], *self._candidates(found))
+        stepped = in_steps(found)
+        pictures, ways = self._best(stepped[0], *self._candidates(stepped))
         apart = self._compare(found, pictures, ways)
         best, every = apart.argmin(axis=1), np.arange(len(pixels))
         return apart[every, best], pictures[every, best]
@@ -155,8 +157,8 @@ class Search:
             if white is not None:
                 yield at, white
 
-    def _candidates(self, found: Planes) -> tuple[NDArray[np.int64], Floats]:
-        """(N, CANDIDATES) training pictures whose invariants are nearest, and the tone to compare at, (N,)."""
+    def _candidates(self, found: Planes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(N, CANDIDATES) training pictures whose invariants are nearest; (N,) whether it may be a brighter copy."""
         whole, *others = (self._coarse_of(found, *window) for window in windows.SOUGHT)
         asked = [(darkened(whole[0], tone), whole[1]) for tone in TONES] + others
         wanted = np.stack([invariants(*each) for each in asked], axis=1)  # (N, A, K)
@@ -165,12 +167,11 @@ class Search:
         # Scores are minus half of the squared distance.
         near = (wanted @ self._centres.T - half).max(axis=1)
         leaves = np.sort(_largest(near, min(_LEAVES, len(self._leaves))), axis=1)
-        tones, as_is, best = np.ones(len(wanted), np.float32), [], []
+        brighter, as_is, best = np.zeros(len(wanted), np.bool_), [], []
         for i, each in enumerate(leaves):
             scores = wanted[i] @ self._features[each].reshape(-1, wanted.shape[2]).T - half[i]
-            nearest = scores.max(axis=1).argmax()
-            if nearest < len(TONES):
-                tones[i] = TONES[nearest]
+            nearest = scores.max(axis=1)
+            brighter[i] = nearest[1 : len(TONES)].max() > NEARLY * nearest.max()
             as_is.append(scores[0])
             best.append(scores.max(axis=0))
         count = len(self._pictures)
@@ -178,7 +179,7 @@ class Search:
         np.put_along_axis(ranks, _largest(np.stack(as_is), min(SURE, count)), np.float32(_FAR), axis=1)
         chosen = _largest(ranks, min(CANDIDATES, count))
         places = self._leaves[leaves].reshape(len(leaves), -1)
-        return np.sort(np.take_along_axis(places, chosen, axis=1), axis=1), tones
+        return np.sort(np.take_along_axis(places, chosen, axis=1), axis=1), brighter
 
     @staticmethod
     def _coarse_of(found: Planes, rows: Floats, columns: Floats) -> tuple[Floats, Floats]:
@@ -187,7 +188,7 @@ class Search:
         return to_white(seen[0]), seen[1:].swapaxes(0, 1)
 
     def _best(
-        self, grey: Planes, candidates: NDArray[np.int64], tones: Floats
+        self, grey: Planes, candidates: NDArray[np.int64], brighter: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For each picture the candidates to be compared (N, C), and ways and windows of each, (N, C, WAYS + 1).
 
@@ -196,8 +197,9 @@ class Search:
         seen = to_white(windows.tried(grey.astype(np.float32)).reshape(len(grey), -1, COARSE**2))
         pictures = self._coarse[candidates].astype(np.float32)
         squares = _squares(pictures, seen)  # (N, candidates, ways · windows)
-        if (tones != 1).any():
-            np.minimum(squares, _squares(pictures, darkened(seen, tones[:, None, None])), out=squares)
+        for tone in TONES[1:]:
+            darker = _squares(pictures[brighter], darkened(seen[brighter], tone))
+            squares[brighter] = np.minimum(squares[brighter], darker)
         chosen = np.argsort(squares.min(axis=2), axis=1, kind="stable")[:, :COMPARED]
         squares = np.take_along_axis(squares, chosen[:, :, None], axis=1)
         ways = np.argsort(squares, axis=2, kind="stable")[:, :, :WAYS]
