@@ -118,7 +118,7 @@ def test_other_pictures_set_the_limits_where_none_were_held_out(
     whole, out = tmp_path / "patches" / "1", tmp_path / "patches" / "2"
     with pytest.raises(TrainingError, match="name others with --test"):
         add_originality(whole, dataset.path, out)
-    with pytest.raises(TrainingError, match="--test: resolution must be 32, not 16"):
+    with pytest.raises(TrainingError, match=r"draws 32 x 32, but .*small has pictures of 16 x 16"):
         add_originality(whole, dataset.path, out, write_dataset(tmp_path / "small", 8, 16).path)
     others = write_dataset(tmp_path / "others", 200, SIDE)
     done = CliRunner().invoke(

@@ -19,7 +19,7 @@ from unikat_training.card import model_card
 from unikat_training.changes import Change, load_changes
 from unikat_training.checkpoint import Progress, choose_checkpoint, load_checkpoint
 from unikat_training.config import Config, load_config
-from unikat_training.data.dataset import Dataset
+from unikat_training.data.dataset import Dataset, Division
 from unikat_training.environment import ENVIRONMENT
 from unikat_training.errors import TrainingError
 from unikat_training.evaluation.release import NOT_EVALUATED, ReleaseEvaluation, evaluate_release
@@ -111,11 +111,13 @@ def export(
         model.name, model.version = name, version
         if release.weights == "fp16":
             model.metrics.extend(measure_rounding(exported, graph, conditions).metrics())
-        evaluated = NOT_EVALUATED
+        evaluated, subject = NOT_EVALUATED, Subject(graph, model)
         if evaluation:
-            evaluated = evaluate_release(Subject(graph, model), trained.whole, evaluation, out.parent)
+            evaluated = evaluate_release(subject, trained.whole, evaluation, out.parent)
         if release.originality:
-            evaluated = with_originality(evaluated, trained, evaluation.test if evaluation else None)
+            division = trained.whole.split(trained.config.shares)
+            division = measured_on(division, subject, evaluation.test if evaluation else None)
+            evaluated = with_originality(evaluated, division)
         if judgement:
             evaluated = replace(evaluated, section=f"{evaluated.section}\n\n{judgement.section}")
         model.metrics.extend(evaluated.metrics)
@@ -131,10 +133,9 @@ def export(
         return write_bundle(out, model, files)
 
 
-def with_originality(evaluated: ReleaseEvaluation, trained: Trained, test: Path | None) -> ReleaseEvaluation:
+def with_originality(evaluated: ReleaseEvaluation, division: Division) -> ReleaseEvaluation:
     """With the index of the training pictures and its figures, where enough was held out to calibrate it."""
-    division = measured_on(trained.whole.split(trained.config.shares), test)
-    found = measure_originality(division, trained.dataset.channels == RGBA)
+    found = measure_originality(division, division.trained.channels == RGBA)
     if found is None:
         section = f"## Originality\n\nNot measured: fewer than {LEAST_HELD} pictures were held out."
         return replace(evaluated, section=f"{evaluated.section}\n\n{section}")

@@ -19,6 +19,7 @@ from unikat.originality.search import Search
 from unikat.v1.model_pb2 import Metric, Model
 from unikat_training.data.dataset import Dataset, Division, Shares
 from unikat_training.errors import TrainingError
+from unikat_training.evaluation.subject import Subject
 from unikat_training.markdown import table
 from unikat_training.naming import name_and_version
 from unikat_training.planted_copies import DAMAGES, planted
@@ -71,22 +72,15 @@ class Originality:
     section: str  # Markdown
 
 
-def measured_on(division: Division, test: Path | None) -> Division:
+def measured_on(division: Division, subject: Subject, test: Path | None) -> Division:
     """With the data set `test` in the place of what was held out, if one is named.
 
     Raises DatasetError for what is no data set, TrainingError for one of other attributes or another size.
     """
     if test is None:
         return division
-    others, trained = Dataset.load(test), division.trained
-    for what in ("resolution", "channels"):
-        if getattr(others, what) != getattr(trained, what):
-            raise TrainingError(f"--test: {what} must be {getattr(trained, what)}, not {getattr(others, what)}")
-    if [(each.name, each.categories) for each in others.attributes] != [
-        (each.name, each.categories) for each in trained.attributes
-    ]:
-        raise TrainingError(f"--test: {test} has not the attributes and categories of {trained.name}")
-    return replace(division, test=others, validation=None)
+    others = Dataset.load(test)
+    return replace(division, test=replace(others, labels=others.labels[:, subject.columns(others)]), validation=None)
 
 
 def measure_originality(division: Division, has_alpha: bool) -> Originality | None:
@@ -288,7 +282,8 @@ def add_originality(source: Path, dataset: Path | None, out: Path, test: Path | 
         raise TrainingError(
             f"--dataset: {dataset} is not what {source} was trained on ({bundle.model.training.data_set})"
         )
-    division = measured_on(data.split(Shares.of(json.loads(bundle.model.training.config))), test)
+    division = data.split(Shares.of(json.loads(bundle.model.training.config)))
+    division = measured_on(division, Subject(bundle.graph, bundle.model), test)
     found = measure_originality(division, bundle.model.channels == RGBA)
     if found is None:
         raise TrainingError(
