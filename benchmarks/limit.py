@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,33 +42,29 @@ class Limit:
 
 def measure(bundle: Path, shape: Shape, seconds: float, png: str = "pillow") -> Limit:
     """Draw and encode in this process for `seconds`."""
-    times: list[list[float]] = [[] for _ in range(shape.lanes)]
-    begin = threading.Barrier(shape.lanes + 1)
+    drawers = [Drawer(bundle, shape.threads, png) for _ in range(shape.lanes)]
+    for drawer in drawers:
+        drawer.draw(range(shape.batch))
     stop = threading.Event()
 
-    def lane(number: int) -> None:
-        drawer = Drawer(bundle, shape.threads, png)
+    def lane(number: int) -> list[float]:
+        times = []
         seed = 1_000_000_000 * number
-        drawer.draw(range(seed, seed + shape.batch))
-        begin.wait()
         ended = time.perf_counter()
         while not stop.is_set():
-            drawer.draw(range(seed, seed + shape.batch))
+            drawers[number].draw(range(seed, seed + shape.batch))
             seed += shape.batch
             began, ended = ended, time.perf_counter()
-            times[number].append(ended - began)
+            times.append(ended - began)
+        return times
 
-    threads = [threading.Thread(target=lane, args=(number,)) for number in range(shape.lanes)]
-    for thread in threads:
-        thread.start()
-    begin.wait()
-    started, cpu = time.perf_counter(), time.process_time()
-    time.sleep(seconds)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(shape.lanes) as pool:
+        started, cpu = time.perf_counter(), time.process_time()
+        running = [pool.submit(lane, number) for number in range(shape.lanes)]
+        time.sleep(seconds)
+        stop.set()
+        batches = [each for one in running for each in one.result()]
     taken, cpu = time.perf_counter() - started, time.process_time() - cpu
-    batches = [each for lane_times in times for each in lane_times]
     images = shape.batch * len(batches)
     return Limit(images / taken, 1000 * statistics.median(batches), 1000 * cpu / images)
 

@@ -80,13 +80,14 @@ class Drawer:
         model = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
         self._latent = int(model["latentSize"])
         self._sizes = [len(attribute["categories"]) for attribute in model.get("attributes", [])]
+        self._alpha = model.get("channels") == 4
         self._encode = ENCODERS[png]
         self._session = ort.InferenceSession(
             str(bundle / "generator.onnx"), options(threads), providers=["CPUExecutionProvider"]
         )
 
     def pixels(self, seeds: Sequence[int]) -> Pixels:
-        """Image 0 of each seed: uint8 (len(seeds), H, W, 3)."""
+        """Image 0 of each seed, on white: uint8 (len(seeds), H, W, 3)."""
         count = len(seeds)
         feed: dict[str, npt.NDArray[np.float32]] = {
             "latent": latents(seeds, [0] * count, self._latent),
@@ -99,8 +100,10 @@ class Drawer:
                 for size, category in zip(self._sizes, conditions_of(seed, self._sizes), strict=True):
                     feed["condition"][row, offset + category] = 1.0
                     offset += size
+        if self._alpha:
+            feed["background"] = np.ones((count, 4), np.float32)
         images: Pixels = self._session.run(["image"], feed)[0]
-        return images
+        return images[..., :3] if self._alpha else images
 
     def draw(self, seeds: Sequence[int]) -> list[bytes]:
         """The same as PNG files."""

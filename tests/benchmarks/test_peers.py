@@ -19,6 +19,7 @@ from PIL import Image
 
 from benchmarks.curve.costs import fit, fit_parts
 from benchmarks.curve.table import scaling
+from benchmarks.figures import ROOT, newest
 from benchmarks.limit import Shape, measure
 from benchmarks.peers.calls import split
 from benchmarks.peers.contenders import CONTENDERS, LANES, WIDE
@@ -63,6 +64,13 @@ def test_an_image_depends_on_its_seed_alone(bundles: list[Bundle]) -> None:
     together = drawer.pixels([3, 4, 5])
     assert np.array_equal(drawer.pixels([4])[0], together[1])
     assert not np.array_equal(together[0], together[1])
+
+
+def test_a_model_with_alpha_is_drawn_on_white() -> None:
+    pixels = Drawer(newest(ROOT / "models", "portraits").path, 1).pixels([3, 4])
+    assert pixels.shape == (2, 64, 64, 3)
+    assert (pixels[:, 0, 0] == 255).all()
+    assert pixels.std() > 10
 
 
 def test_a_studio_request_asks_for_the_conditions_that_the_limit_draws(bundles: list[Bundle]) -> None:

@@ -38,12 +38,20 @@ def coded(payloads: Sequence[bytes], bits: int) -> NDArray[np.uint8]:
 
 def convolve(words: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(N, bits) to (N, RATE · bits): the state begins as it ends, so there is no tail."""
-    delayed = [np.roll(words, delay, axis=1) for delay in range(MEMORY + 1)]
-    outputs = []
-    for generator in GENERATORS:
-        taps = [delayed[delay] for delay in range(MEMORY + 1) if generator >> (MEMORY - delay) & 1]
-        outputs.append(np.bitwise_xor.reduce(taps))
-    return np.stack(outputs, axis=2).reshape(len(words), -1)
+    sums = words @ _taps(words.shape[1])  # of up to MEMORY + 1 bits, of which the lowest is their xor
+    return sums & np.uint8(1)
+
+
+@lru_cache
+def _taps(bits: int) -> NDArray[np.uint8]:
+    """(bits, RATE · bits): 1 where a bit of a word is in one of the code."""
+    taps = np.zeros((bits, bits, RATE), np.uint8)
+    for at in range(bits):
+        for output, generator in enumerate(GENERATORS):
+            for delay in range(MEMORY + 1):
+                taps[at - delay, at, output] = generator >> (MEMORY - delay) & 1
+    taps.setflags(write=False)
+    return taps.reshape(bits, -1)
 
 
 @lru_cache

@@ -9,6 +9,7 @@ share of what its pixels may take, and each pixel takes this share of its own.
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from unikat.watermark import jpeg
 from unikat.watermark.layout import Carriers, Floats, basis, between_margins, halved, pooled
 from unikat.watermark.projection import Doubles, Projector, Spreader, lattice_step
-from unikat.watermark.visibility import FINE, Bytes, Room, luma, planes, room
+from unikat.watermark.visibility import FINE, MOST, Bytes, Room, luma, planes, room
 
 ROUNDS: Final = 6
 # How much the picture in whole grey levels counts, what JPEG makes of it, and half its size: parts of `FINE`.
@@ -26,14 +27,20 @@ _COMPRESSED: Final = np.float32(10)
 _HALVED: Final = np.float32(6)
 _STEEPEST: Final = 2.0  # times the average that a pixel may take of a change: more, and rounds diverge
 _SLACK: Final = 1.15  # cells in a side for each row of the table
+# A cell's change at most, with the last round's momentum, and what a picture's is at most as JPEG leaves it.
+_AHEAD: Final = math.ceil(MOST * (1 + 2 * (ROUNDS - 2) / (ROUNDS + 1)))
+_SEEN: Final = 255 * int(_COMPRESSED + _SHOWN)
+_WHITE: Final = np.float32(255)
+_NOTHING: Final = np.float32(0)
+_ONE: Final = np.float32(1)
 _AT_ONCE: Final = 1 << 15  # pixels that the processor's cache holds the arrays of
 
 
 class Limits(NamedTuple):
-    """(N, H, W) each: by how many parts of `FINE` the luma may go down and up, and its share of a change."""
+    """(N, H, W) each: the luma's lowest and highest change, in parts of `FINE`, and its share of a change."""
 
-    low: Floats
-    high: Floats
+    lowest: Floats
+    highest: Floats
     shares: Floats
 
 
@@ -82,23 +89,23 @@ def limits(low: Floats, high: Floats) -> Limits:
     np.rint(roots, out=roots)
     mean = roots.sum(axis=(1, 2), dtype=np.float64, keepdims=True) / roots[0].size
     roots /= np.maximum(mean, 1).astype(np.float32)
-    return Limits(low, high, np.minimum(roots, np.float32(_STEEPEST)))
+    return Limits(-low, high, np.minimum(roots, np.float32(_STEEPEST)))
 
 
-def _moved(start: Floats, move: Floats, within: Limits) -> Floats:
-    move += start
-    np.maximum(move, -within.low, out=move)
-    np.minimum(move, within.high, out=move)
-    return move
+def _kept(change: Floats, within: Limits) -> Floats:
+    """In place."""
+    np.maximum(change, within.lowest, out=change)
+    return np.minimum(change, within.highest, out=change)
 
 
 def of_cells(within: Limits, marker: Marker, wanted: Doubles) -> Floats:
     """(N, H, W) changes of cells, by projected gradient with Nesterov's momentum."""
-    change = _moved(np.zeros_like(within.low), marker.from_cells.spread(wanted.copy(), within.shares), within)
-    ahead = change
+    change = ahead = _kept(marker.from_cells.spread(wanted.copy(), within.shares), within)
     for turn in range(1, ROUNDS):
-        missing = wanted - marker.cells.fast(ahead)
-        before, change = change, _moved(ahead, marker.from_cells.spread(missing, within.shares), within)
+        missing = wanted - marker.cells.fast(ahead, _AHEAD)
+        before, change = change, marker.from_cells.spread(missing, within.shares)
+        change += ahead
+        _kept(change, within)
         if turn < ROUNDS - 1:
             ahead = change - before
             ahead *= np.float32(turn / (turn + 3))
@@ -113,22 +120,27 @@ def hardened(grey: Floats, change: Floats, within: Limits, marker: Marker, wante
         shown = change * np.float32(1 / FINE)
         np.rint(shown, out=shown)
         shown += grey
-        np.clip(shown, 0, 255, out=shown)
+        np.maximum(shown, _NOTHING, out=shown)
+        np.minimum(shown, _WHITE, out=shown)
         seen = jpeg.rounded(shown)
         seen -= grey
         seen *= _COMPRESSED
         shown -= grey
         shown *= _SHOWN
         seen += shown
-        change = _moved(change, marker.back.spread(wanted - marker.whole.fast(seen), within.shares), within)
+        move = marker.back.spread(wanted - marker.whole.fast(seen, _SEEN), within.shares)
+        move += change
+        change = _kept(move, within)
     return change
 
 
-def shares_of_room(change: Floats, low: Floats, high: Floats) -> Floats:
-    """(N, H, W): changes from -low to high as shares, -1 to 1."""
-    down: Floats = np.divide(np.minimum(change, 0), np.maximum(low, 1))
-    up: Floats = np.divide(np.maximum(change, 0), np.maximum(high, 1))
-    return np.add(down, up, out=down)
+def shares_of_room(change: Floats, within: Limits) -> Floats:
+    """(N, H, W): changes as shares of the lowest and the highest, -1 to 1."""
+    down = np.minimum(change, _NOTHING)
+    down /= np.minimum(within.lowest, -_ONE)
+    up = np.maximum(change, _NOTHING)
+    up /= np.maximum(within.highest, _ONE)
+    return np.subtract(up, down, out=up)
 
 
 def _pooled(values: NDArray[np.uint16], pool: int) -> Floats:
@@ -182,13 +194,13 @@ def _levels(channels: list[Bytes], marker: Marker, offset: Doubles) -> Floats:
     wanted = marker.wanted(wide, offset)
     within = limits(_pooled(may.low, marker.pool), _pooled(may.high, marker.pool))
     change = of_cells(within, marker, wanted)
-    shares = _apart(shares_of_room(change, within.low, within.high), marker.pool, *grey.shape[1:])
+    shares = _apart(shares_of_room(change, within), marker.pool, *grey.shape[1:])
     if marker.hardening:
-        low, high = may.low.astype(np.float32), may.high.astype(np.float32)
-        change = np.maximum(shares, 0) * high
-        change += np.minimum(shares, 0) * low
+        within = limits(may.low.astype(np.float32), may.high.astype(np.float32))
+        change = np.maximum(shares, _NOTHING) * within.highest
+        change -= np.minimum(shares, _NOTHING) * within.lowest
         np.rint(change, out=change)
-        shares = shares_of_room(hardened(wide, change, limits(low, high), marker, wanted), low, high)
+        shares = shares_of_room(hardened(wide, change, within, marker, wanted), within)
     levels: Floats = shares * may.limit
     levels *= np.float32(1 / FINE)
     return np.rint(levels, out=levels)

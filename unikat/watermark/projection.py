@@ -29,32 +29,31 @@ class Projector:
         self._carriers = carriers
         self._rows, self._columns = rows, columns
         self._wide = rows.table.astype(np.float64)
-        self._signs = carriers.signs.astype(np.float64)
         longest = math.sqrt(float((columns.table.astype(np.float64) ** 2).sum(axis=1).max()))
-        self._half = 2.0 ** -math.ceil(math.log2(8 * _USUAL * FINE * longest / rows.over_pixels))
+        half = 2.0 ** -math.ceil(math.log2(8 * _USUAL * FINE * longest / rows.over_pixels))
+        # Powers of two change no digit of a product, so tables hold them.
+        self._to_half = columns.table.T * np.float32(half)
+        self._signs_of_half = carriers.signs / half
 
     def exact(self, grey: Floats) -> Doubles:
         """(N, H, W) whole numbers, -255 to 255, to (N, bits), whole numbers in float64."""
         count, height, width = grey.shape
         half = grey.reshape(-1, width) @ self._columns.table.T
-        return self._sums(self._wide @ half.reshape(count, height, -1).astype(np.float64))
+        return self._sums(self._wide @ half.reshape(count, height, -1).astype(np.float64), self._carriers.signs)
 
-    def fast(self, change: Floats) -> Doubles:
-        """The same of other whole numbers in float32, its middle rounded."""
+    def fast(self, change: Floats, most: int) -> Doubles:
+        """The same of other whole numbers, -most to most, in float32, its middle rounded; cuts in place what is too
+        large for that."""
         count, height, width = change.shape
-        limit = np.float32(self._columns.over_pixels)
-        half = np.clip(change, -limit, limit).reshape(-1, width) @ self._columns.table.T
-        half *= np.float32(self._half)
-        np.rint(half, out=half)
-        limit = np.float32(self._rows.over_pixels)
-        np.clip(half, -limit, limit, out=half)
-        found = self._sums(self._rows.table @ half.reshape(count, height, -1))
-        found /= self._half
-        return found
+        if most > self._columns.over_pixels:
+            cut(change, self._columns.over_pixels)
+        half = change.reshape(-1, width) @ self._to_half
+        cut(np.rint(half, out=half), self._rows.over_pixels)
+        return self._sums(self._rows.table @ half.reshape(count, height, -1), self._signs_of_half)
 
-    def _sums(self, block: NDArray[np.floating]) -> Doubles:
-        chips = block.reshape(len(block), -1)[:, self._carriers.cells] * self._signs
-        sums: Doubles = chips.sum(axis=1)
+    def _sums(self, block: NDArray[np.floating], signs: Doubles) -> Doubles:
+        chips = block.reshape(len(block), -1).take(self._carriers.cells, axis=1) * signs
+        sums: Doubles = np.add.reduce(chips, axis=1)
         return sums
 
 
@@ -70,23 +69,27 @@ class Spreader:
         squares = [float((each.table.astype(np.float64) ** 2).sum(axis=1).max()) for each in (rows, columns)]
         # So that what a projection lacks is there where every pixel takes its share of 1.
         self._gain = FINE * step / (self._steps * carriers.band.chips * squares[0] * squares[1] * _BACK)
+        self._from_block = rows.table.T * np.float32(_BACK)
 
     def spread(self, missing: Doubles, shares: Floats) -> Floats:
         """(N, bits), what projections lack in parts of `FINE`, to the change (N, H, W) that makes up for it."""
         missing *= self._distance
-        whole = np.rint(missing, out=missing).astype(np.float32)
-        limit = np.float32(self._rows.over_rows)
-        np.clip(whole, -limit, limit, out=whole)
-        block = whole[:, self._carriers.owners] * self._carriers.weights
-        half = self._rows.table.T @ block.reshape(len(block), self._carriers.rows, -1)
-        half *= np.float32(_BACK)
-        np.rint(half, out=half)
-        limit = np.float32(self._columns.over_rows)
-        np.clip(half, -limit, limit, out=half)
+        whole = cut(np.rint(missing, out=missing).astype(np.float32), self._rows.over_rows)
+        block = whole.take(self._carriers.owners, axis=1)
+        block *= self._carriers.weights
+        half = self._from_block @ block.reshape(len(block), self._carriers.rows, -1)
+        cut(np.rint(half, out=half), self._columns.over_rows)
         change = (half.reshape(-1, self._carriers.rows) @ self._columns.table).reshape(shares.shape)
         change *= np.float32(self._gain)
         change *= shares
         return np.rint(change, out=change)
+
+
+def cut(values: Floats, most: float) -> Floats:
+    """Values, in place, between -most and most: two calls that cost a third of `np.clip`."""
+    limit = np.float32(most)
+    np.maximum(values, -limit, out=values)
+    return np.minimum(values, limit, out=values)
 
 
 def lattice_step(carriers: Carriers, height: int, width: int) -> float:

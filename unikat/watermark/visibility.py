@@ -5,6 +5,7 @@ All in whole numbers of 8 or 16 bits, over the pixels of all pictures in a row: 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -89,11 +90,11 @@ def visibility(grey: Bytes) -> Bytes:
     span = _around(np.maximum, flat, wide) - _around(np.minimum, flat, wide)
     shape = (count, height + 2 * _BORDER, wide)
     inside = (slice(None), slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
-    largest = np.minimum(_around(np.maximum, span, wide), _all(span, _LEVEL + BESIDE - FLAT))
-    largest = np.maximum(largest, _all(span, _LEVEL)) + np.uint8(FLAT - _LEVEL)
-    least = np.minimum(_around(np.minimum, span, wide), _all(span, _SMOOTH + (MOST - FLAT) // _UNEVEN))
-    uneven = (np.maximum(least, _all(span, _SMOOTH)) - np.uint8(_SMOOTH)) * np.uint8(_UNEVEN)
-    found = np.minimum(largest + uneven, _all(span, MOST)).reshape(shape)[inside]
+    largest = np.minimum(_around(np.maximum, span, wide), _all(span.size, _LEVEL + BESIDE - FLAT))
+    largest = np.maximum(largest, _all(span.size, _LEVEL)) + np.uint8(FLAT - _LEVEL)
+    least = np.minimum(_around(np.minimum, span, wide), _all(span.size, _SMOOTH + (MOST - FLAT) // _UNEVEN))
+    uneven = (np.maximum(least, _all(span.size, _SMOOTH)) - np.uint8(_SMOOTH)) * np.uint8(_UNEVEN)
+    found = np.minimum(largest + uneven, _all(span.size, MOST)).reshape(shape)[inside]
     black = np.full(grey.shape, _BLACK, np.uint8)
     limit: Bytes = np.maximum(found, black - np.minimum(grey, black) + np.uint8(FLAT))
     return limit
@@ -120,6 +121,9 @@ def _around(join: np.ufunc, values: Bytes, wide: int) -> Bytes:
     return joined
 
 
-def _all(like: Bytes, value: int) -> Bytes:
+@lru_cache(maxsize=256)
+def _all(size: int, value: int) -> Bytes:
     """An operand as long as the other one: NumPy is slower with a single number."""
-    return np.full(like.size, value, np.uint8)
+    values = np.full(size, value, np.uint8)
+    values.setflags(write=False)
+    return values

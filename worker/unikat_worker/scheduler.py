@@ -376,8 +376,8 @@ class Scheduler:
         available = sum(job.remaining for job in members)
         alone = self._drawing == 0 and available == 1 and len(open_jobs) == 1
         self._cut = self._limit(first.draw.digest)
-        # With nothing behind them, jobs make two batches a core: callers of one ask again while the other is drawn.
-        spread = self._threads - self._drawing if self.backlog else 2 * self._threads
+        # With nothing behind them, jobs make a batch a core: those who got theirs ask again while the others are drawn.
+        spread = self._threads - self._drawing if self.backlog else self._threads
         if self._one_at_a_time:
             spread = 1
         dealt = _deal(members, min(self._cut, -(-available // spread)))
