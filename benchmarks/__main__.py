@@ -10,6 +10,7 @@ from benchmarks.curve.command import curve
 from benchmarks.gallery import gallery
 from benchmarks.gate import gate
 from benchmarks.idle import idle
+from benchmarks.marks import marks
 from benchmarks.metrics import metrics
 from benchmarks.near_copies import near_copies
 from benchmarks.originality import originality
@@ -39,6 +40,7 @@ app.command()(taste)
 app.command()(recipes)
 app.command()(gallery)
 app.command()(metrics)
+app.command()(marks)
 app.command()(autoscaling)
 
 
