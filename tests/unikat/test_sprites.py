@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from tests.support.atlas import godot_frames, hash_frames
+from tests.support.atlas import ENGINES, godot_frames, hash_frames, shown_by
+from tests.support.chromium import is_wanted
 from unikat.cli import app
 from unikat.cli.problems import Problem
 from unikat.sprites import Packing, Sprite, pack
@@ -117,6 +119,24 @@ def test_what_does_not_fit_into_one_atlas_is_in_several_that_know_each_other(tmp
 
 def test_the_same_sprites_give_the_same_bytes() -> None:
     assert pack(mixed(), Packing(trim=True)) == pack(mixed(), Packing(trim=True))
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not is_wanted() or not shutil.which("npm"), reason="there is no Chromium, or no npm")
+@pytest.mark.parametrize("library", sorted(ENGINES))
+@pytest.mark.parametrize("packing", [Packing(), Packing(extrude=1, trim=True), Packing(trim=True, largest=96)])
+def test_engines_show_every_sprite_as_it_was(library: str, packing: Packing, tmp_path: Path) -> None:
+    sprites = mixed()
+    folder = written(sprites, packing, tmp_path / "atlas")
+    shown = shown_by(library, folder, tmp_path)
+    assert set(shown) == {sprite.name for sprite in sprites}
+    for sprite in sprites:
+        pixels, known = shown[sprite.name]
+        whole = np.asarray(sprite.image.convert("RGBA"))
+        opaque = whole[..., 3] == 255
+        assert np.array_equal(pixels[..., 3], whole[..., 3])  # a canvas multiplies colours by their alpha, and rounds
+        assert np.array_equal(pixels[opaque], whole[opaque])
+        assert known in (sprite.facts or None, "not read")
 
 
 def test_equal_sizes_stay_in_their_order() -> None:
