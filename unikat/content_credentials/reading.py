@@ -7,21 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
-from io import BytesIO
 from typing import Any, Final
 
-import c2pa
-
 from unikat.content_credentials.about import About
+from unikat.content_credentials.reading_process import WITHOUT, stored
 from unikat.pem import certificates
 
 UNTRUSTED: Final = "signingCredential.untrusted"
-_WITHOUT: Final = "without"  # c2pa has read no manifest: why
 UNREADABLE: Final = "unreadable"  # our own code, where c2pa gives up instead of naming one
-
-# What a certificate must be for: mail, documents, claims of C2PA, time stamps. c2pa's default is the first alone.
-_USAGES: Final = "1.3.6.1.5.5.7.3.4\n1.3.6.1.5.5.7.3.36\n1.3.6.1.4.1.62558.2.1\n1.3.6.1.5.5.7.3.8\n"
 
 _CHANGED: Final = "was changed after it was signed"
 # C2PA's codes of failure (C2PA 2.4, "Validation status codes") in plain words; {what} is the assertion.
@@ -103,42 +96,15 @@ def check_anchors(anchors: bytes) -> None:
         certificates(anchors)
 
 
-def stored(data: bytes, media_type: str, sidecar: bytes | None, anchors: bytes) -> str:
-    """What c2pa reads, for `report_of`: JSON, of c2pa's manifest store or with the one key "without"."""
-    try:
-        with c2pa.Reader(media_type, BytesIO(data), sidecar, context=_context(anchors)) as reader:
-            text: str = reader.json()
-            return text
-    except c2pa.C2paError.ManifestNotFound:
-        return json.dumps({_WITHOUT: ""})
-    except c2pa.C2paError.RemoteManifest:
-        return json.dumps({_WITHOUT: "the file points to credentials elsewhere"})
-    except c2pa.C2paError as error:
-        return json.dumps({_WITHOUT: None, "reason": str(error)})
-
-
 def report_of(text: str | bytes) -> Report:
     """The report on what `stored` gave."""
     found = json.loads(text)
-    if _WITHOUT not in found:
+    if WITHOUT not in found:
         return _report(found)
-    if found[_WITHOUT] is None:
+    if found[WITHOUT] is None:
         return unreadable(found["reason"])
-    elsewhere = (Failure(UNREADABLE, found[_WITHOUT]),) if found[_WITHOUT] else ()
+    elsewhere = (Failure(UNREADABLE, found[WITHOUT]),) if found[WITHOUT] else ()
     return Report(State.NONE, failures=elsewhere)
-
-
-@lru_cache(maxsize=16)
-def _context(anchors: bytes) -> c2pa.Context:
-    """What all readers with these roots share."""
-    settings: dict[str, Any] = {
-        "version": 1,
-        "verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
-        "trust": {"trust_config": _USAGES},
-    }
-    if anchors:
-        settings["trust"]["trust_anchors"] = anchors.decode()
-    return c2pa.Context.from_dict(settings)
 
 
 def unreadable(reason: str) -> Report:

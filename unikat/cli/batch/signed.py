@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from unikat.batches.storage import Storage
     from unikat.batches.storage_keys import StorageKeys
     from unikat.batches.verify import Picked
+    from unikat.content_credentials.reading import Report
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Signed:
 
     def print(self) -> None:
         """In words."""
-        for index, why in self.wrong.items():
+        for index, why in sorted(self.wrong.items()):
             Problem(f"image {index}: {why}").show()
         hold = self.count - len(self.wrong)
         by = f", signed by {', '.join(self.signers)}" if self.signers else ""
@@ -54,29 +57,33 @@ def roots(trust: Sequence[Path]) -> bytes:
 def read_signed(
     where: str, count: int, anchors: bytes, keys: StorageKeys, progress: Callable[[int, int], None]
 ) -> Signed:
-    """Read the credentials of images at random, each in a process of its own. Raises as `pick` does."""
+    """Read the credentials of images at random, each in a process of its own, one a core. Raises as `pick` does."""
     from unikat.batches.layout import MEDIA_TYPES
     from unikat.batches.verify import pick, storage_of
     from unikat.content_credentials.apart import read_apart
 
     picked = pick(where, count, secrets.randbits(32), keys)
     sidecars, wrong = _sidecars(storage_of(where, keys)[0], picked)
+    wrong |= {
+        each.index: "it has no Content Credentials"
+        for each in picked
+        if each.index not in sidecars and each.index not in wrong
+    }
+    signed = [each for each in picked if each.index not in wrong]
+
+    def report(each: Picked) -> Report:
+        return read_apart(each.data, MEDIA_TYPES[each.image_format], sidecars[each.index], anchors)
+
     signers: dict[str, bool] = {}
-    for done, each in enumerate(picked):
-        progress(done, len(picked))
-        if each.index in wrong:
-            continue
-        if each.index not in sidecars:
-            wrong[each.index] = "it has no Content Credentials"
-            continue
-        report = read_apart(each.data, MEDIA_TYPES[each.image_format], sidecars[each.index], anchors)
-        about = report.about
-        if report.state != "valid":
-            wrong[each.index] = "; ".join(failure.text for failure in report.failures) or report.state
-        elif about is None or about.artwork_id != each.id:
-            wrong[each.index] = "its Content Credentials are of another artwork"
-        else:
-            signers[report.signer] = report.is_trusted
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, (each, said) in enumerate(zip(signed, pool.map(report, signed), strict=True)):
+            progress(done, len(signed))
+            if said.state != "valid":
+                wrong[each.index] = "; ".join(failure.text for failure in said.failures) or said.state
+            elif said.about is None or said.about.artwork_id != each.id:
+                wrong[each.index] = "its Content Credentials are of another artwork"
+            else:
+                signers[said.signer] = said.is_trusted
     return Signed(len(picked), sorted(signers), sorted(name for name in signers if not signers[name]), wrong)
 
 
