@@ -6,24 +6,19 @@ Two stacks (service, worker, Valkey), one with marks and one without, take turns
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import statistics
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from benchmarks.figures import ROOT, newest, write
-from benchmarks.metrics import load
+from benchmarks.metrics import load, stacks
 from benchmarks.peers.environments import cache_folder
 from benchmarks.programs import Reading
 from benchmarks.reference import reference_bundles
-from tests.end_to_end.stack import Stack, running_stack
+from tests.end_to_end.stack import Stack
 from unikat.bundle import Bundle, key_of
 from unikat.mark_keys import NO_MARK, OPEN
 
@@ -34,22 +29,6 @@ HEADER: Final = (
 )
 
 Turn = tuple[float, float]  # images a second, CPU milliseconds of all programs an image
-
-
-@contextmanager
-def stacks(bundle: Bundle) -> Iterator[dict[str, Stack]]:
-    """One without marks, one with."""
-    with ExitStack() as exits, tempfile.TemporaryDirectory() as folder:
-        models = Path(folder) / bundle.path.parent.name
-        models.mkdir()
-        (models / bundle.path.name).symlink_to(bundle.path)
-        threads = str(len(os.sched_getaffinity(0)))
-        yield {
-            mark: exits.enter_context(
-                running_stack(Path(folder), workers=1, fsync="everysec", UNIKAT_THREADS=threads, UNIKAT_MARK=mark)
-            )
-            for mark in (NO_MARK, OPEN)
-        }
 
 
 def one_turn(stack: Stack, model: str, clients: int, count: int, seconds: float) -> Turn:
@@ -79,7 +58,7 @@ def marks(
     lines = list(HEADER)
     for bundle in (newest(ROOT / "models", "portraits"), *reference_bundles(cache_folder() / "models")):
         key, order = key_of(bundle.model), [NO_MARK, OPEN]
-        with stacks(bundle) as running:
+        with stacks(bundle, {mark: {"UNIKAT_MARK": mark} for mark in order}) as running:
             for stack in running.values():
                 asyncio.run(load(stack.target, key, 8, 1, 1.0))  # warms up
             for clients, count in LOADS:

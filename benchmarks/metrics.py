@@ -77,20 +77,18 @@ def one_turn(stack: Stack, model: str, clients: int, count: int, seconds: float)
 
 
 @contextmanager
-def stacks(bundle: Bundle) -> Iterator[dict[str, Stack]]:
-    """One of each kind."""
+def stacks(bundle: Bundle, kinds: Mapping[str, Mapping[str, str]]) -> Iterator[dict[str, Stack]]:
+    """One of each kind, by its name; `kinds` has its variables."""
     with ExitStack() as exits, tempfile.TemporaryDirectory() as folder:
         models = Path(folder) / bundle.path.parent.name
         models.mkdir()
         (models / bundle.path.name).symlink_to(bundle.path)
         threads = str(len(os.sched_getaffinity(0)))
-        collector = exits.enter_context(collecting())
-        every = SETTINGS | {SPANS: collector.environment | {"OTEL_BSP_SCHEDULE_DELAY": "5000"}}
         yield {
             name: exits.enter_context(
                 running_stack(Path(folder), workers=1, fsync="everysec", UNIKAT_THREADS=threads, **settings)
             )
-            for name, settings in every.items()
+            for name, settings in kinds.items()
         }
 
 
@@ -144,7 +142,9 @@ def metrics(
     key = key_of(bundle.model)
     found: Found = {which: defaultdict(list) for which in LOADS}
     order = list(SETTINGS)
-    with stacks(bundle) as running:
+    with collecting() as collector, ExitStack() as exits:
+        spans = collector.environment | {"OTEL_BSP_SCHEDULE_DELAY": "5000"}
+        running = exits.enter_context(stacks(bundle, SETTINGS | {SPANS: spans}))
         for stack in running.values():
             asyncio.run(load(stack.target, key, 8, 1, 1.0))  # warms up
         for _ in range(rounds):

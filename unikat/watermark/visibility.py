@@ -25,6 +25,7 @@ _SMOOTH: Final = 5  # span of a soft gradient, which hides nothing
 _UNEVEN: Final = 6  # parts that a span of one grey level more allows
 _BLACK: Final = 8  # below it there may be one grey level more: CIEDE2000 of two stays below 1
 _BORDER: Final = 2
+_KEPT: Final = 1 << 17  # pixels up to which operands are made once: those of the pictures that are marked at once
 
 
 class Room(NamedTuple):
@@ -121,9 +122,11 @@ def _around(join: np.ufunc, values: Bytes, wide: int) -> Bytes:
     return joined
 
 
-@lru_cache(maxsize=256)
 def _all(size: int, value: int) -> Bytes:
-    """An operand as long as the other one: NumPy is slower with a single number."""
-    values = np.full(size, value, np.uint8)
-    values.setflags(write=False)
-    return values
+    """An operand as long as the other one, only to be read: NumPy is slower with a single number."""
+    return _many(value)[:size] if size <= _KEPT else np.full(size, value, np.uint8)
+
+
+@lru_cache
+def _many(value: int) -> Bytes:
+    return np.full(_KEPT, value, np.uint8)
