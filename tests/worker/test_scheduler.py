@@ -86,6 +86,13 @@ def test_callers_take_turns_however_many_jobs_one_has() -> None:
         assert all(abs(count - 30) <= largest for count in seen.values()), seen
 
 
+def test_what_nothing_waits_behind_makes_a_batch_a_core() -> None:
+    scheduler = scheduler_of(largest=8, threads=2)
+    scheduler.add(job_of(f"one-{number}", 1, f"caller-{number}") for number in range(8))
+    assert not scheduler.backlog
+    assert len(drawn(scheduler)) == 4
+
+
 def test_all_that_wait_are_begun_until_there_is_work_for_half_a_minute() -> None:
     scheduler = scheduler_of(largest=4, threads=2, seconds=0.05)
     held = 0

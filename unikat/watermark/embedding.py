@@ -30,7 +30,6 @@ _SLACK: Final = 1.15  # cells in a side for each row of the table
 # A cell's change at most, with the last round's momentum, and what a picture's is at most as JPEG leaves it.
 _AHEAD: Final = math.ceil(MOST * (1 + 2 * (ROUNDS - 2) / (ROUNDS + 1)))
 _SEEN: Final = 255 * int(_COMPRESSED + _SHOWN)
-_WHITE: Final = np.float32(255)
 _NOTHING: Final = np.float32(0)
 _ONE: Final = np.float32(1)
 _AT_ONCE: Final = 1 << 15  # pixels that the processor's cache holds the arrays of
@@ -120,8 +119,7 @@ def hardened(grey: Floats, change: Floats, within: Limits, marker: Marker, wante
         shown = change * np.float32(1 / FINE)
         np.rint(shown, out=shown)
         shown += grey
-        np.maximum(shown, _NOTHING, out=shown)
-        np.minimum(shown, _WHITE, out=shown)
+        np.clip(shown, 0, 255, out=shown)
         seen = jpeg.rounded(shown)
         seen -= grey
         seen *= _COMPRESSED

@@ -62,7 +62,6 @@ def rounded(luma: Floats) -> Floats:
     levels *= np.float32(1 / _SCALE)
     np.rint(levels, out=levels)
     levels += 128
-    np.maximum(levels, np.float32(0), out=levels)
-    np.minimum(levels, np.float32(255), out=levels)
+    np.clip(levels, 0, 255, out=levels)
     whole = levels.reshape(count, rows, columns, BLOCK, BLOCK).transpose(0, 1, 3, 2, 4)
     return whole.reshape(count, rows * BLOCK, columns * BLOCK)[:, :height, :width]

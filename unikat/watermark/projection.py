@@ -46,9 +46,9 @@ class Projector:
         large for that."""
         count, height, width = change.shape
         if most > self._columns.over_pixels:
-            cut(change, self._columns.over_pixels)
+            _cut(change, self._columns.over_pixels)
         half = change.reshape(-1, width) @ self._to_half
-        cut(np.rint(half, out=half), self._rows.over_pixels)
+        _cut(np.rint(half, out=half), self._rows.over_pixels)
         return self._sums(self._rows.table @ half.reshape(count, height, -1), self._signs_of_half)
 
     def _sums(self, block: NDArray[np.floating], signs: Doubles) -> Doubles:
@@ -74,22 +74,20 @@ class Spreader:
     def spread(self, missing: Doubles, shares: Floats) -> Floats:
         """(N, bits), what projections lack in parts of `FINE`, to the change (N, H, W) that makes up for it."""
         missing *= self._distance
-        whole = cut(np.rint(missing, out=missing).astype(np.float32), self._rows.over_rows)
+        whole = _cut(np.rint(missing, out=missing).astype(np.float32), self._rows.over_rows)
         block = whole.take(self._carriers.owners, axis=1)
         block *= self._carriers.weights
         half = self._from_block @ block.reshape(len(block), self._carriers.rows, -1)
-        cut(np.rint(half, out=half), self._columns.over_rows)
+        _cut(np.rint(half, out=half), self._columns.over_rows)
         change = (half.reshape(-1, self._carriers.rows) @ self._columns.table).reshape(shares.shape)
         change *= np.float32(self._gain)
         change *= shares
         return np.rint(change, out=change)
 
 
-def cut(values: Floats, most: float) -> Floats:
-    """Values, in place, between -most and most: two calls that cost a third of `np.clip`."""
-    limit = np.float32(most)
-    np.maximum(values, -limit, out=values)
-    return np.minimum(values, limit, out=values)
+def _cut(values: Floats, most: float) -> Floats:
+    """Values, in place, between -most and most."""
+    return np.clip(values, np.float32(-most), np.float32(most), out=values)
 
 
 def lattice_step(carriers: Carriers, height: int, width: int) -> float:

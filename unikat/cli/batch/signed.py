@@ -36,7 +36,7 @@ class Signed:
 
     def print(self) -> None:
         """In words."""
-        for index, why in sorted(self.wrong.items()):
+        for index, why in self.wrong.items():
             Problem(f"image {index}: {why}").show()
         hold = self.count - len(self.wrong)
         by = f", signed by {', '.join(self.signers)}" if self.signers else ""
@@ -84,7 +84,8 @@ def read_signed(
                 wrong[each.index] = "its Content Credentials are of another artwork"
             else:
                 signers[said.signer] = said.is_trusted
-    return Signed(len(picked), sorted(signers), sorted(name for name in signers if not signers[name]), wrong)
+    untrusted = sorted(name for name in signers if not signers[name])
+    return Signed(len(picked), sorted(signers), untrusted, dict(sorted(wrong.items())))
 
 
 def _sidecars(storage: Storage, picked: Sequence[Picked]) -> tuple[dict[int, bytes], dict[int, str]]:
