@@ -28,7 +28,7 @@ from unikat.queue.clients import connect
 from unikat.queue.control import CONTROL_KEY
 from unikat.queue.workers import WORKERS_KEY, WorkerStatus, worker_key
 
-LONG = 3000  # images of a call that lasts for some seconds
+LONG = 1200  # images of a call that lasts for some seconds
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_a_name_means_another_version_when_one_is_unloaded(stack: Stack) -> None
 def test_a_batch_under_way_is_finished_when_its_model_is_unloaded(models: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with running_shop(models, tmp_path / "out", "slow") as shop, Studio(shop.stack.target) as studio:
-        batch = shop.create("going", plans=plan(12_000), shard_size=50)
+        batch = shop.create("going", plans=plan(5_000), shard_size=50)
         shop.calls.wait(batch.id, lambda found: found.drawn_count > 0, 60)
         suspend(shop.stack.redis)
         studio.operations.unload("slow@1")
@@ -169,7 +169,7 @@ def test_a_batch_under_way_is_finished_when_its_model_is_unloaded(models: Path, 
         assert all("slow@1" in status.models for status in statuses(shop.stack)), "shards of the batch are waiting"
         assert all("slow@1" in of for of in loaded(shop.stack))
         resume(shop.stack.redis)
-        assert shop.calls.finish(batch.id, 120).drawn_count == 12_000
+        assert shop.calls.finish(batch.id, 120).drawn_count == 5_000
         eventually(lambda: all("slow@1" not in status.models for status in statuses(shop.stack)))
         eventually(lambda: all("slow@1" not in of for of in loaded(shop.stack)))
 

@@ -239,7 +239,7 @@ def check_worker(worker: Scrape, counted: Counted, written: int) -> None:
 
 def test_a_job_that_is_taken_from_a_dead_worker_is_counted_once(tmp_path: Path) -> None:
     write_tiny_bundle(tmp_path, work=8000)
-    with running_stack(tmp_path, workers=2, UNIKAT_METRICS=ANY_PORT) as stack:
+    with running_stack(tmp_path, workers=2, UNIKAT_METRICS=ANY_PORT, UNIKAT_LEASE_S="1") as stack:
         with grpc.insecure_channel(stack.target) as channel:
             responses = cast(
                 Responses, StudioStub(channel).Generate(GenerateRequest(model="tiny", count=300), timeout=90)

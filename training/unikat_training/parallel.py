@@ -66,7 +66,7 @@ def distributed(network: nn.Module) -> nn.Module:
     """What to call in place of a network, so that its gradients become the mean over processes."""
     if processes() == 1:
         return network
-    return DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True)
+    return DistributedDataParallel(network, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
 
 def share(whole: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +32,80 @@ def test_a_list_of_pictures_and_labels_is_a_table(tmp_path: Path, line: str) -> 
     text = "".join(line.format(f, s[0]) for f, s in STYLES.items())
     found = prepared(tmp_path, {"train.txt": text, "README.txt": "Pictures, see example.com for more.\n"})
     assert labels_by_item(found.dataset) == STYLES
+
+
+def test_a_list_may_begin_with_the_labels_and_prose_is_none(tmp_path: Path) -> None:
+    text = "".join(f"{s[0]} {f}\n" for f, s in STYLES.items())
+    found = prepared(tmp_path, {"train.txt": text, "notes.txt": "mind 1.png\nand 2.png\n"})
+    assert labels_by_item(found.dataset) == STYLES
+
+
+def test_words_above_a_list_name_its_columns(tmp_path: Path) -> None:
+    bits = {f: (1 if i % 2 else -1, 1 if i % 3 else -1) for i, f in enumerate(STYLES)}
+    rows = "".join(f"{f}  {one} {two}\n" for f, (one, two) in bits.items())
+    boxes = "".join(f"{f}  {i * 7} {i * 5 + 1} {i * 3 + 50} {i + 90}\n" for i, f in enumerate(STYLES))
+    tables = {"attributes.txt": f"12\n5_o_Clock_Shadow Male\n{rows}", "boxes.txt": f"12\nid x y width height\n{boxes}"}
+    result = prepared(tmp_path, tables)  # both as CelebA has them
+    assert [attribute.name for attribute in result.dataset.attributes] == ["x5_o_clock_shadow", "male"]
+    assert labels_by_item(result.dataset) == {f: (str(one), str(two)) for f, (one, two) in bits.items()}
+    assert "--fold" not in result.printed, "-1 and 1 are no twins"
+
+
+def test_numbers_after_a_picture_are_no_category(tmp_path: Path) -> None:
+    boxes = "".join(f"{f}\t0\t{i % 2}\t62\t63\n" for i, f in enumerate(STYLES))
+    result = prepared(tmp_path, {"boxes.txt": boxes})
+    assert result.code != 0
+    assert "boxes.txt: the column category is no attribute: it holds lists" in result.said
+
+
+def test_a_table_completes_the_folders(tmp_path: Path) -> None:
+    """Of Tiny ImageNet: a folder a category for training, where boxes lie too, and a table for validation."""
+    files = {f"train/{label}/images/{label}{i}.png": png(i + 20 * n) for n, label in enumerate("ab") for i in range(9)}
+    files |= {f"train/{label}/{label}_boxes.txt": f"{label}0.png\t0\t0\t63\t63\n".encode() for label in "ab"}
+    files |= {f"val/images/{i}.png": png(i + 50) for i in range(6)}
+    files["val/annotations.txt"] = "".join(f"{i}.png\t{'ab'[i % 2]}\t0\t{i}\t9\t9\n" for i in range(6)).encode()
+    result = prepare(tmp_path / "out", "folder", fill(tmp_path / "in", files), "--size", "8", "--jobs", "1")
+    expected = {
+        name: (name.split("/")[1] if "train" in name else "ab"[int(name[11]) % 2],) for name in files if "png" in name
+    }
+    assert labels_by_item(result.dataset) == expected
+    assert "labels: the folders, and val/annotations.txt where there are none" in result.said
+
+
+ROWS = [{"image": name, "label": label} for name, (label,) in STYLES.items()]
+JSON_TABLES = {
+    "a list": ROWS,
+    "a list under a name": {"version": 1, "images": ROWS},
+    "pairs": [[row["image"], row["label"]] for row in ROWS],
+    "a list of labels a picture": {row["image"]: [row["label"]] for row in ROWS},
+    "columns": {key: [row[key] for row in ROWS] for key in ROWS[0]},
+    "columns by number": {key: {str(i): row[key] for i, row in enumerate(ROWS)} for key in ROWS[0]},
+    "rows beside columns": {"columns": [*ROWS[0]], "index": [*range(12)], "data": [[*row.values()] for row in ROWS]},
+}
+
+
+@pytest.mark.parametrize("table", JSON_TABLES.values(), ids=JSON_TABLES)
+def test_json_is_read_as_programs_write_it(tmp_path: Path, table: object) -> None:
+    assert labels_by_item(prepared(tmp_path, {"labels.json": json.dumps(table)}).dataset) == STYLES
+
+
+def test_lines_of_json_may_be_called_json(tmp_path: Path) -> None:
+    text = "".join(json.dumps(row) + "\n" for row in ROWS)
+    assert labels_by_item(prepared(tmp_path, {"labels.json": text}).dataset) == STYLES
+
+
+@pytest.mark.parametrize("name", ["labels.yaml", "all.xml", "labels.npy", "metadata.csv.gz"])
+def test_labels_of_a_format_that_is_not_read_stop_it(tmp_path: Path, name: str) -> None:
+    text = "".join(f"{f}: {s[0]}\n" for f, s in STYLES.items())
+    result = prepared(tmp_path, {name: text})
+    assert result.code != 0
+    assert f"{name}: labels, as it seems, but such files are not read here; save it as CSV" in result.said
+    assert prepared(tmp_path, {name: text}, "--labels", "none").code == 0
+
+
+def test_other_files_stop_nothing(tmp_path: Path) -> None:
+    tables = {"config.yaml": "size: 64\n", "weights.npy": "x", "package.json": '{"name": "x", "files": [{"a": 1}]}'}
+    assert prepared(tmp_path, tables).dataset.attributes == ()
 
 
 def test_captions_beside_the_pictures_are_no_table(tmp_path: Path) -> None:

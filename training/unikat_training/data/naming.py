@@ -12,6 +12,7 @@ from unikat.bundle import ATTRIBUTE_NAME, UNTYPABLE
 from unikat_training.errors import DatasetError
 
 _SHOWN = 8
+_NUMBER = re.compile(r"-\d[\d.,]*")
 _JOINERS = "\u200c\u200d"  # in Persian and Indian words, and in emoji
 
 
@@ -59,7 +60,9 @@ def clean(name: str) -> str:
 
 
 def same_name(name: str) -> str:
-    """Equal for names that differ in capitals, blanks, - and _ only."""
+    """Equal for names that differ in capitals, blanks, - and _ only; -1 is not 1."""
+    if _NUMBER.fullmatch(name.strip()):
+        return name.strip()
     return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", clean(name)).casefold()).strip()
 
 
@@ -95,8 +98,8 @@ def _warn(warnings: list[str], renamed: Mapping[str, str]) -> None:
 
 
 def _attribute(name: str) -> str:
-    """ "Skin tone" to "skin_tone"."""
-    typed = re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_")
+    """ "Skin tone" to "skin_tone", "5 o'clock shadow" to "x5_o_clock_shadow", as R names columns."""
+    typed = re.sub(r"^(?=\d)", "x", re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_"))
     if not ATTRIBUTE_NAME.fullmatch(typed):
         raise DatasetError(
             f"attribute {name!r}: cannot be named in a request; begin with a letter from a to z, and use a-z 0-9 _ - "

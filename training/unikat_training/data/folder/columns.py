@@ -13,12 +13,11 @@ from unikat_training.data.folder.levels import is_split, recurs
 from unikat_training.data.folder.listing import Labels
 from unikat_training.data.folder.matching import EXACT, IDS, NO_ENDING, PARTS, Matcher
 from unikat_training.data.folder.options import FolderOptions
-from unikat_training.data.folder.tables import LABEL, Rows, Table, category
+from unikat_training.data.folder.tables import FILE_COLUMNS, LABEL, Rows, Table, category
 from unikat_training.data.naming import same_name
 from unikat_training.data.report import Problem
 from unikat_training.errors import DatasetError
 
-FILE_COLUMNS: Final = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
 _MEANT: Final = re.compile(r"file|im(age|g)|pic|photo|path|name|id", re.IGNORECASE)  # in a heading: ids of pictures
 _TRIED = 200  # rows, evenly spread, by which a column is judged
 

@@ -21,7 +21,7 @@ _FOLD: Final = re.compile(r"(fold|part|shard|chunk)[-_ ]?\d+", re.IGNORECASE)
 _WORDS: Final = {"set", "data", "dataset", "images", "imgs", "split", "of", ""}  # beside train or test they say nothing
 # One folder of that name around all pictures says nothing of them.
 _GENERIC: Final = re.compile(
-    r"(the[-_ ]?)?(images?|imgs?|pictures?|pics|photos?|data|dataset|all|files|jpe?gs?|pngs?|\d+)", re.I
+    r"(the[-_ ]?)?(images?|imgs?|pictures?|pics|photos?|data|dataset|all|files|jpe?gs?|jpegimages|pngs?|\d+)", re.I
 )
 _NO_CATEGORY: Final = re.compile(r"images?|imgs?|jpegimages", re.IGNORECASE)
 _NONE: Final = "/"  # no word of a folder's name
@@ -159,6 +159,8 @@ def hint_of_names(pictures: Sequence[str]) -> str:
     """What `--labels names` would do, where names look as if they began with categories; else ""."""
     counts = Counter(_prefix(picture) for picture in pictures)
     if not 2 <= len(counts) <= len(pictures) / 4 or "" in counts or min(counts.values()) < 2:
+        return ""
+    if all(is_split(name) for name in counts):
         return ""
     shown = ", ".join(f"{name} {count}" for name, count in counts.most_common(_SHOWN))
     more = ", …" if len(counts) > _SHOWN else ""

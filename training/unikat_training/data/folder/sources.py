@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unikat_training.data.folder import options as ways
+from unikat_training.data.folder.archives import Place
 from unikat_training.data.folder.columns import read_labels
 from unikat_training.data.folder.container import Container, display
 from unikat_training.data.folder.levels import folder_labels, hint_of_names, level_labels, name_labels
 from unikat_training.data.folder.listing import Labels, Listing
 from unikat_training.data.folder.matching import Matcher, stem
 from unikat_training.data.folder.options import FolderOptions
-from unikat_training.data.folder.tables import SIDECARS, SPREADSHEETS, STYLEGAN, Table, read_table, sidecar_table
+from unikat_training.data.folder.tables import (
+    SIDECARS,
+    SPREADSHEETS,
+    STYLEGAN,
+    UNREAD_LABELS,
+    UNREAD_LISTS,
+    Table,
+    read_table,
+    sidecar_table,
+)
 from unikat_training.data.formats import TABLE_SUFFIXES, suffix
 from unikat_training.data.report import Problem
 from unikat_training.errors import DatasetError
 
+_SHOWN = 3  # files that are not used
+_TRIED = 50  # pictures that are looked for in a text
 _FEW = 0.1  # of the pictures that the best table names; one that names less is about something else
 
 
@@ -89,16 +101,32 @@ class LabelSearch:
             else:
                 self.listing.warnings.append(f"{table.name} has no labels, so it is not used")
         asked = self.options.attribute or self.options.file_column
-        folders_tell = not asked and bool(folder_labels(self.pictures, self.options).attributes)
-        if used and folders_tell and sum(len(read.of) for _, read in used) < len(self.pictures) / 2:
-            names = ", ".join(table.name for table, _ in used)
+        folders = Labels() if asked else folder_labels(self.pictures, self.options)
+        if not used:
+            found = self._by_sidecars()
+        elif folders.attributes and sum(len(read.of) for _, read in used) < len(self.pictures) / 2:
+            found = self._completed(folders, used)
+        else:
+            found = self._merged(self._main(used))
+        if failures and found is None and not folders.attributes:
+            raise failures[0]
+        self.listing.warnings += [f"not used: {failure}" for failure in failures[:_SHOWN]]
+        if len(failures) > _SHOWN:
+            self.listing.warnings.append(f"not used: {len(failures) - _SHOWN} more files of labels")
+        return found
+
+    def _completed(self, folders: Labels, used: list[tuple[Table, Labels]]) -> Labels | None:
+        """The folders' labels, and tables' for pictures in none of these folders, if they say nothing but their names.
+
+        Tiny ImageNet is so: a folder a category for training, a table for validation.
+        """
+        of = {picture: values for _, read in used for picture, values in read.of.items()}
+        names = ", ".join(table.name for table, _ in used)
+        if not {*of.values()} <= {*folders.of.values()} or any(folders.of[picture] != (None,) for picture in of):
             self.listing.warnings.append(f"{names}: less than half of the pictures are in it; --labels FILE takes it")
             return None
-        found = self._merged(self._main(used)) if used else self._by_sidecars()
-        if failures and found is None and not folders_tell:
-            raise failures[0]
-        self.listing.warnings += [f"not used: {failure}" for failure in failures]
-        return found
+        self._not_problems({table.name for table, _ in used})
+        return self._by_path(replace(folders, of=folders.of | of), f"the folders, and {names} where there are none")
 
     def _main(self, used: list[tuple[Table, Labels]]) -> list[tuple[Table, Labels]]:
         """Those that label pictures: not a list of the categories' names, whose numbers are pictures' names, too."""
@@ -121,6 +149,12 @@ class LabelSearch:
         endings = (*TABLE_SUFFIXES, *SPREADSHEETS, ".txt")
         names = [name for name in files if suffix(name) in endings and stem(name) not in beside]
         names = [n for n in names if suffix(n) not in (".txt", ".json") or stem(n).rpartition("/")[2] not in bare]
+        failures += [
+            DatasetError(f"{name}: labels, as it seems, but such files are not read here; save it as CSV")
+            for name in files
+            if stem(name) not in beside
+            and (UNREAD_LABELS.fullmatch(name.rpartition("/")[2]) or self._is_list(name, files[name]))
+        ]
         stylegan = [name for name in names if name.rpartition("/")[2] == STYLEGAN]
         tables = []
         for name in stylegan or [name for name in names if "submission" not in name.lower()]:  # Kaggle's has no labels
@@ -135,6 +169,17 @@ class LabelSearch:
                 listing.notes.append(f"{name} says that the pictures have no labels")
                 listing.problems = [p for p in listing.problems if p.item != name]
         return tables
+
+    def _is_list(self, name: str, place: Place) -> bool:
+        """Whether it is a text of a kind that is not read here, with the names of most pictures in it."""
+        if suffix(name) not in UNREAD_LISTS:
+            return False
+        some = self.pictures[:: max(1, len(self.pictures) // _TRIED)]
+        try:
+            text = place.read()
+        except (OSError, ValueError):
+            return False
+        return sum(name.rpartition("/")[2].encode() in text for name in some) > len(some) / 2
 
     def _by_sidecars(self) -> Labels | None:
         beside = {stem(name): name for name in self.listing.container.files if suffix(name) in SIDECARS}
@@ -162,12 +207,16 @@ class LabelSearch:
             listing.tell(read)
         names = {table.name for table, _ in used}
         listing.notes.append(f"labels: {', '.join(sorted(names))}")
-        listing.problems = [
+        self._not_problems(names)
+        return Labels(used[0][1].attributes, of, splits)
+
+    def _not_problems(self, names: set[str]) -> None:
+        """Files of labels that are used, and files beside pictures, are no surprise."""
+        self.listing.problems = [
             p
-            for p in listing.problems
+            for p in self.listing.problems
             if p.kind != "not an image" or not (p.item in names or suffix(p.item) in SIDECARS)
         ]
-        return Labels(used[0][1].attributes, of, splits)
 
 
 def _asked_table(container: Container, labels: str) -> tuple[str, bytes]:

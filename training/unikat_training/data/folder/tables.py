@@ -26,9 +26,17 @@ STYLEGAN: Final = "dataset.json"
 LABEL: Final = "category"  # the attribute where a file of labels has no name for it
 _CONDITIONS: Final = "conditions"  # what `unikat batch` calls the labels of its pictures
 _SIDECAR_LABELS: Final = ("label", "class", "category", "cls")
-_LIST: Final = re.compile(rf"(.*(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))[\s,;:|]+(\S.*)", re.IGNORECASE)
+_PICTURE: Final = rf".*(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))})"
+_LIST: Final = re.compile(rf"({_PICTURE})[\s,;:|]+(\S.*)", re.IGNORECASE)
+_LABEL_FIRST: Final = re.compile(rf"(\S+)[\s,;:|]+(\S{_PICTURE})", re.IGNORECASE)
 PICTURE: Final = "\0picture"  # the column that names pictures in the same file; no other is called so
+FILE_COLUMNS: Final = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img")
 SPREADSHEETS: Final = (".xlsx", ".xls", ".ods", ".numbers")
+UNREAD_LISTS: Final = (".yaml", ".yml", ".xml", ".toml", ".lst")  # labels, where they name pictures
+UNREAD_LABELS: Final = re.compile(  # by their names
+    r"[^/]*(label|annot|attr|categor|class|meta|caption|tag)[^/]*\.(npy|npz|mat|h5|hdf5|pkl|pickle|feather|arrow|gz)",
+    re.I,
+)
 SIDECARS: Final = (".json", ".cls")
 
 
@@ -152,12 +160,43 @@ def _read_csv(name: str, text: str) -> Table:
 
 
 def _read_list(name: str, text: str) -> Table:
-    """Lines of a picture and its label, without a heading: "cat/1.png 0"."""
-    table = Table(name, ("file", LABEL), file_column="file")
+    """Lines of a picture and its label: "cat/1.png 0". Words above them name columns if as many follow each picture."""
+    heading, lines = list[str](), list[tuple[str, str, str]]()
     for number, line in enumerate(text.split("\n"), 1):
         if found := _LIST.fullmatch(line.strip()):
-            table.rows.append((f"{name}:{number}", {"file": found[1], LABEL: found[2]}))
-    return table
+            lines.append((f"{name}:{number}", found[1], found[2]))
+        elif line.strip() and not lines:
+            heading = line.split()
+    widths = {len(said.split()) for _, _, said in lines}
+    columns = heading[-max(widths, default=0) :]
+    if len(widths) == 1 and 1 < len(columns) == max(widths) and len(heading) <= len(columns) + 1:
+        rows: Rows = [
+            (where, {"file": file} | dict(zip(columns, said.split(), strict=True))) for where, file, said in lines
+        ]
+        return Table(name, ("file", *columns), rows, file_column="file")
+    if not lines:
+        texts = [(f"{name}:{number}", line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+        turned = [(where, found[2], found[1]) for where, line in texts if (found := _LABEL_FIRST.fullmatch(line))]
+        lines = turned if len(turned) == len(texts) >= 2 * len({label for _, _, label in turned}) else []
+    rows = [(where, {"file": file, LABEL: _said(said)}) for where, file, said in lines]
+    return Table(name, ("file", LABEL), rows, file_column="file")
+
+
+def _said(text: str) -> str | list[float]:
+    """What a list says of a picture: a label, after which numbers may stand in further columns; or numbers of a box."""
+    first, *others = text.split("\t")
+    if others and not _numbers(first) and _numbers(" ".join(others)):
+        return first
+    found = _numbers(text)
+    return found if len(found) > 1 else text
+
+
+def _numbers(text: str) -> list[float]:
+    """The numbers of a text of nothing else, else none."""
+    try:
+        return [float(word) for word in text.split()]
+    except ValueError:
+        return []
 
 
 def _drop_fractions(rows: list[Mapping[str, object]], column: str) -> None:
@@ -196,7 +235,8 @@ def _read_json(name: str, text: str) -> Table | None:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         if not stylegan:
-            return None
+            lines = _read_json_lines(name, text)  # what many programs call .json
+            return lines if len(lines.rows) > len(lines.problems) else None
         raise DatasetError(f"{name}: not JSON: {error}") from error
     if isinstance(document, dict) and stylegan:
         if "format" in document:
@@ -206,13 +246,38 @@ def _read_json(name: str, text: str) -> Table | None:
         return _read_stylegan(name, document)
     if isinstance(document, dict) and {"images", "annotations"} <= document.keys():
         raise DatasetError(f"{name}: says what is where in pictures (COCO), not what a picture is as a whole")
+    if isinstance(document, dict):
+        document = _records(document)
     if isinstance(document, dict) and document:
         return _by_key(name, document)
     if isinstance(document, list) and document and all(isinstance(row, dict) for row in document):
         return Table(name, rows=[(f"{name}[{index}]", _record(row)) for index, row in enumerate(document)])
     if stylegan:
         raise DatasetError(f"{name}: expected an object, found a {type(document).__name__}")
+    if isinstance(document, list) and document and all(isinstance(pair, list) and len(pair) == 2 for pair in document):
+        return Table(
+            name, rows=[(f"{name}[{i}]", {"file": pair[0], LABEL: pair[1]}) for i, pair in enumerate(document)]
+        )
     return None
+
+
+def _records(document: Object) -> Object | list[Object]:
+    """The rows of an object that holds one list of them, or a table by columns as pandas writes it; else itself."""
+    columns, data, values = document.get("columns"), document.get("data"), list(document.values())
+    if isinstance(columns, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
+        return [dict(zip(map(str, columns), row, strict=False)) for row in data]
+    lists = [value for value in values if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if len(lists) == 1 and all(isinstance(row, dict) for row in lists[0]):
+        return lists[0]
+    if all(isinstance(value, dict) and [*value] == [str(i) for i in range(len(value))] for value in values):
+        by_column = [[*value.values()] for value in values if isinstance(value, dict)]
+    elif any(key.lower() in FILE_COLUMNS for key in document) and all(isinstance(value, list) for value in values):
+        by_column = [value for value in values if isinstance(value, list)]
+    else:
+        return document
+    if len({len(column) for column in by_column}) != 1:
+        return document
+    return [dict(zip(document, row, strict=True)) for row in zip(*by_column, strict=True)]
 
 
 def _read_stylegan(name: str, document: Object) -> Table | None:
@@ -246,6 +311,10 @@ def _by_key(name: str, document: Object) -> Table | None:
             (f"{name}: {key}", {"file": key, **value}) for key, value in document.items() if isinstance(value, dict)
         ]
     elif all(isinstance(value, list) for value in values):
+        if all(suffix(key) in SUFFIXES for key in document):
+            return Table(
+                name, rows=[(f"{name}: {key}", {"file": key, LABEL: value}) for key, value in document.items()]
+            )
         pairs = [(file, key) for key, value in document.items() if isinstance(value, list) for file in value]
         rows = [(f"{name}: {file}", {"file": file, LABEL: key}) for file, key in pairs if isinstance(file, str)]
     elif not any(isinstance(value, list | dict) for value in values):
