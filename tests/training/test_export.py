@@ -5,21 +5,24 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from google.protobuf import json_format
 from PIL import Image
 
 import unikat_training
 from tests.support.voters import People
 from tests.training.making import write_dataset
-from unikat.bundle import CARD, Bundle, condition_size, read_bundle
+from unikat.bundle import CARD, MAX_MANIFEST, Bundle, condition_size, read_bundle
 from unikat.sampling import latents
+from unikat.v1.model_pb2 import Model
 from unikat_gallery.votes.report import report_of
 from unikat_training.errors import TrainingError
-from unikat_training.export import Release, export
+from unikat_training.export import Release, combinations, export
 from unikat_training.session import open_graph, run_graph
 from unikat_training.votes import read_judgement
 
@@ -152,6 +155,22 @@ def test_samples_and_card_tell_what_was_measured(bundle: Bundle) -> None:
     for file in ("directions.png", "interpolation.png", "mixing.png"):
         assert f"({file})" in card
         assert file in {each.path for each in bundle.model.files}  # and so verified with the others
+
+
+def test_combinations_of_many_attributes_fit_a_manifest_and_keep_their_shares(tmp_path: Path) -> None:
+    """As of CelebA, where nearly every picture has a combination of its own."""
+    dataset = write_dataset(tmp_path / "shapes")
+    labels = np.repeat(np.random.default_rng(2).random((5000, 40)) < np.linspace(0.1, 0.9, 40), 2, axis=0)
+    labels[1::2, 0] ^= True  # pictures in turn
+    many = replace(dataset, labels=labels.astype(np.int64), attributes=dataset.attributes[:1] * 40)
+    kept = combinations(many)
+    assert 2**17 < sum(len(each.categories) for each in kept) <= 2**18
+    shares = np.average([list(each.categories) for each in kept], axis=0, weights=[each.count for each in kept])
+    assert shares == pytest.approx(labels.mean(axis=0), abs=0.03)
+    assert len(json_format.MessageToJson(Model(combinations=kept), indent=1)) < MAX_MANIFEST / 4
+    assert [each.count for each in combinations(dataset)] == np.unique(dataset.labels, axis=0, return_counts=True)[
+        1
+    ].tolist()
 
 
 def test_the_card_tells_what_people_said_of_earlier_versions(plain: Bundle) -> None:

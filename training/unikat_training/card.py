@@ -157,7 +157,13 @@ def limitations(model: Model, evaluation: ReleaseEvaluation) -> str:
         for attribute in model.attributes:
             total *= len(attribute.categories)
         few = sum(combination.count < SMALL_CELL for combination in model.combinations)
-        if len(model.combinations) < total:
+        recorded = sum(combination.count for combination in model.combinations)
+        if recorded < model.training.images:
+            points.append(
+                f"The manifest has the combinations of {recorded:,} of {model.training.images:,} pictures: "
+                "what a request leaves open is drawn from these."
+            )
+        elif len(model.combinations) < total:
             points.append(
                 f"{len(model.combinations)} of {total} possible combinations of categories occur in the data; "
                 "what is drawn for the others is extrapolated and may be anything."

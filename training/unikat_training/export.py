@@ -44,6 +44,7 @@ from unikat_training.warm_start.weights_file import packed
 from unikat_training.weights import WEIGHTS, measure_rounding, round_weights
 
 SAMPLE_SEED = 0
+MOST_LABELS = 2**18  # in the combinations of a manifest, of which 16 MiB are read; portraits@2 has 77,000
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,20 @@ def describe(trained: Trained, release: Release, parity: Parity) -> Model:
 
 
 def combinations(dataset: Dataset) -> list[Combination]:
+    """How often categories occur together; where that is too much for a manifest, of half of the pictures, a quarter, …
+
+    Of forty attributes, nearly every picture has a combination of its own. What a request leaves open is drawn as well
+    from fewer. Which pictures count is random, but the same whenever it is asked.
+    """
     if not dataset.attributes:
         return []
-    found, membership = cells(dataset.labels)
+    labels = dataset.labels
+    found, membership = cells(labels)
+    if found.size > MOST_LABELS:
+        labels = labels[np.random.default_rng(0).permutation(len(labels))]
+    while found.size > MOST_LABELS:
+        labels = labels[: len(labels) // 2]
+        found, membership = cells(labels)
     sizes = np.bincount(membership)
     return [Combination(categories=row.tolist(), count=int(size)) for row, size in zip(found, sizes, strict=True)]
 
