@@ -22,6 +22,7 @@ CHECKS = sum(map(len, SIZES.values()))  # batches that a check draws
 CENTRE_LATENTS = 512  # an average of so many styles is a condition's centre
 CENTRE_SEED = 2
 INPUTS = ("latent", "condition", "truncation", "background")
+ALPHA_MARGIN = 1 / 16  # alpha nearer to 0 or to 1 is drawn as that: a generator hardly meets them exactly
 
 
 class ExportedGenerator(nn.Module):
@@ -56,6 +57,7 @@ class ExportedGenerator(nn.Module):
             return levels.permute(0, 2, 3, 1)  # (B, H, H, 3)
         shares = (images + 1) / 2
         colour, alpha = shares[:, :3], shares[:, 3:]  # (B, 3, H, H), (B, 1, H, H)
+        alpha = ((alpha - ALPHA_MARGIN) / (1 - 2 * ALPHA_MARGIN)).clamp(0, 1)
         behind = background[:, :, None, None]  # (B, 4, 1, 1)
         rest = (1 - alpha) * behind[:, 3:]
         whole = alpha + rest  # "over" (Porter & Duff 1984), with colours that are not multiplied
