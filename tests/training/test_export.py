@@ -168,9 +168,8 @@ def test_combinations_of_many_attributes_fit_a_manifest_and_keep_their_shares(tm
     shares = np.average([list(each.categories) for each in kept], axis=0, weights=[each.count for each in kept])
     assert shares == pytest.approx(labels.mean(axis=0), abs=0.03)
     assert len(json_format.MessageToJson(Model(combinations=kept), indent=1)) < MAX_MANIFEST / 4
-    assert [each.count for each in combinations(dataset)] == np.unique(dataset.labels, axis=0, return_counts=True)[
-        1
-    ].tolist()
+    _, counts = np.unique(dataset.labels, axis=0, return_counts=True)
+    assert [each.count for each in combinations(dataset)] == counts.tolist()
 
 
 def test_the_card_tells_what_people_said_of_earlier_versions(plain: Bundle) -> None:

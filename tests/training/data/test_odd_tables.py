@@ -94,7 +94,7 @@ def test_lines_of_json_may_be_called_json(tmp_path: Path) -> None:
     assert labels_by_item(prepared(tmp_path, {"labels.json": text}).dataset) == STYLES
 
 
-@pytest.mark.parametrize("name", ["labels.yaml", "all.xml", "labels.npy", "metadata.csv.gz"])
+@pytest.mark.parametrize("name", ["labels.yaml", "all.xml", "labels.npy", "train_labels.pkl", "metadata.csv.gz"])
 def test_labels_of_a_format_that_is_not_read_stop_it(tmp_path: Path, name: str) -> None:
     text = "".join(f"{f}: {s[0]}\n" for f, s in STYLES.items())
     result = prepared(tmp_path, {name: text})
@@ -104,7 +104,8 @@ def test_labels_of_a_format_that_is_not_read_stop_it(tmp_path: Path, name: str) 
 
 
 def test_other_files_stop_nothing(tmp_path: Path) -> None:
-    tables = {"config.yaml": "size: 64\n", "weights.npy": "x", "package.json": '{"name": "x", "files": [{"a": 1}]}'}
+    tables = dict.fromkeys(("weights.npy", "stage.npz", "classic.mat", "labelled.tar.gz"), "x")
+    tables |= {"config.yaml": "size: 64\n", "package.json": '{"name": "x", "files": [{"a": 1}]}'}
     assert prepared(tmp_path, tables).dataset.attributes == ()
 
 

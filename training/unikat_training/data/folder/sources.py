@@ -150,9 +150,13 @@ class LabelSearch:
         names = [name for name in files if suffix(name) in endings and stem(name) not in beside]
         names = [n for n in names if suffix(n) not in (".txt", ".json") or stem(n).rpartition("/")[2] not in bare]
         failures += [
-            DatasetError(f"{name}: labels, as it seems, but such files are not read here; save it as CSV")
+            DatasetError(
+                f"{name}: labels, as it seems, but such files are not read here; save it as CSV, or do without by "
+                "--labels none"
+            )
             for name in files
             if stem(name) not in beside
+            and stem(name).rpartition("/")[2] not in bare
             and (UNREAD_LABELS.fullmatch(name.rpartition("/")[2]) or self._is_list(name, files[name]))
         ]
         stylegan = [name for name in names if name.rpartition("/")[2] == STYLEGAN]

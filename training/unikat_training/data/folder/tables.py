@@ -34,8 +34,9 @@ FILE_COLUMNS: Final = ("file", "path", "filename", "file_name", "filepath", "fil
 SPREADSHEETS: Final = (".xlsx", ".xls", ".ods", ".numbers")
 UNREAD_LISTS: Final = (".yaml", ".yml", ".xml", ".toml", ".lst")  # labels, where they name pictures
 UNREAD_LABELS: Final = re.compile(  # by their names
-    r"[^/]*(label|annot|attr|categor|class|meta|caption|tag)[^/]*\.(npy|npz|mat|h5|hdf5|pkl|pickle|feather|arrow|gz)",
-    re.I,
+    r"(.*[^a-z])?(labels?|annot\w*|attr\w*|categor\w*|class(es)?|meta(data)?|captions?|tags?)([^a-z].*)?"
+    r"\.(npy|npz|mat|h5|hdf5|pkl|pickle|feather|arrow|(csv|tsv|txt|jsonl?)\.gz)",
+    re.IGNORECASE,
 )
 SIDECARS: Final = (".json", ".cls")
 
