@@ -22,14 +22,14 @@ from unikat.bundle import CARD, TRAINING, Bundle, BundleError, digest_of, read_b
 from unikat_training.checkpoint import checkpoints
 from unikat_training.cli import app
 from unikat_training.config import CONFIG, Config
-from unikat_training.data.dataset import Dataset
+from unikat_training.data.dataset import Dataset, Source
 from unikat_training.errors import TrainingError
 from unikat_training.export import Release, export
 from unikat_training.loop import begin, train
 from unikat_training.metrics import read_metrics
 from unikat_training.networks.build import build_generator
 from unikat_training.state import under
-from unikat_training.warm_start.origin import Origin, joint_licence
+from unikat_training.warm_start.origin import Origin, all_sources, joint_licence
 from unikat_training.warm_start.parent import Parent, find_parent
 from unikat_training.warm_start.settings import finetune_config
 from unikat_training.warm_start.weights_file import unpacked
@@ -260,6 +260,13 @@ def test_one_command_from_a_few_pictures_and_a_model(bundle: Bundle, tmp_path: P
     grandchild = find_parent("animals", tmp_path / "models")  # and on from there
     assert grandchild.origin.sources[-1].origin == "none, by way of shapes@1"
     assert grandchild.config == finetune_config(find_parent(str(bundle.path), out), 16, {})
+
+
+def test_a_source_of_both_is_named_once() -> None:
+    own, other = Source("shapes", "here", "CC0-1.0", "Ada"), Source("animals", "there", "CC-BY-4.0", "Bo")
+    origin = Origin("shapes@1", "sha256:0", "models/shapes/1", sources=(own, other))
+    assert all_sources((own,), origin) == (own, replace(other, origin="there, by way of shapes@1"))
+    assert all_sources((own,), None) == (own,)
 
 
 def test_licences_of_both_hold() -> None:

@@ -39,7 +39,7 @@ from unikat_training.session import open_graph, run_graph
 from unikat_training.sheet import Block, Strip, draw_sheet, png
 from unikat_training.state import under
 from unikat_training.votes import read_judgement
-from unikat_training.warm_start.origin import FROM, Origin, joint_licence, origin_of, sources_of
+from unikat_training.warm_start.origin import FROM, Origin, all_sources, joint_licence, origin_of
 from unikat_training.warm_start.weights_file import packed
 from unikat_training.weights import WEIGHTS, measure_rounding, round_weights
 
@@ -202,7 +202,7 @@ def describe(trained: Trained, release: Release, parity: Parity) -> Model:
         licence=joint_licence(release.licence, trained.origin),
         sources=[
             DataSource(name=s.name, origin=s.origin, licence=s.licence, credit=s.credit)
-            for s in (*data.sources, *sources_of(trained.origin))
+            for s in all_sources(data.sources, trained.origin)
         ],
         training=training_run(trained),
         metrics=parity.metrics("between torch and ONNX Runtime on CPU, with the same weights"),

@@ -1,6 +1,7 @@
 """What a run records of the model that it began from, and what a bundle made of it owes to that."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,12 +30,13 @@ def origin_of(run: Path) -> Origin | None:
     return Origin(**{**recorded, "sources": tuple(Source(**each) for each in recorded["sources"])})
 
 
-def sources_of(origin: Origin | None) -> tuple[Source, ...]:
-    """The sources of a parent's pictures, each saying by way of whom they came into a model."""
+def all_sources(own: Sequence[Source], origin: Origin | None) -> tuple[Source, ...]:
+    """The sources of a model's pictures, then its parent's that are others, which say by way of whom they came."""
     if origin is None:
-        return ()
+        return tuple(own)
     way = f"by way of {origin.name}"
-    return tuple(s if "by way of" in s.origin else replace(s, origin=f"{s.origin}, {way}") for s in origin.sources)
+    others = [s for s in origin.sources if s not in own]
+    return (*own, *(s if "by way of" in s.origin else replace(s, origin=f"{s.origin}, {way}") for s in others))
 
 
 def joint_licence(own: str, origin: Origin | None) -> str:

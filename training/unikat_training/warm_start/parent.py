@@ -22,7 +22,7 @@ from unikat_training.checkpoint import TENSORS, checkpoints, load_checkpoint
 from unikat_training.config import CONFIG, Config, load_config
 from unikat_training.data.dataset import Attribute, Dataset, Source
 from unikat_training.errors import TrainingError
-from unikat_training.warm_start.origin import FROM, Origin, origin_of, sources_of
+from unikat_training.warm_start.origin import FROM, Origin, all_sources, origin_of
 from unikat_training.warm_start.weights_file import PARTS, unpacked
 
 
@@ -85,7 +85,7 @@ def parent_from_run(run: Path) -> Parent:
         f"{run.resolve().name} at {progress.images:,} images",
         digest_of(found[-1] / TENSORS),
         str(run.resolve()),
-        sources=data.sources + sources_of(origin_of(run)),
+        sources=all_sources(data.sources, origin_of(run)),
     )
     kept = {name: value for name, value in tensors.items() if name.startswith(PARTS)}
     return Parent(origin, config, data.resolution, data.channels, data.attributes, kept)
