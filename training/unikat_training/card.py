@@ -168,7 +168,7 @@ def limitations(model: Model, evaluation: ReleaseEvaluation) -> str:
                 f"{len(model.combinations)} of {total} possible combinations of categories occur in the data; "
                 "what is drawn for the others is extrapolated and may be anything."
             )
-        if few:
+        if few and recorded >= model.training.images:
             points.append(f"{few} combinations have fewer than {SMALL_CELL} pictures: expect near copies of them.")
         if not evaluation.measured:
             points.append("The accuracy of the conditions was not measured.")

@@ -312,12 +312,10 @@ def _by_key(name: str, document: Object) -> Table | None:
             (f"{name}: {key}", {"file": key, **value}) for key, value in document.items() if isinstance(value, dict)
         ]
     elif all(isinstance(value, list) for value in values):
-        if all(suffix(key) in SUFFIXES for key in document):
-            return Table(
-                name, rows=[(f"{name}: {key}", {"file": key, LABEL: value}) for key, value in document.items()]
-            )
-        pairs = [(file, key) for key, value in document.items() if isinstance(value, list) for file in value]
-        rows = [(f"{name}: {file}", {"file": file, LABEL: key}) for file, key in pairs if isinstance(file, str)]
+        pairs: list[tuple[object, object]] = [*document.items()]
+        if not all(suffix(key) in SUFFIXES for key in document):
+            pairs = [(file, key) for key, value in document.items() if isinstance(value, list) for file in value]
+        rows = [(f"{name}: {file}", {"file": file, LABEL: label}) for file, label in pairs if isinstance(file, str)]
     elif not any(isinstance(value, list | dict) for value in values):
         rows = [(f"{name}: {key}", {"file": key, LABEL: value}) for key, value in document.items()]
     return Table(name, rows=rows, file_column="file") if rows else None
