@@ -191,7 +191,8 @@ def test_an_album_is_made_exported_and_hung(page: Page) -> None:
     plate = page.locator(".plate")
     expect(plate).to_contain_text("1 of 2")
     expect(plate.get_by_alt_text("QR code")).to_be_visible()
-    fresh.value.finished()  # a fresh work was drawn
+    address = fresh.value.json()["image"]  # the page loads the image once it knows the fresh work
+    page.wait_for_function("image => performance.getEntriesByName(new URL(image, location).href).length", arg=address)
     page.keyboard.press("ArrowRight")
     expect(plate).to_contain_text("Drawn just now")
     page.keyboard.press("ArrowRight")
