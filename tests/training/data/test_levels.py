@@ -99,7 +99,7 @@ def test_folders_below_the_categories_are_said_and_can_be_a_second_attribute(tmp
         (["--label-level", "3"], "--label-level 3: no picture has such a folder; levels are 1 to 2 or -1 to -2"),
         (["--label-level", "1", "--attribute", "a", "--attribute", "b"], "2 names for 1 of --label-level"),
         (["--labels", "none", "--attribute", "a"], "--labels none: takes no --attribute"),
-        (["--labels", "folder"], "--labels folder: must be folders, names, none, or a file"),
+        (["--labels", "folder"], "--labels folder: must be beside, folders, names, none, or a file"),
         (["--file-column", "id"], "--file-column id: there is no file of labels"),
         (["--background", "whit"], "--background whit: must be keep, auto, or a colour such as white"),
         (["--max-left-out", "2"], "--max-left-out"),
@@ -130,6 +130,20 @@ def test_names_that_begin_with_categories_are_said_and_taken_when_asked(tmp_path
     assert categories(plain) == {}
     assert "begin with cat 5, dog 5: --labels names takes that as labels" in plain.said
     assert categories(asked) == {"category": ("cat", "dog")}
+
+
+def test_parts_of_names_are_said_and_taken_when_asked(tmp_path: Path) -> None:
+    """Of UTKFace: age, gender, race and a date."""
+    names = [f"{20 + i}_{i % 2}_{'ab'[i // 6]}_20170116{i:09}.jpg.chip.png" for i in range(12)]
+    plain = prepared(tmp_path, names)
+    levels = ["--labels", "names", "--label-level", "2", "--label-level", "-2"]
+    asked = prepare(tmp_path / "asked", "folder", tmp_path / "in", *levels, "--attribute", "sex", "--attribute", "kind")
+    wrong = prepare(tmp_path / "wrong", "folder", tmp_path / "in", "--labels", "names", "--label-level", "5")
+
+    assert categories(plain) == {}
+    assert "part 2 of the files' names is 0 6, 1 6: --labels names --label-level 2 takes that as labels" in plain.said
+    assert categories(asked) == {"sex": ("0", "1"), "kind": ("a", "b")}
+    assert "--label-level 5: no picture has such a part in its name; levels are 1 to 4 or -1 to -4" in wrong.message
 
 
 @pytest.mark.parametrize(

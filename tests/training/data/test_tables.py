@@ -207,11 +207,11 @@ def test_captions_and_ids_are_no_attributes_unless_asked_for(tmp_path: Path) -> 
 
 
 def test_a_table_of_captions_only_is_refused_until_labels_are_done_without(tmp_path: Path) -> None:
-    rows = [{"file_name": f, "text": f"number {i}", "tags": ["a", s]} for i, (f, s) in enumerate(LABELLED)]
+    rows = [{"file_name": f, "text": f"number {i}", "box": [0, 0, i, 9]} for i, (f, _) in enumerate(LABELLED)]
     table = {"metadata.jsonl": "".join(json.dumps(row) + "\n" for row in rows)}
     message = prepared(tmp_path, table).message
 
-    assert "the column tags is no attribute: it holds lists or objects" in message
+    assert "the column box is no attribute: it holds lists or objects" in message
     assert "choose a column by --attribute, or do without by --labels none" in message
     assert prepare(tmp_path / "plain", "folder", tmp_path / "in", "--labels", "none").dataset.attributes == ()
 

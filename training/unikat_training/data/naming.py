@@ -31,7 +31,7 @@ def typable(attributes: Sequence[str], rows: Sequence[tuple[str, ...]], fold: bo
     Categories that differ in capitals, blanks, - and _ only are warned of; with `fold` they become one.
     Raises DatasetError where nothing is left of a name, or two names become one.
     """
-    columns = {attribute: _attribute(attribute) for attribute in attributes}
+    columns = {attribute: attribute_name(attribute) for attribute in attributes}
     _check_distinct("attributes", columns)
     warnings, values = list[str](), list[Mapping[str, str]]()
     _warn(warnings, {old: new for old, new in columns.items() if _is_news(old, new)})
@@ -97,9 +97,13 @@ def _warn(warnings: list[str], renamed: Mapping[str, str]) -> None:
         warnings.append("; ".join(lines[:_SHOWN]) + (f"; and {more} more" if more > 0 else ""))
 
 
-def _attribute(name: str) -> str:
-    """ "Skin tone" to "skin_tone", "5 o'clock shadow" to "x5_o_clock_shadow", as R names columns."""
-    typed = re.sub(r"^(?=\d)", "x", re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_"))
+def attribute_name(name: str) -> str:
+    """ "Skin tone" to "skin_tone", "5 o'clock shadow" to "x5_o_clock_shadow", as R names columns, "Café" to "cafe".
+
+    Raises DatasetError where nothing is left of a name.
+    """
+    letters = "".join(c for c in unicodedata.normalize("NFKD", name.lower()) if not unicodedata.combining(c))
+    typed = re.sub(r"^(?=\d)", "x", re.sub(r"[^a-z0-9_-]+", "_", letters).strip("_"))
     if not ATTRIBUTE_NAME.fullmatch(typed):
         raise DatasetError(
             f"attribute {name!r}: cannot be named in a request; begin with a letter from a to z, and use a-z 0-9 _ - "

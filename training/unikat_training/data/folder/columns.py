@@ -14,6 +14,7 @@ from unikat_training.data.folder.listing import Labels
 from unikat_training.data.folder.matching import EXACT, IDS, NO_ENDING, PARTS, Matcher
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.tables import FILE_COLUMNS, LABEL, Rows, Table, category
+from unikat_training.data.folder.tags import with_tags
 from unikat_training.data.naming import same_name
 from unikat_training.data.report import Problem
 from unikat_training.errors import DatasetError
@@ -31,8 +32,9 @@ def read_labels(table: Table, matcher: Matcher, options: FolderOptions) -> Label
     table = _headed(table, matcher, folder)
     file = _file_column(table, matcher, folder, options.file_column)
     table = _one_hot_joined(table, file) if not options.attribute else table
+    table, asked = with_tags(table, file, options)
     splits = [column for column in table.columns if column != file and _is_split_column(table, column)]
-    attributes, notes = _attributes(table, file, matcher, options.attribute)
+    attributes, notes = _attributes(table, file, matcher, asked)
     labels = Labels(tuple(attributes), problems=list(table.problems), notes=[*table.notes, *notes])
     found = Counter[str]()
     for where, row in table.rows:

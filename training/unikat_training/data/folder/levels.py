@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from unikat_training.data.folder.container import display
@@ -28,6 +28,7 @@ _NONE: Final = "/"  # no word of a folder's name
 _FEW = 10  # rows; of fewer nobody can tell whether their values recur
 _FEW_IN_FOLDERS = 50  # likewise; folders are rarely something else than categories
 _SHOWN = 5
+_DIGITS: Final = 3  # longer numbers are dates and times, or of a series
 
 
 def is_split(name: str) -> bool:
@@ -74,26 +75,29 @@ def split_folders(pictures: Sequence[str]) -> list[str]:
     return sorted({_split_word(name) or name for name in names if _split_word(name) or _FOLD.fullmatch(name)})
 
 
-def level_labels(pictures: Sequence[str], options: FolderOptions) -> Labels:
-    """Labels from the folders at the levels that were asked for. Raises DatasetError where there are none."""
-    levels, names = options.label_level, options.attribute
+def level_labels(
+    pictures: Sequence[str], options: FolderOptions, parts: Callable[[str], list[str]] | None = None
+) -> Labels:
+    """Labels from the parts at the levels that were asked for: folders, or others. Raises DatasetError for no such."""
+    levels, names, parts_of = options.label_level, options.attribute, parts or _folders
     if names and len(names) != len(levels):
         raise DatasetError(f"--attribute: {len(names)} names for {len(levels)} of --label-level; give one for each")
     attributes = names or (("category",) if len(levels) == 1 else tuple(f"level_{level}" for level in levels))
     found = Labels(tuple(attribute.replace("level_-", "level_last_") for attribute in attributes))
-    found.of = {picture: tuple(_at(picture, level) for level in levels) for picture in pictures}
+    found.of = {picture: tuple(_at(parts_of(picture), level) for level in levels) for picture in pictures}
     for column, level in enumerate(levels):
         if not any(values[column] for values in found.of.values()):
-            depth = max((len(_folders(picture)) for picture in pictures), default=0)
+            depth = max((len(parts_of(picture)) for picture in pictures), default=0)
             allowed = f"1 to {depth} or -1 to -{depth}" if depth else "none: the pictures are in no folders"
-            raise DatasetError(f"--label-level {level}: no picture has such a folder; levels are {allowed}")
+            what = "part in its name" if parts else "folder"
+            raise DatasetError(f"--label-level {level}: no picture has such a {what}; levels are {allowed}")
     return found
 
 
 def folder_labels(pictures: Sequence[str], options: FolderOptions) -> Labels:
     """Labels from the outermost folders that tell pictures apart; none where there are no such folders."""
     depth = max((len(_folders(picture)) for picture in pictures), default=0)
-    levels = {level: [_at(picture, level) for picture in pictures] for level in range(1, depth + 1)}
+    levels = {level: [_at(_folders(picture), level) for picture in pictures] for level in range(1, depth + 1)}
     found, telling = Labels(), []
     for level, names in levels.items():
         if len(set(names)) > 2:  # some pictures lie in a folder of that name where others lie in categories
@@ -151,20 +155,42 @@ def _one_category(
 
 
 def name_labels(pictures: Sequence[str], options: FolderOptions) -> Labels:
-    """Labels from how the files' names begin: cat.0.jpg, cat_12.jpg, 003-cat.jpg."""
+    """Labels from how the files' names begin (cat.0.jpg, cat_12.jpg, 003-cat.jpg), or from parts: 39_male_0.jpg."""
+    if options.label_level:
+        return level_labels(pictures, options, _parts(pictures))
     return Labels(_one_name(options), {picture: (_prefix(picture) or None,) for picture in pictures})
 
 
 def hint_of_names(pictures: Sequence[str]) -> str:
-    """What `--labels names` would do, where names look as if they began with categories; else ""."""
+    """What `--labels names` would do, where names look as if they began with categories or had parts; else ""."""
     counts = Counter(_prefix(picture) for picture in pictures)
     if not 2 <= len(counts) <= len(pictures) / 4 or "" in counts or min(counts.values()) < 2:
-        return ""
+        return _hint_of_parts([_parts(pictures)(picture) for picture in pictures])
     if all(is_split(name) for name in counts):
         return ""
     shown = ", ".join(f"{name} {count}" for name, count in counts.most_common(_SHOWN))
     more = ", …" if len(counts) > _SHOWN else ""
     return f"the files' names begin with {shown}{more}: --labels names takes that as labels"
+
+
+def _hint_of_parts(parts: Sequence[Sequence[str]]) -> str:
+    """What `--label-level` would do, where names of several parts have some that recur, but for dates."""
+    for level in range(1, min(map(len, parts), default=0) + 1):
+        counts = Counter(each[level - 1] for each in parts)
+        dates = any(name.isdecimal() and len(name) > _DIGITS for name in counts)
+        if 2 <= len(counts) <= len(parts) / 4 and min(counts.values()) >= 2 and not dates and not are_splits([*counts]):
+            shown = ", ".join(f"{name} {count}" for name, count in counts.most_common(_SHOWN))
+            return (
+                f"part {level} of the files' names is {shown}{', …' if len(counts) > _SHOWN else ''}: "
+                f"--labels names --label-level {level} takes that as labels"
+            )
+    return ""
+
+
+def _parts(pictures: Sequence[str]) -> Callable[[str], list[str]]:
+    """Splits a picture's name into its parts, at what separates them in most names."""
+    separator = max("_- ", key=lambda each: sum(each in _name(picture) for picture in pictures))
+    return lambda picture: _name(picture).split(separator)
 
 
 def _one_name(options: FolderOptions) -> tuple[str, ...]:
@@ -176,20 +202,23 @@ def _one_name(options: FolderOptions) -> tuple[str, ...]:
 
 
 def _prefix(picture: str) -> str:
-    stem = picture.rpartition("/")[2].rpartition(".")[0]
-    stem = re.sub(r"^[\d\s._()-]+", "", stem)
+    stem = re.sub(r"^[\d\s._()-]+", "", _name(picture))
     return re.sub(r"[\s._()-]*\d[\d\s._()x-]*$", "", stem).strip(" ._-")
+
+
+def _name(picture: str) -> str:
+    """A file's name without its ending."""
+    return picture.rpartition("/")[2].rpartition(".")[0]
 
 
 def _folders(picture: str) -> list[str]:
     return picture.split("/")[:-1]
 
 
-def _at(picture: str, level: int) -> str | None:
-    """The folder of a picture at a level; 1 is the outermost, -1 the innermost."""
-    folders = _folders(picture)
-    index = level - 1 if level > 0 else len(folders) + level
-    return clean(display(folders[index])) if level and 0 <= index < len(folders) else None
+def _at(parts: Sequence[str], level: int) -> str | None:
+    """The part at a level; 1 is the first (of folders, the outermost), -1 the last."""
+    index = level - 1 if level > 0 else len(parts) + level
+    return clean(display(parts[index])) if level and 0 <= index < len(parts) else None
 
 
 def _shown(names: Sequence[str | None]) -> str:

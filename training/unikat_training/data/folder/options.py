@@ -13,6 +13,7 @@ AUTO: Final = "auto"
 FOLDERS: Final = "folders"
 NAMES: Final = "names"
 NONE: Final = "none"
+BESIDE: Final = "beside"
 KEEP: Final = "keep"
 Channels = Literal["auto", "rgb", "rgba"]
 LEFT_OUT: Final = 0.33  # a third
@@ -25,9 +26,10 @@ class FolderOptions:
     labels: Annotated[
         str,
         Option(
-            metavar="FILE|folders|names|none",
-            help="Where labels are: a file (CSV, TSV, JSONL, JSON, Parquet), the folders, the beginnings of the files' "
-            "names, or nowhere (auto: what is found, in this order: a file, files beside the pictures, folders).",
+            metavar="FILE|beside|folders|names|none",
+            help="Where labels are: a file (CSV, TSV, JSONL, JSON, Parquet), files beside the pictures, the folders, "
+            "the beginnings of the files' names, or nowhere (auto: what is found, in this order: a file, a .cls or "
+            ".json beside each picture, folders, a .txt beside each picture).",
         ),
     ] = AUTO
     label_level: Annotated[
@@ -35,7 +37,7 @@ class FolderOptions:
         Option(
             metavar="N",
             help="Which folders of a path are labels: 1 is right below PATH, -1 is where the pictures are; repeatable, "
-            "an attribute each.",
+            "an attribute each. With --labels names: which part of a name, between _, - or blanks.",
             show_default="the outermost ones that tell pictures apart",
         ),
     ] = ()
@@ -49,6 +51,10 @@ class FolderOptions:
             show_default="all columns whose values recur",
         ),
     ] = ()
+    tags: Annotated[
+        int,
+        Option(min=0, help="Where pictures have tags: so many, the most frequent ones, become attributes (0: none)."),
+    ] = 16
     split: Annotated[
         tuple[str, ...],
         Option(help="Of train, valid, test: only the pictures of this one; repeatable.", show_default="all"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unikat_training.data.folder import options as ways
 from unikat_training.data.folder.archives import Place
+from unikat_training.data.folder.beside import SIDECARS, TEXTS, pairs, sidecar_table
 from unikat_training.data.folder.columns import read_labels
 from unikat_training.data.folder.container import Container, display
 from unikat_training.data.folder.levels import folder_labels, hint_of_names, level_labels, name_labels
@@ -14,14 +15,12 @@ from unikat_training.data.folder.listing import Labels, Listing
 from unikat_training.data.folder.matching import Matcher, stem
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.tables import (
-    SIDECARS,
     SPREADSHEETS,
     STYLEGAN,
     UNREAD_LABELS,
     UNREAD_LISTS,
     Table,
     read_table,
-    sidecar_table,
 )
 from unikat_training.data.formats import TABLE_SUFFIXES, suffix
 from unikat_training.data.report import Problem
@@ -50,6 +49,11 @@ class LabelSearch:
             return Labels()
         if way == ways.NAMES:
             return self._by_path(name_labels(self.pictures, options), "the beginnings of the files' names")
+        if way == ways.BESIDE:
+            beside = self._beside((*SIDECARS, *TEXTS))
+            if beside is None:
+                raise DatasetError(f"--labels beside: no {', '.join((*SIDECARS, *TEXTS))} beside a picture has labels")
+            return beside
         if way != ways.FOLDERS:
             found = self._by_tables() if way == ways.AUTO else self._by_asked_table()
             if found is not None:
@@ -103,7 +107,7 @@ class LabelSearch:
         asked = self.options.attribute or self.options.file_column
         folders = Labels() if asked else folder_labels(self.pictures, self.options)
         if not used:
-            found = self._by_sidecars()
+            found = self._beside(SIDECARS) or self._texts_beside()
         elif folders.attributes and sum(len(read.of) for _, read in used) < len(self.pictures) / 2:
             found = self._completed(folders, used)
         else:
@@ -185,13 +189,25 @@ class LabelSearch:
             return False
         return sum(name.rpartition("/")[2].encode() in text for name in some) > len(some) / 2
 
-    def _by_sidecars(self) -> Labels | None:
-        beside = {stem(name): name for name in self.listing.container.files if suffix(name) in SIDECARS}
-        pairs = [(picture, beside[stem(picture)]) for picture in self.pictures if stem(picture) in beside]
-        table = sidecar_table((picture, name, self.listing.container.files[name].read()) for picture, name in pairs)
-        if not table.rows:
+    def _texts_beside(self) -> Labels | None:
+        """Labels in texts beside the pictures, where folders tell nothing; captions are none."""
+        if not any(pairs(self.pictures, self.listing.container.files, TEXTS)):
             return None
-        return self._merged([(table, read_labels(table, self._matcher(), self.options))])
+        named = replace(self.options, attribute=())
+        if len({*folder_labels(self.pictures, named).of.values()}) > 1:
+            self.listing.notes.append("the texts beside the pictures are not used; --labels beside takes them")
+            return None
+        return self._beside(TEXTS)
+
+    def _beside(self, endings: tuple[str, ...]) -> Labels | None:
+        found = list(pairs(self.pictures, self.listing.container.files, endings))
+        table = sidecar_table(found, self.listing.container.files)
+        read = read_labels(table, self._matcher(), self.options) if table.rows else Labels()
+        if not read.attributes:
+            self.listing.notes += read.notes
+            return None
+        self._not_problems({name for _, name in found})
+        return self._merged([(table, read)])
 
     def _merged(self, used: list[tuple[Table, Labels]]) -> Labels:
         """The labels of tables of the same columns, such as one a split. Raises DatasetError for other ones."""
@@ -227,7 +243,7 @@ def _asked_table(container: Container, labels: str) -> tuple[str, bytes]:
     endings = (*TABLE_SUFFIXES, ".txt")
     if suffix(labels) not in endings:
         raise DatasetError(
-            f"--labels {labels}: must be folders, names, none, or a file that ends in {' '.join(endings)}"
+            f"--labels {labels}: must be beside, folders, names, none, or a file that ends in {' '.join(endings)}"
         )
     path = Path(labels)
     try:

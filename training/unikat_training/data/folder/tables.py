@@ -1,4 +1,4 @@
-"""Files of labels as rows by column: CSV, TSV, JSONL, JSON, Parquet, StyleGAN's dataset.json, files beside pictures."""
+"""Files of labels as rows by column: CSV, TSV, JSONL, JSON, Parquet, StyleGAN's dataset.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -24,8 +23,7 @@ from unikat_training.errors import DatasetError
 
 STYLEGAN: Final = "dataset.json"
 LABEL: Final = "category"  # the attribute where a file of labels has no name for it
-_CONDITIONS: Final = "conditions"  # what `unikat batch` calls the labels of its pictures
-_SIDECAR_LABELS: Final = ("label", "class", "category", "cls")
+CONDITIONS: Final = "conditions"  # what `unikat batch` calls the labels of its pictures
 _PICTURE: Final = rf".*(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))})"
 _LIST: Final = re.compile(rf"({_PICTURE})[\s,;:|]+(\S.*)", re.IGNORECASE)
 _LABEL_FIRST: Final = re.compile(rf"(\S+)[\s,;:|]+(\S{_PICTURE})", re.IGNORECASE)
@@ -38,7 +36,6 @@ UNREAD_LABELS: Final = re.compile(  # by their names
     r"\.(npy|npz|mat|h5|hdf5|pkl|pickle|feather|arrow|(csv|tsv|txt|jsonl?)\.gz)",
     re.IGNORECASE,
 )
-SIDECARS: Final = (".json", ".cls")
 
 
 Rows: TypeAlias = list[tuple[str, Mapping[str, object]]]  # where a row is, and what it says
@@ -114,36 +111,6 @@ def category(value: object) -> str | None:
     if isinstance(value, dict):
         raise ValueError("is a blend or another object; expected one value")
     return plain(str(value)) or None
-
-
-def sidecar_table(contents: Iterable[tuple[str, str, bytes]]) -> Table:
-    """The labels in files beside pictures, as webdataset has them: a picture, its .cls or .json, its content."""
-    rows, problems = Rows(), list[Problem]()
-    for picture, name, content in contents:
-        try:
-            values = _sidecar(name, content)
-        except (ValueError, RecursionError) as error:
-            problems.append(Problem("bad label", name, str(error)))
-            continue
-        if values:
-            rows.append((name, {"file": picture, **values}))
-    return Table("the files beside the pictures", rows=rows, problems=problems, file_column="file")
-
-
-def _sidecar(name: str, content: bytes) -> Object:
-    text = content.decode("utf-8-sig")
-    if suffix(name) == ".cls":
-        return {LABEL: text.strip()}
-    document = json.loads(text)
-    if not isinstance(document, dict):
-        return {}
-    conditions = document.get(_CONDITIONS)
-    if isinstance(conditions, dict):
-        with suppress(ValueError):  # others may call theirs so
-            return _drawn(conditions)
-        return conditions
-    label = next((key for key in _SIDECAR_LABELS if key in document), None)
-    return {LABEL: document[label]} if label else {}
 
 
 def _read_csv(name: str, text: str) -> Table:
@@ -328,10 +295,10 @@ def _read_parquet(name: str, content: bytes) -> Table:
         read = parquet.read(columns=plain_columns(parquet.schema_arrow), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{name}: not a Parquet file: {error}") from error
-    if _CONDITIONS in read.column_names and "file" in read.column_names:  # the manifest of a batch
-        drawn = zip(read["file"].to_pylist(), read[_CONDITIONS].to_pylist(), strict=True)
+    if CONDITIONS in read.column_names and "file" in read.column_names:  # the manifest of a batch
+        pairs = zip(read["file"].to_pylist(), read[CONDITIONS].to_pylist(), strict=True)
         try:
-            rows: list[Object] = [{"file": file, **_drawn(texts)} for file, texts in drawn]
+            rows: list[Object] = [{"file": file, **drawn(texts)} for file, texts in pairs]
         except ValueError as error:
             raise DatasetError(f"{name}: not the manifest of a batch: {error}") from error
         return Table(name, rows=_numbered(name, rows), file_column="file")
@@ -355,6 +322,6 @@ def _class(value: object, names: list[str]) -> str | None:
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
 
-def _drawn(conditions: Mapping[str, str]) -> Object:
+def drawn(conditions: Mapping[str, str]) -> Object:
     """Conditions as a batch records them: a category, or the weights of a blend, which is no category."""
     return {**where_of_weights(parse_conditions(conditions))}

@@ -1,0 +1,131 @@
+"""Tags of pictures: lists, texts in a column, and a text beside each picture, as trainers and downloaders have them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.training.data.preparing import Prepared, fill, labels_by_item, png, prepare
+
+COUNT = 60
+WORDS = ("solo", "red hair", "Long_Hair", "hat", "caf\u00e9 \\(blue\\)", ":d")
+NAMES = ("solo", "red_hair", "long_hair", "hat", "cafe_blue")
+
+
+def has(number: int, word: int) -> bool:
+    return number % (word + 2) == 0
+
+
+def tags(number: int) -> list[str]:
+    """Those that tell pictures apart, one that all have, and one that no other has."""
+    return ["1girl", *(word for i, word in enumerate(WORDS) if has(number, i)), f"thing {number}"]
+
+
+PICTURES = {f"{number}.png": png(number) for number in range(COUNT)}
+EXPECTED = {f"{n}.png": tuple("yes" if has(n, i) else "no" for i in range(len(NAMES))) for n in range(COUNT)}
+
+
+def prepared(tmp_path: Path, files: Mapping[str, str], *arguments: str) -> Prepared:
+    folder = fill(tmp_path / "in", PICTURES | {name: text.encode() for name, text in files.items()})
+    return prepare(tmp_path / "out", "folder", folder, "--size", "8", "--jobs", "1", *arguments)
+
+
+def csv(cell: Callable[[int], str]) -> str:
+    return "file,tags\n" + "".join(f'{n}.png,"{cell(n)}"\n' for n in range(COUNT))
+
+
+LAYOUTS = {
+    "lists": {"metadata.jsonl": "\n".join(json.dumps({"file_name": f"{n}.png", "t": tags(n)}) for n in range(COUNT))},
+    "commas": {"tags.csv": csv(lambda n: ", ".join(tags(n)))},
+    "bars": {"tags.csv": csv(lambda n: "|".join(tags(n)))},
+    "lists in a CSV": {"tags.csv": csv(lambda n: str(tags(n)))},
+    "texts": {f"{n}.txt": ", ".join(tags(n)) for n in range(COUNT)},
+    "a tag a line": {f"{n}.txt": "\r\n".join(tags(n)) for n in range(COUNT)},
+    "JSON beside": {f"{n}.png.json": json.dumps({"id": n, "tags": tags(n)}) for n in range(COUNT)},
+    "blanks": {
+        f"{n}.json": json.dumps({"tags": " ".join(tag.replace(" ", "_") for tag in tags(n))}) for n in range(COUNT)
+    },
+}
+
+
+@pytest.mark.parametrize("files", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_frequent_tags_become_attributes_of_yes_and_no(tmp_path: Path, files: Mapping[str, str]) -> None:
+    result = prepared(tmp_path, files)
+    found = [attribute.name.replace("__", "_") for attribute in result.dataset.attributes]
+    assert found == list(NAMES)
+    assert labels_by_item(result.dataset) == EXPECTED
+    assert "66 tags, of which the 5 most frequent ones are attributes" in result.said
+    assert "nearly all pictures have x1girl; 1 cannot be named in a request: :d" in result.said
+    assert "not an image" not in result.printed
+
+
+def test_tags_are_chosen_by_number_by_name_or_not_at_all(tmp_path: Path) -> None:
+    def chosen(*arguments: str) -> list[str]:
+        return [each.name for each in prepared(tmp_path, LAYOUTS["lists"], "--force", *arguments).dataset.attributes]
+
+    assert chosen("--tags", "2") == ["solo", "red_hair"]
+    assert chosen("--attribute", "hat", "--attribute", "1girl") == ["hat", "x1girl"]
+    assert chosen("--attribute", "t", "--tags", "1") == ["solo"]
+    wrong = prepared(tmp_path, LAYOUTS["lists"], "--force", "--attribute", "hatt")
+    assert "no such column; choose from file_name, solo, red_hair, long_hair, hat, cafe_blue" in wrong.said
+    none = prepared(tmp_path, LAYOUTS["lists"], "--force", "--tags", "0")
+    assert "the column t is no attribute: it holds lists" in none.said
+
+
+def test_tags_stand_beside_other_columns_and_a_picture_may_have_none(tmp_path: Path) -> None:
+    rows = [(n, ["oil", "ink"][n % 2], tags(n)[1:-1] if n % 6 else []) for n in range(COUNT)]
+    table = "".join(f'{n}.png,{style},"{";".join(each)}"\n' for n, style, each in rows)
+    result = prepared(tmp_path, {"art.csv": "file,style,tags\n" + table})
+    assert [each.name for each in result.dataset.attributes][:2] == ["style", "solo"]
+    assert labels_by_item(result.dataset)["6.png"] == ("oil", *("no" for _ in result.dataset.attributes[1:]))
+
+
+def test_tags_of_which_each_picture_has_one_are_categories(tmp_path: Path) -> None:
+    rows = ({"file": f"{n}.png", "tags": ["animal", "cat" if n % 3 else "dog", f"n{n}"]} for n in range(COUNT))
+    result = prepared(tmp_path, {"metadata.jsonl": "\n".join(map(json.dumps, rows))})
+    assert [each.name for each in result.dataset.attributes] == ["tags"]
+    assert labels_by_item(result.dataset) == {f"{n}.png": ("cat" if n % 3 else "dog",) for n in range(COUNT)}
+
+
+def test_one_word_beside_each_picture_is_its_category(tmp_path: Path) -> None:
+    result = prepared(tmp_path, {f"{n}.txt": "cat\n" if n % 3 else "dog\n" for n in range(COUNT)})
+    assert labels_by_item(result.dataset) == {f"{n}.png": ("cat" if n % 3 else "dog",) for n in range(COUNT)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda n: f"a picture of {n} cats, seen from the side of house {n * 7}",
+        lambda n: f"{n % 3} 0.5 0.5 0.1 0.{n}\n1 0.2 0.2 0.1 0.1\n",
+    ],
+    ids=["captions", "boxes"],
+)
+def test_captions_and_boxes_are_no_tags(tmp_path: Path, text: Callable[[int], str]) -> None:
+    texts = {f"{n}.txt": text(n) for n in range(COUNT)}
+    assert not prepared(tmp_path, texts).dataset.attributes
+    forced = prepared(tmp_path, texts, "--labels", "beside", "--force")
+    assert forced.code != 0
+    assert "--labels beside: no .json, .cls, .txt beside a picture has labels" in forced.said
+
+
+@pytest.mark.parametrize("place", [lambda n: f"city {n % 8}, land {n % 4}", lambda n: f"{n % 9}, {n % 7}, 10, 20"])
+def test_a_comma_in_a_category_or_between_numbers_makes_no_tags(tmp_path: Path, place: Callable[[int], str]) -> None:
+    assert "tags, of which" not in prepared(tmp_path, {"places.csv": csv(place)}).said
+
+
+def test_folders_win_over_texts_unless_these_are_asked_for(tmp_path: Path) -> None:
+    names = {n: f"{['a', 'b'][n % 2]}/{n}" for n in range(COUNT)}
+    files = {f"{name}.png": png(n) for n, name in names.items()}
+    files |= {f"{name}.txt": ", ".join(tags(n)).encode() for n, name in names.items()}
+    folder = fill(tmp_path / "in", files)
+
+    def read(*arguments: str) -> Prepared:
+        return prepare(tmp_path / "out", "folder", folder, "--size", "8", "--jobs", "1", "--force", *arguments)
+
+    by_folders = read("--attribute", "kind")
+    assert [each.name for each in by_folders.dataset.attributes] == ["kind"]
+    assert "the texts beside the pictures are not used; --labels beside takes them" in by_folders.said
+    assert [each.name for each in read("--labels", "beside").dataset.attributes] == list(NAMES)

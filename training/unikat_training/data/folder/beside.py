@@ -1,0 +1,63 @@
+"""Labels in files beside the pictures: the class of 1.png in 1.cls, 1.json or 1.txt, or its tags, or 1.png.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+from unikat_training.data.fields import Object
+from unikat_training.data.folder.archives import Place
+from unikat_training.data.folder.matching import stem
+from unikat_training.data.folder.tables import CONDITIONS, LABEL, Rows, Table, drawn
+from unikat_training.data.formats import suffix
+from unikat_training.data.report import Problem
+
+SIDECARS: Final = (".json", ".cls")
+TEXTS: Final = (".txt",)  # as Stable Diffusion's trainers have them: tags, or a caption, which is no label
+_LABELS: Final = ("label", "class", "category", "cls")
+_TAGS: Final = "tags"
+_NUMBERS: Final = frozenset("0123456789.-+e \t\r\n")
+
+
+def pairs(pictures: Sequence[str], files: Iterable[str], endings: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each picture that has a file of one of these endings beside it, and that file."""
+    beside = {stem(name): name for name in files if suffix(name) in endings}
+    for picture in pictures:
+        name = beside.get(stem(picture)) or beside.get(picture)
+        if name:
+            yield picture, name
+
+
+def sidecar_table(found: Iterable[tuple[str, str]], files: Mapping[str, Place]) -> Table:
+    """The labels in the files beside pictures, from `pairs`."""
+    rows, problems = Rows(), list[Problem]()
+    for picture, name in found:
+        try:
+            values = _sidecar(name, files[name].read())
+        except (OSError, ValueError, RecursionError) as error:
+            problems.append(Problem("bad label", name, str(error)))
+            continue
+        if values:
+            rows.append((name, {"file": picture, **values}))
+    return Table("the files beside the pictures", rows=rows, problems=problems, file_column="file")
+
+
+def _sidecar(name: str, content: bytes) -> Object:
+    text = content.decode("utf-8-sig")
+    if suffix(name) in TEXTS:
+        is_box = text.strip() and _NUMBERS.issuperset(text)
+        return {} if is_box else {LABEL: ",".join(text.strip().splitlines())}
+    if suffix(name) == ".cls":
+        return {LABEL: text.strip()}
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        return {}
+    conditions = document.get(CONDITIONS)
+    if isinstance(conditions, dict):
+        with suppress(ValueError):  # others may call theirs so
+            return drawn(conditions)
+        return conditions
+    label = next((key for key in _LABELS if key in document), None)
+    return {LABEL: document[label]} if label else {key: value for key, value in document.items() if key == _TAGS}
