@@ -171,3 +171,9 @@ def test_an_install_makes_our_packages_importable_and_nothing_beside_them(tmp_pa
 @pytest.mark.parametrize("package", sorted(FOLDERS))
 def test_every_package_says_that_it_is_typed(package: str) -> None:
     assert (FOLDERS[package] / package / "py.typed").is_file()
+
+
+def test_preparing_pictures_loads_neither_torch_nor_onnxruntime() -> None:
+    loaded = loaded_by("from unikat_training.commands import load_prepare; load_prepare()")
+    assert "unikat_training" in loaded
+    assert loaded & {"torch", "onnxruntime"} == set()

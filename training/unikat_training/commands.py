@@ -10,10 +10,14 @@ from unikat.cli.commands import Command
 from unikat.printable import log_to_stderr
 
 
-def load() -> typer.Typer:
-    """The program, its log on standard error, torch loaded as training wants it."""
+def _log() -> None:
     log_to_stderr(logging.WARNING, "%(levelname)s: %(message)s")
     logging.getLogger(__package__).setLevel(logging.INFO)
+
+
+def load() -> typer.Typer:
+    """The program, its log on standard error, torch loaded as training wants it."""
+    _log()
     # Threads that wait must sleep, not spin: on cores shared with other programs, spinning made training 5 to 8 times
     # slower. OpenMP reads this when torch is loaded, so it is set before.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -22,10 +26,20 @@ def load() -> typer.Typer:
     return app
 
 
+def load_prepare() -> typer.Typer:
+    """What of the program needs no torch, which takes seconds to import."""
+    _log()
+    from unikat_training.data.commands import app as prepare
+
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.add_typer(prepare, name="prepare")
+    return app
+
+
 _offered = partial(Command, extras=("training",), load=load)
 
 fit = _offered("From a folder of pictures to a model that serves: prepare, train, measure, export.")
-prepare = _offered("Prepare a data set: pictures in, one array file and a JSON out.")
+prepare = _offered("Prepare a data set: pictures in, one array file and a JSON out.", load=load_prepare)
 train = _offered("Train, or go on training. Stop with Ctrl-C or SIGTERM: a checkpoint is written first.")
 evaluate = _offered("Measure a bundle: similarity to real pictures, condition accuracy, diversity, copies, blends.")
 export = _offered(
