@@ -44,7 +44,7 @@ LAYOUTS = {
     "lists in a CSV": {"tags.csv": csv(lambda n: str(tags(n)))},
     "texts": {f"{n}.txt": ", ".join(tags(n)) for n in range(COUNT)},
     "a tag a line": {f"{n}.txt": "\r\n".join(tags(n)) for n in range(COUNT)},
-    "JSON beside": {f"{n}.png.json": json.dumps({"id": n, "tags": tags(n)}) for n in range(COUNT)},
+    "JSON beside": {f"{n}.png.json": json.dumps({"category": "site", "tags": tags(n)}) for n in range(COUNT)},
     "blanks": {
         f"{n}.json": json.dumps({"tags": " ".join(tag.replace(" ", "_") for tag in tags(n))}) for n in range(COUNT)
     },

@@ -60,4 +60,5 @@ def _sidecar(name: str, content: bytes) -> Object:
             return drawn(conditions)
         return conditions
     label = next((key for key in _LABELS if key in document), None)
-    return {LABEL: document[label]} if label else {key: value for key, value in document.items() if key == _TAGS}
+    found: Object = {LABEL: document[label]} if label else {}
+    return found | ({_TAGS: document[_TAGS]} if _TAGS in document else {})
