@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from google.protobuf import json_format
 
-from unikat.json_text import parse_json
+from unikat.json_text import lines_of_json, parse_json
 from unikat.onnx_file import check_self_contained
 from unikat.v1.model_pb2 import BundleFile, Model
 
@@ -263,7 +263,7 @@ def _write_manifest(folder: Path, model: Model, names: list[str]) -> None:
         file = folder / name
         complete.files.append(BundleFile(path=name, digest=digest_of(file), size=file.stat().st_size))
     check_model(complete, folder / MANIFEST)
-    (folder / MANIFEST).write_text(json_format.MessageToJson(complete, indent=1) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(lines_of_json(json_format.MessageToDict(complete)) + "\n", encoding="utf-8")
 
 
 def check_model(model: Model, source: Path) -> None:

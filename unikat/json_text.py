@@ -1,9 +1,11 @@
-"""JSON that others may have written, to values that can be stored and sent on."""
+"""JSON that others may have written, to values that can be stored and sent on; values to JSON that people read."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
+
+_WIDTH: Final = 120
 
 
 def parse_json(text: str | bytes) -> Any:  # noqa: ANN401  # JSON
@@ -23,3 +25,17 @@ def parse_json(text: str | bytes) -> Any:  # noqa: ANN401  # JSON
     except RecursionError as error:
         raise ValueError("its values lie too deep in one another") from error
     return found
+
+
+def lines_of_json(value: Any, indent: str = "") -> str:  # noqa: ANN401  # JSON
+    """JSON text in which what fits into a line is in one."""
+    if not isinstance(value, dict | list | tuple) or len(json.dumps(value)) + len(indent) <= _WIDTH:
+        return json.dumps(value)
+    inner = indent + " "
+    if isinstance(value, dict):
+        opened, closed = "{", "}"
+        parts = [f"{json.dumps(key)}: {lines_of_json(each, inner)}" for key, each in value.items()]
+    else:
+        opened, closed = "[", "]"
+        parts = [lines_of_json(each, inner) for each in value]
+    return f"{opened}\n{inner}" + f",\n{inner}".join(parts) + f"\n{indent}{closed}"

@@ -18,6 +18,7 @@ import unikat_training
 from tests.support.voters import People
 from tests.training.making import write_dataset
 from unikat.bundle import CARD, MAX_MANIFEST, Bundle, condition_size, read_bundle
+from unikat.json_text import lines_of_json
 from unikat.sampling import latents
 from unikat.v1.model_pb2 import Model
 from unikat_gallery.votes.report import report_of
@@ -167,7 +168,7 @@ def test_combinations_of_many_attributes_fit_a_manifest_and_keep_their_shares(tm
     assert 2**17 < sum(len(each.categories) for each in kept) <= 2**18
     shares = np.average([list(each.categories) for each in kept], axis=0, weights=[each.count for each in kept])
     assert shares == pytest.approx(labels.mean(axis=0), abs=0.03)
-    assert len(json_format.MessageToJson(Model(combinations=kept), indent=1)) < MAX_MANIFEST / 4
+    assert len(lines_of_json(json_format.MessageToDict(Model(combinations=kept)))) < MAX_MANIFEST / 4
     _, counts = np.unique(dataset.labels, axis=0, return_counts=True)
     assert [each.count for each in combinations(dataset)] == counts.tolist()
 

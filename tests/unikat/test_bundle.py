@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.outside_weights import graphs_with_outside_weights
 from tests.support.tiny_model import tiny_graph, tiny_model, write_tiny_bundle
@@ -21,7 +23,7 @@ from unikat.bundle import (
     read_bundle,
     write_bundle,
 )
-from unikat.json_text import parse_json
+from unikat.json_text import lines_of_json, parse_json
 
 
 def edit_manifest(folder: Path, changes: dict[str, Any]) -> None:
@@ -170,3 +172,22 @@ def test_half_characters_and_other_encodings_are_no_json(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_json(text)
     assert parse_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_json_that_people_read_says_the_same(value: object) -> None:
+    assert json.loads(lines_of_json(value)) == value
+
+
+def test_what_fits_into_a_line_of_a_manifest_is_in_one(tmp_path: Path) -> None:
+    written = write_tiny_bundle(tmp_path)
+    lines = [line.strip().removesuffix(",") for line in (written.path / MANIFEST).read_text().splitlines()]
+    for each in written.model.combinations:
+        assert f'{{"categories": {list(each.categories)}, "count": "{each.count}"}}' in lines
+    long = ["x" * 60, "y" * 60]
+    assert lines_of_json({"long": long}) == f'{{\n "long": [\n  "{long[0]}",\n  "{long[1]}"\n ]\n}}'

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 
+from unikat.json_text import lines_of_json
 from unikat_training.evaluation.blends import Blend
 from unikat_training.evaluation.combinations import NewCombinations
 from unikat_training.evaluation.condition_accuracy import ConditionAccuracy
@@ -81,7 +81,7 @@ class Evaluation:
         return self.samples[-1]
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1) + "\n"
+        return lines_of_json(asdict(self)) + "\n"
 
 
 def low_condition_accuracy(evaluation: Evaluation) -> list[str]:
