@@ -106,6 +106,10 @@ def test_one_word_beside_each_picture_is_its_category(tmp_path: Path) -> None:
 def test_captions_and_boxes_are_no_tags(tmp_path: Path, text: Callable[[int], str]) -> None:
     texts = {f"{n}.txt": text(n) for n in range(COUNT)}
     assert not prepared(tmp_path, texts).dataset.attributes
+    around = fill(tmp_path / "around", {f"my cat/{n}.png": png(n) for n in range(COUNT)})
+    fill(around / "my cat", {name: said.encode() for name, said in texts.items()})
+    named = prepare(tmp_path / "named", "folder", around, "--size", "8", "--attribute", "subject")
+    assert labels_by_item(named.dataset)["my cat/0.png"] == ("my cat",)
     forced = prepared(tmp_path, texts, "--labels", "beside", "--force")
     assert forced.code != 0
     assert "--labels beside: no .json, .cls, .txt beside a picture has labels" in forced.said

@@ -165,7 +165,7 @@ def hint_of_names(pictures: Sequence[str]) -> str:
     """What `--labels names` would do, where names look as if they began with categories or had parts; else ""."""
     counts = Counter(_prefix(picture) for picture in pictures)
     if not 2 <= len(counts) <= len(pictures) / 4 or "" in counts or min(counts.values()) < 2:
-        return _hint_of_parts([_parts(pictures)(picture) for picture in pictures])
+        return _hint_of_parts([*map(_parts(pictures), pictures)])
     if all(is_split(name) for name in counts):
         return ""
     shown = ", ".join(f"{name} {count}" for name, count in counts.most_common(_SHOWN))

@@ -52,7 +52,9 @@ class LabelSearch:
         if way == ways.BESIDE:
             beside = self._beside((*SIDECARS, *TEXTS))
             if beside is None:
-                raise DatasetError(f"--labels beside: no {', '.join((*SIDECARS, *TEXTS))} beside a picture has labels")
+                why = "; ".join(["", *self.listing.notes])
+                endings = ", ".join((*SIDECARS, *TEXTS))
+                raise DatasetError(f"--labels beside: no {endings} beside a picture has labels{why}")
             return beside
         if way != ways.FOLDERS:
             found = self._by_tables() if way == ways.AUTO else self._by_asked_table()
@@ -193,8 +195,7 @@ class LabelSearch:
         """Labels in texts beside the pictures, where folders tell nothing; captions are none."""
         if not any(pairs(self.pictures, self.listing.container.files, TEXTS)):
             return None
-        named = replace(self.options, attribute=())
-        if len({*folder_labels(self.pictures, named).of.values()}) > 1:
+        if len({*folder_labels(self.pictures, replace(self.options, attribute=())).of.values()}) > 1:
             self.listing.notes.append("the texts beside the pictures are not used; --labels beside takes them")
             return None
         return self._beside(TEXTS)
@@ -202,12 +203,14 @@ class LabelSearch:
     def _beside(self, endings: tuple[str, ...]) -> Labels | None:
         found = list(pairs(self.pictures, self.listing.container.files, endings))
         table = sidecar_table(found, self.listing.container.files)
-        read = read_labels(table, self._matcher(), self.options) if table.rows else Labels()
-        if not read.attributes:
-            self.listing.notes += read.notes
+        if not table.rows:
+            return None
+        by_itself = read_labels(table, self._matcher(), replace(self.options, attribute=()))
+        if not by_itself.attributes and (endings == TEXTS or not self.options.attribute):
+            self.listing.notes += by_itself.notes
             return None
         self._not_problems({name for _, name in found})
-        return self._merged([(table, read)])
+        return self._merged([(table, read_labels(table, self._matcher(), self.options))])
 
     def _merged(self, used: list[tuple[Table, Labels]]) -> Labels:
         """The labels of tables of the same columns, such as one a split. Raises DatasetError for other ones."""
