@@ -179,7 +179,12 @@ def test_labels_of_one_split_only_name_the_option_that_takes_it(tmp_path: Path) 
     ("name", "text", "said"),
     [
         ("labels.xlsx", "PK", "labels.xlsx: not read here; save it as CSV"),
-        ("_annotations.coco.json", '{"images": [], "annotations": []}', "_annotations.coco.json: says what is where"),
+        ("_annotations.coco.json", '{"images": [], "annotations": []}', "no annotation of its images has a category"),
+        (
+            "captions.json",
+            '{"images": [{"id": 1, "file_name": "1.png"}], "annotations": [{"image_id": 1, "caption": "a cat"}]}',
+            "captions.json: looks like COCO, but its annotations have no categories of a list that names them",
+        ),
         ("labels.csv", 'file,style\n1.png,\x01"\n', "labels.csv"),
     ],
 )

@@ -90,6 +90,61 @@ def test_tags_of_which_each_picture_has_one_are_categories(tmp_path: Path) -> No
     assert labels_by_item(result.dataset) == {f"{n}.png": ("cat" if n % 3 else "dog",) for n in range(COUNT)}
 
 
+def boxes(classes: Callable[[int], list[str]]) -> dict[str, str]:
+    """A row a box, as Roboflow and TensorFlow's object detection have them."""
+    rows = "".join(
+        f"{n}.png,8,{each},{n * 7 % 5 + box},{n * 3 % 4 + box}\n"
+        for n in range(COUNT)
+        for box, each in enumerate(classes(n))
+    )
+    return {"_annotations.csv": "filename,width,class,xmin,ymin\n" + rows}
+
+
+def test_rows_of_one_picture_are_taken_together(tmp_path: Path) -> None:
+    several = prepared(tmp_path, boxes(lambda n: ["cat"] * (n % 2) + ["dog"] * (n % 3) + ["sky"]))
+    assert [each.name for each in several.dataset.attributes] == ["dog", "cat"]
+    assert labels_by_item(several.dataset) == {
+        f"{n}.png": ("yes" if n % 3 else "no", "yes" if n % 2 else "no") for n in range(COUNT)
+    }
+    assert "rows of 60 pictures are taken together, without xmin, ymin, which differ in them" in several.said
+    assert "nearly all pictures have sky" in several.said
+
+    one = prepared(tmp_path, boxes(lambda n: [["cat", "dog"][n % 2]] * 2), "--force")
+    assert labels_by_item(one.dataset) == {f"{n}.png": (["cat", "dog"][n % 2],) for n in range(COUNT)}
+
+
+def coco(first: int, last: int) -> str:
+    """The objects of some pictures, as Roboflow writes them for each split; one is of a kind that no other has."""
+    kinds = ["solo", "red hair", "hat", "rare"]
+    objects = [(n, kind) for n in range(first, last) for kind in range(3) if has(n, kind)] + [(first, 3)]
+    document = {
+        "images": [{"id": n - first, "file_name": f"{n}.png"} for n in range(first, last)],
+        "categories": [{"id": 10 + i, "name": name} for i, name in enumerate(kinds)],
+        "annotations": [{"image_id": n - first, "category_id": 10 + kind, "bbox": [0, 0, n, 1]} for n, kind in objects],
+    }
+    return json.dumps(document)
+
+
+def test_the_objects_of_pictures_in_all_splits_are_tags(tmp_path: Path) -> None:
+    """As COCO has them; in the second part a tag is too rare that is not in both."""
+    parts = {"train": range(45), "valid": range(45, COUNT)}
+    files = {f"{part}/{n}.png": png(n) for part, numbers in parts.items() for n in numbers}
+    files |= {f"{part}/_annotations.coco.json": coco(each[0], each[-1] + 1).encode() for part, each in parts.items()}
+    result = prepare(tmp_path / "out", "folder", fill(tmp_path / "in", files), "--size", "8", "--jobs", "1")
+    assert [each.name for each in result.dataset.attributes] == ["solo", "red_hair", "hat"]
+    assert labels_by_item(result.dataset) == {
+        f"{part}/{n}.png": tuple("yes" if has(n, kind) else "no" for kind in range(3))
+        for part, numbers in parts.items()
+        for n in numbers
+    }
+
+
+def test_few_rows_that_contradict_each_other_are_mistakes(tmp_path: Path) -> None:
+    result = prepared(tmp_path, boxes(lambda n: ["cat", "dog"] if n < 4 else [["cat", "dog"][n % 2]]))
+    assert ("bad label", "0.png") in result.problems
+    assert "taken together" not in result.said
+
+
 def test_one_word_beside_each_picture_is_its_category(tmp_path: Path) -> None:
     result = prepared(tmp_path, {f"{n}.txt": "cat\n" if n % 3 else "dog\n" for n in range(COUNT)})
     assert labels_by_item(result.dataset) == {f"{n}.png": ("cat" if n % 3 else "dog",) for n in range(COUNT)}

@@ -14,7 +14,7 @@ from unikat_training.data.folder.listing import Labels
 from unikat_training.data.folder.matching import EXACT, IDS, NO_ENDING, PARTS, Matcher
 from unikat_training.data.folder.options import FolderOptions
 from unikat_training.data.folder.tables import FILE_COLUMNS, LABEL, Rows, Table, category
-from unikat_training.data.folder.tags import with_tags
+from unikat_training.data.folder.tags import joined_rows
 from unikat_training.data.naming import same_name
 from unikat_training.data.report import Problem
 from unikat_training.errors import DatasetError
@@ -23,16 +23,20 @@ _MEANT: Final = re.compile(r"file|im(age|g)|pic|photo|path|name|id", re.IGNORECA
 _TRIED = 200  # rows, evenly spread, by which a column is judged
 
 
-def read_labels(table: Table, matcher: Matcher, options: FolderOptions) -> Labels:
-    """Pairs a table's rows with pictures.
-
-    Raises DatasetError when no column names pictures, or a column that was asked for is not there.
-    """
-    folder = f"{table.name.rpartition('/')[0]}/".removeprefix("/")
+def with_file_column(table: Table, matcher: Matcher, options: FolderOptions) -> Table:
+    """The table with one row a picture, and the column that names it known. Raises DatasetError for no such column."""
+    folder = _folder(table)
     table = _headed(table, matcher, folder)
-    file = _file_column(table, matcher, folder, options.file_column)
-    table = _one_hot_joined(table, file) if not options.attribute else table
-    table, asked = with_tags(table, file, options)
+    return joined_rows(replace(table, file_column=_file_column(table, matcher, folder, options.file_column)))
+
+
+def read_labels(table: Table, matcher: Matcher, asked: Sequence[str]) -> Labels:
+    """Pairs a table's rows with pictures; `asked`: the columns that are attributes, empty: those that recur.
+
+    Raises DatasetError when it names no picture that is here, or a column that was asked for is not there.
+    """
+    folder, file = _folder(table), table.file_column
+    table = _one_hot_joined(table, file) if not asked else table
     splits = [column for column in table.columns if column != file and _is_split_column(table, column)]
     attributes, notes = _attributes(table, file, matcher, asked)
     labels = Labels(tuple(attributes), problems=list(table.problems), notes=[*table.notes, *notes])
@@ -62,6 +66,10 @@ def read_labels(table: Table, matcher: Matcher, options: FolderOptions) -> Label
     if guessed:
         labels.notes.append(f"{table.name}: pictures found by the column {file}: {', '.join(guessed)}")
     return labels
+
+
+def _folder(table: Table) -> str:
+    return f"{table.name.rpartition('/')[0]}/".removeprefix("/")
 
 
 def _headed(table: Table, matcher: Matcher, folder: str) -> Table:

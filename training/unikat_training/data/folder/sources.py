@@ -8,7 +8,7 @@ from pathlib import Path
 from unikat_training.data.folder import options as ways
 from unikat_training.data.folder.archives import Place
 from unikat_training.data.folder.beside import SIDECARS, TEXTS, pairs, sidecar_table
-from unikat_training.data.folder.columns import read_labels
+from unikat_training.data.folder.columns import read_labels, with_file_column
 from unikat_training.data.folder.container import Container, display
 from unikat_training.data.folder.levels import folder_labels, hint_of_names, level_labels, name_labels
 from unikat_training.data.folder.listing import Labels, Listing
@@ -22,6 +22,7 @@ from unikat_training.data.folder.tables import (
     Table,
     read_table,
 )
+from unikat_training.data.folder.tags import with_tags
 from unikat_training.data.formats import TABLE_SUFFIXES, suffix
 from unikat_training.data.report import Problem
 from unikat_training.errors import DatasetError
@@ -84,20 +85,35 @@ class LabelSearch:
         table = read_table(name, content)
         if table is None:
             raise DatasetError(f"--labels {self.options.labels}: no labels are in it")
-        return self._merged([(table, read_labels(table, self._matcher(), self.options))])
+        return self._merged(self._read(table))
+
+    def _read(self, table: Table) -> list[tuple[Table, Labels]]:
+        matcher = self._matcher()
+        (table,), asked = with_tags([with_file_column(table, matcher, self.options)], self.options)
+        return [(table, read_labels(table, matcher, asked))]
 
     def _by_tables(self) -> Labels | None:
         """Labels from files; None when there are none that could be meant."""
         matcher, failures = self._matcher(), list[DatasetError]()
-        used = list[tuple[Table, Labels]]()
+        tables, used = list[Table](), list[tuple[Table, Labels]]()
+
+        def failed(table: Table, error: DatasetError) -> None:
+            if suffix(table.name) in (".txt", ".json"):  # may be about anything
+                self.listing.notes.append(f"not used: {error}")
+            else:
+                failures.append(error)
+
         for table in self._tables(failures):
             try:
-                read = read_labels(table, matcher, self.options)
+                tables.append(with_file_column(table, matcher, self.options))
             except DatasetError as error:
-                if suffix(table.name) in (".txt", ".json"):  # may be about anything
-                    self.listing.notes.append(f"not used: {error}")
-                else:
-                    failures.append(error)
+                failed(table, error)
+        tables, wanted = with_tags(tables, self.options)
+        for table in tables:
+            try:
+                read = read_labels(table, matcher, wanted)
+            except DatasetError as error:
+                failed(table, error)
                 continue
             if read.attributes:
                 used.append((table, read))
@@ -205,12 +221,14 @@ class LabelSearch:
         table = sidecar_table(found, self.listing.container.files)
         if not table.rows:
             return None
-        by_itself = read_labels(table, self._matcher(), replace(self.options, attribute=()))
-        if not by_itself.attributes and (endings == TEXTS or not self.options.attribute):
+        matcher = self._matcher()
+        (tagged,), asked = with_tags([with_file_column(table, matcher, self.options)], self.options)
+        by_itself = read_labels(tagged, matcher, ())
+        if not by_itself.attributes and (endings == TEXTS or not asked):
             self.listing.notes += by_itself.notes
             return None
         self._not_problems({name for _, name in found})
-        return self._merged([(table, read_labels(table, self._matcher(), self.options))])
+        return self._merged([(tagged, read_labels(tagged, matcher, asked) if asked else by_itself)])
 
     def _merged(self, used: list[tuple[Table, Labels]]) -> Labels:
         """The labels of tables of the same columns, such as one a split. Raises DatasetError for other ones."""

@@ -96,7 +96,7 @@ def category(value: object) -> str | None:
 
     Whole floats are whole numbers, as NumPy and pandas write them; of a one-hot vector the position counts.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or value == [] or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -213,7 +213,7 @@ def _read_json(name: str, text: str) -> Table | None:
             )
         return _read_stylegan(name, document)
     if isinstance(document, dict) and {"images", "annotations"} <= document.keys():
-        raise DatasetError(f"{name}: says what is where in pictures (COCO), not what a picture is as a whole")
+        return _read_coco(name, document)
     if isinstance(document, dict):
         document = _records(document)
     if isinstance(document, dict) and document:
@@ -227,6 +227,29 @@ def _read_json(name: str, text: str) -> Table | None:
             name, rows=[(f"{name}[{i}]", {"file": pair[0], LABEL: pair[1]}) for i, pair in enumerate(document)]
         )
     return None
+
+
+def _read_coco(name: str, document: Object) -> Table:
+    """What is in each picture: the names of its objects' categories."""
+    try:
+        names = {each["id"]: each["name"] for each in _objects(document.get("categories", []))}
+        of = {each["id"]: (each["file_name"], dict[object, None]()) for each in _objects(document["images"])}
+        for each in _objects(document["annotations"]):
+            if each["image_id"] in of:  # of another part of the data set
+                of[each["image_id"]][1][names[each["category_id"]]] = None
+    except (KeyError, TypeError) as error:
+        why = "its annotations have no categories of a list that names them, such as captions"
+        raise DatasetError(f"{name}: looks like COCO, but {why} ({error})") from error
+    if not any(said for _, said in of.values()):
+        raise DatasetError(f"{name}: looks like COCO, but no annotation of its images has a category")
+    rows: list[Object] = [{"file": file, LABEL: [*said]} for file, said in of.values()]
+    return Table(name, rows=_numbered(name, rows), file_column="file")
+
+
+def _objects(values: object) -> list[Object]:
+    if not isinstance(values, list) or not all(isinstance(each, dict) for each in values):
+        raise TypeError("expected a list of objects")
+    return values
 
 
 def _records(document: Object) -> Object | list[Object]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,6 +19,8 @@ from unikat_training.errors import DatasetError
 _SEPARATORS: Final = (",", ";", "|")
 _SEPARATED: Final = 0.05  # of the cells: in so many there is more than one tag
 _FEW: Final = 0.02  # of the pictures; a tag that fewer have, or that fewer have not, is no attribute unless it is named
+_SEVERAL: Final = 0.1  # of the pictures; where fewer have rows that differ, these contradict each other
+_TWICE: Final = 5  # pictures, likewise
 _SHOWN: Final = 5
 
 
@@ -39,34 +41,70 @@ class _Tags:
         return [tag for tag, count in self.counts.most_common() if few <= count <= len(self.of) - few]
 
 
-def with_tags(table: Table, file: str, options: FolderOptions) -> tuple[Table, tuple[str, ...]]:
-    """The table with columns of yes and no in the place of tags: the most frequent ones and those that were asked for.
+def joined_rows(table: Table) -> Table:
+    """The table with one row a picture, where many have several that differ, as of boxes: lists of what differs.
+
+    Of what differs only tags are kept: numbers of boxes say nothing of a picture.
+    """
+    groups = defaultdict[str, list[tuple[str, Mapping[str, object]]]](list)
+    for where, row in table.rows:
+        groups[str(row.get(table.file_column))].append((where, row))
+    differing = {
+        key: [c for c in table.columns if len({str(row.get(c)) for _, row in group}) > 1]
+        for key, group in groups.items()
+    }
+    if sum(map(bool, differing.values())) < max(_TWICE, _SEVERAL * len(groups)):
+        return table  # mistakes
+    rows: Rows = [
+        (group[0][0], {**group[0][1]} | {c: _all(row.get(c) for _, row in group) for c in differing[key]})
+        for key, group in groups.items()
+    ]
+    lists = dict.fromkeys(c for columns in differing.values() for c in columns)
+    dropped = [c for c in lists if _tags(c, [row.get(c) for _, row in rows]) is None]
+    notes = [
+        *table.notes,
+        f"{table.name}: {len(table.rows)} rows of {len(rows)} pictures are taken together"
+        + (f", without {', '.join(dropped)}, which differ in them" if dropped else ""),
+    ]
+    return replace(table, columns=tuple(c for c in table.columns if c not in dropped), rows=rows, notes=notes)
+
+
+def _all(cells: Iterable[object]) -> list[object]:
+    return [each for cell in cells for each in (cell if isinstance(cell, list | tuple) else [cell])]
+
+
+def with_tags(tables: Sequence[Table], options: FolderOptions) -> tuple[list[Table], tuple[str, ...]]:
+    """The tables with columns of yes and no in the place of tags: the most frequent of all tables, and those asked for.
 
     Also the attributes that were asked for, with the most frequent tags in the place of a column of tags.
     """
-    asked = options.attribute
-    for column in table.columns:
-        whole = any(same_name(name) == same_name(column) for name in asked)
-        tags = _tags(column, [row.get(column) for _, row in table.rows]) if column != file and options.tags else None
+    changed, asked = list(tables), options.attribute
+    for column in dict.fromkeys(column for table in tables for column in table.columns):
+        having = [i for i, table in enumerate(changed) if column in table.columns and column != table.file_column]
+        cells = [row.get(column) for i in having for _, row in changed[i].rows]
+        tags = _tags(column, cells) if options.tags else None
         if tags is None or not tags.telling():
             continue
-        others = {_name(each) for each in table.columns if each != column}
+        others = {_name(each) for i in having for each in changed[i].columns if each != column}
         frequent = [tag for tag in tags.telling() if tag not in others][: options.tags]
         named = [tag for tag in map(_name, asked) if tag in tags.counts and tag not in others]
         chosen = list(dict.fromkeys(frequent + named))
         if not asked and all(len(of.intersection(frequent)) == 1 for of in tags.of):  # they are categories
             chosen = [column]
-            values = [{column: next(tag for tag in frequent if tag in of)} for of in tags.of]
+            values = iter([{column: next(tag for tag in frequent if tag in of)} for of in tags.of])
         else:
-            values = [{tag: "yes" if tag in of else "no" for tag in chosen} for of in tags.of]
-        rows: Rows = [(where, {**row} | new) for (where, row), new in zip(table.rows, values, strict=True)]
-        columns = (*(each for each in table.columns if each != column), *chosen)
-        notes = [*table.notes, *([_note(table.name, column, tags, frequent)] if whole or not asked else [])]
-        table = replace(table, columns=columns, rows=rows, notes=notes)
+            values = iter([{tag: "yes" if tag in of else "no" for tag in chosen} for of in tags.of])
+        whole = any(same_name(name) == same_name(column) for name in asked)
+        note = _note(changed[having[0]].name, column, tags, frequent) if whole or not asked else ""
+        for i in having:
+            rows: Rows = [(where, {**row} | new) for (where, row), new in zip(changed[i].rows, values, strict=False)]
+            columns = (*(each for each in changed[i].columns if each != column), *chosen)
+            notes = [*changed[i].notes, *([note] if note and i == having[0] else [])]
+            changed[i] = replace(changed[i], columns=columns, rows=rows, notes=notes)
         asked = tuple(_name(name) if _name(name) in named else name for name in asked)
         if whole:
             asked = (*(name for name in asked if same_name(name) != same_name(column)), *frequent)
-    return table, asked
+    return changed, asked
 
 
 def _note(name: str, column: str, tags: _Tags, chosen: Sequence[str]) -> str:
@@ -100,7 +138,7 @@ def _split_lists(cells: list[object]) -> list[list[str]] | None:
     lists = [cell if isinstance(cell, list | tuple) else [] if cell is None else [cell] for cell in cells]
     if any(not isinstance(tag, str) for tags in lists for tag in tags):
         return None
-    return [[plain(str(tag)) for tag in tags] for tags in lists]
+    return [[tag for each in tags if (tag := _tag(str(each)))] for tags in lists]
 
 
 def _split(column: str, cells: list[object]) -> list[list[str]] | None:
