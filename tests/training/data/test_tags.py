@@ -139,6 +139,13 @@ def test_the_objects_of_pictures_in_all_splits_are_tags(tmp_path: Path) -> None:
     }
 
 
+def test_boxes_that_are_not_read_are_told(tmp_path: Path) -> None:
+    files = {f"images/train/{n}.png": png(n) for n in range(12)}
+    files |= {f"labels/train/{n}.txt": f"{n % 2} 0.5 0.5 0.25 0.{n + 1}\n".encode() for n in range(12)}
+    result = prepare(tmp_path / "out", "folder", fill(tmp_path / "in", files), "--size", "8", "--jobs", "1")
+    assert "labels/train/0.txt: boxes, as YOLO has them, are not read; those of COCO are" in result.said
+
+
 def test_few_rows_that_contradict_each_other_are_mistakes(tmp_path: Path) -> None:
     result = prepared(tmp_path, boxes(lambda n: ["cat", "dog"] if n < 4 else [["cat", "dog"][n % 2]]))
     assert ("bad label", "0.png") in result.problems

@@ -18,6 +18,7 @@ SIDECARS: Final = (".json", ".cls")
 TEXTS: Final = (".txt",)  # as Stable Diffusion's trainers have them: tags, or a caption, which is no label
 _LABELS: Final = ("label", "class", "category", "cls")
 _TAGS: Final = "tags"
+_TRIED: Final = 50  # pictures whose boxes are looked for
 _NUMBERS: Final = frozenset("0123456789.-+e \t\r\n")
 
 
@@ -47,8 +48,7 @@ def sidecar_table(found: Iterable[tuple[str, str]], files: Mapping[str, Place]) 
 def _sidecar(name: str, content: bytes) -> Object:
     text = content.decode("utf-8-sig")
     if suffix(name) in TEXTS:
-        is_box = text.strip() and _NUMBERS.issuperset(text)
-        return {} if is_box else {LABEL: ",".join(text.strip().splitlines())}
+        return {} if _is_box(text) else {LABEL: ",".join(text.strip().splitlines())}
     if suffix(name) == ".cls":
         return {LABEL: text.strip()}
     document = json.loads(text)
@@ -62,3 +62,19 @@ def _sidecar(name: str, content: bytes) -> Object:
     label = next((key for key in _LABELS if key in document), None)
     found: Object = {LABEL: document[label]} if label else {}
     return found | ({_TAGS: document[_TAGS]} if _TAGS in document else {})
+
+
+def has_boxes(pictures: Sequence[str], files: Mapping[str, Place]) -> str:
+    """A text of numbers with the name of a picture, in whichever folder, as YOLO has them; "" where few have one."""
+    texts = {stem(name).rpartition("/")[2]: name for name in files if suffix(name) in TEXTS}
+    some = pictures[:: max(1, len(pictures) // _TRIED)]
+    named = [texts[bare] for picture in some if (bare := stem(picture).rpartition("/")[2]) in texts]
+    boxes = list[str]()
+    for name in named:
+        with suppress(OSError, ValueError):  # it cannot be read
+            boxes += [name] if _is_box(files[name].read().decode("utf-8-sig")) else []
+    return boxes[0] if len(boxes) > len(some) / 2 else ""
+
+
+def _is_box(text: str) -> bool:
+    return bool(text.strip()) and _NUMBERS.issuperset(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unikat_training.data.folder import options as ways
 from unikat_training.data.folder.archives import Place
-from unikat_training.data.folder.beside import SIDECARS, TEXTS, pairs, sidecar_table
+from unikat_training.data.folder.beside import SIDECARS, TEXTS, has_boxes, pairs, sidecar_table
 from unikat_training.data.folder.columns import read_labels, with_file_column
 from unikat_training.data.folder.container import Container, display
 from unikat_training.data.folder.levels import folder_labels, hint_of_names, level_labels, name_labels
@@ -132,6 +132,8 @@ class LabelSearch:
             found = self._merged(self._main(used))
         if failures and found is None and not folders.attributes:
             raise failures[0]
+        if found is None and not folders.attributes and (box := has_boxes(self.pictures, self.listing.container.files)):
+            self.listing.warnings.append(f"{box}: boxes, as YOLO has them, are not read; those of COCO are")
         self.listing.warnings += [f"not used: {failure}" for failure in failures[:_SHOWN]]
         if len(failures) > _SHOWN:
             self.listing.warnings.append(f"not used: {len(failures) - _SHOWN} more files of labels")
