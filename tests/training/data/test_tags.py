@@ -152,9 +152,10 @@ def test_few_rows_that_contradict_each_other_are_mistakes(tmp_path: Path) -> Non
     assert "taken together" not in result.said
 
 
-def test_one_word_beside_each_picture_is_its_category(tmp_path: Path) -> None:
-    result = prepared(tmp_path, {f"{n}.txt": "cat\n" if n % 3 else "dog\n" for n in range(COUNT)})
-    assert labels_by_item(result.dataset) == {f"{n}.png": ("cat" if n % 3 else "dog",) for n in range(COUNT)}
+@pytest.mark.parametrize("names", [("cat", "dog"), ("0", "1")])
+def test_one_word_beside_each_picture_is_its_category(tmp_path: Path, names: tuple[str, str]) -> None:
+    result = prepared(tmp_path, {f"{n}.txt": f"{names[n % 2]}\n" for n in range(COUNT)})
+    assert labels_by_item(result.dataset) == {f"{n}.png": (names[n % 2],) for n in range(COUNT)}
 
 
 @pytest.mark.parametrize(

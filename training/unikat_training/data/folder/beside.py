@@ -19,6 +19,7 @@ TEXTS: Final = (".txt",)  # as Stable Diffusion's trainers have them: tags, or a
 _LABELS: Final = ("label", "class", "category", "cls")
 _TAGS: Final = "tags"
 _TRIED: Final = 50  # pictures whose boxes are looked for
+_BOX: Final = 5  # numbers: a class, then where it is
 _NUMBERS: Final = frozenset("0123456789.-+e \t\r\n")
 
 
@@ -77,4 +78,4 @@ def has_boxes(pictures: Sequence[str], files: Mapping[str, Place]) -> str:
 
 
 def _is_box(text: str) -> bool:
-    return bool(text.strip()) and _NUMBERS.issuperset(text)
+    return len(text.split()) >= _BOX and _NUMBERS.issuperset(text)
