@@ -85,12 +85,9 @@ class LabelSearch:
         table = read_table(name, content)
         if table is None:
             raise DatasetError(f"--labels {self.options.labels}: no labels are in it")
-        return self._merged(self._read(table))
-
-    def _read(self, table: Table) -> list[tuple[Table, Labels]]:
         matcher = self._matcher()
         (table,), asked = with_tags([with_file_column(table, matcher, self.options)], self.options)
-        return [(table, read_labels(table, matcher, asked))]
+        return self._merged([(table, read_labels(table, matcher, asked))])
 
     def _by_tables(self) -> Labels | None:
         """Labels from files; None when there are none that could be meant."""
