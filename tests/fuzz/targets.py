@@ -41,8 +41,11 @@ from unikat_service.open_inference.inputs import read
 from unikat_service.paging import model_position
 from unikat_service.requests import common_problems, parse, parse_draw
 from unikat_service.settings import Settings
+from unikat_training.data.folder.beside import sidecar_table
 from unikat_training.data.folder.container import open_container
-from unikat_training.data.folder.tables import read_table, sidecar_table
+from unikat_training.data.folder.options import FolderOptions
+from unikat_training.data.folder.tables import read_table
+from unikat_training.data.folder.tags import joined_rows, with_tags
 from unikat_training.data.memory import UnsafePictureError
 from unikat_training.data.pictures import BrokenPictureError, OtherFormatError, decode
 from unikat_training.errors import DatasetError, TrainingError
@@ -137,8 +140,11 @@ def table(content: bytes) -> None:
     """A file of labels; the first byte says of which kind."""
     kinds = ("x.csv", "x.jsonl", "x.json", "dataset.json", "x.txt", "x.tsv")
     name = kinds[content[0] % len(kinds)] if content else kinds[0]
-    read_table(name, content[1:])
-    sidecar_table([("a.png", "a.json", content[1:]), ("b.png", "b.cls", content[1:])])
+    tables = [
+        read_table(name, content[1:]),
+        sidecar_table((f"{ending}.png", f"{ending}.{ending}", content[1:]) for ending in ("json", "cls", "txt")),
+    ]
+    with_tags([joined_rows(table) for table in tables if table is not None], FolderOptions())
 
 
 def plan(content: bytes) -> None:
@@ -249,7 +255,11 @@ TARGETS: Final = {
     "archive": Target(
         archive, (DatasetError,), ("unikat_training.data.folder.container", "unikat_training.data.folder.archives")
     ),
-    "table": Target(table, (DatasetError,), ("unikat.tables", "unikat_training.data.folder.tables")),
+    "table": Target(
+        table,
+        (DatasetError,),
+        ("unikat.tables", "unikat_training.data.folder.tables", "unikat_training.data.folder.tags"),
+    ),
     "plan": Target(plan, (Problem,), ("unikat.tables", "unikat.cli.batch.plan")),
     "labels": Target(labels, (TrainingError,), ("unikat_training.imported.labels",)),
     "request": Target(

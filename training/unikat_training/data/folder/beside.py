@@ -32,13 +32,13 @@ def pairs(pictures: Sequence[str], files: Iterable[str], endings: Sequence[str])
             yield picture, name
 
 
-def sidecar_table(found: Iterable[tuple[str, str]], files: Mapping[str, Place]) -> Table:
-    """The labels in the files beside pictures, from `pairs`."""
+def sidecar_table(contents: Iterable[tuple[str, str, bytes]]) -> Table:
+    """The labels in the files beside pictures: a picture, its file, what is in that."""
     rows, problems = Rows(), list[Problem]()
-    for picture, name in found:
+    for picture, name, content in contents:
         try:
-            values = _sidecar(name, files[name].read())
-        except (OSError, ValueError, RecursionError) as error:
+            values = _sidecar(name, content)
+        except (ValueError, RecursionError) as error:
             problems.append(Problem("bad label", name, str(error)))
             continue
         if values:

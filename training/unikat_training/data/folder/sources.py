@@ -217,7 +217,8 @@ class LabelSearch:
 
     def _beside(self, endings: tuple[str, ...]) -> Labels | None:
         found = list(pairs(self.pictures, self.listing.container.files, endings))
-        table = sidecar_table(found, self.listing.container.files)
+        files = self.listing.container.files
+        table = sidecar_table((picture, name, files[name].read()) for picture, name in found)
         if not table.rows:
             return None
         matcher = self._matcher()
