@@ -49,7 +49,7 @@ class LabelSearch:
                 raise DatasetError("--labels none: takes no --attribute, --label-level and --file-column")
             return Labels()
         if way == ways.NAMES:
-            return self._by_path(name_labels(self.pictures, options), "the beginnings of the files' names")
+            return self._by_path(name_labels(self.pictures, options), "the files' names")
         if way == ways.BESIDE:
             beside = self._beside((*SIDECARS, *TEXTS))
             if beside is None:

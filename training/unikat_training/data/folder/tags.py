@@ -112,7 +112,8 @@ def _note(name: str, column: str, tags: _Tags, chosen: Sequence[str]) -> str:
         f"{name}: {column} has {len(tags.counts)} tags, of which the {len(chosen)} most frequent ones are attributes "
         "of yes and no, or the categories of one; --tags takes more or fewer, --attribute TAG those that are named"
     )
-    common = [tag for tag, count in tags.counts.most_common(_SHOWN) if tag not in chosen and count > len(tags.of) / 2]
+    telling = tags.telling()
+    common = [tag for tag, count in tags.counts.most_common(_SHOWN) if tag not in telling and count > len(tags.of) / 2]
     note += f"; nearly all pictures have {', '.join(common)}" if common else ""
     some = sorted(tags.unnamed)[:_SHOWN]
     return note + (f"; {len(tags.unnamed)} cannot be named in a request: {', '.join(some)}" if some else "")
